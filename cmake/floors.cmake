@@ -1,0 +1,27 @@
+# quern_floor(NAME [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from the .cc files of this folder.
+# FLOORS are the floors below that it may include and link; the linker holds it to them.
+function(quern_floor name)
+  cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_library(quern_${name} STATIC ${sources})
+  target_include_directories(quern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
+                                                  ${PROJECT_BINARY_DIR}/generated)
+  list(TRANSFORM ARG_FLOORS PREPEND quern_)
+  target_link_libraries(quern_${name} PUBLIC ${ARG_FLOORS} PRIVATE ${ARG_PACKAGES})
+endfunction()
+
+# quern_test(FLOOR ...): one test program from the *_test.cc files of this folder, linked with those floors alone.
+function(quern_test name)
+  cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name}_test ${sources})
+  list(TRANSFORM ARG_FLOORS PREPEND quern_)
+  target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${name}_test PRIVATE QUERN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name}_test PRIVATE ${ARG_FLOORS} ${ARG_PACKAGES} GTest::gtest_main)
+  include(GoogleTest)
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. PROPERTIES LABELS ${name} DISCOVERY_TIMEOUT 60)
+endfunction()

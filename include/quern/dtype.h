@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quern {
+
+/// Element types of weights, activations and indices.
+enum class DType : std::uint8_t { float32, float16, bfloat16, int32, int64, uint8 };
+
+/// Bytes of one element.
+constexpr std::size_t dtype_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+    case DType::int32:
+      return 4;
+    case DType::float16:
+    case DType::bfloat16:
+      return 2;
+    case DType::int64:
+      return 8;
+    case DType::uint8:
+      return 1;
+  }
+  return 0;
+}
+
+/// "float32", "float16", …: the spelling of Hugging Face's configs and of our options.
+constexpr const char* dtype_name(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+      return "float32";
+    case DType::float16:
+      return "float16";
+    case DType::bfloat16:
+      return "bfloat16";
+    case DType::int32:
+      return "int32";
+    case DType::int64:
+      return "int64";
+    case DType::uint8:
+      return "uint8";
+  }
+  return "unknown";
+}
+
+}  // namespace quern

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "quern/export.h"
+
+namespace quern {
+
+/// What kind of trouble an Error reports.
+enum class ErrorCode {
+  invalid_argument,  ///< the caller asked for something that cannot be: an option, a prompt, an id
+  not_found,         ///< a file, folder or model is not there
+  bad_file,          ///< a file is broken or contradicts another
+  unsupported,       ///< well-formed, but this version does not know it
+  out_of_memory,     ///< the plan or an allocation does not fit
+  device,            ///< a device, driver or device library failed
+  internal,          ///< a broken precondition inside Quern: a bug
+};
+
+/// The one exception that leaves the library. what() is one line that names the file, the key or the option, what was
+/// expected and what was found.
+class QUERN_API Error : public std::runtime_error {
+ public:
+  Error(ErrorCode code, const std::string& message);
+  ~Error() override;
+  ErrorCode code() const noexcept { return code_; }
+
+ private:
+  ErrorCode code_;
+};
+
+}  // namespace quern
