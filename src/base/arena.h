@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "base/buffer.h"
+
+namespace quern {
+
+/// Hands out aligned pieces of one buffer, front to back, and never gives one back. The size was planned beforehand, so
+/// running out is a bug (QUERN_CHECK), not an input error.
+class Arena {
+ public:
+  static constexpr std::size_t kAlignment = 256;
+
+  Arena() = default;
+  Arena(std::string name, Buffer buffer);
+
+  std::byte* take(std::size_t size_bytes);
+  template <typename T>
+  std::span<T> take_array(std::size_t count) {
+    return {reinterpret_cast<T*>(take(count * sizeof(T))), count};
+  }
+
+  std::size_t used_bytes() const { return used_bytes_; }
+  const Buffer& buffer() const { return buffer_; }
+
+ private:
+  std::string name_;
+  Buffer buffer_;
+  std::size_t used_bytes_ = 0;
+};
+
+}  // namespace quern

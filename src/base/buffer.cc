@@ -1,0 +1,50 @@
+#include "base/buffer.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "base/error.h"
+#include "base/shape.h"
+
+namespace quern {
+
+Buffer::Buffer(std::byte* data, std::size_t size_bytes, Device device, Release release)
+    : data_(data), size_bytes_(size_bytes), device_(device), release_(std::move(release)) {}
+
+Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  if (this != &other) {
+    reset();
+    data_ = std::exchange(other.data_, nullptr);
+    size_bytes_ = std::exchange(other.size_bytes_, 0);
+    device_ = other.device_;
+    release_ = std::move(other.release_);
+  }
+  return *this;
+}
+
+Buffer::~Buffer() { reset(); }
+
+void Buffer::reset() noexcept {
+  if (data_ != nullptr && release_) release_(data_);
+  data_ = nullptr;
+  size_bytes_ = 0;
+}
+
+Buffer allocate_host(std::size_t size_bytes, const char* what) {
+  constexpr std::size_t kAlignment = 64;
+  if (size_bytes > SIZE_MAX - 2 * kAlignment) {
+    fail(ErrorCode::out_of_memory, "{}: cannot allocate {} bytes", what, size_bytes);
+  }
+  // calloc hands out fresh zero pages without touching them, which aligned_alloc + memset would.
+  auto* block = static_cast<std::byte*>(std::calloc(1, size_bytes + kAlignment));
+  if (block == nullptr) {
+    fail(ErrorCode::out_of_memory, "{}: cannot allocate {} bytes", what, size_bytes);
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(block);
+  auto* aligned = block + (align_up(address, kAlignment) - address);
+  return Buffer(aligned, size_bytes, Device{}, [block](std::byte*) { std::free(block); });
+}
+
+}  // namespace quern

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/device.h"
+#include "base/dtype.h"
+
+namespace quern {
+
+/// A view of `rows` rows of `cols` elements, `row_stride` elements apart. It never owns; see Buffer.
+struct Tensor {
+  std::byte* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t row_stride = 0;
+  DType dtype = DType::float32;
+  Device device;
+
+  bool empty() const { return data == nullptr; }
+
+  /// The first element of a row; T must be the C++ type of `dtype`.
+  template <typename T>
+  T* row(std::int64_t index) const {
+    return reinterpret_cast<T*>(data) + index * row_stride;
+  }
+};
+
+}  // namespace quern
