@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "base/buffer.h"
+#include "graph/graph.h"
+#include "graph/limits.h"
+#include "graph/op.h"
+#include "graph/step.h"
+
+namespace quern {
+
+/// A closed step made ready to run again and again without host work.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  /// Runs the step `times` times. Does not wait for the device.
+  virtual void replay(int times) = 0;
+};
+
+/// Interprets ops on one device. Work is ordered: each call sees the effects of those before it.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual Device device() const = 0;
+
+  // One per alternative of Op; see op.h for the contract.
+  virtual void run(const Embed& op, const Step& step) = 0;
+  virtual void run(const NormLinear& op, const Step& step) = 0;
+  virtual void run(const Attention& op, const Step& step) = 0;
+  virtual void run(const Linear& op, const Step& step) = 0;
+  virtual void run(const AllReduce& op, const Step& step) = 0;
+  virtual void run(const AllGather& op, const Step& step) = 0;
+  virtual void run(const Sample& op, const Step& step) = 0;
+  virtual void run(const Advance& op, const Step& step) = 0;
+
+  /// Scratch bytes that the op needs at the limits. Step::workspace is the largest over the graph.
+  virtual std::size_t workspace_bytes(const Op& op, const Graph& graph, const Limits& limits) const = 0;
+
+  /// Zeroed memory on the device. Errors: out_of_memory naming `what` and the bytes.
+  virtual Buffer allocate(std::size_t size_bytes, const char* what) = 0;
+  /// Copies between host and device. copy_out waits until the data is there.
+  virtual void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) = 0;
+  virtual void copy_out(void* host_destination, const void* device_source, std::size_t size_bytes) = 0;
+
+  /// Bytes that `upload` takes from the weight arena for this weight, stored as `stored`.
+  virtual std::size_t upload_bytes(const WeightSpec& spec, DType stored) const = 0;
+  /// Brings a weight in plain layout from host memory to `destination`, perhaps in another layout.
+  /// `host.values.data` may be `destination` itself where the device is the host.
+  virtual Weight upload(const Weight& host, WeightUse use, std::byte* destination) = 0;
+
+  /// Makes a step ready for replay. `step` calls run() on this backend and nothing else.
+  virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;
+};
+
+}  // namespace quern

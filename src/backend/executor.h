@@ -1,0 +1,21 @@
+#pragma once
+
+#include <functional>
+
+#include "backend/backend.h"
+#include "graph/graph.h"
+#include "graph/step.h"
+
+namespace quern {
+
+/// Called before (`done` false) and after (`done` true) each node.
+using NodeObserver = std::function<void(const Node& node, bool done)>;
+
+/// Runs the nodes in order. Errors that a node throws are rethrown with the node's name in front.
+void execute(Backend& backend, const Graph& graph, const Step& step,
+             const NodeObserver& observer = {});
+
+/// The largest workspace_bytes over all nodes.
+std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits);
+
+}  // namespace quern

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+namespace quern {
+
+/// The sizes an engine is built for. They fix every address: nothing is allocated after loading.
+struct Limits {
+  int max_seqs = 1;             ///< sequences at a time
+  int max_seq_len = 0;          ///< tokens of one sequence, prompt and generated
+  int max_tokens_per_step = 0;  ///< rows of a step: decode sequences and prefill chunks together
+  int max_logit_rows = 0;       ///< rows that the lm_head computes in one step, at least max_seqs
+  int block_size = 32;          ///< tokens of one KV block
+  std::int64_t num_blocks = 0;  ///< KV blocks of the whole engine
+  int max_blocks_per_seq() const { return (max_seq_len + block_size - 1) / block_size; }
+};
+
+}  // namespace quern

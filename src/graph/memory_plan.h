@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/limits.h"
+
+namespace quern {
+
+/// Where each value lies in the activation arena. Values whose lifetimes do not overlap share bytes.
+struct ActivationPlan {
+  std::vector<std::size_t> offsets;  ///< by ValueId, aligned to Arena::kAlignment
+  std::size_t total_bytes = 0;
+};
+
+/// Plans the activations at the limits. The logits (outputs of logit_rows_only nodes) live to the end of the step.
+ActivationPlan plan_activations(const Graph& graph, const Limits& limits);
+
+/// The KV geometry, read off the graph's Attention nodes.
+struct KvGeometry {
+  int num_layers = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+};
+KvGeometry kv_geometry(const Graph& graph);
+
+/// Bytes of one KV block over all layers, keys and values together, in the activation dtype.
+std::size_t kv_block_bytes(const Graph& graph, int block_size);
+
+/// Bytes that a weight takes when stored as `stored` (vectors are always float32).
+std::size_t weight_bytes(const WeightSpec& spec, DType stored);
+
+}  // namespace quern

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/tensor.h"
+#include "graph/limits.h"
+#include "graph/op.h"
+#include "weights/weight.h"
+
+namespace quern {
+
+/// This step's packed work: sequences one after the other, decode sequences first, no padding.
+/// Scalars are host values and upper bounds where a sequence may have finished; arrays lie on the device.
+struct BatchView {
+  int num_tokens = 0;
+  int num_seqs = 0;
+  int num_decode_seqs = 0;  ///< the first so many; they bring one token each, from the state
+  int num_logit_rows = 0;
+  int max_q_len = 0;
+  int max_kv_len = 0;
+  const std::int32_t* state_index = nullptr;   ///< [num_seqs] row of the persistent state
+  const std::int32_t* token_ids = nullptr;     ///< [num_tokens]; unused for decode rows
+  const std::int32_t* positions = nullptr;     ///< [num_tokens]; unused for decode rows
+  const std::int32_t* cu_seqlens_q = nullptr;  ///< [num_seqs + 1] first token row of each sequence
+  const std::int32_t* kv_lens = nullptr;       ///< [num_seqs] after this step's append; unused for decode sequences
+  const std::int32_t* logit_rows = nullptr;    ///< [num_logit_rows] token rows whose logits are wanted
+  const std::int32_t* logit_seqs = nullptr;    ///< [num_logit_rows] the sequence (0 … num_seqs - 1) of each
+};
+
+/// Values of SequenceState::finished.
+enum class SequenceStatus : std::int32_t { running = 0, stop = 1, limit = 2 };
+
+/// What persists between steps, one row a sequence; the runtime sets a row at admission, then Sample and Advance write it.
+struct SequenceState {
+  std::int32_t* last_token = nullptr;  ///< [max_seqs] the next decode step's input
+  std::int32_t* position = nullptr;    ///< [max_seqs] its position, for rope and learned embeddings
+  std::int32_t* kv_len = nullptr;      ///< [max_seqs] tokens in the KV cache
+  std::int32_t* finished = nullptr;    ///< [max_seqs] SequenceStatus
+  std::int32_t* generated = nullptr;   ///< [max_seqs] tokens sampled so far
+  std::int32_t* max_tokens = nullptr;  ///< [max_seqs] the limit of `generated`
+  std::int32_t* prompt_len = nullptr;  ///< [max_seqs]
+  float* rope_alpha = nullptr;         ///< [max_seqs] fixed at admission from the prompt's length; see rope.h
+  std::int32_t* history = nullptr;     ///< [max_seqs, history_stride] prompt and generated ids
+  std::int64_t history_stride = 0;     ///< max_seq_len
+  std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
+};
+
+inline constexpr int kMaxEndIds = 16;
+inline constexpr int kMaxLogitBias = 256;
+inline constexpr int kMaxTopLogprobs = 20;
+
+/// How one sequence samples. Written once, at admission.
+struct SamplingRow {
+  std::uint64_t seed = 0;
+  std::uint32_t sequence_index = 0;
+  float temperature = 0.0f;  ///< 0: argmax
+  float top_p = 1.0f;        ///< 1: off
+  float min_p = 0.0f;        ///< 0: off
+  std::int32_t top_k = 0;    ///< 0: off
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  std::int32_t no_repeat_ngram_size = 0;  ///< 0: off
+  std::int32_t num_top_logprobs = -1;     ///< -1: none; 0: the chosen token's; n: also the n best
+  std::int32_t num_end_ids = 0;
+  std::int32_t num_logit_bias = 0;
+  std::int32_t end_ids[kMaxEndIds] = {};
+  std::int32_t bias_ids[kMaxLogitBias] = {};
+  float bias_values[kMaxLogitBias] = {};
+};
+
+/// What the host reads when it looks: the last `capacity` sampling steps, one column a state row.
+struct OutputRing {
+  std::int32_t capacity = 0;
+  std::int32_t max_seqs = 0;
+  std::int64_t* head = nullptr;       ///< [1] sampling steps so far; step n lies in row n % capacity
+  std::int32_t* tokens = nullptr;     ///< [capacity, max_seqs] -1: no token
+  float* logprobs = nullptr;          ///< [capacity, max_seqs] of the chosen token
+  std::int32_t* top_ids = nullptr;    ///< [capacity, max_seqs, kMaxTopLogprobs] best first
+  float* top_logprobs = nullptr;      ///< [capacity, max_seqs, kMaxTopLogprobs]
+};
+
+/// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], in the activation dtype.
+/// Slot n of a sequence lies in block block_table[row][n / block_size], at n % block_size.
+struct KvCacheView {
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
+  DType dtype = DType::float32;
+  std::int64_t num_blocks = 0;
+  int num_kv_heads = 0;
+  int block_size = 0;
+  int head_dim = 0;
+  const std::int32_t* block_table = nullptr;  ///< [max_seqs, max_blocks_per_seq] by state row
+  int max_blocks_per_seq = 0;
+
+  /// Element offset of the slot vector, the same for keys and values.
+  std::int64_t offset(int layer, std::int64_t block, int kv_head, int slot) const {
+    return (((layer * num_blocks + block) * num_kv_heads + kv_head) * block_size + slot) * head_dim;
+  }
+};
+
+/// All that a node may touch. `values` and `weights` are indexed by ValueId and WeightId; a value's Tensor has the rows of
+/// the limits, and the batch says how many are in use.
+struct Step {
+  BatchView batch;
+  SequenceState state;
+  const SamplingRow* sampling = nullptr;  ///< [max_seqs]
+  OutputRing ring;
+  KvCacheView kv_cache;
+  std::span<const Tensor> values;
+  std::span<const Weight> weights;
+  std::span<std::byte> workspace;
+
+  const Tensor& value(ValueId id) const { return values[static_cast<std::size_t>(id)]; }
+  const Weight& weight(WeightId id) const { return weights[static_cast<std::size_t>(id)]; }
+
+  // Host-side readings, for backends whose arrays the host can read.
+  int q_len(int seq) const { return batch.cu_seqlens_q[seq + 1] - batch.cu_seqlens_q[seq]; }
+  bool is_decode(int seq) const { return seq < batch.num_decode_seqs; }
+  int kv_len(int seq) const {
+    return is_decode(seq) ? state.kv_len[batch.state_index[seq]] + q_len(seq) : batch.kv_lens[seq];
+  }
+  std::int32_t token_id(int seq, int row) const {
+    return is_decode(seq) ? state.last_token[batch.state_index[seq]] : batch.token_ids[row];
+  }
+  std::int32_t position(int seq, int row) const {
+    return is_decode(seq) ? state.position[batch.state_index[seq]] : batch.positions[row];
+  }
+  bool is_running(int seq) const {
+    return state.finished[batch.state_index[seq]] == static_cast<int>(SequenceStatus::running);
+  }
+};
+
+}  // namespace quern
