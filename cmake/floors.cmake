@@ -7,7 +7,7 @@ function(quern_floor name)
   target_include_directories(quern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
                                                   ${PROJECT_BINARY_DIR}/generated)
   list(TRANSFORM ARG_FLOORS PREPEND quern_)
-  target_link_libraries(quern_${name} PUBLIC ${ARG_FLOORS} PRIVATE ${ARG_PACKAGES})
+  target_link_libraries(quern_${name} PUBLIC ${ARG_FLOORS} ${ARG_PACKAGES})
 endfunction()
 
 # quern_test(FLOOR ...): one test program from the *_test.cc files of this folder, linked with those floors alone.

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quern/export.h"
+
+namespace quern {
+
+struct EncodeOptions {
+  /// Special tokens written in the text become their ids, as Hugging Face does; otherwise they are plain text.
+  bool parse_special = true;
+  /// BOS in front: unset as the tokenizer's files say.
+  std::optional<bool> add_bos;
+};
+
+/// Text to token ids and back, for the tokenizer files of one model folder. Immutable after loading: threads may share it.
+class QUERN_API Tokenizer {
+ public:
+  /// Loads what the folder has: tokenizer.json (byte-level BPE), qwen.tiktoken, tokenizer.model (SentencePiece), or
+  /// vocab.json with merges.txt. Errors: not_found, bad_file, unsupported, naming the file.
+  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
+
+  virtual ~Tokenizer();
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+
+  /// The ids of `text`. Errors: invalid_argument for text that is not UTF-8, naming the byte.
+  virtual std::vector<std::int32_t> encode(std::string_view text,
+                                           const EncodeOptions& options = {}) const = 0;
+
+  /// The bytes that one id adds to a running text. Special tokens give their written form. Errors: invalid_argument beyond
+  /// vocab_size. An id that the model has but the tokenizer does not name gives nothing.
+  virtual std::string token_bytes(std::int32_t id) const = 0;
+
+  /// The text of the ids; invalid UTF-8 is replaced by U+FFFD as Python does. Errors: as token_bytes.
+  virtual std::string decode(std::span<const std::int32_t> ids, bool skip_special) const = 0;
+
+  /// True for control tokens that `skip_special` leaves out.
+  virtual bool is_special(std::int32_t id) const = 0;
+
+  /// The id of a token by its written form, special or not, if there is one.
+  virtual std::optional<std::int32_t> token_to_id(std::string_view token) const = 0;
+
+  /// One more than the largest id the tokenizer names.
+  virtual std::int32_t vocab_size() const = 0;
+
+  virtual std::optional<std::int32_t> bos_id() const = 0;
+  /// End ids by the tokenizer's own files, such as tokenizer_config.json's eos_token.
+  virtual std::vector<std::int32_t> eos_ids() const = 0;
+
+  /// Which files it was loaded from and what kind it is, for people: "byte-level BPE (vocab.json, merges.txt)".
+  virtual std::string description() const = 0;
+
+ protected:
+  Tokenizer() = default;
+};
+
+}  // namespace quern

@@ -1,0 +1,167 @@
+#include "io/json.h"
+
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace quern {
+namespace {
+
+constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{256} << 20;
+constexpr int kMaxDepth = 100;
+
+/// Refuses duplicate keys and deep nesting while parsing, before either can do harm.
+class StrictCallback {
+ public:
+  explicit StrictCallback(const std::string& file) : file_(file) {}
+
+  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > kMaxDepth) {
+      fail(ErrorCode::bad_file, "{}: nested deeper than {} levels", file_, kMaxDepth);
+    }
+    if (event == Json::parse_event_t::object_start) {
+      keys_.emplace_back();
+    } else if (event == Json::parse_event_t::object_end) {
+      keys_.pop_back();
+    } else if (event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!keys_.back().insert(key).second) {
+        fail(ErrorCode::bad_file, "{}: duplicate key '{}'", file_, key);
+      }
+    }
+    return true;
+  }
+
+ private:
+  const std::string& file_;
+  std::vector<std::set<std::string>> keys_;
+};
+
+std::string shortened(const Json& value) {
+  constexpr std::size_t kMaxShown = 60;
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > kMaxShown) text = text.substr(0, kMaxShown) + "…";
+  return text;
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& file) {
+  try {
+    StrictCallback callback(file);
+    return Json::parse(text, std::ref(callback));
+  } catch (const nlohmann::json::exception& error) {
+    std::string reason = error.what();
+    if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
+    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", file, reason);
+  }
+}
+
+Json read_json(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    fail(ErrorCode::not_found, "{}: no such file", path.string());
+  }
+  const auto size = std::filesystem::file_size(path, error);
+  if (error) fail(ErrorCode::bad_file, "{}: cannot read: {}", path.string(), error.message());
+  if (size > kMaxFileBytes) {
+    fail(ErrorCode::bad_file, "{}: {} bytes of JSON, expected at most {}", path.string(), size,
+         kMaxFileBytes);
+  }
+  std::ifstream stream(path, std::ios::binary);
+  std::string text(size, '\0');
+  if (!stream.read(text.data(), static_cast<std::streamsize>(size))) {
+    fail(ErrorCode::bad_file, "{}: cannot read {} bytes", path.string(), size);
+  }
+  return parse_json(text, path.string());
+}
+
+JsonObject::JsonObject(const Json& json, std::string file, std::string prefix)
+    : json_(&json), file_(std::move(file)), prefix_(std::move(prefix)) {
+  if (!json.is_object()) {
+    fail(ErrorCode::bad_file, "{}: {}expected an object, got {}", file_,
+         prefix_.empty() ? "" : fmt::format("key '{}': ", prefix_.substr(0, prefix_.size() - 1)),
+         shortened(json));
+  }
+}
+
+const Json* JsonObject::find(std::string_view key) const {
+  const auto it = json_->find(std::string(key));
+  return it == json_->end() || it->is_null() ? nullptr : &*it;
+}
+
+std::optional<std::int64_t> JsonObject::integer(std::string_view key, std::int64_t low,
+                                                std::int64_t high) const {
+  const Json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  const auto expected = [&] { return fmt::format("an integer from {} to {}", low, high); };
+  if (!value->is_number_integer()) reject(key, expected());
+  if (value->is_number_unsigned() &&
+      value->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
+    reject(key, expected());
+  }
+  const auto number = value->get<std::int64_t>();
+  if (number < low || number > high) reject(key, expected());
+  return number;
+}
+
+std::optional<double> JsonObject::number(std::string_view key, double low, double high) const {
+  const Json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  const auto expected = [&] { return fmt::format("a number from {} to {}", low, high); };
+  if (!value->is_number()) reject(key, expected());
+  const auto number = value->get<double>();
+  if (!(number >= low && number <= high)) reject(key, expected());
+  return number;
+}
+
+std::optional<bool> JsonObject::boolean(std::string_view key) const {
+  const Json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_boolean()) reject(key, "true or false");
+  return value->get<bool>();
+}
+
+std::optional<std::string> JsonObject::string(std::string_view key) const {
+  const Json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_string()) reject(key, "a string");
+  return value->get<std::string>();
+}
+
+std::optional<JsonObject> JsonObject::object(std::string_view key) const {
+  const Json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_object()) reject(key, "an object");
+  return JsonObject(*value, file_, fmt::format("{}{}.", prefix_, key));
+}
+
+std::int64_t JsonObject::required_integer(std::string_view key, std::int64_t low,
+                                          std::int64_t high) const {
+  const auto value = integer(key, low, high);
+  if (!value) reject(key, fmt::format("an integer from {} to {}", low, high));
+  return *value;
+}
+
+double JsonObject::required_number(std::string_view key, double low, double high) const {
+  const auto value = number(key, low, high);
+  if (!value) reject(key, fmt::format("a number from {} to {}", low, high));
+  return *value;
+}
+
+std::string JsonObject::required_string(std::string_view key) const {
+  auto value = string(key);
+  if (!value) reject(key, "a string");
+  return *std::move(value);
+}
+
+void JsonObject::reject(std::string_view key, std::string_view expected) const {
+  const auto it = json_->find(std::string(key));
+  fail(ErrorCode::bad_file, "{}: key '{}{}': expected {}, got {}", file_, prefix_, key, expected,
+       it == json_->end() ? "nothing" : shortened(*it));
+}
+
+}  // namespace quern

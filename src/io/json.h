@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quern {
+
+using Json = nlohmann::ordered_json;
+
+/// Parses one JSON document: UTF-8, no duplicate keys, at most 100 levels deep, nothing after it.
+/// `file` is what errors call the text. Errors: bad_file with the place.
+Json parse_json(std::string_view text, const std::string& file);
+
+/// Reads and parses a file of at most 256 MiB. Errors: not_found, bad_file.
+Json read_json(const std::filesystem::path& path);
+
+/// Typed reading of one JSON object's keys; every error names file, key, expected and actual.
+/// null counts as absent, as in Hugging Face's configs.
+class JsonObject {
+ public:
+  /// `json` must outlive this. Errors: bad_file when it is not an object.
+  JsonObject(const Json& json, std::string file, std::string prefix = "");
+
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+  const Json* find(std::string_view key) const;  ///< null when absent or JSON null
+
+  // Optional readings: nothing when absent; an error when of another type or out of [low, high].
+  std::optional<std::int64_t> integer(std::string_view key, std::int64_t low, std::int64_t high) const;
+  std::optional<double> number(std::string_view key, double low, double high) const;
+  std::optional<bool> boolean(std::string_view key) const;
+  std::optional<std::string> string(std::string_view key) const;
+  std::optional<JsonObject> object(std::string_view key) const;
+
+  // Required readings: an error also when absent.
+  std::int64_t required_integer(std::string_view key, std::int64_t low, std::int64_t high) const;
+  double required_number(std::string_view key, double low, double high) const;
+  std::string required_string(std::string_view key) const;
+
+  /// Throws bad_file: "<file>: key '<key>': expected <expected>, got <the value, shortened>".
+  [[noreturn]] void reject(std::string_view key, std::string_view expected) const;
+
+  const Json& json() const { return *json_; }
+  const std::string& file() const { return file_; }
+
+ private:
+  const Json* json_;
+  std::string file_;
+  std::string prefix_;
+};
+
+}  // namespace quern

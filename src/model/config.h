@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph/op.h"
+
+namespace quern {
+
+/// A model's config.json under Hugging Face's canonical names; every synonym (GPT-2's n_embd, …, Qwen's kv_channels, …, both
+/// spellings of rope and dtype) is translated in config.cc and nowhere else.
+struct ModelConfig {
+  std::string model_type;    ///< "gpt2", "llama", "qwen", "qwen2", "qwen3"
+  std::string architecture;  ///< architectures[0], or empty
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int intermediate_size = 0;  ///< the width of one of the MLP's up projections
+  int num_hidden_layers = 0;
+  int num_attention_heads = 0;
+  int num_key_value_heads = 0;
+  int head_dim = 0;
+  int max_position_embeddings = 0;
+  float norm_epsilon = 0.0f;
+  Activation activation = Activation::none;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;    ///< q, k, v projections
+  bool attention_out_bias = false;
+  bool mlp_bias = false;
+  std::optional<Rope> rope;
+  std::vector<int> layer_windows;  ///< by layer; 0: full attention
+  int logn_length = 0;             ///< Qwen's use_logn_attn: its seq_length, else 0
+  std::optional<DType> dtype;      ///< torch_dtype / dtype, when given
+  std::optional<std::int32_t> bos_token_id;
+  std::vector<std::int32_t> eos_token_ids;
+};
+
+/// Reads folder/config.json. Errors: not_found, bad_file (file, key, expected, actual), unsupported for an unknown
+/// model_type, activation, rope type or a key whose value changes the mathematics in a way that we do not implement.
+ModelConfig load_model_config(const std::filesystem::path& folder);
+
+/// generation_config.json, or all unset where there is none.
+struct GenerationConfig {
+  bool present = false;
+  std::optional<bool> do_sample;
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int> top_k, no_repeat_ngram_size, max_new_tokens;
+  std::optional<std::int32_t> bos_token_id, pad_token_id;
+  std::vector<std::int32_t> eos_token_ids;
+  std::string chat_format;
+};
+GenerationConfig load_generation_config(const std::filesystem::path& folder);
+
+}  // namespace quern
