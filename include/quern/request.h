@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "quern/export.h"
+#include "quern/sampling.h"
+
+namespace quern {
+
+using RequestId = std::uint64_t;
+
+/// One prompt and what is wanted of it. The prompt is `prompt_ids` when they are not empty, else `prompt`.
+struct Request {
+  std::string prompt;                     ///< UTF-8
+  std::vector<std::int32_t> prompt_ids;   ///< used as they are: no BOS is added
+  bool parse_special = true;              ///< see EncodeOptions
+  std::optional<bool> add_bos;            ///< see EncodeOptions
+
+  SamplingParams sampling;
+  /// At least 1. Unset: generation_config's max_new_tokens, else 128.
+  std::optional<int> max_new_tokens;
+  /// Ends the text before the first of these; matched on text, not on ids. None may be empty.
+  std::vector<std::string> stop;
+  bool ignore_end_ids = false;  ///< run to the limit
+  bool keep_special = false;    ///< let special tokens appear in the text
+  /// Log-probabilities of the chosen tokens, and of this many best ones (0 … 20). Unset: none.
+  std::optional<int> top_logprobs;
+};
+
+enum class FinishReason {
+  stop,         ///< an end id
+  stop_string,  ///< one of Request::stop
+  length,       ///< max_new_tokens
+  context,      ///< the model's or the engine's max_seq_len
+  cancelled,
+};
+
+/// "stop", "stop_string", "length", "context", "cancelled".
+QUERN_API const char* finish_reason_name(FinishReason reason);
+
+/// Natural logarithms of probabilities by the raw logits.
+struct TokenLogprob {
+  std::int32_t id = 0;
+  float logprob = 0.0f;
+};
+
+struct TokenLogprobs {
+  std::int32_t id = 0;  ///< the chosen token
+  float logprob = 0.0f;
+  std::vector<TokenLogprob> top;  ///< best first
+};
+
+/// What a request gave, whole.
+struct Result {
+  RequestId id = 0;
+  std::vector<std::int32_t> prompt_ids;
+  std::vector<std::int32_t> output_ids;  ///< ends with the end id when one was reached
+  std::string text;                      ///< valid UTF-8, without end ids, stop strings and (unless kept) special tokens
+  FinishReason finish_reason = FinishReason::stop;
+  std::vector<TokenLogprobs> logprobs;  ///< one for each of output_ids, if asked for
+  std::uint64_t seed = 0;
+};
+
+/// What one step added to one request.
+struct Update {
+  RequestId id = 0;
+  std::vector<std::int32_t> token_ids;  ///< new output ids
+  std::string text;                     ///< new text; whole characters, and nothing that a stop string may still take back
+  std::optional<FinishReason> finish_reason;  ///< set on the last update of a request
+};
+
+}  // namespace quern
