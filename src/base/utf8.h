@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace quern {
+
+enum class Utf8Status : std::uint8_t {
+  whole,       ///< a well-formed sequence
+  broken,      ///< bytes that no continuation can repair
+  incomplete,  ///< the text ends inside a sequence that is well-formed so far
+};
+
+/// What stands at the start of a text and how many bytes it takes. A broken or incomplete piece is
+/// a "maximal subpart" in Unicode's words: one U+FFFD stands for it.
+struct Utf8Piece {
+  Utf8Status status = Utf8Status::whole;
+  std::size_t length_bytes = 0;
+};
+
+/// Looks at the first piece of `text`, which must not be empty.
+/// Source: the Unicode Standard, table 3-7 (no overlong forms, no surrogates, nothing above
+/// U+10FFFF).
+Utf8Piece first_utf8_piece(std::string_view text);
+
+/// The offset of the first byte that is not part of well-formed UTF-8, or nothing.
+std::optional<std::size_t> invalid_utf8_at(std::string_view text);
+
+/// `text` with U+FFFD for every piece that is not well-formed, as Python's `decode("utf-8",
+/// "replace")` does.
+std::string replace_invalid_utf8(std::string_view text);
+
+/// Appends the UTF-8 form of a code point, which must be below 0x110000.
+void append_utf8(char32_t code_point, std::string& out);
+
+/// The code point of a whole sequence as first_utf8_piece() measures it.
+char32_t decode_utf8(std::string_view sequence);
+
+}  // namespace quern
