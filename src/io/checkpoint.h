@@ -11,11 +11,13 @@
 
 namespace quern {
 
-/// The weights of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+/// The weights of a model folder: `model.safetensors`, or the shards that
+/// `model.safetensors.index.json` names.
 class Checkpoint {
  public:
-  /// Errors name the file: a missing or empty folder, only pytorch_model.bin or GGUF present, LFS pointers, shard paths that
-  /// leave the folder, a tensor in two shards, an index that contradicts the shards.
+  /// Errors name the file: a missing or empty folder, only pytorch_model.bin or GGUF present, LFS
+  /// pointers, shard paths that leave the folder, a tensor in two shards, an index that contradicts
+  /// the shards.
   static Checkpoint open(const std::filesystem::path& folder);
 
   struct TensorRef {

@@ -1,16 +1,14 @@
 #include "io/json.h"
 
-#include <cmath>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "base/error.h"
+#include "io/text_file.h"
 
 namespace quern {
 namespace {
 
-constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{256} << 20;
+constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
 constexpr int kMaxDepth = 100;
 
 /// Refuses duplicate keys and deep nesting while parsing, before either can do harm.
@@ -61,22 +59,7 @@ Json parse_json(std::string_view text, const std::string& file) {
 }
 
 Json read_json(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
-    fail(ErrorCode::not_found, "{}: no such file", path.string());
-  }
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) fail(ErrorCode::bad_file, "{}: cannot read: {}", path.string(), error.message());
-  if (size > kMaxFileBytes) {
-    fail(ErrorCode::bad_file, "{}: {} bytes of JSON, expected at most {}", path.string(), size,
-         kMaxFileBytes);
-  }
-  std::ifstream stream(path, std::ios::binary);
-  std::string text(size, '\0');
-  if (!stream.read(text.data(), static_cast<std::streamsize>(size))) {
-    fail(ErrorCode::bad_file, "{}: cannot read {} bytes", path.string(), size);
-  }
-  return parse_json(text, path.string());
+  return parse_json(read_text_file(path, kMaxFileBytes), path.string());
 }
 
 JsonObject::JsonObject(const Json& json, std::string file, std::string prefix)

@@ -30,7 +30,8 @@ class JsonObject {
   const Json* find(std::string_view key) const;  ///< null when absent or JSON null
 
   // Optional readings: nothing when absent; an error when of another type or out of [low, high].
-  std::optional<std::int64_t> integer(std::string_view key, std::int64_t low, std::int64_t high) const;
+  std::optional<std::int64_t> integer(std::string_view key, std::int64_t low,
+                                      std::int64_t high) const;
   std::optional<double> number(std::string_view key, double low, double high) const;
   std::optional<bool> boolean(std::string_view key) const;
   std::optional<std::string> string(std::string_view key) const;

@@ -15,16 +15,18 @@ namespace quern {
 /// One tensor as the header describes it, checked against the file.
 struct SafetensorsEntry {
   std::string name;
-  std::string stored_type;          ///< as the header spells it: "F16", "I64", "BOOL", …
+  std::string stored_type;  ///< as the header spells it: "F16", "I64", "BOOL", …
   std::vector<std::int64_t> shape;
   std::span<const std::byte> data;  ///< points into the mapping
 };
 
-/// The DType of a safetensors spelling (F32, F16, BF16, I32, I64, U8), or an error naming file and tensor.
+/// The DType of a safetensors spelling (F32, F16, BF16, I32, I64, U8), or an error naming file and
+/// tensor.
 DType safetensors_dtype(const SafetensorsEntry& entry, const std::filesystem::path& file);
 
-/// A memory-mapped safetensors file whose header has been checked whole: length at most 100 MB and inside the file, valid
-/// JSON, offsets in order without holes or overlaps up to the end of the file, and sizes that match shape and type.
+/// A memory-mapped safetensors file whose header has been checked whole: length at most 100 MB and
+/// inside the file, valid JSON, offsets in order without holes or overlaps up to the end of the
+/// file, and sizes that match shape and type.
 class SafetensorsFile {
  public:
   /// Errors: not_found, bad_file (also for a git-LFS pointer, named as such).
@@ -45,8 +47,8 @@ struct SafetensorsTensor {
   std::span<const float> values;
 };
 
-/// Writes a safetensors file, by way of a temporary file beside it, so that nothing half-written is ever found there.
-/// Errors: bad_file naming the path.
+/// Writes a safetensors file, by way of a temporary file beside it, so that nothing half-written is
+/// ever found there. Errors: bad_file naming the path.
 void write_safetensors(const std::filesystem::path& path,
                        std::span<const SafetensorsTensor> tensors);
 

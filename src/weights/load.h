@@ -9,14 +9,17 @@
 
 namespace quern {
 
-/// The dtype in which a weight is kept: float32 for vectors; for the others `activation`, if that is a 16-bit type; else the checkpoint's own
-/// (widening it would cost memory and give the same numbers).
+/// The dtype in which a weight is kept: float32 for vectors; for the others `activation`, if that
+/// is a 16-bit type; else the checkpoint's own (widening it would cost memory and give the same
+/// numbers).
 DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
-/// Copies the parts of `spec` from the checkpoint, stacked by rows, transposed and converted as needed, to `destination`,
-/// which has room for out_features * in_features elements of `stored`. Every part's shape and dtype is checked first.
-/// Returns the weight in plain layout over `destination`. float16 overflow of finite numbers is logged with its count.
-/// Errors: bad_file naming file, tensor, expected and actual shape or dtype; a missing tensor.
-Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored, std::byte* destination);
+/// Copies the parts of `spec` from the checkpoint, stacked by rows, transposed and converted as
+/// needed, to `destination`, which has room for out_features * in_features elements of `stored`.
+/// Every part's shape and dtype is checked first. Returns the weight in plain layout over
+/// `destination`. float16 overflow of finite numbers is logged with its count. Errors: bad_file
+/// naming file, tensor, expected and actual shape or dtype; a missing tensor.
+Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,
+                   std::byte* destination);
 
 }  // namespace quern

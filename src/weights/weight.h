@@ -9,7 +9,8 @@
 
 namespace quern {
 
-/// How a weight's numbers are stored; a value, so that later formats (groups, scales) are rows in a table.
+/// How a weight's numbers are stored; a value, so that later formats (groups, scales) are rows in a
+/// table.
 struct WeightFormat {
   DType stored = DType::float32;  ///< float32, float16 or bfloat16
 };
@@ -29,8 +30,8 @@ struct Weight {
   std::int64_t in_features = 0;
 };
 
-/// Row `row` of a weight as float32. This function defines what a format means; kernels are held against it.
-/// `out` has in_features elements.
+/// Row `row` of a weight as float32. This function defines what a format means; kernels are held
+/// against it. `out` has in_features elements.
 void dequantize_row(const Weight& weight, std::int64_t row, std::span<float> out);
 
 /// One tensor of a checkpoint that becomes (a band of rows of) a weight.
