@@ -41,16 +41,22 @@ struct Graph {
 /// The kind of an op as dumps and profiles print it: "NormLinear", "Attention", …
 std::string_view op_name(const Op& op);
 
+/// "[tokens, 192] float32".
+std::string type_string(const Value& value);
+
 /// The values an op reads and writes, in the contract's order.
 std::vector<ValueId> op_inputs(const Op& op);
 std::vector<ValueId> op_outputs(const Op& op);
 std::vector<WeightId> op_weights(const Op& op);
 
-/// Checks a graph against the contract: ids in range, every value written once and before it is read, shapes and dtypes as
-/// op.h says, outputs distinct from inputs, layers numbered from 0 with one KV geometry. Errors: internal, naming node and value.
+/// Checks a graph against the contract: ids in range, every value written once and before it is
+/// read (so that no output is an input), shapes and dtypes as op.h says, one Embed and it comes
+/// first, layers numbered from 0 with one KV geometry, weights whose parts fill them and that some
+/// node uses. Errors: internal, naming node and value.
 void validate(const Graph& graph);
 
-/// One line a node: name, kind, inputs -> outputs with shapes and dtypes, weights, and what else the op carries.
+/// One line a node: name, kind, inputs -> outputs with shapes and dtypes, weights, and what else
+/// the op carries.
 std::string dump(const Graph& graph);
 
 }  // namespace quern

@@ -9,13 +9,15 @@
 
 namespace quern {
 
-/// Where each value lies in the activation arena. Values whose lifetimes do not overlap share bytes.
+/// Where each value lies in the activation arena. Values whose lifetimes do not overlap share
+/// bytes.
 struct ActivationPlan {
   std::vector<std::size_t> offsets;  ///< by ValueId, aligned to Arena::kAlignment
   std::size_t total_bytes = 0;
 };
 
-/// Plans the activations at the limits. The logits (outputs of logit_rows_only nodes) live to the end of the step.
+/// Plans the activations at the limits. The logits (outputs of logit_rows_only nodes) live to the
+/// end of the step.
 ActivationPlan plan_activations(const Graph& graph, const Limits& limits);
 
 /// The KV geometry, read off the graph's Attention nodes.

@@ -11,9 +11,10 @@ enum class ValueId : std::int32_t {};
 /// An index into Graph::weights.
 enum class WeightId : std::int32_t {};
 
-// The contract between models and backends. Shapes are [rows, cols]; `tokens` and `logit_rows` are the two kinds of rows.
-// "T" is the activation dtype (float32, float16 or bfloat16). Where rounding is not mentioned the arithmetic is float32,
-// in any order. A store to T rounds to nearest even and does not saturate: float16 overflow becomes infinity.
+// The contract between models and backends. Shapes are [rows, cols]; `tokens` and `logit_rows` are
+// the two kinds of rows. "T" is the activation dtype (float32, float16 or bfloat16). Where rounding
+// is not mentioned the arithmetic is float32, in any order. A store to T rounds to nearest even and
+// does not saturate: float16 overflow becomes infinity.
 
 /// The first node: out[t] = token_embedding[token_ids[t]] (+ position_embedding[positions[t]]).
 /// Shapes: out [tokens, hidden_size] float32. Rounding: none; the sum is float32.
@@ -34,13 +35,14 @@ enum class Activation : std::uint8_t {
 };
 
 /// residual_out = residual (+ delta); out = act(W · norm(residual_out) + bias), or gated
-/// out = act(Wg · n + bg) * (Wu · n + bu) with W = [Wg; Wu] stacked by rows, n = norm(residual_out).
-/// Shapes: residual, residual_out [tokens, in] float32; delta [tokens, in] T; weight [out, in], gated [2·out, in];
-/// out [tokens, out] T, or [logit_rows, out] float32 with logit_rows_only, which reads only the token rows named in
-/// BatchView::logit_rows.
-/// Rounding: n is rounded to T once, after gain and norm_bias; products accumulate in float32; bias, activation and gate
-/// act on float32; out is rounded once. rms: x / √(mean(x²) + ε) · gain. layer: (x - mean) / √(var + ε) · gain + norm_bias.
-/// Aliasing: none of the outputs overlaps an input. Source: HF LlamaRMSNorm, GPT2MLP, LlamaMLP.
+/// out = act(Wg · n + bg) * (Wu · n + bu) with W = [Wg; Wu] stacked by rows, n =
+/// norm(residual_out). Shapes: residual, residual_out [tokens, in] float32; delta [tokens, in] T;
+/// weight [out, in], gated [2·out, in]; out [tokens, out] T, or [logit_rows, out] float32 with
+/// logit_rows_only, which reads only the token rows named in BatchView::logit_rows. Rounding: n is
+/// rounded to T once, after gain and norm_bias; products accumulate in float32; bias, activation
+/// and gate act on float32; out is rounded once. rms: x / √(mean(x²) + ε) · gain. layer: (x - mean)
+/// / √(var + ε) · gain + norm_bias. Aliasing: none of the outputs overlaps an input. Source: HF
+/// LlamaRMSNorm, GPT2MLP, LlamaMLP.
 struct NormLinear {
   ValueId residual;
   std::optional<ValueId> delta;
@@ -59,8 +61,9 @@ struct NormLinear {
 
 enum class RopeType : std::uint8_t { standard, linear, dynamic, llama3, yarn, qwen_ntk };
 
-/// Rotary positions in the half-split form over the first rotary_dim elements of a head. See graph/rope.h for the
-/// frequencies. Angles are float32 products position · inv_freq, as HF computes them.
+/// Rotary positions in the half-split form over the first rotary_dim elements of a head. See
+/// graph/rope.h for the frequencies. Angles are float32 products position · inv_freq, as HF
+/// computes them.
 struct Rope {
   RopeType type = RopeType::standard;
   int rotary_dim = 0;
@@ -72,21 +75,24 @@ struct Rope {
   double beta_slow = 1.0;         ///< yarn
   double attention_factor = 1.0;  ///< yarn: cos and sin are multiplied by it
   bool truncate = true;           ///< yarn: round the correction range to whole dimensions
-  int original_max_position = 0;  ///< llama3, yarn: the trained length; dynamic, qwen_ntk: beyond it the base grows
+  int original_max_position =
+      0;  ///< llama3, yarn: the trained length; dynamic, qwen_ntk: beyond it the base grows
 };
 
 /// Q/k norm, rope, append to the KV cache and causal attention, for the packed sequences of a step.
-/// Shapes: qkv [tokens, (num_heads + 2·num_kv_heads) · head_dim] T, ordered q | k | v; out [tokens, num_heads · head_dim] T;
-/// KV cache see KvCacheView. Query head h reads kv head h / (num_heads / num_kv_heads).
-/// A sequence with q_len new tokens and kv_len after the append puts its i-th new token into slot kv_len - q_len + i;
-/// it attends to the slots up to its own, with `window` > 0 to the last `window` of them, itself included.
-/// Sequences whose state says finished append nothing, and their out rows are zero.
-/// Rounding: q and k are normed (rms over head_dim), rotated and scaled by logn in float32, then rounded to T; k and v are
-/// stored as T. Scores scale · q·k, softcap (c · tanh(s / c)) and softmax in float32. Probabilities relative to the row's
-/// maximum, exp(s - max), are rounded to T before P·V, their sum is not; the quotient is rounded to T once.
-/// Rope base: see Rope and SequenceState::rope_alpha. dynamic uses the larger of the state's alpha and that of kv_len.
-/// logn: a query at position p >= logn_length is multiplied by log(p + 1) / log(logn_length).
-/// Source: HF LlamaAttention, Qwen3Attention, Qwen modeling_qwen.py; Flash Attention (Dao 2022) for the order of sums.
+/// Shapes: qkv [tokens, (num_heads + 2·num_kv_heads) · head_dim] T, ordered q | k | v; out [tokens,
+/// num_heads · head_dim] T; KV cache see KvCacheView. Query head h reads kv head h / (num_heads /
+/// num_kv_heads). A sequence with q_len new tokens and kv_len after the append puts its i-th new
+/// token into slot kv_len - q_len + i; it attends to the slots up to its own, with `window` > 0 to
+/// the last `window` of them, itself included. Sequences whose state says finished append nothing,
+/// and their out rows are zero. Rounding: q and k are normed (rms over head_dim), rotated and
+/// scaled by logn in float32, then rounded to T; k and v are stored as T. Scores scale · q·k,
+/// softcap (c · tanh(s / c)) and softmax in float32. Probabilities relative to the row's maximum,
+/// exp(s - max), are rounded to T before P·V, their sum is not; the quotient is rounded to T once.
+/// Rope base: see Rope and SequenceState::rope_alpha. dynamic uses the larger of the state's alpha
+/// and that of kv_len. logn: a query at position p >= logn_length is multiplied by log(p + 1) /
+/// log(logn_length). Source: HF LlamaAttention, Qwen3Attention, Qwen modeling_qwen.py; Flash
+/// Attention (Dao 2022) for the order of sums.
 struct Attention {
   ValueId qkv;
   ValueId out;
@@ -113,36 +119,42 @@ struct Linear {
   std::optional<WeightId> bias;
 };
 
-/// out = the sum of `in` over all ranks; with one rank a copy. Shapes: both [rows, cols] of one dtype.
+/// out = the sum of `in` over all ranks; with one rank a copy. Shapes: both [rows, cols] of one
+/// dtype.
 struct AllReduce {
   ValueId in;
   ValueId out;
 };
 
-/// out = the ranks' `in` side by side; with one rank a copy. Shapes: in [rows, cols / ranks], out [rows, cols].
+/// out = the ranks' `in` side by side; with one rank a copy. Shapes: in [rows, cols / ranks], out
+/// [rows, cols].
 struct AllGather {
   ValueId in;
   ValueId out;
 };
 
-/// Chooses a token for each logit row whose sequence is not finished and writes it to SequenceState::last_token, and its
-/// log-probabilities to the output ring where asked.
-/// Order: repetition (prompt and generated), presence and frequency penalties (generated), no-repeat n-gram (prompt and
-/// generated), logit bias; then temperature, top-k, top-p, min-p as HF's processors; then the draw: the survivor with the
-/// largest logit / temperature + gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on a tie, where
-/// `position` is the index in the whole sequence that the token will have. Temperature 0 is argmax after the penalties.
-/// Log-probabilities are log-softmax of the raw logits. Logits are not modified. Shapes: logits [logit_rows, vocab_size]
-/// float32. See base/philox.h.
+/// Chooses a token for each logit row whose sequence is not finished and writes it to
+/// SequenceState::last_token, and its log-probabilities to the output ring where asked. Order:
+/// repetition (prompt and generated), presence and frequency penalties (generated), no-repeat
+/// n-gram (prompt and generated), logit bias; then temperature, top-k, top-p, min-p as HF's
+/// processors; then the draw: the survivor with the largest logit / temperature +
+/// gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on a tie, where `position`
+/// is the index in the whole sequence that the token will have. Temperature 0 is argmax after the
+/// penalties. Log-probabilities are log-softmax of the raw logits. Logits are not modified. Shapes:
+/// logits [logit_rows, vocab_size] float32. See base/philox.h.
 struct Sample {
   ValueId logits;
 };
 
-/// Ends a closed step: for each sequence of the batch that is not finished, moves kv_len and position over the step's tokens;
-/// where a token was sampled, appends it to history, counts it, and sets finished (stop on an end id, limit at max_tokens);
-/// counts the finished; writes the output ring's row (-1 for no token) and moves its head if the step has logit rows.
+/// Ends a closed step: for each sequence of the batch that is not finished, moves kv_len and
+/// position over the step's tokens; where a token was sampled, appends it to history, counts it,
+/// and sets finished (stop on an end id, limit at max_tokens); counts the finished; writes the
+/// output ring's row (-1 for no token) and moves its head if the step has logit rows.
 struct Advance {};
 
-/// Everything a backend must be able to run. Adding an alternative breaks every backend that lacks it, at compile time.
-using Op = std::variant<Embed, NormLinear, Attention, Linear, AllReduce, AllGather, Sample, Advance>;
+/// Everything a backend must be able to run. Adding an alternative breaks every backend that lacks
+/// it, at compile time.
+using Op =
+    std::variant<Embed, NormLinear, Attention, Linear, AllReduce, AllGather, Sample, Advance>;
 
 }  // namespace quern

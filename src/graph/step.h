@@ -12,7 +12,8 @@
 namespace quern {
 
 /// This step's packed work: sequences one after the other, decode sequences first, no padding.
-/// Scalars are host values and upper bounds where a sequence may have finished; arrays lie on the device.
+/// Scalars are host values and upper bounds where a sequence may have finished; arrays lie on the
+/// device.
 struct BatchView {
   int num_tokens = 0;
   int num_seqs = 0;
@@ -24,15 +25,19 @@ struct BatchView {
   const std::int32_t* token_ids = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* positions = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* cu_seqlens_q = nullptr;  ///< [num_seqs + 1] first token row of each sequence
-  const std::int32_t* kv_lens = nullptr;       ///< [num_seqs] after this step's append; unused for decode sequences
-  const std::int32_t* logit_rows = nullptr;    ///< [num_logit_rows] token rows whose logits are wanted
-  const std::int32_t* logit_seqs = nullptr;    ///< [num_logit_rows] the sequence (0 … num_seqs - 1) of each
+  const std::int32_t* kv_lens =
+      nullptr;  ///< [num_seqs] after this step's append; unused for decode sequences
+  const std::int32_t* logit_rows =
+      nullptr;  ///< [num_logit_rows] token rows whose logits are wanted
+  const std::int32_t* logit_seqs =
+      nullptr;  ///< [num_logit_rows] the sequence (0 … num_seqs - 1) of each
 };
 
 /// Values of SequenceState::finished.
 enum class SequenceStatus : std::int32_t { running = 0, stop = 1, limit = 2 };
 
-/// What persists between steps, one row a sequence; the runtime sets a row at admission, then Sample and Advance write it.
+/// What persists between steps, one row a sequence; the runtime sets a row at admission, then
+/// Sample and Advance write it.
 struct SequenceState {
   std::int32_t* last_token = nullptr;  ///< [max_seqs] the next decode step's input
   std::int32_t* position = nullptr;    ///< [max_seqs] its position, for rope and learned embeddings
@@ -41,9 +46,10 @@ struct SequenceState {
   std::int32_t* generated = nullptr;   ///< [max_seqs] tokens sampled so far
   std::int32_t* max_tokens = nullptr;  ///< [max_seqs] the limit of `generated`
   std::int32_t* prompt_len = nullptr;  ///< [max_seqs]
-  float* rope_alpha = nullptr;         ///< [max_seqs] fixed at admission from the prompt's length; see rope.h
-  std::int32_t* history = nullptr;     ///< [max_seqs, history_stride] prompt and generated ids
-  std::int64_t history_stride = 0;     ///< max_seq_len
+  float* rope_alpha =
+      nullptr;  ///< [max_seqs] fixed at admission from the prompt's length; see rope.h
+  std::int32_t* history = nullptr;       ///< [max_seqs, history_stride] prompt and generated ids
+  std::int64_t history_stride = 0;       ///< max_seq_len
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
 
@@ -75,15 +81,15 @@ struct SamplingRow {
 struct OutputRing {
   std::int32_t capacity = 0;
   std::int32_t max_seqs = 0;
-  std::int64_t* head = nullptr;       ///< [1] sampling steps so far; step n lies in row n % capacity
-  std::int32_t* tokens = nullptr;     ///< [capacity, max_seqs] -1: no token
-  float* logprobs = nullptr;          ///< [capacity, max_seqs] of the chosen token
-  std::int32_t* top_ids = nullptr;    ///< [capacity, max_seqs, kMaxTopLogprobs] best first
-  float* top_logprobs = nullptr;      ///< [capacity, max_seqs, kMaxTopLogprobs]
+  std::int64_t* head = nullptr;     ///< [1] sampling steps so far; step n lies in row n % capacity
+  std::int32_t* tokens = nullptr;   ///< [capacity, max_seqs] -1: no token
+  float* logprobs = nullptr;        ///< [capacity, max_seqs] of the chosen token
+  std::int32_t* top_ids = nullptr;  ///< [capacity, max_seqs, kMaxTopLogprobs] best first
+  float* top_logprobs = nullptr;    ///< [capacity, max_seqs, kMaxTopLogprobs]
 };
 
-/// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], in the activation dtype.
-/// Slot n of a sequence lies in block block_table[row][n / block_size], at n % block_size.
+/// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], in the activation
+/// dtype. Slot n of a sequence lies in block block_table[row][n / block_size], at n % block_size.
 struct KvCacheView {
   std::byte* keys = nullptr;
   std::byte* values = nullptr;
@@ -101,8 +107,8 @@ struct KvCacheView {
   }
 };
 
-/// All that a node may touch. `values` and `weights` are indexed by ValueId and WeightId; a value's Tensor has the rows of
-/// the limits, and the batch says how many are in use.
+/// All that a node may touch. `values` and `weights` are indexed by ValueId and WeightId; a value's
+/// Tensor has the rows of the limits, and the batch says how many are in use.
 struct Step {
   BatchView batch;
   SequenceState state;

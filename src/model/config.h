@@ -11,8 +11,9 @@
 
 namespace quern {
 
-/// A model's config.json under Hugging Face's canonical names; every synonym (GPT-2's n_embd, …, Qwen's kv_channels, …, both
-/// spellings of rope and dtype) is translated in config.cc and nowhere else.
+/// A model's config.json under Hugging Face's canonical names; every synonym (GPT-2's n_embd, …,
+/// Qwen's kv_channels, …, both spellings of rope and dtype) is translated in config.cc and nowhere
+/// else.
 struct ModelConfig {
   std::string model_type;    ///< "gpt2", "llama", "qwen", "qwen2", "qwen3"
   std::string architecture;  ///< architectures[0], or empty
@@ -27,7 +28,7 @@ struct ModelConfig {
   float norm_epsilon = 0.0f;
   Activation activation = Activation::none;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;    ///< q, k, v projections
+  bool attention_bias = false;  ///< q, k, v projections
   bool attention_out_bias = false;
   bool mlp_bias = false;
   std::optional<Rope> rope;
@@ -38,8 +39,9 @@ struct ModelConfig {
   std::vector<std::int32_t> eos_token_ids;
 };
 
-/// Reads folder/config.json. Errors: not_found, bad_file (file, key, expected, actual), unsupported for an unknown
-/// model_type, activation, rope type or a key whose value changes the mathematics in a way that we do not implement.
+/// Reads folder/config.json. Errors: not_found, bad_file (file, key, expected, actual), unsupported
+/// for an unknown model_type, activation, rope type or a key whose value changes the mathematics in
+/// a way that we do not implement.
 ModelConfig load_model_config(const std::filesystem::path& folder);
 
 /// generation_config.json, or all unset where there is none.

@@ -1,0 +1,131 @@
+#include "graph/memory_plan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/shape.h"
+
+namespace quern {
+namespace {
+
+/// A value's bytes and the nodes between which they must stay, both ends included.
+struct Lifetime {
+  std::size_t size_bytes = 0;
+  std::size_t first_node = 0;
+  std::size_t last_node = 0;
+
+  bool overlaps(const Lifetime& other) const {
+    return first_node <= other.last_node && other.first_node <= last_node;
+  }
+};
+
+std::size_t value_bytes(const Value& value, const Limits& limits) {
+  const int rows = value.rows == Rows::tokens ? limits.max_tokens_per_step : limits.max_logit_rows;
+  const auto numel = checked_product(rows, value.cols);
+  const auto bytes =
+      numel ? checked_product(*numel, static_cast<std::int64_t>(dtype_bytes(value.dtype)))
+            : std::nullopt;
+  QUERN_CHECK(bytes, "value '{}' has [{}, {}] elements", value.name, rows, value.cols);
+  return align_up(static_cast<std::size_t>(*bytes), Arena::kAlignment);
+}
+
+std::vector<Lifetime> lifetimes(const Graph& graph, const Limits& limits) {
+  std::vector<Lifetime> result(graph.values.size());
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i].size_bytes = value_bytes(graph.values[i], limits);
+  }
+  const auto lifetime = [&](ValueId id) -> Lifetime& {
+    return result.at(static_cast<std::size_t>(id));
+  };
+  for (std::size_t node = 0; node < graph.nodes.size(); ++node) {
+    for (const ValueId id : op_outputs(graph.nodes[node].op)) {
+      // The host reads the logits after the last node.
+      const bool stays = graph.value(id).rows == Rows::logit_rows;
+      lifetime(id).first_node = node;
+      lifetime(id).last_node = stays ? graph.nodes.size() : node;
+    }
+    for (const ValueId id : op_inputs(graph.nodes[node].op)) {
+      lifetime(id).last_node = std::max(lifetime(id).last_node, node);
+    }
+  }
+  return result;
+}
+
+/// The lowest offset at which `size_bytes` bytes lie clear of `taken`, which is sorted by offset.
+std::size_t first_fit(const std::vector<std::pair<std::size_t, std::size_t>>& taken,
+                      std::size_t size_bytes) {
+  std::size_t offset = 0;
+  for (const auto& [begin, end] : taken) {
+    if (begin >= offset + size_bytes) break;
+    offset = std::max(offset, end);
+  }
+  return offset;
+}
+
+}  // namespace
+
+ActivationPlan plan_activations(const Graph& graph, const Limits& limits) {
+  const std::vector<Lifetime> all = lifetimes(graph, limits);
+  // Large values first: small ones then fill the gaps, which packs tighter than the order of
+  // execution.
+  std::vector<std::size_t> order(all.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return all[a].size_bytes > all[b].size_bytes;
+  });
+
+  ActivationPlan plan;
+  plan.offsets.resize(all.size());
+  std::vector<std::pair<std::size_t, std::size_t>> taken;
+  for (auto current = order.begin(); current != order.end(); ++current) {
+    const Lifetime& lifetime = all[*current];
+    taken.clear();
+    for (auto placed = order.begin(); placed != current; ++placed) {
+      if (!all[*placed].overlaps(lifetime)) continue;
+      taken.emplace_back(plan.offsets[*placed], plan.offsets[*placed] + all[*placed].size_bytes);
+    }
+    std::sort(taken.begin(), taken.end());
+    plan.offsets[*current] = first_fit(taken, lifetime.size_bytes);
+    plan.total_bytes = std::max(plan.total_bytes, plan.offsets[*current] + lifetime.size_bytes);
+  }
+  return plan;
+}
+
+KvGeometry kv_geometry(const Graph& graph) {
+  KvGeometry geometry;
+  for (const Node& node : graph.nodes) {
+    const auto* attention = std::get_if<Attention>(&node.op);
+    if (attention == nullptr) continue;
+    ++geometry.num_layers;
+    geometry.num_kv_heads = attention->num_kv_heads;
+    geometry.head_dim = attention->head_dim;
+  }
+  return geometry;
+}
+
+std::size_t kv_block_bytes(const Graph& graph, int block_size) {
+  const KvGeometry geometry = kv_geometry(graph);
+  const std::int64_t sizes[] = {2,
+                                geometry.num_layers,
+                                geometry.num_kv_heads,
+                                block_size,
+                                geometry.head_dim,
+                                static_cast<std::int64_t>(dtype_bytes(graph.activation_dtype))};
+  const auto bytes = checked_numel(sizes);
+  QUERN_CHECK(bytes, "a KV block of {} tokens", block_size);
+  return static_cast<std::size_t>(*bytes);
+}
+
+std::size_t weight_bytes(const WeightSpec& spec, DType stored) {
+  const DType dtype = spec.use == WeightUse::vector ? DType::float32 : stored;
+  const std::int64_t sizes[] = {spec.out_features, spec.in_features,
+                                static_cast<std::int64_t>(dtype_bytes(dtype))};
+  const auto bytes = checked_numel(sizes);
+  QUERN_CHECK(bytes, "weight '{}' is {} by {}", spec.name, spec.out_features, spec.in_features);
+  return static_cast<std::size_t>(*bytes);
+}
+
+}  // namespace quern
