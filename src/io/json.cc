@@ -27,7 +27,7 @@ class StrictCallback {
     } else if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys_.back().insert(key).second) {
-        fail(ErrorCode::bad_file, "{}: duplicate key '{}'", file_, key);
+        fail(ErrorCode::bad_file, "{}: duplicate key {}", file_, quoted_name(key));
       }
     }
     return true;
@@ -38,11 +38,26 @@ class StrictCallback {
   std::vector<std::set<std::string>> keys_;
 };
 
+/// The value as JSON on one line, cut off after some sixty bytes, between characters.
 std::string shortened(const Json& value) {
   constexpr std::size_t kMaxShown = 60;
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > kMaxShown) text = text.substr(0, kMaxShown) + "…";
-  return text;
+  if (text.size() <= kMaxShown) return text;
+  std::size_t end = kMaxShown;
+  while ((static_cast<unsigned char>(text[end]) & 0xc0u) == 0x80u) --end;
+  return text.substr(0, end) + "…";
+}
+
+/// The integer that `value` is, or nothing when it is none or lies outside [low, high].
+std::optional<std::int64_t> integer_between(const Json& value, std::int64_t low,
+                                            std::int64_t high) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX}) {
+    return std::nullopt;
+  }
+  const auto number = value.get<std::int64_t>();
+  if (number < low || number > high) return std::nullopt;
+  return number;
 }
 
 }  // namespace
@@ -58,6 +73,12 @@ Json parse_json(std::string_view text, const std::string& file) {
   }
 }
 
+std::string quoted_name(std::string_view text) {
+  std::string shown = shortened(Json(text)).substr(1);
+  if (shown.ends_with('"')) shown.pop_back();
+  return fmt::format("'{}'", shown);
+}
+
 Json read_json(const std::filesystem::path& path) {
   return parse_json(read_text_file(path, kMaxFileBytes), path.string());
 }
@@ -66,7 +87,9 @@ JsonObject::JsonObject(const Json& json, std::string file, std::string prefix)
     : json_(&json), file_(std::move(file)), prefix_(std::move(prefix)) {
   if (!json.is_object()) {
     fail(ErrorCode::bad_file, "{}: {}expected an object, got {}", file_,
-         prefix_.empty() ? "" : fmt::format("key '{}': ", prefix_.substr(0, prefix_.size() - 1)),
+         prefix_.empty()
+             ? ""
+             : fmt::format("key {}: ", quoted_name(prefix_.substr(0, prefix_.size() - 1))),
          shortened(json));
   }
 }
@@ -80,14 +103,8 @@ std::optional<std::int64_t> JsonObject::integer(std::string_view key, std::int64
                                                 std::int64_t high) const {
   const Json* value = find(key);
   if (value == nullptr) return std::nullopt;
-  const auto expected = [&] { return fmt::format("an integer from {} to {}", low, high); };
-  if (!value->is_number_integer()) reject(key, expected());
-  if (value->is_number_unsigned() &&
-      value->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
-    reject(key, expected());
-  }
-  const auto number = value->get<std::int64_t>();
-  if (number < low || number > high) reject(key, expected());
+  const auto number = integer_between(*value, low, high);
+  if (!number) reject(key, fmt::format("an integer from {} to {}", low, high));
   return number;
 }
 
@@ -141,9 +158,25 @@ std::string JsonObject::required_string(std::string_view key) const {
   return *std::move(value);
 }
 
+std::vector<std::int64_t> JsonObject::required_integers(std::string_view key, std::int64_t low,
+                                                        std::int64_t high) const {
+  const auto expected = [&] { return fmt::format("a list of integers from {} to {}", low, high); };
+  const Json* value = find(key);
+  if (value == nullptr || !value->is_array()) reject(key, expected());
+  std::vector<std::int64_t> numbers;
+  numbers.reserve(value->size());
+  for (const Json& element : *value) {
+    const auto number = integer_between(element, low, high);
+    if (!number) reject(key, expected());
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
 void JsonObject::reject(std::string_view key, std::string_view expected) const {
   const auto it = json_->find(std::string(key));
-  fail(ErrorCode::bad_file, "{}: key '{}{}': expected {}, got {}", file_, prefix_, key, expected,
+  fail(ErrorCode::bad_file, "{}: key {}: expected {}, got {}", file_,
+       quoted_name(fmt::format("{}{}", prefix_, key)), expected,
        it == json_->end() ? "nothing" : shortened(*it));
 }
 

@@ -10,7 +10,8 @@
 
 namespace quern {
 
-using Json = nlohmann::ordered_json;
+/// Keys sort by name; nlohmann's ordered_json would take quadratic time over a vocabulary's.
+using Json = nlohmann::json;
 
 /// Parses one JSON document: UTF-8, no duplicate keys, at most 100 levels deep, nothing after it.
 /// `file` is what errors call the text. Errors: bad_file with the place.
@@ -18,6 +19,10 @@ Json parse_json(std::string_view text, const std::string& file);
 
 /// Reads and parses a file of at most 256 MiB. Errors: not_found, bad_file.
 Json read_json(const std::filesystem::path& path);
+
+/// Text from a file as an error message may show it: in single quotes, on one line, shortened when
+/// long.
+std::string quoted_name(std::string_view text);
 
 /// Typed reading of one JSON object's keys; every error names file, key, expected and actual.
 /// null counts as absent, as in Hugging Face's configs.
@@ -41,6 +46,8 @@ class JsonObject {
   std::int64_t required_integer(std::string_view key, std::int64_t low, std::int64_t high) const;
   double required_number(std::string_view key, double low, double high) const;
   std::string required_string(std::string_view key) const;
+  std::vector<std::int64_t> required_integers(std::string_view key, std::int64_t low,
+                                              std::int64_t high) const;
 
   /// Throws bad_file: "<file>: key '<key>': expected <expected>, got <the value, shortened>".
   [[noreturn]] void reject(std::string_view key, std::string_view expected) const;

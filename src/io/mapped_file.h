@@ -21,7 +21,13 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// Lets the pages of `part`, a part of bytes(), leave memory; reading them again brings them back
+  /// from the file.
+  void release(std::span<const std::byte> part) const;
+
  private:
+  void unmap() noexcept;
+
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
 };

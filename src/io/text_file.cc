@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "io/lfs_pointer.h"
 #include "io/open_file.h"
 
 namespace quern {
@@ -27,6 +28,7 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t max_by
     }
     filled += static_cast<std::size_t>(count);
   }
+  reject_lfs_pointer(text, path);
   return text;
 }
 
