@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -35,6 +36,9 @@ class Checkpoint {
   void release(const TensorRef& tensor) const;
 
  private:
+  void add_file(const std::filesystem::path& path);
+  void add_shards(const std::filesystem::path& index);
+
   std::filesystem::path folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, TensorRef, std::less<>> tensors_;

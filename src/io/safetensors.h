@@ -35,6 +35,9 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }
 
+  /// Lets the pages of an entry of this file leave memory; reading them again brings them back.
+  void release(const SafetensorsEntry& entry) const { file_.release(entry.data); }
+
  private:
   MappedFile file_;
   std::vector<SafetensorsEntry> entries_;
