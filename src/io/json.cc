@@ -14,7 +14,8 @@ constexpr int kMaxDepth = 100;
 /// Refuses duplicate keys and deep nesting while parsing, before either can do harm.
 class StrictCallback {
  public:
-  explicit StrictCallback(const std::string& file) : file_(file) {}
+  StrictCallback(const std::string& file, const JsonFilter& filter)
+      : file_(file), filter_(filter) {}
 
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > kMaxDepth) {
@@ -24,7 +25,9 @@ class StrictCallback {
       keys_.emplace_back();
     } else if (event == Json::parse_event_t::object_end) {
       keys_.pop_back();
-    } else if (event == Json::parse_event_t::key) {
+    }
+    if (filter_ && !filter_(depth, event, parsed)) return false;
+    if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys_.back().insert(key).second) {
         fail(ErrorCode::bad_file, "{}: duplicate key {}", file_, quoted_name(key));
@@ -35,6 +38,7 @@ class StrictCallback {
 
  private:
   const std::string& file_;
+  const JsonFilter& filter_;
   std::vector<std::set<std::string>> keys_;
 };
 
@@ -62,9 +66,9 @@ std::optional<std::int64_t> integer_between(const Json& value, std::int64_t low,
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& file) {
+Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter) {
   try {
-    StrictCallback callback(file);
+    StrictCallback callback(file, filter);
     return Json::parse(text, std::ref(callback));
   } catch (const nlohmann::json::exception& error) {
     std::string reason = error.what();

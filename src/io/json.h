@@ -13,9 +13,13 @@ namespace quern {
 /// Keys sort by name; nlohmann's ordered_json would take quadratic time over a vocabulary's.
 using Json = nlohmann::json;
 
+/// Sees every event of a parse and takes a key or value out of the document by returning false: how
+/// tables too long for a Json are read. A key taken out is not checked for duplicates.
+using JsonFilter = Json::parser_callback_t;
+
 /// Parses one JSON document: UTF-8, no duplicate keys, at most 100 levels deep, nothing after it.
 /// `file` is what errors call the text. Errors: bad_file with the place.
-Json parse_json(std::string_view text, const std::string& file);
+Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter = nullptr);
 
 /// Reads and parses a file of at most 256 MiB. Errors: not_found, bad_file.
 Json read_json(const std::filesystem::path& path);
