@@ -146,12 +146,9 @@ std::pair<std::string_view, std::span<const std::byte>> split(const MappedFile& 
 
 }  // namespace
 
-DType safetensors_dtype(const SafetensorsEntry& entry, const std::filesystem::path& file) {
-  const auto type = find_type(kDTypes, entry.stored_type);
-  if (type == std::end(kDTypes)) {
-    fail(ErrorCode::unsupported, "{}: tensor {}: expected F32, F16, BF16, I32, I64 or U8, got {}",
-         file.string(), quoted_name(entry.name), entry.stored_type);
-  }
+std::optional<DType> parse_safetensors_dtype(std::string_view stored_type) {
+  const auto type = find_type(kDTypes, stored_type);
+  if (type == std::end(kDTypes)) return std::nullopt;
   return type->second;
 }
 

@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/dtype.h"
@@ -20,9 +22,9 @@ struct SafetensorsEntry {
   std::span<const std::byte> data;  ///< points into the mapping
 };
 
-/// The DType of a safetensors spelling (F32, F16, BF16, I32, I64, U8), or an error naming file and
-/// tensor.
-DType safetensors_dtype(const SafetensorsEntry& entry, const std::filesystem::path& file);
+/// The DType that a stored type stands for (F32, F16, BF16, I32, I64, U8), or nothing for the
+/// others.
+std::optional<DType> parse_safetensors_dtype(std::string_view stored_type);
 
 /// A memory-mapped safetensors file whose header has been checked whole: length at most 100 MB and
 /// inside the file, valid JSON, offsets in order without holes or overlaps up to the end of the

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <span>
 
 #include "base/half.h"
@@ -11,13 +12,17 @@
 namespace quern {
 namespace {
 
-/// Stores numbers and counts the finite ones that are too large for float16. bfloat16 reaches as
-/// far as float32, but for the last half unit in its last place.
+/// The least magnitude that rounds to infinity: the largest finite number and half a unit in its
+/// last place.
+float overflow_limit(DType dtype) { return dtype == DType::float16 ? 65520.0f : 0x1.ffp127f; }
+
+/// Stores numbers and counts the finite ones that become infinite.
 std::int64_t store_counting(std::span<const float> values, DType dtype, std::byte* destination) {
   store_floats(dtype, values, destination);
   if (dtype == DType::float32) return 0;
-  return std::count_if(values.begin(), values.end(), [dtype](float value) {
-    return std::isfinite(value) && std::isinf(round_to(dtype, value));
+  return std::count_if(values.begin(), values.end(), [limit = overflow_limit(dtype)](float value) {
+    const float magnitude = std::fabs(value);
+    return magnitude >= limit && magnitude <= std::numeric_limits<float>::max();
   });
 }
 

@@ -1,5 +1,8 @@
 #include "weights/load.h"
 
+#include <optional>
+#include <vector>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/shape.h"
@@ -9,36 +12,31 @@
 namespace quern {
 namespace {
 
-bool is_float(DType dtype) {
-  return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16;
-}
+/// A part as the checkpoint has it, checked.
+struct Source {
+  Checkpoint::TensorRef tensor;
+  FloatSource floats;
+  std::int64_t numel = 0;
+};
 
-/// A tensor that is there and holds numbers of a kind a weight can have.
-Checkpoint::TensorRef require_floats(const Checkpoint& checkpoint, const WeightSpec& spec,
-                                     const WeightPart& part) {
+Source find_part(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightPart& part) {
   const auto tensor = checkpoint.find(part.name);
   if (tensor.entry == nullptr) {
     fail(ErrorCode::bad_file, "{}: no tensor {}, which {} needs", checkpoint.folder().string(),
          quoted_name(part.name), spec.name);
   }
-  if (!is_float(safetensors_dtype(*tensor.entry, tensor.file->path()))) {
-    fail(ErrorCode::bad_file, "{}: tensor {}: expected F32, F16 or BF16, got {}",
-         tensor.file->path().string(), quoted_name(part.name), tensor.entry->stored_type);
+  const SafetensorsEntry& entry = *tensor.entry;
+  const std::string file = tensor.file->path().string();
+  if (entry.shape != part.shape) {
+    fail(ErrorCode::bad_file, "{}: tensor {}: expected shape {}, got {}", file,
+         quoted_name(part.name), shape_string(part.shape), shape_string(entry.shape));
   }
-  return tensor;
-}
-
-DType tensor_dtype(const Checkpoint::TensorRef& tensor) {
-  return safetensors_dtype(*tensor.entry, tensor.file->path());
-}
-
-void check_part(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightPart& part) {
-  const auto tensor = require_floats(checkpoint, spec, part);
-  if (tensor.entry->shape != part.shape) {
-    fail(ErrorCode::bad_file, "{}: tensor {}: expected shape {}, got {}",
-         tensor.file->path().string(), quoted_name(part.name), shape_string(part.shape),
-         shape_string(tensor.entry->shape));
+  const auto dtype = parse_safetensors_dtype(entry.stored_type);
+  if (dtype != DType::float32 && dtype != DType::float16 && dtype != DType::bfloat16) {
+    fail(ErrorCode::bad_file, "{}: tensor {}: expected F32, F16 or BF16, got {}", file,
+         quoted_name(part.name), entry.stored_type);
   }
+  return {tensor, {entry.data.data(), *dtype}, checked_numel(entry.shape).value()};
 }
 
 /// A spec comes from a model's description, so one that does not add up is a bug.
@@ -62,7 +60,7 @@ DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType a
   if (activation != DType::float32) return activation;
   std::optional<DType> common;
   for (const WeightPart& part : spec.parts) {
-    const DType dtype = tensor_dtype(require_floats(checkpoint, spec, part));
+    const DType dtype = find_part(checkpoint, spec, part).floats.dtype;
     // Parts that differ meet in the type that holds all of them.
     common = !common || *common == dtype ? dtype : DType::float32;
   }
@@ -71,20 +69,20 @@ DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType a
 
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,
                    std::byte* destination) {
-  for (const WeightPart& part : spec.parts) check_part(checkpoint, spec, part);
   check_spec(spec);
+  std::vector<Source> sources;
+  for (const WeightPart& part : spec.parts) sources.push_back(find_part(checkpoint, spec, part));
 
   std::int64_t overflowed = 0;
-  std::byte* band = destination;
-  for (const WeightPart& part : spec.parts) {
-    const auto tensor = checkpoint.find(part.name);
-    const FloatSource from{tensor.entry->data.data(), tensor_dtype(tensor)};
-    const FloatDestination to{band, stored};
-    const std::int64_t numel = checked_numel(part.shape).value();
-    overflowed += part.transposed ? convert_transposed(from, to, part.shape[0], part.shape[1])
-                                  : convert_floats(from, to, numel);
-    band += numel * dtype_bytes(stored);
-    checkpoint.release(tensor);
+  FloatDestination band{destination, stored};
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const Source& source = sources[i];
+    const WeightPart& part = spec.parts[i];
+    overflowed += part.transposed
+                      ? convert_transposed(source.floats, band, part.shape[0], part.shape[1])
+                      : convert_floats(source.floats, band, source.numel);
+    band.data += source.numel * dtype_bytes(stored);
+    checkpoint.release(source.tensor);
   }
   if (overflowed > 0) {
     log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
