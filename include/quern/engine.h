@@ -19,22 +19,24 @@ namespace quern {
 
 enum class DeviceChoice { automatic, cpu, cuda };
 
-/// The limits an engine is built for. Memory is planned from them before anything is allocated; what does not fit is an
-/// error that says in bytes what was needed and what to lower.
+/// The limits an engine is built for. Memory is planned from them before anything is allocated;
+/// what does not fit is an error that says in bytes what was needed and what to lower.
 struct EngineOptions {
   DeviceChoice device = DeviceChoice::automatic;
   int device_index = 0;  ///< which GPU
-  /// Activation dtype. Unset: float32 on the CPU; on a GPU the checkpoint's own, float16 for float32 ones.
+  /// Activation dtype. Unset: float32 on the CPU; on a GPU the checkpoint's own, float16 for
+  /// float32 ones.
   std::optional<DType> dtype;
-  int threads = 0;                  ///< CPU threads; 0: all that the process may use
-  int max_seqs = 8;                 ///< sequences at a time; more requests wait their turn
-  int max_seq_len = 0;              ///< tokens of one sequence; 0: the model's max_position_embeddings
-  int max_tokens_per_step = 512;    ///< a longer prompt runs in chunks
-  /// Bytes for the KV cache. Unset: enough for max_seqs sequences of max_seq_len, at most a quarter of free memory.
+  int threads = 0;      ///< CPU threads; 0: all that the process may use
+  int max_seqs = 8;     ///< sequences at a time; more requests wait their turn
+  int max_seq_len = 0;  ///< tokens of one sequence; 0: the model's max_position_embeddings
+  int max_tokens_per_step = 512;  ///< a longer prompt runs in chunks
+  /// Bytes for the KV cache. Unset: enough for max_seqs sequences of max_seq_len, at most a quarter
+  /// of free memory.
   std::optional<std::uint64_t> kv_cache_memory_bytes;
 
-  /// The host looks at the results after steps S, S + C, S + 2C, … (from 1; S = 0: after C) and at the limit. No token
-  /// changes; up to C - 1 steps may run beyond the end.
+  /// The host looks at the results after steps S, S + C, S + 2C, … (from 1; S = 0: after C) and at
+  /// the limit. No token changes; up to C - 1 steps may run beyond the end.
   int skip_steps = 0;
   int check_interval = 1;
 };
@@ -71,29 +73,34 @@ struct MemoryPlan {
   }
 };
 
-/// Counters and times since loading (load_ms apart). Rates are 0 until there is something to divide.
+/// Counters and times since loading (load_ms apart). Rates are 0 until there is something to
+/// divide.
 struct Timing {
   double load_ms = 0;
-  double time_to_first_token_ms = 0;  ///< of the latest generate() or first step: from submit to the first update
+  double time_to_first_token_ms =
+      0;  ///< of the latest generate() or first step: from submit to the first update
   double prefill_tokens_per_s = 0;
   double decode_tokens_per_s = 0;
-  double total_ms = 0;              ///< spent in step()
+  double total_ms = 0;  ///< spent in step()
   std::uint64_t prefill_tokens = 0;
-  std::uint64_t decode_tokens = 0;  ///< output tokens after each request's first
-  std::uint64_t steps_run = 0;      ///< steps that sampled, overshoot included
-  std::uint64_t stop_checks = 0;    ///< times the host looked
-  std::uint64_t host_syncs = 0;     ///< times the host waited for the device
-  std::string loop = "host";        ///< who ran the decode loop: "host" or "device"
-  std::uint64_t launches_per_step = 0;       ///< kernel launches of a decode step; on the CPU its nodes
-  std::uint64_t library_calls_per_step = 0;  ///< of which library matrix products (cuBLASLt, OpenBLAS)
-  std::uint64_t peak_memory_bytes = 0;  ///< the process's peak resident memory; on a GPU the device's peak in use
+  std::uint64_t decode_tokens = 0;      ///< output tokens after each request's first
+  std::uint64_t steps_run = 0;          ///< steps that sampled, overshoot included
+  std::uint64_t stop_checks = 0;        ///< times the host looked
+  std::uint64_t host_syncs = 0;         ///< times the host waited for the device
+  std::string loop = "host";            ///< who ran the decode loop: "host" or "device"
+  std::uint64_t launches_per_step = 0;  ///< kernel launches of a decode step; on the CPU its nodes
+  std::uint64_t library_calls_per_step =
+      0;  ///< of which library matrix products (cuBLASLt, OpenBLAS)
+  std::uint64_t peak_memory_bytes =
+      0;  ///< the process's peak resident memory; on a GPU the device's peak in use
 };
 
 /// Called with each update as it comes; return false to cancel that request.
 using UpdateCallback = std::function<bool(const Update&)>;
 
-/// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may come from any thread.
-/// Errors are quern::Error; an engine stays usable after one thrown by submit() or generate().
+/// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
+/// come from any thread. Errors are quern::Error; an engine stays usable after one thrown by
+/// submit() or generate().
 class QUERN_API Engine {
  public:
   /// Loads a Hugging Face folder (or the name of a model in the local Hugging Face cache).
@@ -103,34 +110,40 @@ class QUERN_API Engine {
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
-  /// Queues a request. Errors: invalid_argument for an empty prompt, a prompt longer than max_seq_len, ids outside the
-  /// vocabulary, text that is not UTF-8, sampling values out of range.
+  /// Queues a request. Errors: invalid_argument for an empty prompt, a prompt longer than
+  /// max_seq_len, ids outside the vocabulary, text that is not UTF-8, sampling values out of range.
   RequestId submit(const Request& request);
 
-  /// Works up to the next look at the results and returns what is new; empty when nothing is left to do.
+  /// Runs one step, or decode steps up to the next look at the results, and returns what is new:
+  /// perhaps nothing, while a prompt is still in prefill or the look is yet to come. Errors: a
+  /// failed step ends all requests, without results.
   std::vector<Update> step();
 
   /// True while requests wait or run.
   bool busy() const;
 
-  /// Ends a request at the next look, with FinishReason::cancelled. Unknown and finished ids are ignored. Thread-safe.
+  /// Ends a request at the next look, with FinishReason::cancelled. Unknown and finished ids are
+  /// ignored. Thread-safe.
   void cancel(RequestId id);
 
   /// Takes a finished request's result; nothing while it still runs or when it was taken before.
   std::optional<Result> take_result(RequestId id);
 
-  /// Submits, steps until all are done, and returns the results in order. Requests submitted earlier run along.
+  /// Submits, steps until all are done, and returns the results in order. Requests submitted
+  /// earlier run along.
   std::vector<Result> generate(std::span<const Request> requests,
                                const UpdateCallback& on_update = {});
   Result generate(const Request& request, const UpdateCallback& on_update = {});
 
-  /// The logits of every position: [token_ids.size(), vocab_size] row-major float32. No request may be running.
+  /// The logits of every position: [token_ids.size(), vocab_size] row-major float32. No request may
+  /// be running.
   std::vector<float> logits(std::span<const std::int32_t> token_ids);
 
   const Tokenizer& tokenizer() const;
   const ModelInfo& info() const;
   const MemoryPlan& memory_plan() const;
-  const EngineOptions& options() const;  ///< as resolved: device, dtype, threads and limits that are in force
+  const EngineOptions& options()
+      const;  ///< as resolved: device, dtype, threads and limits that are in force
   Timing timing() const;
   /// The layer graph with the runtime's nodes, one line a node.
   std::string graph_dump() const;
@@ -141,7 +154,8 @@ class QUERN_API Engine {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What `Engine::load` would build, without reading weights into memory or allocating: for `quern inspect`.
+/// What `Engine::load` would build, without reading weights into memory or allocating: for `quern
+/// inspect`.
 struct ModelSummary {
   ModelInfo info;
   MemoryPlan memory_plan;

@@ -18,8 +18,8 @@ enum class ErrorCode {
   internal,          ///< a broken precondition inside Quern: a bug
 };
 
-/// The one exception that leaves the library. what() is one line that names the file, the key or the option, what was
-/// expected and what was found.
+/// The one exception that leaves the library. what() is one line that names the file, the key or
+/// the option, what was expected and what was found.
 class QUERN_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message);

@@ -12,12 +12,13 @@ namespace quern {
 
 using RequestId = std::uint64_t;
 
-/// One prompt and what is wanted of it. The prompt is `prompt_ids` when they are not empty, else `prompt`.
+/// One prompt and what is wanted of it. The prompt is `prompt_ids` when they are not empty, else
+/// `prompt`.
 struct Request {
-  std::string prompt;                     ///< UTF-8
-  std::vector<std::int32_t> prompt_ids;   ///< used as they are: no BOS is added
-  bool parse_special = true;              ///< see EncodeOptions
-  std::optional<bool> add_bos;            ///< see EncodeOptions
+  std::string prompt;                    ///< UTF-8
+  std::vector<std::int32_t> prompt_ids;  ///< used as they are: no BOS is added
+  bool parse_special = true;             ///< see EncodeOptions
+  std::optional<bool> add_bos;           ///< see EncodeOptions
 
   SamplingParams sampling;
   /// At least 1. Unset: generation_config's max_new_tokens, else 128.
@@ -58,7 +59,8 @@ struct Result {
   RequestId id = 0;
   std::vector<std::int32_t> prompt_ids;
   std::vector<std::int32_t> output_ids;  ///< ends with the end id when one was reached
-  std::string text;                      ///< valid UTF-8, without end ids, stop strings and (unless kept) special tokens
+  std::string
+      text;  ///< valid UTF-8, without end ids, stop strings and (unless kept) special tokens
   FinishReason finish_reason = FinishReason::stop;
   std::vector<TokenLogprobs> logprobs;  ///< one for each of output_ids, if asked for
   std::uint64_t seed = 0;
@@ -68,7 +70,8 @@ struct Result {
 struct Update {
   RequestId id = 0;
   std::vector<std::int32_t> token_ids;  ///< new output ids
-  std::string text;                     ///< new text; whole characters, and nothing that a stop string may still take back
+  std::string
+      text;  ///< new text; whole characters, and nothing that a stop string may still take back
   std::optional<FinishReason> finish_reason;  ///< set on the last update of a request
 };
 

@@ -7,22 +7,26 @@
 
 namespace quern {
 
-/// How a request chooses its tokens. Whatever is unset is taken from the model's generation_config.json where it has a
-/// value, and is off otherwise; a model without one decodes greedily. Setting temperature, top_k, top_p or min_p turns
-/// sampling on. Processors run in Hugging Face's order: penalties, n-gram, bias, then temperature, top-k, top-p, min-p.
+/// How a request chooses its tokens. Whatever is unset is taken from the model's
+/// generation_config.json where it has a value, and is off otherwise; a model without one decodes
+/// greedily. Setting temperature, top_k, top_p or min_p turns sampling on. Processors run in
+/// Hugging Face's order: penalties, n-gram, bias, then temperature, top-k, top-p, min-p.
 struct SamplingParams {
   /// Plain argmax: generation_config's sampling and penalties do not apply, penalties set here do.
   bool greedy = false;
   std::optional<float> temperature;  ///< > 0; 0 is the same as greedy
   std::optional<int> top_k;          ///< keep the k best tokens (and ties with the last); 0: off
-  std::optional<float> top_p;        ///< keep the smallest set with this probability, in (0, 1]; 1: off
-  std::optional<float> min_p;        ///< drop tokens under min_p times the best one's probability, in [0, 1]; 0: off
+  std::optional<float> top_p;  ///< keep the smallest set with this probability, in (0, 1]; 1: off
+  std::optional<float>
+      min_p;  ///< drop tokens under min_p times the best one's probability, in [0, 1]; 0: off
 
-  std::optional<float> repetition_penalty;  ///< > 0, over prompt and generated tokens (Hugging Face); 1: off
+  std::optional<float>
+      repetition_penalty;  ///< > 0, over prompt and generated tokens (Hugging Face); 1: off
   std::optional<float> presence_penalty;    ///< over generated tokens (OpenAI, vLLM); 0: off
   std::optional<float> frequency_penalty;   ///< times their count; 0: off
   std::optional<int> no_repeat_ngram_size;  ///< over prompt and generated tokens; 0: off
-  std::vector<std::pair<std::int32_t, float>> logit_bias;  ///< (token id, added to its logit), at most 256
+  std::vector<std::pair<std::int32_t, float>>
+      logit_bias;  ///< (token id, added to its logit), at most 256
 
   /// Same seed, same text, alone or in any batch. Unset: a random one, told in Result::seed.
   std::optional<std::uint64_t> seed;

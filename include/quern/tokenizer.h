@@ -14,17 +14,20 @@
 namespace quern {
 
 struct EncodeOptions {
-  /// Special tokens written in the text become their ids, as Hugging Face does; otherwise they are plain text.
+  /// Special tokens written in the text become their ids, as Hugging Face does; otherwise they are
+  /// plain text.
   bool parse_special = true;
   /// BOS in front: unset as the tokenizer's files say.
   std::optional<bool> add_bos;
 };
 
-/// Text to token ids and back, for the tokenizer files of one model folder. Immutable after loading: threads may share it.
+/// Text to token ids and back, for the tokenizer files of one model folder. Immutable after
+/// loading: threads may share it.
 class QUERN_API Tokenizer {
  public:
-  /// Loads what the folder has: tokenizer.json (byte-level BPE), qwen.tiktoken, tokenizer.model (SentencePiece), or
-  /// vocab.json with merges.txt. Errors: not_found, bad_file, unsupported, naming the file.
+  /// Loads what the folder has: tokenizer.json (byte-level BPE), qwen.tiktoken, tokenizer.model
+  /// (SentencePiece), or vocab.json with merges.txt. Errors: not_found, bad_file, unsupported,
+  /// naming the file.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
 
   virtual ~Tokenizer();
@@ -35,11 +38,13 @@ class QUERN_API Tokenizer {
   virtual std::vector<std::int32_t> encode(std::string_view text,
                                            const EncodeOptions& options = {}) const = 0;
 
-  /// The bytes that one id adds to a running text. Special tokens give their written form. Errors: invalid_argument beyond
-  /// vocab_size. An id that the model has but the tokenizer does not name gives nothing.
+  /// The bytes that one id adds to a running text. Special tokens give their written form. Errors:
+  /// invalid_argument beyond vocab_size. An id that the model has but the tokenizer does not name
+  /// gives nothing.
   virtual std::string token_bytes(std::int32_t id) const = 0;
 
-  /// The text of the ids; invalid UTF-8 is replaced by U+FFFD as Python does. Errors: as token_bytes.
+  /// The text of the ids; invalid UTF-8 is replaced by U+FFFD as Python does. Errors: as
+  /// token_bytes.
   virtual std::string decode(std::span<const std::int32_t> ids, bool skip_special) const = 0;
 
   /// True for control tokens that `skip_special` leaves out.
@@ -55,7 +60,8 @@ class QUERN_API Tokenizer {
   /// End ids by the tokenizer's own files, such as tokenizer_config.json's eos_token.
   virtual std::vector<std::int32_t> eos_ids() const = 0;
 
-  /// Which files it was loaded from and what kind it is, for people: "byte-level BPE (vocab.json, merges.txt)".
+  /// Which files it was loaded from and what kind it is, for people: "byte-level BPE (vocab.json,
+  /// merges.txt)".
   virtual std::string description() const = 0;
 
  protected:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "backend/backend.h"
 #include "graph/graph.h"
@@ -11,8 +12,9 @@ namespace quern {
 /// Called before (`done` false) and after (`done` true) each node.
 using NodeObserver = std::function<void(const Node& node, bool done)>;
 
-/// Runs the nodes in order. Errors that a node throws are rethrown with the node's name in front.
-void execute(Backend& backend, const Graph& graph, const Step& step,
+/// Runs the nodes, all of a graph or some, in order. Errors that a node throws are rethrown with
+/// the node's name in front.
+void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
              const NodeObserver& observer = {});
 
 /// The largest workspace_bytes over all nodes.

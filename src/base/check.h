@@ -2,14 +2,14 @@
 
 #include "base/error.h"
 
-/// A precondition inside Quern. A false one is a bug: it throws Error(internal) that names the place and the condition.
-/// Trailing arguments are a fmt format string and its arguments.
-#define QUERN_CHECK(condition, ...)                                            \
-  do {                                                                         \
-    if (!(condition)) [[unlikely]] {                                           \
-      ::quern::check_failed(__FILE__, __LINE__, #condition __VA_OPT__(, )      \
-                                __VA_OPT__(::fmt::format(__VA_ARGS__)));       \
-    }                                                                          \
+/// A precondition inside Quern. A false one is a bug: it throws Error(internal) that names the
+/// place and the condition. Trailing arguments are a fmt format string and its arguments.
+#define QUERN_CHECK(condition, ...)                                                            \
+  do {                                                                                         \
+    if (!(condition)) [[unlikely]] {                                                           \
+      ::quern::check_failed(__FILE__, __LINE__,                                                \
+                            #condition __VA_OPT__(, ) __VA_OPT__(::fmt::format(__VA_ARGS__))); \
+    }                                                                                          \
   } while (false)
 
 namespace quern {

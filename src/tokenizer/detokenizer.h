@@ -7,12 +7,17 @@
 
 namespace quern {
 
-/// Turns ids into text as they come and never gives out half a character: bytes wait until their UTF-8 sequence is whole or
-/// is known to be broken (then U+FFFD, as decode() gives). The pieces joined equal Tokenizer::decode of all ids.
+/// Turns ids into text as they come and never gives out half a character: bytes wait until their
+/// UTF-8 sequence is whole or is known to be broken (then U+FFFD, as decode() gives). From
+/// Start::text the pieces joined equal Tokenizer::decode of all ids.
 class Detokenizer {
  public:
+  /// What the ids follow. Where a text begins, some tokenizers (SentencePiece) take away the space
+  /// that encoding put in front; in a continuation of earlier ids it is part of the text.
+  enum class Start { text, continuation };
+
   /// `tokenizer` must outlive this.
-  Detokenizer(const Tokenizer& tokenizer, bool skip_special);
+  Detokenizer(const Tokenizer& tokenizer, bool skip_special, Start start = Start::text);
 
   /// The new text after `id`, perhaps empty.
   std::string add(std::int32_t id);
@@ -22,7 +27,7 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
-  bool at_start_ = true;
+  bool at_start_;
   std::string pending_;
 };
 

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/config.h"
+#include "quern/tokenizer.h"
+
+namespace quern {
+
+/// Every id that ends a generation, with the sources that name it joined by ", ": the union of
+/// config.json, generation_config.json, the tokenizer's files and the chat format. Ascending by id.
+/// Errors: unsupported when there are more than kMaxEndIds.
+std::vector<std::pair<std::int32_t, std::string>> collect_end_ids(
+    const ModelConfig& config, const GenerationConfig& generation, const Tokenizer& tokenizer);
+
+}  // namespace quern

@@ -1,0 +1,67 @@
+#include "quern/engine.h"
+
+#include <utility>
+
+#include "runtime/engine_impl.h"
+
+namespace quern {
+
+Engine Engine::load(const std::string& model, const EngineOptions& options) {
+  return Engine(std::make_unique<Impl>(model, options));
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() = default;
+
+RequestId Engine::submit(const Request& request) { return impl_->submit(request); }
+std::vector<Update> Engine::step() { return impl_->step(); }
+bool Engine::busy() const { return impl_->busy(); }
+void Engine::cancel(RequestId id) { impl_->cancel(id); }
+std::optional<Result> Engine::take_result(RequestId id) { return impl_->take_result(id); }
+
+std::vector<Result> Engine::generate(std::span<const Request> requests,
+                                     const UpdateCallback& on_update) {
+  std::vector<RequestId> ids;
+  try {
+    for (const Request& request : requests) ids.push_back(submit(request));
+  } catch (...) {
+    for (const RequestId id : ids) impl_->forget(id);
+    throw;
+  }
+  while (busy()) {
+    for (const Update& update : step()) {
+      if (on_update && !on_update(update)) cancel(update.id);
+    }
+  }
+  std::vector<Result> results;
+  for (const RequestId id : ids) results.push_back(take_result(id).value());
+  return results;
+}
+
+Result Engine::generate(const Request& request, const UpdateCallback& on_update) {
+  return std::move(generate(std::span(&request, 1), on_update).front());
+}
+
+std::vector<float> Engine::logits(std::span<const std::int32_t> token_ids) {
+  return impl_->logits(token_ids);
+}
+
+const Tokenizer& Engine::tokenizer() const { return *impl_->model().tokenizer; }
+const ModelInfo& Engine::info() const { return impl_->info(); }
+const MemoryPlan& Engine::memory_plan() const { return impl_->plan().memory; }
+const EngineOptions& Engine::options() const { return impl_->plan().options; }
+Timing Engine::timing() const { return impl_->timing(); }
+std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
+
+ModelSummary inspect(const std::string& model, const EngineOptions& options) {
+  const EngineOptions resolved = resolve_options(options);
+  const OpenedModel opened = open_model(model, *resolved.dtype);
+  const auto backend = make_cpu_backend(resolved.threads);
+  const EnginePlan plan = plan_engine(opened, *backend, resolved, available_host_memory());
+  return {model_info(opened), plan.memory, plan.options, opened.tokenizer->description(),
+          dump(opened.graph)};
+}
+
+}  // namespace quern

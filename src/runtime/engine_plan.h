@@ -1,0 +1,31 @@
+#pragma once
+
+#include "backend/backend.h"
+#include "graph/limits.h"
+#include "graph/memory_plan.h"
+#include "quern/engine.h"
+#include "runtime/opened_model.h"
+
+namespace quern {
+
+/// All sizes of an engine, fixed before anything is allocated.
+struct EnginePlan {
+  EngineOptions options;  ///< as resolved
+  Limits limits;
+  int ring_capacity = 0;
+  ActivationPlan activations;
+  MemoryPlan memory;
+};
+
+/// Checks options that need no model: the device, the dtype, the ranges. Fills in device, dtype and
+/// threads. Errors: invalid_argument naming option and value; device when there is none of the
+/// wanted kind.
+EngineOptions resolve_options(EngineOptions options);
+
+/// Fits the limits to the model and to `available_bytes`. A max_seq_len that was not asked for
+/// shrinks to what fits, with a log line; what was asked for and does not fit is an error. Errors:
+/// invalid_argument, out_of_memory with the bytes of each part and what to lower.
+EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
+                       const EngineOptions& resolved, std::uint64_t available_bytes);
+
+}  // namespace quern

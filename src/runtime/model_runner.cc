@@ -1,0 +1,114 @@
+#include "runtime/model_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "weights/load.h"
+
+namespace quern {
+namespace {
+
+/// Sample and Advance end every closed step; the lm_head stands before them.
+constexpr std::size_t kClosingNodes = 2;
+
+}  // namespace
+
+ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backend& backend)
+    : backend_(&backend),
+      graph_(model.graph),
+      weight_arena_("weights", backend_->allocate(plan.memory.weight_bytes, "weights")),
+      kv_arena_("KV cache", backend_->allocate(plan.memory.kv_cache_bytes, "KV cache")),
+      activation_arena_("activations",
+                        backend_->allocate(plan.memory.activation_bytes + Arena::kAlignment +
+                                               plan.memory.workspace_bytes,
+                                           "activations and workspace")),
+      arrays_(*backend_, plan.limits, plan.ring_capacity),
+      max_logit_rows_(plan.limits.max_logit_rows) {
+  load_weights(model);
+  place_values(plan);
+  allocate_kv_cache(plan);
+  step_.state = arrays_.state();
+  step_.sampling = arrays_.sampling();
+  step_.ring = arrays_.ring();
+  step_.values = values_;
+  step_.weights = weights_;
+}
+
+void ModelRunner::load_weights(const OpenedModel& model) {
+  const bool on_host = backend_->device().kind == DeviceKind::cpu;
+  for (const WeightSpec& spec : graph_.weights) {
+    const DType stored = stored_dtype(spec, model.checkpoint, graph_.activation_dtype);
+    std::byte* destination = weight_arena_.take(backend_->upload_bytes(spec, stored));
+    Buffer staging;
+    if (!on_host) staging = allocate_host(weight_bytes(spec, stored), spec.name.c_str());
+    const Weight host =
+        load_weight(model.checkpoint, spec, stored, on_host ? destination : staging.data());
+    weights_.push_back(backend_->upload(host, spec.use, destination));
+  }
+}
+
+void ModelRunner::place_values(const EnginePlan& plan) {
+  std::byte* base = activation_arena_.take(plan.memory.activation_bytes);
+  for (std::size_t i = 0; i < graph_.values.size(); ++i) {
+    const Value& value = graph_.values[i];
+    Tensor tensor;
+    tensor.data = base + plan.activations.offsets[i];
+    tensor.rows =
+        value.rows == Rows::tokens ? plan.limits.max_tokens_per_step : plan.limits.max_logit_rows;
+    tensor.cols = value.cols;
+    tensor.row_stride = value.cols;
+    tensor.dtype = value.dtype;
+    tensor.device = backend_->device();
+    values_.push_back(tensor);
+  }
+  step_.workspace = {activation_arena_.take(plan.memory.workspace_bytes),
+                     plan.memory.workspace_bytes};
+}
+
+void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
+  const KvGeometry geometry = kv_geometry(graph_);
+  KvCacheView& cache = step_.kv_cache;
+  cache.keys = kv_arena_.take(plan.memory.kv_cache_bytes);
+  cache.values = cache.keys + plan.memory.kv_cache_bytes / 2;
+  cache.dtype = graph_.activation_dtype;
+  cache.num_blocks = plan.limits.num_blocks;
+  cache.num_kv_heads = geometry.num_kv_heads;
+  cache.block_size = plan.limits.block_size;
+  cache.head_dim = geometry.head_dim;
+  cache.block_table = arrays_.block_table();
+  cache.max_blocks_per_seq = plan.limits.max_blocks_per_seq();
+}
+
+void ModelRunner::run(const BatchView& batch) {
+  step_.batch = batch;
+  execute(*backend_, nodes(), step_);
+}
+
+void ModelRunner::replay_decode(const BatchView& batch, int times) {
+  QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs);
+  step_.batch = batch;
+  auto& recording = decode_recordings_[batch.num_seqs];
+  if (!recording) recording = backend_->record([this] { execute(*backend_, nodes(), step_); });
+  recording->replay(times);
+}
+
+void ModelRunner::run_logits(BatchView batch, int num_rows, std::span<float> out) {
+  step_.batch = batch;
+  const auto body = nodes().first(graph_.nodes.size() - kClosingNodes - 1);
+  const Node& lm_head = graph_.nodes[body.size()];
+  execute(*backend_, body, step_);
+
+  const Tensor& logits = step_.value(op_outputs(lm_head.op).front());
+  for (int first = 0; first < num_rows; first += max_logit_rows_) {
+    const int count = std::min(max_logit_rows_, num_rows - first);
+    arrays_.write_logit_rows(batch, first, count);
+    step_.batch = batch;
+    execute(*backend_, {&lm_head, 1}, step_);
+    const auto part = out.subspan(static_cast<std::size_t>(first * logits.cols),
+                                  static_cast<std::size_t>(count * logits.cols));
+    backend_->copy_out(part.data(), logits.data, part.size_bytes());
+  }
+}
+
+}  // namespace quern

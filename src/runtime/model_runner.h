@@ -1,0 +1,55 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/executor.h"
+#include "base/arena.h"
+#include "graph/graph.h"
+#include "runtime/engine_plan.h"
+#include "runtime/opened_model.h"
+#include "runtime/step_arrays.h"
+
+namespace quern {
+
+/// A model on its device: weights, KV cache, activations and step inputs in their four arenas, and
+/// the ways to run it.
+class ModelRunner {
+ public:
+  /// Allocates what the plan says and loads the weights. `backend` must outlive this, `model` only
+  /// the call.
+  ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backend& backend);
+  ModelRunner(const ModelRunner&) = delete;
+  ModelRunner& operator=(const ModelRunner&) = delete;
+
+  /// Runs one closed step.
+  void run(const BatchView& batch);
+  /// Runs a closed step of decode sequences alone, `times` times without a look in between.
+  void replay_decode(const BatchView& batch, int times);
+  /// Runs the model for a batch without sampling and copies the logits of its first `num_rows`
+  /// token rows to `out`, [num_rows, vocab_size].
+  void run_logits(BatchView batch, int num_rows, std::span<float> out);
+
+  StepArrays& arrays() { return arrays_; }
+
+ private:
+  void load_weights(const OpenedModel& model);
+  void place_values(const EnginePlan& plan);
+  void allocate_kv_cache(const EnginePlan& plan);
+  std::span<const Node> nodes() const { return graph_.nodes; }
+
+  Backend* backend_;
+  Graph graph_;
+  Arena weight_arena_, kv_arena_, activation_arena_;
+  std::vector<Weight> weights_;
+  std::vector<Tensor> values_;
+  StepArrays arrays_;
+  Step step_;
+  int max_logit_rows_;
+  std::map<int, std::unique_ptr<Recording>> decode_recordings_;  ///< by num_seqs
+};
+
+}  // namespace quern

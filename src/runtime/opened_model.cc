@@ -1,0 +1,59 @@
+#include "runtime/opened_model.h"
+
+#include "base/log.h"
+#include "io/model_folder.h"
+#include "model/model.h"
+#include "runtime/end_ids.h"
+
+namespace quern {
+namespace {
+
+/// Appends what makes a step closed: the choice of the next tokens and the state's advance.
+void close_step(Graph& graph) {
+  const ValueId logits = op_outputs(graph.nodes.back().op).front();
+  graph.nodes.push_back({Sample{logits}, "sample"});
+  graph.nodes.push_back({Advance{}, "advance"});
+}
+
+}  // namespace
+
+OpenedModel open_model(const std::string& model, DType dtype) {
+  OpenedModel opened;
+  opened.folder = find_model_folder(model);
+  opened.config = load_model_config(opened.folder);
+  opened.generation = load_generation_config(opened.folder);
+  opened.checkpoint = Checkpoint::open(opened.folder);
+  opened.graph = build_graph(opened.config, opened.checkpoint, dtype);
+  close_step(opened.graph);
+  validate(opened.graph);
+  opened.tokenizer = Tokenizer::load(opened.folder);
+  opened.end_ids = collect_end_ids(opened.config, opened.generation, *opened.tokenizer);
+  if (opened.tokenizer->vocab_size() > opened.config.vocab_size) {
+    log(LogLevel::warning, "{}: the tokenizer names {} ids, config.json's vocab_size is {}",
+        opened.folder.string(), opened.tokenizer->vocab_size(), opened.config.vocab_size);
+  }
+  return opened;
+}
+
+ModelInfo model_info(const OpenedModel& model) {
+  const ModelConfig& config = model.config;
+  ModelInfo info;
+  info.folder = model.folder;
+  info.model_type = config.model_type;
+  info.vocab_size = config.vocab_size;
+  info.hidden_size = config.hidden_size;
+  info.intermediate_size = config.intermediate_size;
+  info.num_hidden_layers = config.num_hidden_layers;
+  info.num_attention_heads = config.num_attention_heads;
+  info.num_key_value_heads = config.num_key_value_heads;
+  info.head_dim = config.head_dim;
+  info.max_position_embeddings = config.max_position_embeddings;
+  for (const WeightSpec& weight : model.graph.weights) {
+    info.num_parameters += static_cast<std::uint64_t>(weight.out_features * weight.in_features);
+  }
+  info.checkpoint_dtype = config.dtype;
+  info.end_ids = model.end_ids;
+  return info;
+}
+
+}  // namespace quern
