@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
 #include "base/buffer.h"
+#include "base/check.h"
 
 namespace quern {
 
@@ -20,6 +22,7 @@ class Arena {
   std::byte* take(std::size_t size_bytes);
   template <typename T>
   std::span<T> take_array(std::size_t count) {
+    QUERN_CHECK(count <= SIZE_MAX / sizeof(T), "{} elements of {} bytes", count, sizeof(T));
     return {reinterpret_cast<T*>(take(count * sizeof(T))), count};
   }
 
