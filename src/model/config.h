@@ -12,8 +12,8 @@
 namespace quern {
 
 /// A model's config.json under Hugging Face's canonical names; every synonym (GPT-2's n_embd, …,
-/// Qwen's kv_channels, …, both spellings of rope and dtype) is translated in config.cc and nowhere
-/// else.
+/// Qwen's kv_channels, …, both spellings of rope and dtype) is translated in config*.cc and nowhere
+/// else. Sizes have no defaults; an absent switch means what Hugging Face's config class says.
 struct ModelConfig {
   std::string model_type;    ///< "gpt2", "llama", "qwen", "qwen2", "qwen3"
   std::string architecture;  ///< architectures[0], or empty
@@ -31,6 +31,7 @@ struct ModelConfig {
   bool attention_bias = false;  ///< q, k, v projections
   bool attention_out_bias = false;
   bool mlp_bias = false;
+  bool qk_norm = false;  ///< rms norm of each query and key head before rope, as Qwen3 does
   std::optional<Rope> rope;
   std::vector<int> layer_windows;  ///< by layer; 0: full attention
   int logn_length = 0;             ///< Qwen's use_logn_attn: its seq_length, else 0

@@ -1,0 +1,31 @@
+#include "model/config.h"
+
+#include "model/config_keys.h"
+#include "model/registry.h"
+
+namespace quern {
+
+ModelConfig load_model_config(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "config.json";
+  const Json json = read_json(path);
+  const JsonObject object(json, path.string());
+  const ModelFamily& family = find_family(object);
+  refuse_key(object, "quantization_config", "quantized weights are not supported");
+  require_setting(object, "is_encoder_decoder", false);
+
+  ModelConfig config;
+  config.model_type = family.model_type;
+  config.architecture = read_architecture(object);
+  config.vocab_size = read_size(object, {"vocab_size"}, kMaxVocabSize);
+  family.read_config(object, config);
+  if (config.layer_windows.empty()) {
+    config.layer_windows.assign(static_cast<std::size_t>(config.num_hidden_layers), 0);
+  }
+  const auto dtype = read_dtype(object, present_key(object, {"dtype", "torch_dtype"}));
+  if (dtype) config.dtype = dtype;
+  config.bos_token_id = read_token_id(object, "bos_token_id");
+  config.eos_token_ids = read_token_ids(object, "eos_token_id");
+  return config;
+}
+
+}  // namespace quern

@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "model/decoder.h"
+#include "model/model_family.h"
+#include "model/weight_map.h"
+
+namespace quern {
+namespace {
+
+constexpr std::array<std::string_view, 2> kPrefixes = {"", "transformer."};
+constexpr std::array<std::string_view, 2> kBuffers = {".attn.bias", ".attn.masked_bias"};
+
+/// Tensors and shapes as HF's GPT2Model; its Conv1D stores [in, out].
+class Gpt2Weights {
+ public:
+  Gpt2Weights(const ModelConfig& config, WeightMap& map) : config_(config), map_(map) {}
+
+  LayerWeights layer(int index) {
+    const std::string prefix = fmt::format("h.{}.", index);
+    const std::int64_t hidden = config_.hidden_size;
+    const std::int64_t width = config_.intermediate_size;
+    LayerWeights weights;
+    weights.attention_norm = norm(prefix + "ln_1");
+    weights.qkv = conv(prefix + "attn.c_attn", hidden, 3 * hidden);
+    weights.attention_out = conv(prefix + "attn.c_proj", hidden, hidden);
+    weights.mlp_norm = norm(prefix + "ln_2");
+    weights.up = conv(prefix + "mlp.c_fc", hidden, width);
+    weights.down = conv(prefix + "mlp.c_proj", width, hidden);
+    return weights;
+  }
+
+  NormWeights norm(const std::string& name) {
+    const std::int64_t size = config_.hidden_size;
+    return {map_.vector({{name + ".weight", size}}), map_.vector({{name + ".bias", size}})};
+  }
+
+ private:
+  LinearWeights conv(const std::string& name, std::int64_t in, std::int64_t out) {
+    return {map_.matrix(in, {{name + ".weight", out}}, WeightMap::Order::in_out),
+            map_.vector({{name + ".bias", out}})};
+  }
+
+  const ModelConfig& config_;
+  WeightMap& map_;
+};
+
+}  // namespace
+
+Graph build_gpt2(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
+  WeightMap map(checkpoint, {kPrefixes, "wte.weight", kBuffers});
+  Gpt2Weights names(config, map);
+  ModelWeights weights;
+  weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,
+                                     config.tie_word_embeddings);
+  weights.positions =
+      map.embedding("wpe.weight", config.max_position_embeddings, config.hidden_size);
+  for (int i = 0; i < config.num_hidden_layers; ++i) weights.layers.push_back(names.layer(i));
+  weights.final_norm = names.norm("ln_f");
+  map.finish();
+  return build_decoder(config, {NormKind::layer, false}, std::move(weights), dtype);
+}
+
+}  // namespace quern

@@ -1,0 +1,94 @@
+#include "model/registry.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/config_family.h"
+#include "model/model.h"
+#include "model/model_family.h"
+
+namespace quern {
+namespace {
+
+constexpr std::array kFamilies = {
+    ModelFamily{"gpt2", {"GPT2LMHeadModel"}, read_gpt2_config, build_gpt2},
+    ModelFamily{"llama", {"LlamaForCausalLM", "LLaMAForCausalLM"}, read_llama_config, build_llama},
+    ModelFamily{"qwen", {"QWenLMHeadModel"}, read_qwen_config, build_qwen},
+    ModelFamily{"qwen2", {"Qwen2ForCausalLM"}, read_qwen2_config, build_llama},
+    ModelFamily{"qwen3", {"Qwen3ForCausalLM"}, read_qwen3_config, build_llama},
+};
+
+const ModelFamily* find_by_type(std::string_view model_type) {
+  const auto* it = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const ModelFamily& row) {
+    return row.model_type == model_type;
+  });
+  return it == kFamilies.end() ? nullptr : it;
+}
+
+bool has_architecture(const ModelFamily& family, std::string_view architecture) {
+  const auto& names = family.architectures;
+  return std::find(names.begin(), names.end(), architecture) != names.end();
+}
+
+std::string known_architectures() {
+  std::vector<std::string_view> names;
+  for (const ModelFamily& family : kFamilies) names.push_back(family.architectures[0]);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
+const ModelFamily& find_family(const JsonObject& object) {
+  const std::string architecture = read_architecture(object);
+  const auto model_type = object.string("model_type");
+  if (!model_type && architecture.empty()) object.reject("model_type", "a string");
+
+  const ModelFamily* family = nullptr;
+  if (model_type) {
+    family = find_by_type(*model_type);
+    if (family == nullptr) {
+      fail(ErrorCode::unsupported, "{}: key 'model_type': {} is not supported, expected one of {}",
+           object.file(), quoted_name(*model_type), fmt::join(known_model_types(), ", "));
+    }
+    if (architecture.empty()) return *family;
+  } else {
+    family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const ModelFamily& row) {
+      return has_architecture(row, architecture);
+    });
+  }
+  if (family == kFamilies.end() || !has_architecture(*family, architecture)) {
+    fail(ErrorCode::unsupported, "{}: key 'architectures': {} is not supported, expected {}{}",
+         object.file(), quoted_name(architecture),
+         model_type ? std::string(family->architectures[0]) : "one of " + known_architectures(),
+         model_type ? fmt::format(" for {}", *model_type) : "");
+  }
+  return *family;
+}
+
+std::string read_architecture(const JsonObject& object) {
+  const Json* list = object.find("architectures");
+  if (list == nullptr || (list->is_array() && list->empty())) return {};
+  if (!list->is_array() || !list->front().is_string() || list->front() == "") {
+    object.reject("architectures", "a list of names");
+  }
+  return list->front().get<std::string>();
+}
+
+Graph build_graph(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
+  const ModelFamily* family = find_by_type(config.model_type);
+  if (family == nullptr) {
+    fail(ErrorCode::unsupported, "model type {} is not supported, expected one of {}",
+         quoted_name(config.model_type), fmt::join(known_model_types(), ", "));
+  }
+  return family->build(config, checkpoint, dtype);
+}
+
+std::vector<std::string_view> known_model_types() {
+  std::vector<std::string_view> types;
+  for (const ModelFamily& family : kFamilies) types.push_back(family.model_type);
+  return types;
+}
+
+}  // namespace quern

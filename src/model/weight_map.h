@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "io/checkpoint.h"
+#include "weights/weight.h"
+
+namespace quern {
+
+/// How a family names its tensors.
+struct TensorNaming {
+  /// What may stand before every name but lm_head's; the first that gives `anchor` a tensor holds.
+  std::span<const std::string_view> prefixes;
+  std::string_view anchor;
+  /// Endings of buffers that are no weights.
+  std::span<const std::string_view> ignored_endings;
+};
+
+/// Finds the checkpoint's tensors for the weights of a model and keeps account of them: every one
+/// that is asked for must be there with the right shape and a float dtype, and in the end none is
+/// left over. Weights come without a name: see DecoderBuilder.
+/// Errors: bad_file naming file, tensor, expected and actual.
+class WeightMap {
+ public:
+  WeightMap(const Checkpoint& checkpoint, const TensorNaming& naming);
+
+  /// A checkpoint tensor that makes `rows` rows of a weight, or as many elements of a vector.
+  struct Band {
+    std::string name;
+    std::int64_t rows = 0;
+  };
+  enum class Order { out_in, in_out };  ///< in_out: stored transposed, as GPT-2's Conv1D
+
+  WeightSpec matrix(std::int64_t in_features, std::initializer_list<Band> bands,
+                    Order order = Order::out_in);
+  WeightSpec vector(std::initializer_list<Band> bands);
+  WeightSpec embedding(const std::string& name, std::int64_t rows, std::int64_t cols);
+
+  /// The token embedding and the lm_head of a model. Tied, there is no lm_head: the embedding is
+  /// both, stored under either name. Where a tied checkpoint has both, they must be the same bytes
+  /// (Hugging Face ties only those); the copy is ignored.
+  struct TokenWeights {
+    WeightSpec embedding;
+    std::optional<WeightSpec> lm_head;
+  };
+  TokenWeights token_weights(const std::string& embedding_name, std::int64_t vocab_size,
+                             std::int64_t hidden_size, bool tied);
+
+  /// Ends the account. Errors: bad_file that counts the tensors left over and names a few.
+  void finish() const;
+
+ private:
+  WeightPart part(std::string name, std::vector<std::int64_t> shape, bool transposed = false);
+
+  const Checkpoint& checkpoint_;
+  std::span<const std::string_view> ignored_endings_;
+  std::string prefix_;
+  std::set<std::string, std::less<>> used_;
+};
+
+}  // namespace quern
