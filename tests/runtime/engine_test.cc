@@ -1,0 +1,399 @@
+#include "quern/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "tests/runtime/golden.h"
+#include "tests/support/expect_error.h"
+
+namespace quern {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+Engine load(const EngineOptions& options = {}, const std::string& model = "tale-llama") {
+  return Engine::load(testing::model_folder(model).string(), options);
+}
+
+Request greedy(const std::string& prompt, int max_new_tokens) {
+  Request request;
+  request.prompt = prompt;
+  request.sampling.greedy = true;
+  request.max_new_tokens = max_new_tokens;
+  return request;
+}
+
+/// Sixteen prompts of very different lengths; `sampled` ones have a seed of their own.
+std::vector<Request> sixteen_requests(bool sampled) {
+  std::vector<Request> requests;
+  std::string prompt = "Once";
+  for (int i = 0; i < 16; ++i) {
+    Request request = greedy(prompt, 20 + i);
+    if (sampled) {
+      request.sampling = {};
+      request.sampling.temperature = 0.9f;
+      request.sampling.top_p = 0.9f;
+      request.sampling.seed = 1000u + static_cast<unsigned>(i);
+    }
+    requests.push_back(request);
+    prompt += i % 2 == 0 ? " upon a time there was a" : " king, and he had a daughter who said";
+  }
+  return requests;
+}
+
+class BatchTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {};
+
+TEST_P(BatchTest, GivesWhatEachRequestGivesAlone) {
+  const auto& [model, sampled] = GetParam();
+  EngineOptions options;
+  options.max_seqs = 16;
+  options.max_tokens_per_step = 96;  // so that prefill and decode mix
+  Engine batched = load(options, model);
+  const auto requests = sixteen_requests(sampled);
+  const auto together = batched.generate(requests);
+  Engine single = load({}, model);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(together[i].output_ids, single.generate(requests[i]).output_ids) << i;
+    EXPECT_EQ(together[i].finish_reason == FinishReason::length,
+              std::ssize(together[i].output_ids) == requests[i].max_new_tokens);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, BatchTest,
+                         ::testing::Combine(::testing::Values("tale-gpt2", "tale-llama",
+                                                              "tale-qwen", "tale-qwen2"),
+                                            ::testing::Bool()));
+
+TEST(Engine, MoreRequestsThanRowsTakeTurns) {
+  EngineOptions options;
+  options.max_seqs = 3;
+  options.check_interval = 4;
+  Engine few = load(options);
+  const auto requests = sixteen_requests(true);
+  const auto results = few.generate(requests);
+  Engine single = load();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(results[i].output_ids, single.generate(requests[i]).output_ids) << i;
+  }
+}
+
+TEST(Engine, ChunkedPrefillGivesTheLogitsOfOneChunk) {
+  Ids ids;
+  for (int i = 0; i < 700; ++i) ids.push_back(3 + (i * 37) % 2000);
+  for (const auto& golden : testing::golden_models()) {
+    EngineOptions chunked, whole;
+    chunked.max_tokens_per_step = 64;
+    whole.max_tokens_per_step = 1024;
+    const auto a = load(chunked, golden.model).logits(ids);
+    const auto b = load(whole, golden.model).logits(ids);
+    ASSERT_EQ(a.size(), b.size());
+    float worst = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
+    EXPECT_LT(worst, 1e-4f) << golden.model;
+  }
+}
+
+struct LoopRun {
+  Result result;
+  Timing timing;
+};
+
+LoopRun run_with_checks(int skip, int interval, const Request& request) {
+  EngineOptions options;
+  options.skip_steps = skip;
+  options.check_interval = interval;
+  Engine engine = load(options);
+  LoopRun run{engine.generate(request), {}};
+  run.timing = engine.timing();
+  return run;
+}
+
+TEST(Engine, SkipAndCheckChangeTheStepsByTheRuleAndNoToken) {
+  // This golden case ends with </s> after 80 tokens.
+  const Request request = greedy("The king had three sons.", 96);
+  const LoopRun every = run_with_checks(0, 1, request);
+  ASSERT_EQ(every.result.output_ids.size(), 80u);
+  EXPECT_EQ(every.timing.steps_run, 80u);
+  EXPECT_EQ(every.timing.stop_checks, 80u);
+  for (const int skip : {0, 1, 8, 79, 80, 81, 90, 200}) {
+    for (const int interval : {1, 3, 4, 7, 50, 1000}) {
+      const LoopRun run = run_with_checks(skip, interval, request);
+      EXPECT_EQ(run.result.output_ids, every.result.output_ids) << skip << " " << interval;
+      // Looks at S, S + C, … and at the limit of 96, until one comes at or after step 80.
+      std::uint64_t step = skip > 0 ? static_cast<unsigned>(skip) : static_cast<unsigned>(interval);
+      std::uint64_t checks = 1;
+      for (; step < 80; ++checks) step += static_cast<unsigned>(interval);
+      EXPECT_EQ(run.timing.steps_run, std::min<std::uint64_t>(step, 96)) << skip << " " << interval;
+      EXPECT_EQ(run.timing.stop_checks, checks) << skip << " " << interval;
+    }
+  }
+}
+
+TEST(Engine, LooksAtTheLimit) {
+  const LoopRun run = run_with_checks(8, 4, greedy("The king", 10));
+  EXPECT_EQ(run.result.output_ids.size(), 10u);
+  EXPECT_EQ(run.timing.steps_run, 10u);
+  EXPECT_EQ(run.timing.stop_checks, 2u);
+}
+
+TEST(Engine, SparseChecksChangeNoTokenOfAStopStringOrABatch) {
+  auto requests = sixteen_requests(true);
+  for (Request& request : requests) request.stop = {" king", " and"};
+  const auto expected = load().generate(requests);
+  for (const auto& [skip, interval] : {std::pair{0, 5}, std::pair{8, 4}, std::pair{0, 1000}}) {
+    EngineOptions options;
+    options.skip_steps = skip;
+    options.check_interval = interval;
+    const auto results = load(options).generate(requests);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      EXPECT_EQ(results[i].output_ids, expected[i].output_ids);
+      EXPECT_EQ(results[i].text, expected[i].text);
+      EXPECT_EQ(results[i].finish_reason, expected[i].finish_reason);
+    }
+  }
+}
+
+TEST(Engine, StopStringEndsTheText) {
+  Engine engine = load();
+  const std::string whole = engine.generate(greedy("The king had three sons.", 60)).text;
+  Request request = greedy("The king had three sons.", 60);
+  request.stop = {"never to be found", whole.substr(20, 9)};
+  const Result result = engine.generate(request);
+  EXPECT_EQ(result.finish_reason, FinishReason::stop_string);
+  EXPECT_EQ(result.text, whole.substr(0, whole.find(whole.substr(20, 9))));
+}
+
+TEST(Engine, StreamedTextJoinsToTheResult) {
+  Engine engine = load();
+  std::string text;
+  Ids ids;
+  int updates = 0;
+  const Result result = engine.generate(greedy("Once upon a time", 40), [&](const Update& update) {
+    text += update.text;
+    ids.insert(ids.end(), update.token_ids.begin(), update.token_ids.end());
+    ++updates;
+    return true;
+  });
+  EXPECT_EQ(text, result.text);
+  EXPECT_EQ(ids, result.output_ids);
+  EXPECT_GE(updates, 40);
+}
+
+TEST(Engine, CallbackCancelsOneRequestAndTheOtherRunsOn) {
+  Engine engine = load();
+  const std::vector<Request> requests = {greedy("Once upon a time", 30), greedy("The fox", 30)};
+  RequestId first = 0;
+  const auto results = engine.generate(requests, [&](const Update& update) {
+    if (first == 0) first = update.id;
+    return update.id != first;
+  });
+  EXPECT_EQ(results[0].finish_reason, FinishReason::cancelled);
+  EXPECT_LT(results[0].output_ids.size(), 5u);
+  EXPECT_EQ(results[1].output_ids, load().generate(requests[1]).output_ids);
+}
+
+TEST(Engine, CancelFreesTheRowForAnotherWithoutMixingTokens) {
+  EngineOptions options;
+  options.max_seqs = 1;
+  options.check_interval = 16;
+  Engine engine = load(options);
+  const RequestId first = engine.submit(greedy("Once upon a time", 200));
+  const RequestId second = engine.submit(greedy("The fox said to the", 20));
+  engine.step();  // prefill: sampled, not looked at
+  engine.cancel(first);
+  engine.cancel(9999);
+  while (engine.busy()) engine.step();
+  EXPECT_EQ(engine.take_result(first)->finish_reason, FinishReason::cancelled);
+  EXPECT_EQ(engine.take_result(second)->output_ids,
+            load().generate(greedy("The fox said to the", 20)).output_ids);
+  EXPECT_FALSE(engine.take_result(second));
+}
+
+TEST(Engine, CancelMayComeFromAnotherThread) {
+  Engine engine = load();
+  Request request = greedy("Once upon a time", 1900);
+  request.ignore_end_ids = true;
+  const RequestId id = engine.submit(request);
+  engine.step();
+  std::thread other([&] { engine.cancel(id); });
+  while (engine.busy()) engine.step();
+  other.join();
+  EXPECT_EQ(engine.take_result(id)->finish_reason, FinishReason::cancelled);
+}
+
+TEST(Engine, EndsWithContextWhenTheRoomIsSmallerThanTheWish) {
+  EngineOptions options;
+  options.max_seq_len = 20;
+  Engine engine = load(options);
+  Request request = greedy("The king had three sons.", 50);
+  const Result result = engine.generate(request);
+  EXPECT_EQ(result.finish_reason, FinishReason::context);
+  EXPECT_EQ(result.prompt_ids.size() + result.output_ids.size(), 20u);
+
+  request.prompt_ids.assign(20, 5);
+  const Result full = engine.generate(request);
+  EXPECT_EQ(full.finish_reason, FinishReason::context);
+  EXPECT_TRUE(full.output_ids.empty());
+}
+
+TEST(Engine, SeedDecidesAndIsTold) {
+  Engine engine = load();
+  Request request = greedy("Once upon a time", 30);
+  request.sampling = {};
+  request.sampling.temperature = 1.0f;
+  const Result first = engine.generate(request);
+  const Result other = engine.generate(request);
+  EXPECT_NE(first.seed, other.seed);
+  EXPECT_NE(first.output_ids, other.output_ids);
+  request.sampling.seed = first.seed;
+  EXPECT_EQ(engine.generate(request).output_ids, first.output_ids);
+}
+
+TEST(Engine, LogitBiasBansAndForces) {
+  Engine engine = load();
+  Request request = greedy("Once upon a time", 5);
+  const Ids plain = engine.generate(request).output_ids;
+  request.sampling.logit_bias = {{plain[0], -1000.0f}};
+  EXPECT_NE(engine.generate(request).output_ids[0], plain[0]);
+  request.sampling.logit_bias = {{777, 1000.0f}};
+  EXPECT_EQ(engine.generate(request).output_ids, Ids(5, 777));
+}
+
+TEST(Engine, LowPrecisionStaysNearFloat32) {
+  const Ids ids = load().tokenizer().encode("The king had three sons, and the eldest said");
+  for (const auto& golden : testing::golden_models()) {
+    const auto expected = load({}, golden.model).logits(ids);
+    for (const auto& [dtype, bound] :
+         {std::pair{DType::float16, 0.02f}, std::pair{DType::bfloat16, 0.2f}}) {
+      EngineOptions options;
+      options.dtype = dtype;
+      const auto actual = load(options, golden.model).logits(ids);
+      float worst = 0;
+      for (std::size_t i = 0; i < actual.size(); ++i) {
+        worst = std::max(worst, std::abs(actual[i] - expected[i]));
+      }
+      EXPECT_LT(worst, bound) << golden.model << " " << dtype_name(dtype);
+      EXPECT_GT(worst, 0.0f);
+    }
+  }
+}
+
+TEST(Engine, SmallKvCacheOnlyMakesRequestsWait) {
+  EngineOptions options;
+  options.max_seqs = 16;
+  options.max_seq_len = 256;
+  options.kv_cache_memory_bytes = 256 * 1024 * 4;
+  Engine engine = load(options);
+  EXPECT_LE(engine.memory_plan().kv_cache_bytes, *options.kv_cache_memory_bytes);
+  const auto requests = sixteen_requests(false);
+  const auto results = engine.generate(requests);
+  const auto expected = load().generate(requests);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    EXPECT_EQ(results[i].output_ids, expected[i].output_ids);
+  }
+}
+
+TEST(Engine, TimingCounts) {
+  Engine engine = load();
+  engine.generate(greedy("Once upon a time there was a", 10));
+  const Timing timing = engine.timing();
+  EXPECT_EQ(timing.prefill_tokens, 8u);
+  EXPECT_EQ(timing.decode_tokens, 9u);
+  EXPECT_GT(timing.time_to_first_token_ms, 0);
+  EXPECT_GT(timing.prefill_tokens_per_s, 0);
+  EXPECT_GT(timing.decode_tokens_per_s, 0);
+  EXPECT_GT(timing.load_ms, 0);
+  EXPECT_EQ(timing.loop, "host");
+}
+
+TEST(Engine, EndIdsNameTheirSources) {
+  std::map<std::int32_t, std::string> ends;
+  for (const auto& [id, source] : load({}, "tale-qwen").info().end_ids) ends[id] = source;
+  EXPECT_EQ(ends.size(), 3u);
+  EXPECT_NE(ends[1840].find("generation_config.json"), std::string::npos);
+  EXPECT_NE(ends[1841].find("chatml"), std::string::npos);
+  EXPECT_NE(ends[1842].find("chatml"), std::string::npos);
+}
+
+TEST(Engine, RefusesBadRequestsAndStaysUsable) {
+  Engine engine = load();
+  const auto refuse = [&](std::initializer_list<std::string_view> parts, Request request) {
+    EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, (parts), engine.submit(request));
+  };
+  Request ids = greedy("", 5);
+  Request empty = ids;
+  empty.add_bos = false;
+  refuse({"empty"}, empty);
+  ids.prompt_ids = {1, 2, 2048};
+  refuse({"2048", "place 2", "2047"}, ids);
+  ids.prompt_ids = {-1};
+  refuse({"-1"}, ids);
+  ids.prompt_ids.assign(2049, 5);
+  refuse({"2049", "2048"}, ids);
+  refuse({"UTF-8", "byte 2"}, greedy("ab\xff", 5));
+  refuse({"max_new_tokens 0"}, greedy("a", 0));
+  Request stop = greedy("a", 5);
+  stop.stop = {""};
+  refuse({"stop"}, stop);
+  Request tops = greedy("a", 5);
+  tops.top_logprobs = 21;
+  refuse({"top_logprobs", "21"}, tops);
+
+  const std::vector<Request> mixed = {greedy("Once", 5), greedy("a", -3)};
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"-3"}), engine.generate(mixed));
+  EXPECT_FALSE(engine.busy());
+  EXPECT_EQ(engine.generate(greedy("Once", 5)).output_ids.size(), 5u);
+}
+
+TEST(Engine, RefusesBadOptions) {
+  const auto refuse = [](std::initializer_list<std::string_view> parts, auto set,
+                         ErrorCode code = ErrorCode::invalid_argument) {
+    EngineOptions options;
+    set(options);
+    EXPECT_QUERN_ERROR(code, (parts), load(options));
+  };
+  refuse({"max_seqs 0"}, [](auto& options) { options.max_seqs = 0; });
+  refuse({"max_seq_len", "4096", "2048"}, [](auto& options) { options.max_seq_len = 4096; });
+  refuse({"max_seq_len -1"}, [](auto& options) { options.max_seq_len = -1; });
+  refuse({"max_tokens_per_step 4"}, [](auto& options) { options.max_tokens_per_step = 4; });
+  refuse({"check_interval 0"}, [](auto& options) { options.check_interval = 0; });
+  refuse({"skip_steps -1"}, [](auto& options) { options.skip_steps = -1; });
+  refuse({"threads -1"}, [](auto& options) { options.threads = -1; });
+  refuse({"dtype int32"}, [](auto& options) { options.dtype = DType::int32; });
+  refuse(
+      {"KV cache", "1000 bytes", "lower max_seq_len"},
+      [](auto& options) { options.kv_cache_memory_bytes = 1000; }, ErrorCode::out_of_memory);
+  refuse(
+      {"cuda"}, [](auto& options) { options.device = DeviceChoice::cuda; }, ErrorCode::device);
+}
+
+TEST(Engine, LogitsNeedAnIdleEngine) {
+  Engine engine = load();
+  const Ids ids = {1, 5, 9};
+  engine.submit(greedy("Once", 5));
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"logits"}), engine.logits(ids));
+  while (engine.busy()) engine.step();
+  EXPECT_EQ(engine.logits(ids).size(), 3u * 2048u);
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"empty"}), engine.logits({}));
+}
+
+TEST(Inspect, PlansWithoutLoading) {
+  EngineOptions options;
+  options.max_seqs = 2;
+  options.max_seq_len = 128;
+  const auto summary = inspect(testing::model_folder("tale-gpt2").string(), options);
+  EXPECT_EQ(summary.info.model_type, "gpt2");
+  EXPECT_EQ(summary.memory_plan.num_kv_blocks, 2 * 128 / 32);
+  EXPECT_EQ(summary.memory_plan.kv_cache_bytes, 2u * 128 * 4 * 2 * 192 * sizeof(float));
+  Engine engine = load(options, "tale-gpt2");
+  EXPECT_EQ(engine.memory_plan().total_bytes(), summary.memory_plan.total_bytes());
+  EXPECT_EQ(engine.graph_dump(), summary.graph);
+}
+
+}  // namespace
+}  // namespace quern

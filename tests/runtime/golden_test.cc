@@ -1,0 +1,163 @@
+// The demo models on the CPU in float32 against Hugging Face's answers.
+#include "tests/runtime/golden.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "io/safetensors.h"
+#include "quern/engine.h"
+
+namespace quern {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+class GoldenTest : public ::testing::TestWithParam<testing::GoldenModel> {
+ protected:
+  GoldenTest()
+      : engine_(Engine::load(testing::model_folder(GetParam().model).string())),
+        golden_(testing::read_golden(GetParam().golden)) {}
+
+  /// One greedy request a case, all in one batch.
+  std::vector<Result> run_cases(const char* expected_key, const Request& like) {
+    std::vector<Request> requests;
+    for (const auto& entry : golden_["cases"]) {
+      Request request = like;
+      request.prompt = entry["prompt"].get<std::string>();
+      request.sampling.greedy = true;
+      request.max_new_tokens = static_cast<int>(entry[expected_key].size());
+      requests.push_back(request);
+    }
+    return engine_.generate(requests);
+  }
+
+  void expect_ids(const char* key, const Request& like) {
+    const auto results = run_cases(key, like);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const auto& entry = golden_["cases"][i];
+      EXPECT_EQ(results[i].output_ids, entry[key].get<Ids>()) << entry["prompt"];
+    }
+  }
+
+  Engine engine_;
+  nlohmann::json golden_;
+};
+
+TEST_P(GoldenTest, PromptIds) {
+  for (const auto& entry : golden_["cases"]) {
+    EXPECT_EQ(engine_.tokenizer().encode(entry["prompt"].get<std::string>()),
+              entry["prompt_ids"].get<Ids>());
+  }
+}
+
+TEST_P(GoldenTest, GreedyIdsAndLogprobs) {
+  Request request;
+  request.top_logprobs = 5;
+  const auto results = run_cases("greedy_ids", request);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const auto& entry = golden_["cases"][i];
+    const Result& result = results[i];
+    ASSERT_EQ(result.output_ids, entry["greedy_ids"].get<Ids>()) << entry["prompt"];
+    for (std::size_t step = 0; step < result.logprobs.size(); ++step) {
+      EXPECT_NEAR(result.logprobs[step].logprob, entry["greedy_logprobs"][step].get<float>(), 1e-3);
+    }
+    // The best five of the first steps: the ids, and their logits relative to the best one's.
+    const auto& top_ids = entry["greedy_top5_ids"];
+    const auto& top_logits = entry["greedy_top5_logits"];
+    for (std::size_t step = 0; step < top_ids.size(); ++step) {
+      const auto& top = result.logprobs[step].top;
+      ASSERT_EQ(top.size(), 5u);
+      for (std::size_t k = 0; k < 5; ++k) {
+        EXPECT_EQ(top[k].id, top_ids[step][k].get<int>());
+        EXPECT_NEAR(top[k].logprob - top[0].logprob,
+                    top_logits[step][k].get<float>() - top_logits[step][0].get<float>(), 1e-3);
+      }
+    }
+  }
+}
+
+TEST_P(GoldenTest, TopLogitsAlongTheGreedyPath) {
+  for (const auto& entry : golden_["cases"]) {
+    Ids ids = entry["prompt_ids"].get<Ids>();
+    const std::size_t prompt_len = ids.size();
+    const auto greedy = entry["greedy_ids"].get<Ids>();
+    const std::size_t steps = entry["greedy_top5_ids"].size();
+    ids.insert(ids.end(), greedy.begin(), greedy.begin() + static_cast<std::ptrdiff_t>(steps) - 1);
+    const auto logits = engine_.logits(ids);
+    const auto vocab_size = static_cast<std::size_t>(engine_.info().vocab_size);
+    for (std::size_t step = 0; step < steps; ++step) {
+      const float* row = logits.data() + (prompt_len - 1 + step) * vocab_size;
+      for (std::size_t k = 0; k < 5; ++k) {
+        EXPECT_NEAR(row[entry["greedy_top5_ids"][step][k].get<std::size_t>()],
+                    entry["greedy_top5_logits"][step][k].get<float>(), 1e-3);
+      }
+    }
+  }
+}
+
+TEST_P(GoldenTest, GreedyText) {
+  const auto results = run_cases("greedy_ids", {});
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const auto& entry = golden_["cases"][i];
+    const auto prompt = entry["prompt"].get<std::string>();
+    const auto whole = entry["greedy_text"].get<std::string>();
+    if (prompt.find("<|") != std::string::npos) continue;  // the golden text lacks special tokens
+    EXPECT_EQ(prompt + results[i].text, whole);
+  }
+}
+
+TEST_P(GoldenTest, RepetitionPenalty) {
+  Request request;
+  request.sampling.repetition_penalty = 1.3f;
+  expect_ids("repetition_penalty_1.3_ids", request);
+}
+
+TEST_P(GoldenTest, NoRepeatNgram) {
+  Request request;
+  request.sampling.no_repeat_ngram_size = 3;
+  expect_ids("no_repeat_ngram_3_ids", request);
+}
+
+TEST_P(GoldenTest, AllLogitsOfTheSecondCase) {
+  const auto file =
+      SafetensorsFile::open(testing::golden_file(GetParam().golden + ".logits.safetensors"));
+  const auto& expected = file.entries().front();
+  const auto ids = golden_["cases"][1]["prompt_ids"].get<Ids>();
+  const auto logits = engine_.logits(ids);
+  ASSERT_EQ(expected.data.size(), logits.size() * sizeof(float));
+  double worst = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    float value = 0;
+    std::memcpy(&value, expected.data.data() + i * sizeof(float), sizeof(float));
+    worst = std::max(worst, std::abs(double{value} - logits[i]));
+  }
+  EXPECT_LT(worst, 1e-3);
+  RecordProperty("worst_error", std::to_string(worst));
+}
+
+TEST_P(GoldenTest, Perplexity) {
+  const auto ids = golden_["perplexity"]["token_ids"].get<Ids>();
+  const auto logits = engine_.logits(ids);
+  const auto vocab_size = static_cast<std::size_t>(engine_.info().vocab_size);
+  double total = 0;
+  for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
+    const float* row = logits.data() + i * vocab_size;
+    double sum = 0;
+    for (std::size_t token = 0; token < vocab_size; ++token) sum += std::exp(double{row[token]});
+    total += std::log(sum) - row[ids[i + 1]];
+  }
+  EXPECT_NEAR(total / static_cast<double>(ids.size() - 1),
+              golden_["perplexity"]["mean_nll"].get<double>(), 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(testing::golden_models()),
+                         [](const auto& model_info) {
+                           std::string name = model_info.param.model;
+                           name.erase(name.find('-'), 1);
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace quern
