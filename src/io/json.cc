@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "io/text_file.h"
 
 namespace quern {
@@ -18,7 +19,9 @@ class StrictCallback {
       : file_(file), filter_(filter) {}
 
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kMaxDepth) {
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && depth >= kMaxDepth) {
       fail(ErrorCode::bad_file, "{}: nested deeper than {} levels", file_, kMaxDepth);
     }
     if (event == Json::parse_event_t::object_start) {
@@ -42,14 +45,18 @@ class StrictCallback {
   std::vector<std::set<std::string>> keys_;
 };
 
-/// The value as JSON on one line, cut off after some sixty bytes, between characters.
-std::string shortened(const Json& value) {
-  constexpr std::size_t kMaxShown = 60;
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() <= kMaxShown) return text;
-  std::size_t end = kMaxShown;
-  while ((static_cast<unsigned char>(text[end]) & 0xc0u) == 0x80u) --end;
+/// At most `max_bytes` of a text, cut off between characters.
+std::string cut_off(const std::string& text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  std::size_t end = max_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0u) == 0x80u) --end;
   return text.substr(0, end) + "…";
+}
+
+/// The value as JSON on one line.
+std::string shortened(const Json& value) {
+  constexpr std::size_t kMaxShownBytes = 60;
+  return cut_off(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMaxShownBytes);
 }
 
 /// The integer that `value` is, or nothing when it is none or lies outside [low, high].
@@ -71,9 +78,10 @@ Json parse_json(std::string_view text, const std::string& file, const JsonFilter
     StrictCallback callback(file, filter);
     return Json::parse(text, std::ref(callback));
   } catch (const nlohmann::json::exception& error) {
-    std::string reason = error.what();
+    constexpr std::size_t kMaxReasonBytes = 200;  // it quotes the last token, of any length
+    std::string reason = replace_invalid_utf8(error.what());
     if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
-    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", file, reason);
+    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", file, cut_off(reason, kMaxReasonBytes));
   }
 }
 
