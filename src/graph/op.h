@@ -34,15 +34,16 @@ enum class Activation : std::uint8_t {
   relu,
 };
 
-/// residual_out = residual (+ delta); out = act(W · norm(residual_out) + bias), or gated
-/// out = act(Wg · n + bg) * (Wu · n + bu) with W = [Wg; Wu] stacked by rows, n =
-/// norm(residual_out). Shapes: residual, residual_out [tokens, in] float32; delta [tokens, in] T;
-/// weight [out, in], gated [2·out, in]; out [tokens, out] T, or [logit_rows, out] float32 with
-/// logit_rows_only, which reads only the token rows named in BatchView::logit_rows. Rounding: n is
-/// rounded to T once, after gain and norm_bias; products accumulate in float32; bias, activation
-/// and gate act on float32; out is rounded once. rms: x / √(mean(x²) + ε) · gain. layer: (x - mean)
-/// / √(var + ε) · gain + norm_bias. Aliasing: none of the outputs overlaps an input. Source: HF
-/// LlamaRMSNorm, GPT2MLP, LlamaMLP.
+/// residual_out = residual (+ delta); out = act(W · n + bias) with n = norm(residual_out), or gated
+/// out = act(Wg · n + bg) * (Wu · n + bu) with W = [Wg; Wu] stacked by rows.
+/// Shapes: residual, residual_out [tokens, in] float32; delta [tokens, in] T;
+///   weight [out, in], gated [2·out, in]; out [tokens, out] T, or [logit_rows, out] float32 with
+///   logit_rows_only, which reads only the token rows named in BatchView::logit_rows.
+/// Norms: rms is x / √(mean(x²) + ε) · gain; layer is (x - mean) / √(var + ε) · gain + norm_bias.
+/// Rounding: n is rounded to T once, after gain and norm_bias; products accumulate in float32;
+///   bias, activation and gate act on float32; out is rounded once.
+/// Aliasing: none of the outputs overlaps an input.
+/// Source: HF LlamaRMSNorm, GPT2MLP, LlamaMLP.
 struct NormLinear {
   ValueId residual;
   std::optional<ValueId> delta;
@@ -75,24 +76,27 @@ struct Rope {
   double beta_slow = 1.0;         ///< yarn
   double attention_factor = 1.0;  ///< yarn: cos and sin are multiplied by it
   bool truncate = true;           ///< yarn: round the correction range to whole dimensions
-  int original_max_position =
-      0;  ///< llama3, yarn: the trained length; dynamic, qwen_ntk: beyond it the base grows
+  /// llama3, yarn: the trained length; dynamic, qwen_ntk: beyond it the base grows.
+  int original_max_position = 0;
 };
 
 /// Q/k norm, rope, append to the KV cache and causal attention, for the packed sequences of a step.
-/// Shapes: qkv [tokens, (num_heads + 2·num_kv_heads) · head_dim] T, ordered q | k | v; out [tokens,
-/// num_heads · head_dim] T; KV cache see KvCacheView. Query head h reads kv head h / (num_heads /
-/// num_kv_heads). A sequence with q_len new tokens and kv_len after the append puts its i-th new
-/// token into slot kv_len - q_len + i; it attends to the slots up to its own, with `window` > 0 to
-/// the last `window` of them, itself included. Sequences whose state says finished append nothing,
-/// and their out rows are zero. Rounding: q and k are normed (rms over head_dim), rotated and
-/// scaled by logn in float32, then rounded to T; k and v are stored as T. Scores scale · q·k,
-/// softcap (c · tanh(s / c)) and softmax in float32. Probabilities relative to the row's maximum,
-/// exp(s - max), are rounded to T before P·V, their sum is not; the quotient is rounded to T once.
+/// Shapes: qkv [tokens, (num_heads + 2·num_kv_heads) · head_dim] T, ordered q | k | v;
+///   out [tokens, num_heads · head_dim] T; KV cache see KvCacheView. Query head h reads kv head
+///   h / (num_heads / num_kv_heads).
+/// Slots: a sequence with q_len new tokens and kv_len after the append puts its i-th new token into
+///   slot kv_len - q_len + i; it attends to the slots up to its own, with `window` > 0 to the last
+///   `window` of them, itself included. Sequences whose state says finished append nothing, and
+///   their out rows are zero.
+/// Rounding: q and k are normed (rms over head_dim), rotated and scaled by logn in float32, then
+///   rounded to T; k and v are stored as T. Scores scale · q·k, softcap (c · tanh(s / c)) and
+///   softmax in float32. Probabilities relative to the row's maximum, exp(s - max), are rounded to
+///   T before P·V, their sum is not; the quotient is rounded to T once.
 /// Rope base: see Rope and SequenceState::rope_alpha. dynamic uses the larger of the state's alpha
-/// and that of kv_len. logn: a query at position p >= logn_length is multiplied by log(p + 1) /
-/// log(logn_length). Source: HF LlamaAttention, Qwen3Attention, Qwen modeling_qwen.py; Flash
-/// Attention (Dao 2022) for the order of sums.
+///   and that of kv_len.
+/// logn: a query at position p >= logn_length is multiplied by log(p + 1) / log(logn_length).
+/// Source: HF LlamaAttention, Qwen3Attention, Qwen modeling_qwen.py; Flash Attention (Dao 2022) for
+///   the order of sums.
 struct Attention {
   ValueId qkv;
   ValueId out;
@@ -134,14 +138,15 @@ struct AllGather {
 };
 
 /// Chooses a token for each logit row whose sequence is not finished and writes it to
-/// SequenceState::last_token, and its log-probabilities to the output ring where asked. Order:
-/// repetition (prompt and generated), presence and frequency penalties (generated), no-repeat
-/// n-gram (prompt and generated), logit bias; then temperature, top-k, top-p, min-p as HF's
-/// processors; then the draw: the survivor with the largest logit / temperature +
-/// gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on a tie, where `position`
-/// is the index in the whole sequence that the token will have. Temperature 0 is argmax after the
-/// penalties. Log-probabilities are log-softmax of the raw logits. Logits are not modified. Shapes:
-/// logits [logit_rows, vocab_size] float32. See base/philox.h.
+/// SequenceState::last_token, and its log-probabilities to the output ring where asked.
+/// Order: repetition (prompt and generated), presence and frequency penalties (generated),
+///   no-repeat n-gram (prompt and generated), logit bias; then temperature, top-k, top-p, min-p as
+///   HF's processors; then the draw: the survivor with the largest
+///   logit / temperature + gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on
+///   a tie, where `position` is the index in the whole sequence that the token will have.
+///   Temperature 0 is argmax after the penalties. See base/philox.h.
+/// Log-probabilities are log-softmax of the raw logits. Logits are not modified.
+/// Shapes: logits [logit_rows, vocab_size] float32.
 struct Sample {
   ValueId logits;
 };

@@ -13,8 +13,9 @@ namespace quern {
 std::vector<float> rope_inv_freq(const Rope& rope, double alpha);
 
 /// The alpha of a sequence of that many tokens: 1 up to original_max_position; beyond it
-/// dynamic: factor · len / original - (factor - 1); qwen_ntk: max(1, 2^ceil(log2(len / original) +
-/// 1) - 1). 1 for every other type. Source: HF modeling_rope_utils.py, Qwen's get_ntk_alpha.
+///   dynamic: factor · len / original - (factor - 1);
+///   qwen_ntk: max(1, 2^ceil(log2(len / original) + 1) - 1);
+/// and 1 for every other type. Source: HF modeling_rope_utils.py, Qwen's get_ntk_alpha.
 double rope_alpha(const Rope& rope, std::int64_t num_tokens);
 
 }  // namespace quern

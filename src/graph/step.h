@@ -25,12 +25,12 @@ struct BatchView {
   const std::int32_t* token_ids = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* positions = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* cu_seqlens_q = nullptr;  ///< [num_seqs + 1] first token row of each sequence
-  const std::int32_t* kv_lens =
-      nullptr;  ///< [num_seqs] after this step's append; unused for decode sequences
-  const std::int32_t* logit_rows =
-      nullptr;  ///< [num_logit_rows] token rows whose logits are wanted
-  const std::int32_t* logit_seqs =
-      nullptr;  ///< [num_logit_rows] the sequence (0 … num_seqs - 1) of each
+  /// [num_seqs] after this step's append; unused for decode sequences
+  const std::int32_t* kv_lens = nullptr;
+  /// [num_logit_rows] token rows whose logits are wanted
+  const std::int32_t* logit_rows = nullptr;
+  /// [num_logit_rows] the sequence (0 … num_seqs - 1) of each
+  const std::int32_t* logit_seqs = nullptr;
 };
 
 /// Values of SequenceState::finished.
@@ -46,8 +46,8 @@ struct SequenceState {
   std::int32_t* generated = nullptr;   ///< [max_seqs] tokens sampled so far
   std::int32_t* max_tokens = nullptr;  ///< [max_seqs] the limit of `generated`
   std::int32_t* prompt_len = nullptr;  ///< [max_seqs]
-  float* rope_alpha =
-      nullptr;  ///< [max_seqs] fixed at admission from the prompt's length; see rope.h
+  /// [max_seqs] fixed at admission from the prompt's length; see rope.h
+  float* rope_alpha = nullptr;
   std::int32_t* history = nullptr;       ///< [max_seqs, history_stride] prompt and generated ids
   std::int64_t history_stride = 0;       ///< max_seq_len
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
