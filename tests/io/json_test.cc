@@ -58,6 +58,20 @@ TEST(Json, RefusesZeroBytesAndWhatTheyHide) {
                      parse_json(std::string_view("{}\0 hidden", 10), "f"));
 }
 
+TEST(Json, FilterTakesTablesOutOfTheDocument) {
+  std::string taken;
+  const JsonFilter filter = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth == 2 && event == Json::parse_event_t::key) taken += parsed.get<std::string>();
+    return depth < 2 || event != Json::parse_event_t::key;
+  };
+  const Json json = parse_json(R"({"vocab": {"x": 1, "y": 2}, "rest": [3]})", "f", filter);
+  EXPECT_EQ(taken, "xy");
+  EXPECT_TRUE(json["vocab"].empty());
+  EXPECT_EQ(json["rest"], Json({3}));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"deeper than 100"}),
+                     parse_json(nested(101), "f", [](auto&&...) { return false; }));
+}
+
 TEST(Json, ErrorsStayShortAndUtf8) {
   const std::string text = "\"" + std::string(100'000, 'x') + "\xff";
   try {
