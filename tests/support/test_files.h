@@ -110,6 +110,6 @@ inline std::filesystem::path shared_path(const std::filesystem::path& relative) 
 }  // namespace quern::testing
 
 /// Skips the running test, saying what is missing.
-#define QUERN_SKIP_WITHOUT(path)                                                     \
-  if (const std::filesystem::path needed = (path); !std::filesystem::exists(needed)) \
-  GTEST_SKIP() << needed.string() << " is missing"
+#define QUERN_SKIP_WITHOUT(file)                                                               \
+  if (const std::filesystem::path needed_file = (file); !std::filesystem::exists(needed_file)) \
+  GTEST_SKIP() << needed_file.string() << " is missing"
