@@ -1,0 +1,68 @@
+#include <algorithm>
+
+#include "backend/cpu/ops.h"
+#include "base/check.h"
+
+namespace quern::cpu {
+namespace {
+
+bool is_end_id(const SamplingRow& sampling, std::int32_t token) {
+  const std::int32_t* end = sampling.end_ids + sampling.num_end_ids;
+  return std::find(sampling.end_ids, end, token) != end;
+}
+
+/// Takes the token that Sample chose into the sequence and ends it where it should.
+void append_token(const Step& step, std::int32_t row) {
+  const SequenceState& state = step.state;
+  const std::int32_t token = state.last_token[row];
+  const std::int64_t length = std::int64_t{state.prompt_len[row]} + state.generated[row];
+  QUERN_CHECK(length < state.history_stride, "token {} of a history of {}", length,
+              state.history_stride);
+  state.history[row * state.history_stride + length] = token;
+  ++state.generated[row];
+
+  SequenceStatus status = SequenceStatus::running;
+  if (is_end_id(step.sampling[row], token)) {
+    status = SequenceStatus::stop;
+  } else if (state.generated[row] >= state.max_tokens[row]) {
+    status = SequenceStatus::limit;
+  }
+  if (status == SequenceStatus::running) return;
+  state.finished[row] = static_cast<std::int32_t>(status);
+  ++*state.num_finished;
+}
+
+/// Moves a running sequence's cache length and next position over the step's tokens.
+void move_over_tokens(const Step& step, int seq) {
+  const int q_len = step.q_len(seq);
+  if (q_len == 0) return;
+  const std::int32_t row = step.batch.state_index[seq];
+  const int last = step.batch.cu_seqlens_q[seq + 1] - 1;
+  step.state.kv_len[row] = step.kv_len(seq);
+  step.state.position[row] =
+      step.is_decode(seq) ? step.state.position[row] + q_len : step.position(seq, last) + 1;
+}
+
+}  // namespace
+
+void run_advance(const Advance&, const Step& step) {
+  const BatchView& batch = step.batch;
+  for (int seq = 0; seq < batch.num_seqs; ++seq) {
+    if (step.is_running(seq)) move_over_tokens(step, seq);
+  }
+  if (batch.num_logit_rows == 0) return;
+
+  const OutputRing& ring = step.ring;
+  std::int32_t* tokens = ring.tokens + *ring.head % ring.capacity * ring.max_seqs;
+  std::fill(tokens, tokens + ring.max_seqs, -1);
+  for (int i = 0; i < batch.num_logit_rows; ++i) {
+    const int seq = batch.logit_seqs[i];
+    if (!step.is_running(seq)) continue;
+    const std::int32_t row = batch.state_index[seq];
+    tokens[row] = step.state.last_token[row];
+    append_token(step, row);
+  }
+  ++*ring.head;
+}
+
+}  // namespace quern::cpu

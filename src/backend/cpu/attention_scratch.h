@@ -1,0 +1,80 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "backend/cpu/workspace.h"
+#include "graph/op.h"
+#include "graph/step.h"
+
+namespace quern::cpu {
+
+/// Rows (query heads of some tokens) that one attention tile works on.
+inline constexpr int kAttentionTileRows = 32;
+
+/// The sizes that decide an attention's scratch.
+struct AttentionSizes {
+  std::int64_t num_tokens = 0;
+  std::int64_t num_seqs = 0;
+  std::int64_t max_kv_len = 0;
+  std::int64_t block_size = 0;
+};
+
+/// Query heads per kv head.
+inline int group_size(const Attention& op) { return op.num_heads / op.num_kv_heads; }
+
+/// New tokens of a sequence in one tile: their heads of one group are the tile's rows.
+inline int tile_tokens(const Attention& op) {
+  return std::max(1, kAttentionTileRows / group_size(op));
+}
+
+/// Scratch of one attention node.
+struct AttentionScratch {
+  float* queries = nullptr;   ///< [num_kv_heads][num_tokens][group_size][head_dim], ready to use
+  float* inv_freq = nullptr;  ///< [num_seqs, rotary_dim / 2]
+  std::int32_t* tile_ends = nullptr;  ///< [num_seqs] tiles of the sequences up to and including it
+  // By thread:
+  float* head = nullptr;          ///< [threads, head_stride]: cosines, sines, one key
+  float* widened = nullptr;       ///< [threads, widened_stride] a block of keys or values
+  float* scores = nullptr;        ///< [threads, rows, max_kv_len]
+  float* sums = nullptr;          ///< [threads, rows, head_dim]
+  float* denominators = nullptr;  ///< [threads, rows]
+  std::int64_t head_stride = 0;
+  std::int64_t widened_stride = 0;
+  std::int64_t scores_stride = 0;
+  std::int64_t sums_stride = 0;
+  std::int64_t denominators_stride = 0;
+};
+
+AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& op,
+                                        const AttentionSizes& sizes, int threads);
+
+/// The first half of Attention: norms, rotates and scales q and k, rounds them, appends k and v to
+/// the cache, and leaves q in scratch.queries. Zeroes the out rows of finished sequences.
+void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,
+                   int threads);
+
+/// Where a sequence's slots lie in the cache.
+class KvSlots {
+ public:
+  KvSlots(const KvCacheView& cache, int layer, int kv_head, std::int32_t state_row)
+      : cache_(cache),
+        blocks_(cache.block_table + std::int64_t{state_row} * cache.max_blocks_per_seq),
+        layer_(layer),
+        kv_head_(kv_head) {}
+
+  /// The slots from `slot` on that lie in one block, at most up to `end`: [count, head_dim].
+  Tensor keys(std::int64_t slot, std::int64_t end) const { return run(cache_.keys, slot, end); }
+  Tensor values(std::int64_t slot, std::int64_t end) const { return run(cache_.values, slot, end); }
+
+ private:
+  Tensor run(std::byte* base, std::int64_t slot, std::int64_t end) const;
+
+  const KvCacheView& cache_;
+  const std::int32_t* blocks_;
+  int layer_;
+  int kv_head_;
+};
+
+}  // namespace quern::cpu

@@ -1,0 +1,117 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <cblas.h>
+
+#include <cstring>
+#include <utility>
+
+#include "backend/cpu/ops.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/views.h"
+#include "base/check.h"
+#include "graph/memory_plan.h"
+
+namespace quern {
+namespace {
+
+/// The CPU has nothing to prepare: the step is called again.
+class CpuRecording final : public Recording {
+ public:
+  explicit CpuRecording(std::function<void()> step) : step_(std::move(step)) {}
+  void replay(int times) override {
+    for (int i = 0; i < times; ++i) step_();
+  }
+
+ private:
+  std::function<void()> step_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : threads_(threads) {
+    openblas_set_num_threads(1);  // the threads here are ours; see projection.h
+  }
+
+  std::string_view name() const override { return "cpu"; }
+  Device device() const override { return {}; }
+
+  void run(const Embed& op, const Step& step) override { cpu::run_embed(op, step, threads_); }
+  void run(const NormLinear& op, const Step& step) override {
+    cpu::run_norm_linear(op, step, threads_);
+  }
+  void run(const Attention& op, const Step& step) override {
+    cpu::run_attention(op, step, threads_);
+  }
+  void run(const Linear& op, const Step& step) override { cpu::run_linear(op, step, threads_); }
+  void run(const AllReduce& op, const Step& step) override { cpu::run_copy(op.in, op.out, step); }
+  void run(const AllGather& op, const Step& step) override { cpu::run_copy(op.in, op.out, step); }
+  void run(const Sample& op, const Step& step) override { cpu::run_sample(op, step, threads_); }
+  void run(const Advance& op, const Step& step) override { cpu::run_advance(op, step); }
+
+  std::size_t workspace_bytes(const Op& op, const Graph& graph,
+                              const Limits& limits) const override {
+    if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
+      return cpu::norm_linear_workspace_bytes(*norm_linear, graph, limits, threads_);
+    }
+    if (const auto* attention = std::get_if<Attention>(&op)) {
+      return cpu::attention_workspace_bytes(*attention, limits, threads_);
+    }
+    if (const auto* linear = std::get_if<Linear>(&op)) {
+      return cpu::linear_workspace_bytes(*linear, graph, limits, threads_);
+    }
+    if (const auto* sample = std::get_if<Sample>(&op)) {
+      return cpu::sample_workspace_bytes(*sample, graph, threads_);
+    }
+    return 0;
+  }
+
+  Buffer allocate(std::size_t size_bytes, const char* what) override {
+    return allocate_host(size_bytes, what);
+  }
+  void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) override {
+    if (size_bytes > 0) std::memcpy(device_destination, host_source, size_bytes);
+  }
+  void copy_out(void* host_destination, const void* device_source,
+                std::size_t size_bytes) override {
+    if (size_bytes > 0) std::memcpy(host_destination, device_source, size_bytes);
+  }
+
+  std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
+    return weight_bytes(spec, stored);
+  }
+
+  Weight upload(const Weight& host, WeightUse use, std::byte* destination) override {
+    QUERN_CHECK(use != WeightUse::vector || host.format.stored == DType::float32);
+    Weight weight = host;
+    weight.values.data = destination;
+    weight.values.row_stride = host.in_features;
+    if (destination == host.values.data) {
+      QUERN_CHECK(host.values.row_stride == host.in_features, "in place, rows must be dense");
+      return weight;
+    }
+    const std::size_t row_bytes =
+        static_cast<std::size_t>(host.in_features) * dtype_bytes(host.format.stored);
+    for (std::int64_t row = 0; row < host.out_features; ++row) {
+      std::memcpy(cpu::element(weight.values, row, 0), cpu::element(host.values, row, 0),
+                  row_bytes);
+    }
+    return weight;
+  }
+
+  std::unique_ptr<Recording> record(std::function<void()> step) override {
+    return std::make_unique<CpuRecording>(std::move(step));
+  }
+
+ private:
+  int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  if (threads < 0)
+    fail(ErrorCode::invalid_argument, "threads: expected 0 or more, got {}", threads);
+  return std::make_unique<CpuBackend>(threads == 0 ? cpu::usable_threads() : threads);
+}
+
+}  // namespace quern

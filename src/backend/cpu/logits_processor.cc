@@ -1,0 +1,61 @@
+#include "backend/cpu/logits_processor.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+
+namespace quern::cpu {
+namespace {
+
+/// `id` as an index into a row.
+std::size_t index_of(std::int32_t id, std::size_t vocab_size) {
+  QUERN_CHECK(id >= 0 && static_cast<std::size_t>(id) < vocab_size, "token id {}, vocabulary of {}",
+              id, vocab_size);
+  return static_cast<std::size_t>(id);
+}
+
+}  // namespace
+
+void penalize_repetition(std::span<const std::int32_t> history, float penalty,
+                         std::span<const float> logits, std::span<float> scores) {
+  for (const std::int32_t id : history) {
+    const std::size_t i = index_of(id, scores.size());
+    scores[i] = logits[i] < 0.0f ? logits[i] * penalty : logits[i] / penalty;
+  }
+}
+
+void penalize_generated(std::span<const std::int32_t> generated, float presence, float frequency,
+                        std::span<std::int32_t> counts, std::span<float> scores) {
+  std::fill(counts.begin(), counts.end(), 0);
+  for (const std::int32_t id : generated) ++counts[index_of(id, counts.size())];
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (counts[i] > 0) scores[i] -= presence + frequency * static_cast<float>(counts[i]);
+  }
+}
+
+void ban_repeated_ngrams(std::span<const std::int32_t> history, int ngram_size,
+                         std::span<float> scores) {
+  const auto size = static_cast<std::size_t>(ngram_size);
+  if (history.size() < size) return;
+  const auto prefix = history.last(size - 1);
+  for (std::size_t begin = 0; begin + size <= history.size(); ++begin) {
+    if (!std::equal(prefix.begin(), prefix.end(), history.begin() + begin)) continue;
+    const std::int32_t next = history[begin + size - 1];
+    scores[index_of(next, scores.size())] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+void add_logit_bias(const SamplingRow& sampling, std::span<float> scores) {
+  for (std::int32_t i = 0; i < sampling.num_logit_bias; ++i) {
+    scores[index_of(sampling.bias_ids[i], scores.size())] += sampling.bias_values[i];
+  }
+}
+
+bool has_processors(const SamplingRow& sampling) {
+  return sampling.repetition_penalty != 1.0f || sampling.presence_penalty != 0.0f ||
+         sampling.frequency_penalty != 0.0f || sampling.no_repeat_ngram_size > 0 ||
+         sampling.num_logit_bias > 0;
+}
+
+}  // namespace quern::cpu

@@ -1,0 +1,92 @@
+#include <algorithm>
+
+#include "backend/cpu/norm.h"
+#include "backend/cpu/ops.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/projection.h"
+#include "backend/cpu/views.h"
+#include "base/half.h"
+
+namespace quern::cpu {
+namespace {
+
+struct Scratch {
+  Tensor normed;  ///< [rows, in_features] float32, rounded
+  ProjectionScratch projection;
+};
+
+Scratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t in_features,
+                     int threads) {
+  return {float_view(workspace.take<float>(rows * in_features), rows, in_features),
+          take_projection_scratch(workspace, rows, in_features, threads)};
+}
+
+/// out = residual (+ delta) of one token row.
+void add_delta(const NormLinear& op, const Step& step, std::int64_t row, std::span<float> out) {
+  const std::span<const float> residual = float_row(step.value(op.residual), row);
+  if (!op.delta) {
+    std::copy(residual.begin(), residual.end(), out.begin());
+    return;
+  }
+  const Tensor& delta = step.value(*op.delta);
+  load_floats(delta.dtype, element(delta, row, 0), out);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] += residual[i];
+}
+
+/// T of op.h, which logits, being float32, do not tell.
+DType activation_dtype(const NormLinear& op, const Step& step) {
+  if (!op.logit_rows_only) return step.value(op.out).dtype;
+  return op.delta ? step.value(*op.delta).dtype : step.kv_cache.dtype;
+}
+
+void normalize(const NormLinear& op, const Step& step, DType dtype, std::span<float> values) {
+  const float* gain = step.weight(op.gain).values.row<float>(0);
+  if (op.norm == NormKind::rms) {
+    rms_norm(values, gain, op.epsilon);
+  } else {
+    const float* bias = op.norm_bias ? step.weight(*op.norm_bias).values.row<float>(0) : nullptr;
+    layer_norm(values, gain, bias, op.epsilon);
+  }
+  round_floats(dtype, values);
+}
+
+}  // namespace
+
+void run_norm_linear(const NormLinear& op, const Step& step, int threads) {
+  const BatchView& batch = step.batch;
+  const std::int64_t rows = op.logit_rows_only ? batch.num_logit_rows : batch.num_tokens;
+  const std::int64_t in_features = step.value(op.residual).cols;
+  Workspace workspace(step.workspace);
+  const Scratch scratch = take_scratch(workspace, rows, in_features, threads);
+
+  const int row_threads = threads_for(threads, rows * in_features);
+  if (op.residual_out) {
+    const Tensor& residual_out = step.value(*op.residual_out);
+    parallel_for(row_threads, batch.num_tokens, [&](std::int64_t row, int) {
+      add_delta(op, step, row, float_row(residual_out, row));
+    });
+  }
+  const DType dtype = activation_dtype(op, step);
+  parallel_for(row_threads, rows, [&](std::int64_t row, int) {
+    const std::span<float> values = float_row(scratch.normed, row);
+    add_delta(op, step, op.logit_rows_only ? batch.logit_rows[row] : row, values);
+    normalize(op, step, dtype, values);
+  });
+  project({.in = scratch.normed,
+           .weight = &step.weight(op.weight),
+           .bias = op.bias ? &step.weight(*op.bias) : nullptr,
+           .activation = op.activation,
+           .gated = op.gated,
+           .out = row_band(step.value(op.out), 0, rows)},
+          scratch.projection, threads);
+}
+
+std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
+                                        const Limits& limits, int threads) {
+  Workspace workspace;
+  const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
+  take_scratch(workspace, rows, graph.value(op.residual).cols, threads);
+  return workspace.used_bytes();
+}
+
+}  // namespace quern::cpu

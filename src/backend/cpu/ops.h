@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+
+#include "graph/graph.h"
+#include "graph/limits.h"
+#include "graph/step.h"
+
+namespace quern::cpu {
+
+// One function an op, each in the file of its name; see graph/op.h for the contract.
+void run_embed(const Embed& op, const Step& step, int threads);
+void run_norm_linear(const NormLinear& op, const Step& step, int threads);
+void run_attention(const Attention& op, const Step& step, int threads);
+void run_linear(const Linear& op, const Step& step, int threads);
+void run_copy(ValueId in, ValueId out, const Step& step);  ///< a collective of one rank
+void run_sample(const Sample& op, const Step& step, int threads);
+void run_advance(const Advance& op, const Step& step);
+
+// The scratch of those that need some, at the limits.
+std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
+                                        const Limits& limits, int threads);
+std::size_t attention_workspace_bytes(const Attention& op, const Limits& limits, int threads);
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits,
+                                   int threads);
+std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, int threads);
+
+}  // namespace quern::cpu

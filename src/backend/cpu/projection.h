@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cpu/workspace.h"
+#include "base/tensor.h"
+#include "graph/op.h"
+#include "weights/weight.h"
+
+namespace quern::cpu {
+
+/// The part that NormLinear and Linear share: out = activation(in · Wᵀ + bias), gated or not, see
+/// op.h. Rounding: the sum, bias, activation and gate are float32; out is rounded once.
+struct Projection {
+  Tensor in;  ///< [rows, in_features] float32, its values already rounded to the activation dtype
+  const Weight* weight = nullptr;
+  const Weight* bias = nullptr;  ///< may be null
+  Activation activation = Activation::none;
+  bool gated = false;
+  Tensor out;  ///< [rows, out_features, or half of it when gated]
+};
+
+/// Scratch of a projection, by thread.
+struct ProjectionScratch {
+  float* widened = nullptr;  ///< [threads, widened_stride] a tile of the weight
+  float* product = nullptr;  ///< [threads, product_stride] a tile of the result
+  std::int64_t widened_stride = 0;
+  std::int64_t product_stride = 0;
+};
+
+ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t rows,
+                                          std::int64_t in_features, int threads);
+
+/// Runs a projection on up to `threads` threads, each working on its own output columns.
+void project(const Projection& projection, const ProjectionScratch& scratch, int threads);
+
+}  // namespace quern::cpu

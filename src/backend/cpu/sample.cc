@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/logits_processor.h"
+#include "backend/cpu/ops.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/sampling_filter.h"
+#include "backend/cpu/vector_math.h"
+#include "backend/cpu/views.h"
+#include "backend/cpu/workspace.h"
+
+namespace quern::cpu {
+namespace {
+
+/// Scratch of one thread, [vocab_size] each.
+struct Scratch {
+  std::span<float> scores;
+  std::span<float> heap;
+  std::span<std::int32_t> counts;
+  std::span<Candidate> candidates;
+};
+
+Scratch take_scratch(Workspace& workspace, std::int64_t vocab_size) {
+  const auto size = static_cast<std::size_t>(vocab_size);
+  return {{workspace.take<float>(vocab_size), size},
+          {workspace.take<float>(vocab_size), size},
+          {workspace.take<std::int32_t>(vocab_size), size},
+          {workspace.take<Candidate>(vocab_size), size}};
+}
+
+std::size_t scratch_bytes(std::int64_t vocab_size) {
+  Workspace workspace;
+  take_scratch(workspace, vocab_size);
+  return workspace.used_bytes();
+}
+
+/// The tokens of a sequence so far.
+struct History {
+  std::span<const std::int32_t> all;
+  std::span<const std::int32_t> generated;
+};
+
+History history_of(const SequenceState& state, std::int32_t row) {
+  const auto prompt_len = static_cast<std::size_t>(state.prompt_len[row]);
+  const auto generated = static_cast<std::size_t>(state.generated[row]);
+  const std::span<const std::int32_t> all{state.history + row * state.history_stride,
+                                          prompt_len + generated};
+  return {all, all.last(generated)};
+}
+
+/// The logits after all that comes before temperature.
+std::span<const float> process_logits(std::span<const float> logits, const SamplingRow& sampling,
+                                      const History& history, const Scratch& scratch) {
+  if (!has_processors(sampling)) return logits;
+  std::copy(logits.begin(), logits.end(), scratch.scores.begin());
+  if (sampling.repetition_penalty != 1.0f) {
+    penalize_repetition(history.all, sampling.repetition_penalty, logits, scratch.scores);
+  }
+  if (sampling.presence_penalty != 0.0f || sampling.frequency_penalty != 0.0f) {
+    penalize_generated(history.generated, sampling.presence_penalty, sampling.frequency_penalty,
+                       scratch.counts, scratch.scores);
+  }
+  if (sampling.no_repeat_ngram_size > 0) {
+    ban_repeated_ngrams(history.all, sampling.no_repeat_ngram_size, scratch.scores);
+  }
+  add_logit_bias(sampling, scratch.scores);
+  return scratch.scores;
+}
+
+/// The tokens that can be drawn at all: NaN and -inf cannot.
+std::span<Candidate> collect_candidates(std::span<const float> scores, float temperature,
+                                        std::span<Candidate> candidates) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const float score = scores[i] / temperature;
+    if (!(score > -std::numeric_limits<float>::infinity())) continue;
+    candidates[count++] = {score, static_cast<std::int32_t>(i)};
+  }
+  return candidates.first(count);
+}
+
+std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
+                    std::uint32_t position, const Scratch& scratch) {
+  const std::int32_t best = argmax(scores);
+  // Infinity leaves nothing to draw: +inf wins alone, also where a tiny temperature makes it, and
+  // without a number above -inf there is no distribution.
+  const float best_score = scores[static_cast<std::size_t>(best)] / sampling.temperature;
+  if (sampling.temperature == 0.0f || !std::isfinite(best_score)) return best;
+
+  auto candidates = collect_candidates(scores, sampling.temperature, scratch.candidates);
+  if (sampling.top_k > 0) candidates = keep_top_k(candidates, sampling.top_k, scratch.heap);
+  if (sampling.top_p < 1.0f) candidates = keep_top_p(candidates, sampling.top_p);
+  if (sampling.min_p > 0.0f) candidates = keep_min_p(candidates, sampling.min_p);
+  return draw(candidates, {sampling.seed, sampling.sequence_index, position});
+}
+
+/// log Σ exp(logits); NaN where a logit is NaN or +inf, or none is above -inf.
+float log_sum_exp(std::span<const float> logits) {
+  const float largest = logits[static_cast<std::size_t>(argmax(logits))];
+  double sum = 0.0;
+  for (const float logit : logits) sum += exponential(logit - largest);
+  return static_cast<float>(largest + std::log(sum));
+}
+
+/// Writes the log-probabilities of the chosen token and of the best ones to the ring; places
+/// beyond the vocabulary become (-1, -inf). NaN logits count as -inf in the order.
+void store_logprobs(const OutputRing& ring, std::int32_t row, std::span<const float> logits,
+                    std::int32_t chosen, std::int32_t num_top, std::span<Candidate> candidates) {
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  const float normalizer = log_sum_exp(logits);
+  const std::int64_t cell = *ring.head % ring.capacity * ring.max_seqs + row;
+  ring.logprobs[cell] = logits[static_cast<std::size_t>(chosen)] - normalizer;
+  if (num_top == 0) return;
+
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    candidates[i] = {std::isnan(logits[i]) ? kLowest : logits[i], static_cast<std::int32_t>(i)};
+  }
+  const auto count = std::min(candidates.size(), static_cast<std::size_t>(num_top));
+  std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(), better);
+  for (std::int32_t i = 0; i < num_top; ++i) {
+    const bool exists = static_cast<std::size_t>(i) < count;
+    const std::int32_t id = exists ? candidates[static_cast<std::size_t>(i)].id : -1;
+    ring.top_ids[cell * kMaxTopLogprobs + i] = id;
+    ring.top_logprobs[cell * kMaxTopLogprobs + i] =
+        exists ? logits[static_cast<std::size_t>(id)] - normalizer : kLowest;
+  }
+}
+
+void sample_row(const Step& step, std::span<const float> logits, std::int32_t row,
+                const Scratch& scratch) {
+  const SamplingRow& sampling = step.sampling[row];
+  const History history = history_of(step.state, row);
+  const auto scores = process_logits(logits, sampling, history, scratch);
+  const auto position = static_cast<std::uint32_t>(history.all.size());
+  const std::int32_t token = choose(scores, sampling, position, scratch);
+  step.state.last_token[row] = token;
+  if (sampling.num_top_logprobs < 0) return;
+  store_logprobs(step.ring, row, logits, token, sampling.num_top_logprobs, scratch.candidates);
+}
+
+}  // namespace
+
+void run_sample(const Sample& op, const Step& step, int threads) {
+  const BatchView& batch = step.batch;
+  const Tensor& logits = step.value(op.logits);
+  const std::size_t thread_bytes = scratch_bytes(logits.cols);
+  parallel_for(threads_for(threads, batch.num_logit_rows * logits.cols), batch.num_logit_rows,
+               [&](std::int64_t i, int thread) {
+                 const int seq = batch.logit_seqs[i];
+                 if (!step.is_running(seq)) return;
+                 Workspace workspace(
+                     step.workspace.subspan(static_cast<std::size_t>(thread) * thread_bytes));
+                 sample_row(step, float_row(logits, i), batch.state_index[seq],
+                            take_scratch(workspace, logits.cols));
+               });
+}
+
+std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, int threads) {
+  return static_cast<std::size_t>(threads) * scratch_bytes(graph.value(op.logits).cols);
+}
+
+}  // namespace quern::cpu

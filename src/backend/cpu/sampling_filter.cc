@@ -1,0 +1,118 @@
+#include "backend/cpu/sampling_filter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "backend/cpu/vector_math.h"
+#include "base/check.h"
+#include "base/philox.h"
+
+namespace quern::cpu {
+namespace {
+
+auto best_of(std::span<const Candidate> candidates) {
+  return std::max_element(candidates.begin(), candidates.end(),
+                          [](const Candidate& a, const Candidate& b) { return a.score < b.score; });
+}
+
+/// Σ exp(score - best).
+double mass_of(std::span<const Candidate> candidates, float best) {
+  double mass = 0.0;
+  for (const Candidate& candidate : candidates) mass += exponential(candidate.score - best);
+  return mass;
+}
+
+template <typename Predicate>
+std::span<Candidate> keep_if(std::span<Candidate> candidates, const Predicate& predicate) {
+  const auto end = std::partition(candidates.begin(), candidates.end(), predicate);
+  return candidates.first(static_cast<std::size_t>(end - candidates.begin()));
+}
+
+}  // namespace
+
+std::span<Candidate> keep_top_k(std::span<Candidate> candidates, std::int32_t k,
+                                std::span<float> scratch) {
+  const auto count = static_cast<std::size_t>(k);
+  if (count >= candidates.size()) return candidates;
+  // A heap of the k best: one comparison for most candidates.
+  const std::span<float> heap = scratch.first(count);
+  for (std::size_t i = 0; i < count; ++i) heap[i] = candidates[i].score;
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
+  for (const Candidate& candidate : candidates.subspan(count)) {
+    if (candidate.score <= heap.front()) continue;
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    heap.back() = candidate.score;
+    std::push_heap(heap.begin(), heap.end(), std::greater<>());
+  }
+  const float threshold = heap.front();
+  return keep_if(candidates, [=](const Candidate& c) { return c.score >= threshold; });
+}
+
+std::span<Candidate> keep_top_p(std::span<Candidate> candidates, float top_p) {
+  const float best = best_of(candidates)->score;
+  const double total = mass_of(candidates, best);
+  // Tokens below this could all go together and leave top_p; few are left to select from. The
+  // margin covers the rounding of the sums.
+  const double negligible = 0.99 * (1.0 - top_p) * total / static_cast<double>(candidates.size());
+  candidates = keep_if(
+      candidates, [=](const Candidate& c) { return exponential(c.score - best) >= negligible; });
+
+  // The answer lies in (begin, end]: the mass before `begin` is too little, up to `end` enough.
+  const double target = top_p * total;
+  std::size_t begin = 0;
+  std::size_t end = candidates.size();
+  double mass_before = 0.0;
+  while (end - begin > 1) {
+    const std::size_t middle = begin + (end - begin) / 2;
+    std::nth_element(candidates.begin() + begin, candidates.begin() + middle,
+                     candidates.begin() + end, better);
+    const double mass = mass_of(candidates.subspan(begin, middle - begin), best);
+    if (mass_before + mass >= target) {
+      end = middle;
+    } else {
+      begin = middle;
+      mass_before += mass;
+    }
+  }
+  return candidates.first(end);
+}
+
+std::span<Candidate> keep_min_p(std::span<Candidate> candidates, float min_p) {
+  const float best = best_of(candidates)->score;
+  return keep_if(candidates,
+                 [=](const Candidate& c) { return exponential(c.score - best) >= min_p; });
+}
+
+std::int32_t draw(std::span<const Candidate> candidates, const DrawKey& key) {
+  QUERN_CHECK(!candidates.empty());
+  // No Gumbel variate is larger than that of the word 0, so most tokens need none drawn.
+  static const float largest_gumbel = gumbel(0);
+  const auto perturbed = [&](const Candidate& candidate) {
+    const std::uint32_t word = draw_word(key.seed, key.sequence_index, key.position,
+                                         static_cast<std::uint32_t>(candidate.id));
+    return Candidate{candidate.score + gumbel(word), candidate.id};
+  };
+  Candidate winner = perturbed(*best_of(candidates));
+  for (const Candidate& candidate : candidates) {
+    if (candidate.score + largest_gumbel < winner.score) continue;
+    const Candidate challenger = perturbed(candidate);
+    if (better(challenger, winner)) winner = challenger;
+  }
+  return winner.id;
+}
+
+std::int32_t argmax(std::span<const float> scores) {
+  float best = -std::numeric_limits<float>::infinity();
+  std::size_t index = 0;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (scores[i] > best) {
+      best = scores[i];
+      index = i;
+    }
+  }
+  return static_cast<std::int32_t>(index);
+}
+
+}  // namespace quern::cpu

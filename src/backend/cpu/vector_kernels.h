@@ -1,0 +1,30 @@
+#pragma once
+
+#include <span>
+
+#include "base/tensor.h"
+
+namespace quern::cpu {
+
+/// The inner loops of this backend, in one instruction set. A result depends on its own operands
+/// alone, not on how many rows or columns are computed with it.
+struct VectorKernels {
+  /// out[r, c] = Σ_k a[r, k] · b[c, k]. a, out float32; b float32, float16 or bfloat16, widened in
+  /// registers. Reads b once per four rows of a: for few rows.
+  void (*dot_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
+  /// out[r, k] += Σ_c a[r, c] · b[c, k]. Dtypes as above.
+  void (*accumulate_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
+  /// Each score becomes exp(score - largest); returns their sum.
+  float (*softmax_numerators)(std::span<float> scores);
+  void (*silu)(std::span<float> values);
+  void (*gelu_tanh)(std::span<float> values);
+};
+
+/// Those that every machine has.
+const VectorKernels& portable_kernels();
+/// Those of AVX2, FMA and F16C, or null where the machine or the build has none.
+const VectorKernels* avx2_kernels();
+/// The fastest that this machine has.
+const VectorKernels& vector_kernels();
+
+}  // namespace quern::cpu

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "base/tensor.h"
+#include "graph/step.h"
+
+namespace quern::cpu {
+
+/// A dense float32 matrix over scratch memory.
+inline Tensor float_view(float* data, std::int64_t rows, std::int64_t cols) {
+  return {reinterpret_cast<std::byte*>(data), rows, cols, cols, DType::float32, Device{}};
+}
+
+/// `rows` rows of a matrix from `first` on.
+inline Tensor row_band(const Tensor& tensor, std::int64_t first, std::int64_t rows) {
+  Tensor band = tensor;
+  band.data += first * tensor.row_stride * static_cast<std::int64_t>(dtype_bytes(tensor.dtype));
+  band.rows = rows;
+  return band;
+}
+
+/// The bytes of one element.
+inline std::byte* element(const Tensor& tensor, std::int64_t row, std::int64_t col) {
+  return tensor.data +
+         (row * tensor.row_stride + col) * static_cast<std::int64_t>(dtype_bytes(tensor.dtype));
+}
+
+/// A row of a float32 matrix.
+inline std::span<float> float_row(const Tensor& tensor, std::int64_t row) {
+  return {tensor.row<float>(row), static_cast<std::size_t>(tensor.cols)};
+}
+
+/// The sequence of the batch to which a token row belongs.
+inline int sequence_of_row(const BatchView& batch, std::int64_t row) {
+  const std::int32_t* begin = batch.cu_seqlens_q;
+  return static_cast<int>(std::upper_bound(begin, begin + batch.num_seqs + 1, row) - begin) - 1;
+}
+
+}  // namespace quern::cpu

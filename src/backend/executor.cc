@@ -1,0 +1,30 @@
+#include "backend/executor.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "base/error.h"
+
+namespace quern {
+
+void execute(Backend& backend, const Graph& graph, const Step& step, const NodeObserver& observer) {
+  for (const Node& node : graph.nodes) {
+    if (observer) observer(node, false);
+    try {
+      std::visit([&](const auto& op) { backend.run(op, step); }, node.op);
+    } catch (const Error& error) {
+      fail(error.code(), "{}: {}", node.name, error.what());
+    }
+    if (observer) observer(node, true);
+  }
+}
+
+std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits) {
+  std::size_t largest = 0;
+  for (const Node& node : graph.nodes) {
+    largest = std::max(largest, backend.workspace_bytes(node.op, graph, limits));
+  }
+  return largest;
+}
+
+}  // namespace quern
