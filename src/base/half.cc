@@ -5,18 +5,36 @@
 #include "base/check.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
 namespace quern {
-namespace {
 
 #if defined(__x86_64__)
 
 bool has_f16c() {
-  static const bool value = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  static const bool value = [] {
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    // clang 14's __builtin_cpu_supports knows AVX, but not F16C.
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) != 0 &&
+           (c & bit_F16C) != 0;
+  }();
   return value;
 }
+
+#else
+
+bool has_f16c() { return false; }
+
+#endif
+
+namespace {
+
+#if defined(__x86_64__)
 
 __attribute__((target("avx,f16c"))) std::size_t load_halves_f16c(const std::byte* source,
                                                                  std::span<float> out) {
@@ -41,7 +59,6 @@ __attribute__((target("avx,f16c"))) std::size_t store_halves_f16c(std::span<cons
 
 #else
 
-bool has_f16c() { return false; }
 std::size_t load_halves_f16c(const std::byte*, std::span<float>) { return 0; }
 std::size_t store_halves_f16c(std::span<const float>, std::byte*) { return 0; }
 

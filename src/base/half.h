@@ -66,6 +66,9 @@ inline float round_to(DType dtype, float value) {
   return value;
 }
 
+/// True where the processor converts halves itself (x86 with F16C).
+bool has_f16c();
+
 /// Converts `out.size()` elements of `dtype` (float32, float16 or bfloat16) starting at `source`.
 void load_floats(DType dtype, const std::byte* source, std::span<float> out);
 

@@ -156,9 +156,9 @@ QUERN_AVX2 void gelu_tanh(std::span<float> values) { gelu_tanh_loop(values); }
 const VectorKernels* avx2_kernels() {
   static constexpr VectorKernels kKernels = {dot_rows, accumulate_rows, softmax_numerators, silu,
                                              gelu_tanh};
-  const bool has_it = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                      __builtin_cpu_supports("f16c");
-  return has_it ? &kKernels : nullptr;
+  const bool has_them =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+  return has_them ? &kKernels : nullptr;
 }
 
 }  // namespace quern::cpu
