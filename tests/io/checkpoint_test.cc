@@ -1,0 +1,205 @@
+#include "io/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <utility>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/test_files.h"
+
+namespace quern {
+namespace {
+
+using testing::make_safetensors;
+using testing::shared_path;
+using testing::TempFolder;
+using testing::write_file;
+
+std::string one_tensor(const std::string& name) {
+  return make_safetensors({{name, "U8", {4}, "data"}});
+}
+
+class CheckpointFolder : public ::testing::Test {
+ protected:
+  void write(const std::string& name, std::string_view content) {
+    write_file(folder_ / name, content);
+  }
+  void write_index(const std::string& weight_map) {
+    write("model.safetensors.index.json", R"({"metadata":{},"weight_map":)" + weight_map + "}");
+  }
+  Checkpoint open() const { return Checkpoint::open(folder_.path()); }
+
+  const TempFolder folder_;
+};
+
+TEST_F(CheckpointFolder, OneFile) {
+  write("model.safetensors", make_safetensors({{"a", "U8", {4}, "data"}, {"b", "F16", {1}, "xy"}}));
+  const Checkpoint checkpoint = open();
+  EXPECT_EQ(checkpoint.folder(), folder_.path());
+  EXPECT_EQ(checkpoint.tensors().size(), 2u);
+  EXPECT_EQ(checkpoint.total_bytes(), 6u);
+  const auto tensor = checkpoint.find("b");
+  ASSERT_NE(tensor.entry, nullptr);
+  EXPECT_EQ(tensor.entry->name, "b");
+  EXPECT_EQ(tensor.file->path(), folder_ / "model.safetensors");
+  checkpoint.release(tensor);
+  EXPECT_EQ(tensor.entry->data[1], std::byte{'y'});
+  EXPECT_EQ(checkpoint.find("c").entry, nullptr);
+  EXPECT_EQ(checkpoint.find("c").file, nullptr);
+}
+
+TEST_F(CheckpointFolder, StaysWholeWhenMoved) {
+  write("model.safetensors", one_tensor("a"));
+  Checkpoint first = open();
+  const Checkpoint second = std::move(first);
+  EXPECT_EQ(second.find("a").entry->data[0], std::byte{'d'});
+}
+
+TEST_F(CheckpointFolder, Shards) {
+  write("model-1.safetensors", make_safetensors({{"a", "U8", {4}, "data"}, {"b", "U8", {1}, "x"}}));
+  write("deep/model-2.safetensors", one_tensor("c"));
+  write_index(
+      R"({"a":"model-1.safetensors","c":"deep/model-2.safetensors","b":"model-1.safetensors"})");
+  const Checkpoint checkpoint = open();
+  EXPECT_EQ(checkpoint.tensors().size(), 3u);
+  EXPECT_EQ(checkpoint.total_bytes(), 9u);
+  EXPECT_EQ(checkpoint.find("c").file->path(), folder_ / "deep/model-2.safetensors");
+  EXPECT_EQ(checkpoint.find("a").file, checkpoint.find("b").file) << "each shard is opened once";
+}
+
+TEST_F(CheckpointFolder, LinksMayLeaveTheFolder) {
+  const TempFolder blobs;
+  write_file(blobs / "0123", one_tensor("a"));
+  write_file(blobs / "4567", R"({"weight_map":{"a":"model-1.safetensors"}})");
+  std::filesystem::create_symlink(blobs / "0123", folder_ / "model-1.safetensors");
+  std::filesystem::create_symlink(blobs / "4567", folder_ / "model.safetensors.index.json");
+  EXPECT_EQ(open().tensors().size(), 1u);
+}
+
+TEST_F(CheckpointFolder, ASingleFileGoesBeforeAnIndex) {
+  write("model.safetensors", one_tensor("single"));
+  write_index(R"({"a":"none.safetensors"})");
+  EXPECT_NE(open().find("single").entry, nullptr);
+}
+
+TEST_F(CheckpointFolder, MissingEmptyOrNoFolder) {
+  EXPECT_QUERN_ERROR(ErrorCode::not_found, ({(folder_ / "none").string(), "no such folder"}),
+                     Checkpoint::open(folder_ / "none"));
+  EXPECT_QUERN_ERROR(ErrorCode::not_found, ({folder_.path().string(), "the folder is empty"}),
+                     open());
+  const auto file = write_file(folder_ / "model.safetensors", one_tensor("a"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({file.string(), "expected a model folder, got a file"}),
+                     Checkpoint::open(file));
+}
+
+TEST_F(CheckpointFolder, OtherFormatsAreNamed) {
+  write("config.json", "{}");
+  EXPECT_QUERN_ERROR(
+      ErrorCode::not_found,
+      ({"expected model.safetensors or model.safetensors.index.json, got no weights"}), open());
+  write("model-00001-of-00002.safetensors", one_tensor("a"));
+  EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"only 'model-00001-of-00002.safetensors'"}), open());
+  write("pytorch_model.bin", "x");
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported,
+                     ({folder_.path().string(), "got only 'pytorch_model.bin'", "not supported"}),
+                     open());
+}
+
+TEST_F(CheckpointFolder, GgufIsNamed) {
+  write("config.json", "{}");
+  write("llama-q4.gguf", "GGUF");
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"'llama-q4.gguf'", "not supported"}), open());
+}
+
+TEST_F(CheckpointFolder, LfsPointersAndBrokenLinksAreNamed) {
+  write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"model.safetensors", "git-LFS pointer"}), open());
+  std::filesystem::remove(folder_ / "model.safetensors");
+  std::filesystem::create_symlink("../../blobs/0123", folder_ / "model.safetensors");
+  EXPECT_QUERN_ERROR(ErrorCode::not_found, ({(folder_ / "model.safetensors").string()}), open());
+}
+
+TEST_F(CheckpointFolder, ShardsMustLieInsideTheFolder) {
+  for (const std::string shard : {"/etc/passwd", "../outside.safetensors",
+                                  "a/../../outside.safetensors", "..", "", "a\\u0000b"}) {
+    write_index(R"({"a":")" + shard + R"("})");
+    EXPECT_QUERN_ERROR(
+        ErrorCode::bad_file,
+        ({"model.safetensors.index.json: expected shards inside the folder, got '" + shard}),
+        open());
+  }
+  write_index(R"({"a":"."})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"expected a file, got a folder"}), open());
+}
+
+TEST_F(CheckpointFolder, IndexesThatAreBroken) {
+  const char* index = "model.safetensors.index.json";
+  write(index, "{");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({index, "not valid JSON"}), open());
+  write(index, "{}");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({index, "key 'weight_map'", "got nothing"}), open());
+  write_index("{}");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({index, "at least one tensor, got {}"}), open());
+  write_index("[]");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({index, "key 'weight_map'", "got []"}), open());
+  write_index(R"({"a":1})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({index, "key 'weight_map.a': expected a string, got 1"}),
+                     open());
+  write_index(R"({"a":"x.safetensors","a":"y.safetensors"})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({index, "duplicate key 'a'"}), open());
+}
+
+TEST_F(CheckpointFolder, ShardsThatAreMissing) {
+  write_index(R"({"a":"none.safetensors"})");
+  EXPECT_QUERN_ERROR(
+      ErrorCode::not_found,
+      ({(folder_ / "none.safetensors").string(), "no such file", "index.json names it"}), open());
+}
+
+TEST_F(CheckpointFolder, IndexesThatContradictTheShards) {
+  write("x.safetensors", one_tensor("a"));
+  write("y.safetensors", one_tensor("b"));
+  write_index(R"({"a":"x.safetensors","b":"y.safetensors","c":"x.safetensors"})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file,
+                     ({"index.json: expected tensor 'c' in 'x.safetensors', got it nowhere"}),
+                     open());
+  write_index(R"({"a":"y.safetensors","b":"x.safetensors"})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file,
+                     ({"expected tensor 'a' in 'y.safetensors', got it in ", "x.safetensors"}),
+                     open());
+  write("x.safetensors", make_safetensors({{"a", "U8", {1}, "x"}, {"extra", "U8", {1}, "y"}}));
+  write_index(R"({"a":"x.safetensors"})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file,
+                     ({(folder_ / "x.safetensors").string(), "'extra' is not in", "index.json"}),
+                     open());
+}
+
+TEST_F(CheckpointFolder, TensorsInTwoShards) {
+  write("x.safetensors", one_tensor("a"));
+  write("y.safetensors", make_safetensors({{"a", "U8", {1}, "x"}, {"b", "U8", {1}, "y"}}));
+  write_index(R"({"a":"x.safetensors","b":"y.safetensors"})");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file,
+                     ({"y.safetensors: tensor 'a' is also in", "x.safetensors"}), open());
+}
+
+TEST(DemoCheckpoints, AreReadWhole) {
+  const struct {
+    const char* name;
+    std::size_t num_files;
+  } models[] = {{"tale-gpt2", 1}, {"tale-llama", 1}, {"tale-qwen", 2}, {"tale-qwen2", 1}};
+  for (const auto& model : models) {
+    QUERN_SKIP_WITHOUT(shared_path("models") / model.name);
+    const Checkpoint checkpoint = Checkpoint::open(shared_path("models") / model.name);
+    std::set<const SafetensorsFile*> files;
+    for (const auto& [name, tensor] : checkpoint.tensors()) {
+      EXPECT_EQ(tensor.entry->stored_type, "F16") << name;
+      files.insert(tensor.file);
+    }
+    EXPECT_EQ(files.size(), model.num_files) << model.name;
+    EXPECT_GT(checkpoint.total_bytes(), 4'000'000u) << model.name;
+  }
+}
+
+}  // namespace
+}  // namespace quern
