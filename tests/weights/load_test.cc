@@ -1,0 +1,172 @@
+#include "weights/load.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "base/half.h"
+#include "quern/log.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/test_files.h"
+
+namespace quern {
+namespace {
+
+using testing::RawTensor;
+using testing::TempFolder;
+using testing::write_file;
+
+std::string stored(DType dtype, const std::vector<float>& numbers) {
+  std::string bytes(numbers.size() * dtype_bytes(dtype), '\0');
+  store_floats(dtype, numbers, reinterpret_cast<std::byte*>(bytes.data()));
+  return bytes;
+}
+
+class LoadWeight : public ::testing::Test {
+ protected:
+  void write(const std::vector<RawTensor>& tensors) {
+    write_file(folder_ / "model.safetensors", testing::make_safetensors(tensors));
+    checkpoint_ = Checkpoint::open(folder_.path());
+  }
+
+  /// The weight's rows as floats; the buffer behind it ends where the weight does.
+  std::vector<std::vector<float>> load(const WeightSpec& spec, DType dtype) {
+    buffer_.assign(spec.out_features * spec.in_features * dtype_bytes(dtype), std::byte{});
+    const Weight weight = load_weight(*checkpoint_, spec, dtype, buffer_.data());
+    EXPECT_EQ(weight.values.data, buffer_.data());
+    EXPECT_EQ(weight.values.dtype, dtype);
+    EXPECT_EQ(weight.values.rows, spec.out_features);
+    EXPECT_EQ(weight.values.cols, spec.in_features);
+    EXPECT_EQ(weight.format.stored, dtype);
+    std::vector<std::vector<float>> rows;
+    for (std::int64_t row = 0; row < weight.out_features; ++row) {
+      rows.emplace_back(weight.in_features);
+      dequantize_row(weight, row, rows.back());
+    }
+    return rows;
+  }
+
+  void expect_refused(const WeightSpec& spec, std::initializer_list<std::string_view> facts,
+                      ErrorCode code = ErrorCode::bad_file) {
+    testing::expect_error(code, facts, [&] { load(spec, DType::float32); });
+  }
+
+  const TempFolder folder_;
+  std::optional<Checkpoint> checkpoint_;
+  std::vector<std::byte> buffer_;
+};
+
+using Rows = std::vector<std::vector<float>>;
+
+TEST_F(LoadWeight, StacksPartsOfAnyType) {
+  write({{"q", "F32", {2, 3}, stored(DType::float32, {1, 2, 3, 4, 5, 6})},
+         {"k", "F16", {1, 3}, stored(DType::float16, {7, 8, 9})},
+         {"v", "BF16", {1, 3}, stored(DType::bfloat16, {10, 11, 12})}});
+  const WeightSpec spec{
+      "layers.0.qkv", WeightUse::matrix, 4, 3, {{"q", {2, 3}}, {"k", {1, 3}}, {"v", {1, 3}}}};
+  const Rows expected = {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {10, 11, 12}};
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    EXPECT_EQ(load(spec, dtype), expected) << dtype_name(dtype);
+  }
+}
+
+TEST_F(LoadWeight, TransposesPartsThatAreStoredSo) {
+  write({{"fc", "F16", {2, 3}, stored(DType::float16, {1, 2, 3, 4, 5, 6})},
+         {"more", "F16", {1, 2}, stored(DType::float16, {7, 8})}});
+  const WeightSpec spec{"up", WeightUse::matrix, 4, 2, {{"fc", {2, 3}, true}, {"more", {1, 2}}}};
+  EXPECT_EQ(load(spec, DType::float16), (Rows{{1, 4}, {2, 5}, {3, 6}, {7, 8}}));
+}
+
+TEST_F(LoadWeight, JoinsVectors) {
+  write({{"q", "F16", {2}, stored(DType::float16, {1, 2})},
+         {"k", "F16", {3}, stored(DType::float16, {3, 4, 5})}});
+  const WeightSpec spec{"bias", WeightUse::vector, 1, 5, {{"q", {2}}, {"k", {3}}}};
+  EXPECT_EQ(load(spec, DType::float32), (Rows{{1, 2, 3, 4, 5}}));
+}
+
+TEST_F(LoadWeight, MayBeLoadedTwice) {
+  write({{"wte", "F16", {2, 1}, stored(DType::float16, {1, 2})}});
+  const WeightSpec spec{"embedding", WeightUse::embedding, 2, 1, {{"wte", {2, 1}}}};
+  EXPECT_EQ(load(spec, DType::float32), load(spec, DType::float16)) << "released pages come back";
+}
+
+TEST_F(LoadWeight, LogsOverflowWithItsCount) {
+  write({{"w", "F32", {1, 4}, stored(DType::float32, {1e6f, -7e4f, 65504.0f, INFINITY})}});
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel level, std::string_view message) {
+    EXPECT_EQ(level, LogLevel::warning);
+    lines.emplace_back(message);
+  });
+  const WeightSpec spec{"layers.1.down", WeightUse::matrix, 1, 4, {{"w", {1, 4}}}};
+  EXPECT_EQ(load(spec, DType::float16), (Rows{{INFINITY, -INFINITY, 65504.0f, INFINITY}}));
+  load(spec, DType::float32);
+  set_log_sink({});
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0],
+            "layers.1.down: 2 of 4 numbers are too large for float16 and become infinite");
+}
+
+TEST_F(LoadWeight, MissingTensorsAreNamed) {
+  write({{"a", "F32", {1, 1}, stored(DType::float32, {1})}});
+  expect_refused({"layers.0.o", WeightUse::matrix, 1, 1, {{"model.o_proj.weight", {1, 1}}}},
+                 {folder_.path().string(), "no tensor 'model.o_proj.weight'", "layers.0.o"});
+}
+
+TEST_F(LoadWeight, WrongShapesAreNamed) {
+  write({{"a", "F32", {2, 3}, stored(DType::float32, {1, 2, 3, 4, 5, 6})}});
+  expect_refused({"w", WeightUse::matrix, 3, 2, {{"a", {3, 2}}}},
+                 {"model.safetensors: tensor 'a': expected shape [3, 2], got [2, 3]"});
+  expect_refused({"w", WeightUse::vector, 1, 6, {{"a", {6}}}}, {"expected shape [6], got [2, 3]"});
+}
+
+TEST_F(LoadWeight, WrongTypesAreNamed) {
+  write({{"i", "I32", {1, 1}, "1234"}, {"d", "F64", {1, 1}, "12345678"}});
+  expect_refused({"w", WeightUse::matrix, 1, 1, {{"i", {1, 1}}}},
+                 {"model.safetensors: tensor 'i': expected F32, F16 or BF16, got I32"});
+  expect_refused({"w", WeightUse::matrix, 1, 1, {{"d", {1, 1}}}},
+                 {"tensor 'd': expected F32, F16 or BF16, got F64"});
+}
+
+TEST_F(LoadWeight, NothingIsCopiedBeforeAllPartsAreChecked) {
+  write({{"good", "F32", {1, 1}, stored(DType::float32, {5})}, {"bad", "I32", {1, 1}, "1234"}});
+  expect_refused({"w", WeightUse::matrix, 2, 1, {{"good", {1, 1}}, {"bad", {1, 1}}}}, {"'bad'"});
+  EXPECT_EQ(buffer_, std::vector<std::byte>(8));
+}
+
+TEST_F(LoadWeight, SpecsThatDoNotAddUpAreBugs) {
+  write({{"a", "F32", {2, 3}, stored(DType::float32, {1, 2, 3, 4, 5, 6})}});
+  const auto code = ErrorCode::internal;
+  expect_refused({"w", WeightUse::matrix, 3, 3, {{"a", {2, 3}}}}, {"w: 6 of 3 x 3"}, code);
+  expect_refused({"w", WeightUse::matrix, 3, 2, {{"a", {2, 3}}}}, {"w: [2, 3]"}, code);
+  expect_refused({"w", WeightUse::matrix, 2, 3, {{"a", {2, 3}, true}}}, {"w: [2, 3]"}, code);
+  expect_refused({"w", WeightUse::matrix, 1, 6, {{"a", {6}}}}, {"w: [6]"}, code);
+  expect_refused({"w", WeightUse::vector, 1, 5, {{"a", {2, 3}}}}, {"w: 6 of 1 x 5"}, code);
+}
+
+TEST_F(LoadWeight, StoredTypeFollowsUseActivationAndCheckpoint) {
+  write({{"h", "F16", {1, 1}, "12"}, {"b", "BF16", {1, 1}, "12"}, {"i", "I32", {1, 1}, "1234"}});
+  const auto spec = [](WeightUse use, const std::vector<std::string>& names) {
+    WeightSpec result{"w", use, std::ssize(names), 1, {}};
+    for (const std::string& name : names) result.parts.push_back({name, {1, 1}});
+    return result;
+  };
+  const auto matrix = WeightUse::matrix;
+  EXPECT_EQ(stored_dtype(spec(WeightUse::vector, {"h"}), *checkpoint_, DType::float16),
+            DType::float32);
+  EXPECT_EQ(stored_dtype(spec(matrix, {"h"}), *checkpoint_, DType::bfloat16), DType::bfloat16);
+  EXPECT_EQ(stored_dtype(spec(matrix, {"b"}), *checkpoint_, DType::float16), DType::float16);
+  EXPECT_EQ(stored_dtype(spec(matrix, {"h"}), *checkpoint_, DType::float32), DType::float16);
+  EXPECT_EQ(stored_dtype(spec(WeightUse::embedding, {"b", "b"}), *checkpoint_, DType::float32),
+            DType::bfloat16);
+  EXPECT_EQ(stored_dtype(spec(matrix, {"h", "b"}), *checkpoint_, DType::float32), DType::float32);
+  EXPECT_EQ(stored_dtype(spec(matrix, {"h", "b", "h"}), *checkpoint_, DType::float32),
+            DType::float32);
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"'i'", "got I32"}),
+                     stored_dtype(spec(matrix, {"i"}), *checkpoint_, DType::float32));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"no tensor 'none'"}),
+                     stored_dtype(spec(matrix, {"none"}), *checkpoint_, DType::float32));
+}
+
+}  // namespace
+}  // namespace quern
