@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "quern/request.h"
+
+namespace quern::tools {
+
+/// Prints answers on standard output: one prompt's text as it comes, several prompts' in order,
+/// each as soon as it and all before it are finished, after lines of `Input: "…"` and `Output:
+/// "…"`.
+class AnswerPrinter {
+ public:
+  /// `prompts` are what the Input lines show; it must outlive this.
+  explicit AnswerPrinter(const std::vector<std::string>& prompts) : prompts_(&prompts) {
+    finished_.resize(prompts.size());
+  }
+
+  void on_update(const Update& update);
+  void on_result(std::size_t index, const Result& result);
+
+ private:
+  bool single() const { return prompts_->size() == 1; }
+
+  const std::vector<std::string>* prompts_;
+  std::vector<std::optional<std::string>> finished_;  ///< texts, by prompt
+  std::size_t num_printed_ = 0;
+};
+
+}  // namespace quern::tools

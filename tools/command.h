@@ -1,0 +1,39 @@
+#pragma once
+
+#include <array>
+#include <functional>
+
+#include "tools/exit_code.h"
+
+namespace CLI {
+class App;
+}
+
+namespace quern::tools {
+
+/// What a subcommand does once its options are parsed.
+using Action = std::function<ExitCode()>;
+
+// Each adds its options to its subcommand; the action keeps alive what they fill.
+Action add_run(CLI::App& app);
+Action add_tokenize(CLI::App& app);
+Action add_inspect(CLI::App& app);
+Action add_logits(CLI::App& app);
+Action add_env(CLI::App& app);
+
+/// A subcommand by name.
+struct Command {
+  const char* name;
+  const char* description;
+  Action (*add)(CLI::App& app);
+};
+
+inline constexpr std::array<Command, 5> kCommands = {{
+    {"run", "Continue prompts with a model's text", add_run},
+    {"tokenize", "Turn texts into token ids, or back", add_tokenize},
+    {"inspect", "Show a model: sizes, end tokens, memory plan, layer graph", add_inspect},
+    {"logits", "Write all logits of a prompt; tell how likely the model finds it", add_logits},
+    {"env", "Show versions and the machine, for reports", add_env},
+}};
+
+}  // namespace quern::tools

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "quern/engine.h"
+
+namespace quern::tools {
+
+/// Keys stay in the order in which they were added, which is the order people read them in.
+using OrderedJson = nlohmann::ordered_json;
+
+/// The number as float32's shortest decimal form gives it, so that JSON does not show digits that
+/// are not there.
+double shortest(float value);
+
+/// `value` to `digits` places after the point.
+double rounded(double value, int digits);
+
+/// {"prompt", "prompt_ids", "output_ids", "text", "finish_reason", "logprobs"?}
+OrderedJson result_json(const Result& result, const std::string& prompt, bool with_logprobs);
+
+OrderedJson timing_json(const Timing& timing);
+
+/// One line of JSON on standard output. What is not UTF-8 is replaced, so that the line is always
+/// valid.
+void print_json(const OrderedJson& json);
+
+}  // namespace quern::tools

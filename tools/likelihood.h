@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace quern::tools {
+
+/// How unlikely a model finds its own prompt: the mean over positions 1 … n - 1 of -log
+/// softmax(logits[i - 1])[ids[i]], in nats and double precision. Nothing for fewer than two ids.
+/// Its exponential is the perplexity. Shapes: logits [ids.size(), vocab_size] row-major; ids in [0,
+/// vocab_size).
+std::optional<double> mean_negative_log_likelihood(std::span<const float> logits,
+                                                   std::span<const std::int32_t> ids);
+
+}  // namespace quern::tools

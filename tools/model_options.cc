@@ -1,0 +1,112 @@
+#include "tools/model_options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "io/json.h"
+#include "tools/option_group.h"
+#include "tools/usage_error.h"
+
+namespace quern::tools {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxSeqs = 65536;
+
+void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
+  constexpr std::string_view kCudaIndex = "cuda:";
+  options.device_index = 0;
+  if (value == "auto") {
+    options.device = DeviceChoice::automatic;
+  } else if (value == "cpu") {
+    options.device = DeviceChoice::cpu;
+  } else if (value == "cuda") {
+    options.device = DeviceChoice::cuda;
+  } else if (value.starts_with(kCudaIndex)) {
+    options.device = DeviceChoice::cuda;
+    options.device_index = parse_integer(option + " cuda:N", value.substr(kCudaIndex.size()), 0);
+  } else {
+    usage_error("{}: expected auto, cpu, cuda or cuda:N, got {}", option, quoted_name(value));
+  }
+}
+
+void parse_dtype(const std::string& option, const std::string& value, EngineOptions& options) {
+  if (value == "auto") {
+    options.dtype.reset();
+    return;
+  }
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    if (value == quern::dtype_name(dtype)) {
+      options.dtype = dtype;
+      return;
+    }
+  }
+  usage_error("{}: expected auto, float32, float16 or bfloat16, got {}", option,
+              quoted_name(value));
+}
+
+}  // namespace
+
+void add_model_option(CLI::App& app, std::string& model) {
+  OptionGroup group(app, "Model");
+  group.value(
+      {"-m,--model", "MODEL",
+       "A Hugging Face folder, or org/name if it is in the local cache (default: $QUERN_MODEL)"},
+      [&model](const std::string& option, const std::string& value) {
+        if (value.empty()) usage_error("{}: expected a folder, got ''", option);
+        model = value;
+      });
+}
+
+std::string chosen_model(const std::string& given) {
+  if (!given.empty()) return given;
+  const char* model = std::getenv("QUERN_MODEL");
+  if (model == nullptr || *model == '\0') {
+    usage_error("no model: give a Hugging Face folder with --model, or set QUERN_MODEL");
+  }
+  return model;
+}
+
+CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, "Device and limits");
+  group.value({"--device", "DEVICE", "auto, cpu, cuda or cuda:N (default: auto)"},
+              [&options](const std::string& option, const std::string& value) {
+                parse_device(option, value, options);
+              });
+  group.value(
+      {"--dtype", "DTYPE",
+       "Activations: auto, float32, float16 or bfloat16 (default: auto, on the CPU float32)"},
+      [&options](const std::string& option, const std::string& value) {
+        parse_dtype(option, value, options);
+      });
+  group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
+                options.threads, 1, kMaxThreads);
+  CLI::Option* max_seqs = group.integer(
+      {"--max-seqs", "N", "Sequences at a time; more prompts wait their turn (default: 8)"},
+      options.max_seqs, 1, kMaxSeqs);
+  group.integer({"--max-seq-len", "N", "Tokens of one sequence (default: what the model allows)"},
+                options.max_seq_len, 1);
+  group.integer(
+      {"--max-tokens-per-step", "N", "A longer prompt runs in chunks of this size (default: 512)"},
+      options.max_tokens_per_step, 1);
+  group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},
+              [&options](const std::string& option, const std::string& value) {
+                options.kv_cache_memory_bytes = parse_bytes(option, value);
+              });
+  return max_seqs;
+}
+
+std::string device_name(const EngineOptions& resolved) {
+  if (resolved.device == DeviceChoice::cuda) return fmt::format("cuda:{}", resolved.device_index);
+  return "cpu";
+}
+
+std::string dtype_name(const EngineOptions& resolved) {
+  return quern::dtype_name(resolved.dtype.value_or(DType::float32));
+}
+
+}  // namespace quern::tools

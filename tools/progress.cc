@@ -1,0 +1,39 @@
+#include "tools/progress.h"
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "tools/console.h"
+
+namespace quern::tools {
+
+void ProgressBar::add_tokens(std::size_t count) {
+  tokens_ += count;
+  draw();
+}
+
+void ProgressBar::add_finished() {
+  ++finished_;
+  draw();
+}
+
+void ProgressBar::draw() {
+  if (!enabled_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (shown_ && now - drawn_at_ < std::chrono::milliseconds(100)) return;
+  constexpr std::size_t kBarWidth = 30;
+  const std::size_t filled = kBarWidth * finished_ / total_;
+  write_stderr(fmt::format("\r\x1b[K[{}{}] {}/{} prompts, {} tokens", std::string(filled, '#'),
+                           std::string(kBarWidth - filled, '.'), finished_, total_, tokens_));
+  shown_ = true;
+  drawn_at_ = now;
+}
+
+void ProgressBar::clear() noexcept {
+  if (!shown_) return;
+  write_stderr("\r\x1b[K");
+  shown_ = false;
+}
+
+}  // namespace quern::tools

@@ -1,0 +1,189 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/config.h"
+#include "quern/engine.h"
+#include "runtime/sampling_config.h"
+#include "tools/answers.h"
+#include "tools/command.h"
+#include "tools/console.h"
+#include "tools/generate.h"
+#include "tools/generation_options.h"
+#include "tools/interrupt.h"
+#include "tools/json_output.h"
+#include "tools/model_options.h"
+#include "tools/option_group.h"
+#include "tools/output_options.h"
+#include "tools/progress.h"
+#include "tools/prompts.h"
+#include "tools/usage_error.h"
+
+namespace quern::tools {
+namespace {
+
+struct RunOptions {
+  std::string model;
+  EngineOptions engine;
+  bool max_seqs_given = false;
+  PromptOptions prompts;
+  Request request;  ///< all but the prompt
+  bool no_bos = false;
+  bool no_parse_special = false;
+  OutputOptions output;
+};
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+std::vector<Request> make_requests(const RunOptions& options, const std::vector<Prompt>& prompts) {
+  Request request = options.request;
+  request.parse_special = !options.no_parse_special;
+  if (options.no_bos) request.add_bos = false;
+  // One seed for all, so that the report needs to tell only one.
+  if (!request.sampling.seed) request.sampling.seed = random_seed();
+  std::vector<Request> requests;
+  for (const Prompt& prompt : prompts) {
+    request.prompt = prompt.text;
+    request.prompt_ids = prompt.ids;
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+/// What the answers show as their prompts: the texts, or what the ids mean.
+std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Prompt>& prompts) {
+  std::vector<std::string> texts;
+  for (const Prompt& prompt : prompts) {
+    texts.push_back(prompt.ids.empty() ? prompt.text : engine.tokenizer().decode(prompt.ids, true));
+  }
+  return texts;
+}
+
+bool draws_tokens(const Engine& engine, const Request& request) {
+  const GenerationConfig generation = load_generation_config(engine.info().folder);
+  return resolve_sampling(request, generation, {}, engine.info().vocab_size).temperature > 0;
+}
+
+/// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
+/// 7"
+std::string summary_line(const Engine& engine, const std::vector<Result>& results, bool drawn) {
+  const Timing timing = engine.timing();
+  std::size_t num_tokens = 0;
+  std::map<std::string, int> reasons;
+  for (const Result& result : results) {
+    num_tokens += result.output_ids.size();
+    ++reasons[finish_reason_name(result.finish_reason)];
+  }
+  std::string line = fmt::format(
+      "{} tokens: prefill {:.1f} tokens/s, decode {:.1f} tokens/s, first after {:.0f} ms",
+      num_tokens, timing.prefill_tokens_per_s, timing.decode_tokens_per_s,
+      timing.time_to_first_token_ms);
+  for (const auto& [reason, count] : reasons) {
+    line += results.size() == 1 ? ", " + reason : fmt::format(", {} {}", count, reason);
+  }
+  if (drawn) line += fmt::format(", seed {}", results.front().seed);
+  return line + "\n";
+}
+
+OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
+                     const std::vector<std::string>& prompts, bool with_logprobs) {
+  OrderedJson json = {
+      {"model", engine.info().folder.string()}, {"device", device_name(engine.options())},
+      {"dtype", dtype_name(engine.options())},  {"seed", results.front().seed},
+      {"results", OrderedJson::array()},        {"timing", timing_json(engine.timing())}};
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
+  }
+  return json;
+}
+
+ExitCode run(const RunOptions& options) {
+  const std::string model = chosen_model(options.model);
+  const std::vector<Prompt> prompts = read_prompts(options.prompts);
+  EngineOptions engine_options = options.engine;
+  if (!options.max_seqs_given) {
+    // No memory for sequences that cannot come.
+    engine_options.max_seqs =
+        static_cast<int>(std::min<std::size_t>(engine_options.max_seqs, prompts.size()));
+  }
+  Engine engine = Engine::load(model, engine_options);
+  const std::vector<Request> requests = make_requests(options, prompts);
+  const std::vector<std::string> texts = prompt_texts(engine, prompts);
+
+  const OutputOptions& output = options.output;
+  AnswerPrinter answers(texts);
+  ProgressBar progress(prompts.size(), prompts.size() > 1 && !output.quiet && is_terminal(kStderr));
+  const InterruptScope interrupt;
+  GenerateObservers observers;
+  observers.on_update = [&](std::size_t, const Update& update) {
+    if (!output.json) answers.on_update(update);
+    progress.add_tokens(update.token_ids.size());
+  };
+  observers.on_result = [&](std::size_t index, const Result& result) {
+    progress.clear();
+    if (!output.json) answers.on_result(index, result);
+    progress.add_finished();
+  };
+  observers.interrupted = [&] { return interrupt.requested(); };
+  const std::vector<Result> results = generate_all(engine, requests, observers);
+  progress.clear();
+
+  if (output.json) {
+    print_json(run_json(engine, results, texts, options.request.top_logprobs.has_value()));
+  } else if (!output.quiet) {
+    write_stderr(summary_line(engine, results, draws_tokens(engine, requests.front())));
+  }
+  return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
+}
+
+void add_loop_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, "Device and limits");
+  group.integer({"--skip-steps", "N", "Look at no result before step N (default: 0)"},
+                options.skip_steps, 0);
+  group.integer({"--check-interval", "N", "Then look after every N steps (default: 1)"},
+                options.check_interval, 1);
+}
+
+CLI::Option* add_text_options(CLI::App& app, Request& request) {
+  OptionGroup group(app, "Output");
+  group.flag("--keep-special", request.keep_special, "Let special tokens appear in the text");
+  return group.integer(
+      {"--logprobs", "N", "With --json: log-probabilities, and the N best tokens'"},
+      request.top_logprobs, 0, 20);
+}
+
+}  // namespace
+
+Action add_run(CLI::App& app) {
+  const auto options = std::make_shared<RunOptions>();
+  add_model_option(app, options->model);
+  const PromptSources sources = add_prompt_options(app, options->prompts);
+  add_encode_options(app, options->no_bos, options->no_parse_special);
+  const auto check_generation = add_generation_options(app, options->request);
+  const CLI::Option* logprobs = add_text_options(app, options->request);
+  add_output_options(app, options->output);
+  const CLI::Option* max_seqs = add_engine_options(app, options->engine);
+  add_loop_options(app, options->engine);
+  return [=] {
+    reject_together(sources.all());
+    check_generation();
+    if (logprobs->count() != 0 && !options->output.json) {
+      usage_error("--logprobs needs --json: plain text has no place for them");
+    }
+    options->max_seqs_given = max_seqs->count() != 0;
+    apply_output_options(options->output);
+    return run(*options);
+  };
+}
+
+}  // namespace quern::tools
