@@ -17,7 +17,8 @@ struct EncodeOptions {
   /// Special tokens written in the text become their ids, as Hugging Face does; otherwise they are
   /// plain text.
   bool parse_special = true;
-  /// BOS in front: unset as the tokenizer's files say.
+  /// BOS in front: unset as the tokenizer's files say, which may also want an EOS behind; false
+  /// means neither.
   std::optional<bool> add_bos;
 };
 
@@ -43,7 +44,7 @@ class QUERN_API Tokenizer {
   /// gives nothing.
   virtual std::string token_bytes(std::int32_t id) const = 0;
 
-  /// The text of the ids; invalid UTF-8 is replaced by U+FFFD as Python does. Errors: as
+  /// The text of the ids; each broken piece of UTF-8 becomes one U+FFFD, as in Python. Errors: as
   /// token_bytes.
   virtual std::string decode(std::span<const std::int32_t> ids, bool skip_special) const = 0;
 
@@ -59,6 +60,10 @@ class QUERN_API Tokenizer {
   virtual std::optional<std::int32_t> bos_id() const = 0;
   /// End ids by the tokenizer's own files, such as tokenizer_config.json's eos_token.
   virtual std::vector<std::int32_t> eos_ids() const = 0;
+
+  /// True when decode() drops one space at the very start of a text, as SentencePiece tokenizers
+  /// do.
+  virtual bool drops_leading_space() const { return false; }
 
   /// Which files it was loaded from and what kind it is, for people: "byte-level BPE (vocab.json,
   /// merges.txt)".

@@ -19,7 +19,8 @@ class Detokenizer {
   /// `tokenizer` must outlive this.
   Detokenizer(const Tokenizer& tokenizer, bool skip_special, Start start = Start::text);
 
-  /// The new text after `id`, perhaps empty.
+  /// The new text after `id`, perhaps empty. An id beyond the tokenizer's vocabulary gives nothing:
+  /// models round theirs up. Errors: invalid_argument for a negative id.
   std::string add(std::int32_t id);
   /// What still waits, at the end of the ids.
   std::string finish();

@@ -1,0 +1,116 @@
+#include "tokenizer/sentencepiece_model.h"
+
+#include <sentencepiece_processor.h>
+
+#include <charconv>
+#include <utility>
+
+#include "base/check.h"
+#include "io/text_file.h"
+#include "tokenizer/sentencepiece_file.h"
+#include "tokenizer/special_tokens.h"
+
+namespace quern {
+namespace {
+
+constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
+constexpr std::string_view kSpace = "\u2581";
+
+/// A ModelProto that holds only normalizer_spec.add_dummy_prefix = false. Behind another one it
+/// replaces that setting alone: Protocol Buffers merge a message that occurs twice.
+constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
+
+using Processor = sentencepiece::SentencePieceProcessor;
+
+class SentencePieceModel final : public TokenModel {
+ public:
+  enum class Prefix { never, at_start, always };
+
+  SentencePieceModel(std::unique_ptr<Processor> processor, Prefix prefix)
+      : processor_(std::move(processor)), prefix_(prefix) {}
+
+  void encode(std::string_view text, bool at_start, std::vector<std::int32_t>& ids) const override {
+    std::string prefixed;
+    if (prefix_ == Prefix::always || (prefix_ == Prefix::at_start && at_start)) {
+      prefixed = kSpace;
+    }
+    prefixed += text;
+    std::vector<int> pieces;
+    const auto status = processor_->Encode(prefixed, &pieces);
+    QUERN_CHECK(status.ok(), "sentencepiece: {}", status.ToString());
+    ids.insert(ids.end(), pieces.begin(), pieces.end());
+  }
+
+  std::string token_bytes(std::int32_t id) const override {
+    const std::string& piece = processor_->IdToPiece(id);
+    if (processor_->IsByte(id)) return byte_of(piece);
+    if (processor_->IsControl(id) || processor_->IsUnknown(id)) return piece;
+    std::string bytes;
+    std::size_t done = 0;
+    for (std::size_t at = 0; (at = piece.find(kSpace, done)) != piece.npos;) {
+      bytes.append(piece, done, at - done).append(" ");
+      done = at + kSpace.size();
+    }
+    return bytes.append(piece, done);
+  }
+
+  std::optional<std::int32_t> find(std::string_view token) const override {
+    const int id = processor_->PieceToId(token);  // the unknown token's for an unknown one
+    if (id < 0 || processor_->IdToPiece(id) != token) return std::nullopt;
+    return id;
+  }
+
+  std::int32_t size() const override { return processor_->GetPieceSize(); }
+  bool drops_leading_space() const override { return prefix_ != Prefix::never; }
+
+ private:
+  /// "<0x0A>" is the piece of byte 10; the library has checked its form.
+  static std::string byte_of(std::string_view piece) {
+    unsigned value = 0;
+    std::from_chars(piece.data() + 3, piece.data() + piece.size() - 1, value, 16);
+    return std::string(1, static_cast<char>(value));
+  }
+
+  std::unique_ptr<Processor> processor_;
+  Prefix prefix_;
+};
+
+/// The piece of a control id; -1 says that there is none.
+std::optional<std::string> piece_of(const Processor& processor, int id) {
+  if (id < 0) return std::nullopt;
+  return processor.IdToPiece(id);
+}
+
+}  // namespace
+
+TokenizerParts load_sentencepiece(const std::filesystem::path& path,
+                                  const TokenizerConfig& config) {
+  std::string bytes = read_text_file(path, kMaxFileBytes);
+  const SentencePieceFile file = check_sentencepiece_file(bytes, path.string());
+  auto processor = std::make_unique<Processor>();
+  const auto status = processor->LoadFromSerializedProto(bytes.append(kNoDummyPrefix));
+  if (!status.ok()) {
+    fail(ErrorCode::bad_file, "{}: SentencePiece cannot load it: {}", path.string(),
+         status.ToString());
+  }
+  DefaultTokens defaults;
+  defaults.bos = piece_of(*processor, processor->bos_id());
+  defaults.eos = piece_of(*processor, processor->eos_id());
+  if (auto unknown = piece_of(*processor, processor->unk_id())) {
+    defaults.others.push_back(*std::move(unknown));
+  }
+  defaults.add_bos = true;
+
+  using Prefix = SentencePieceModel::Prefix;
+  const bool has_prefix = config.add_prefix_space.value_or(file.add_dummy_prefix);
+  const Prefix prefix = !has_prefix     ? Prefix::never
+                        : config.legacy ? Prefix::always
+                                        : Prefix::at_start;
+  TokenizerParts parts;
+  parts.model = std::make_unique<SentencePieceModel>(std::move(processor), prefix);
+  parts.description = fmt::format("SentencePiece ({})", path.filename().string());
+  apply_config(config, defaults, path.string(), parts);
+  return parts;
+}
+
+}  // namespace quern
