@@ -76,7 +76,8 @@ TEST_F(ModelFolder, NamesAreLookedUpInTheCacheThatTheVariablesName) {
 
 TEST_F(ModelFolder, NamesWithoutAnOrganisation) {
   ::setenv("HF_HUB_CACHE", folder_.path().c_str(), 1);
-  EXPECT_EQ(find_model_folder("gpt2-xyz"), make_entry(folder_ / "models--gpt2-xyz"));
+  const auto snapshot = make_entry(folder_ / "models--gpt2-xyz");
+  EXPECT_EQ(find_model_folder("gpt2-xyz"), snapshot);
 }
 
 TEST_F(ModelFolder, MissingOnesSayWhereItLooked) {
