@@ -31,6 +31,7 @@ class ByteTokenizer : public Tokenizer {
   std::int32_t vocab_size() const override { return 256; }
   std::optional<std::int32_t> bos_id() const override { return std::nullopt; }
   std::vector<std::int32_t> eos_ids() const override { return {0}; }
+  bool drops_leading_space() const override { return false; }
   std::string description() const override { return "bytes"; }
 };
 

@@ -120,8 +120,8 @@ TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
     refuse("repetition_penalty", [&](auto& params) { params.repetition_penalty = value; });
   }
   refuse("top_k", [](auto& params) { params.top_k = -1; });
-  refuse("presence_penalty", [](auto& params) { params.presence_penalty = kNan; });
-  refuse("frequency_penalty", [](auto& params) { params.frequency_penalty = kInfinity; });
+  refuse("presence_penalty", [&](auto& params) { params.presence_penalty = kNan; });
+  refuse("frequency_penalty", [&](auto& params) { params.frequency_penalty = kInfinity; });
   refuse("no_repeat_ngram_size", [](auto& params) { params.no_repeat_ngram_size = -2; });
   refuse("100", [](auto& params) { params.logit_bias = {{kVocabSize, 1.0f}}; });
   refuse("-1", [](auto& params) { params.logit_bias = {{-1, 1.0f}}; });
