@@ -13,8 +13,11 @@ namespace {
 constexpr std::uint64_t kPieces = 1;
 constexpr std::uint64_t kTrainerSpec = 2;
 constexpr std::uint64_t kNormalizerSpec = 3;
-constexpr std::uint64_t kModelType = 3;       // in TrainerSpec
-constexpr std::uint64_t kAddDummyPrefix = 3;  // in NormalizerSpec
+constexpr std::uint64_t kModelType = 3;  // in TrainerSpec
+// In NormalizerSpec:
+constexpr std::uint64_t kPrecompiledCharsmap = 2;
+constexpr std::uint64_t kAddDummyPrefix = 3;
+constexpr std::uint64_t kRemoveExtraWhitespaces = 4;
 constexpr std::uint64_t kUnigram = 1;
 constexpr std::uint64_t kBpe = 2;
 
@@ -96,6 +99,18 @@ void for_each_field(std::string_view bytes, const std::string& file,
   }
 }
 
+void read_normalizer_spec(std::string_view bytes, const std::string& file,
+                          SentencePieceFile& result) {
+  bool has_charsmap = false;
+  bool removes_whitespaces = true;
+  for_each_field(bytes, file + ": normalizer_spec", [&](const FieldReader::Field& setting) {
+    if (setting.number == kPrecompiledCharsmap) has_charsmap = !setting.bytes.empty();
+    if (setting.number == kAddDummyPrefix) result.add_dummy_prefix = setting.value != 0;
+    if (setting.number == kRemoveExtraWhitespaces) removes_whitespaces = setting.value != 0;
+  });
+  result.changes_text = has_charsmap || removes_whitespaces;
+}
+
 /// Llama 3's original tokenizer.model: a token in base64 and its rank on each line.
 bool looks_like_tiktoken(std::string_view bytes) {
   const std::string_view line = bytes.substr(0, bytes.find('\n'));
@@ -127,12 +142,7 @@ SentencePieceFile check_sentencepiece_file(std::string_view bytes, const std::st
     }
     if (field.number == kNormalizerSpec) {
       has_normalizer = true;
-      for_each_field(field.bytes, file + ": normalizer_spec",
-                     [&](const FieldReader::Field& setting) {
-                       if (setting.number == kAddDummyPrefix) {
-                         result.add_dummy_prefix = setting.value != 0;
-                       }
-                     });
+      read_normalizer_spec(field.bytes, file, result);
     }
   });
   if (!has_pieces || !model_type || !has_normalizer) {

@@ -9,6 +9,7 @@ namespace quern {
 /// would take a file that was cut off between two fields for another kind of model.
 struct SentencePieceFile {
   bool add_dummy_prefix = true;
+  bool changes_text = true;  ///< characters are replaced or white space is dropped before encoding
 };
 
 /// Walks the fields of the serialized ModelProto. Errors: bad_file for one that is cut off or is no

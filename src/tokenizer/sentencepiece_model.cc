@@ -26,8 +26,11 @@ class SentencePieceModel final : public TokenModel {
  public:
   enum class Prefix { never, at_start, always };
 
-  SentencePieceModel(std::unique_ptr<Processor> processor, Prefix prefix)
-      : processor_(std::move(processor)), prefix_(prefix) {}
+  /// `changes_text`: as in SentencePieceFile.
+  SentencePieceModel(std::unique_ptr<Processor> processor, Prefix prefix, bool changes_text)
+      : processor_(std::move(processor)),
+        prefix_(prefix),
+        may_cut_(!changes_text && no_piece_spans_words(*processor_)) {}
 
   void encode(std::string_view text, bool at_start, std::vector<std::int32_t>& ids) const override {
     std::string prefixed;
@@ -35,10 +38,14 @@ class SentencePieceModel final : public TokenModel {
       prefixed = kSpace;
     }
     prefixed += text;
-    std::vector<int> pieces;
-    const auto status = processor_->Encode(prefixed, &pieces);
-    QUERN_CHECK(status.ok(), "sentencepiece: {}", status.ToString());
-    ids.insert(ids.end(), pieces.begin(), pieces.end());
+    for (std::string_view rest = prefixed; !rest.empty();) {
+      const std::size_t size = may_cut_ ? first_cut(rest) : rest.size();
+      std::vector<int> pieces;
+      const auto status = processor_->Encode(rest.substr(0, size), &pieces);
+      QUERN_CHECK(status.ok(), "sentencepiece: {}", status.ToString());
+      ids.insert(ids.end(), pieces.begin(), pieces.end());
+      rest.remove_prefix(size);
+    }
   }
 
   std::string token_bytes(std::int32_t id) const override {
@@ -64,6 +71,29 @@ class SentencePieceModel final : public TokenModel {
   bool drops_leading_space() const override { return prefix_ != Prefix::never; }
 
  private:
+  /// True when no piece has a space behind another character. Then text may be cut in front of the
+  /// first space after a word without changing its pieces, and the library, which is slow on long
+  /// texts, gets short ones.
+  static bool no_piece_spans_words(const Processor& processor) {
+    for (int id = 0; id < processor.GetPieceSize(); ++id) {
+      std::string_view piece = processor.IdToPiece(id);
+      while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());
+      if (piece.find(kSpace) != piece.npos || piece.find(' ') != piece.npos) return false;
+    }
+    return true;
+  }
+
+  /// Where to cut off a text's first part: in front of a space that follows another ASCII
+  /// character.
+  static std::size_t first_cut(std::string_view text) {
+    constexpr std::size_t kMinPartBytes = 1024;
+    for (std::size_t at = kMinPartBytes; at < text.size(); ++at) {
+      const auto before = static_cast<unsigned char>(text[at - 1]);
+      if (text[at] == ' ' && before != ' ' && before < 0x80) return at;
+    }
+    return text.size();
+  }
+
   /// "<0x0A>" is the piece of byte 10; the library has checked its form.
   static std::string byte_of(std::string_view piece) {
     unsigned value = 0;
@@ -73,6 +103,7 @@ class SentencePieceModel final : public TokenModel {
 
   std::unique_ptr<Processor> processor_;
   Prefix prefix_;
+  bool may_cut_;
 };
 
 /// The piece of a control id; -1 says that there is none.
@@ -107,7 +138,8 @@ TokenizerParts load_sentencepiece(const std::filesystem::path& path,
                         : config.legacy ? Prefix::always
                                         : Prefix::at_start;
   TokenizerParts parts;
-  parts.model = std::make_unique<SentencePieceModel>(std::move(processor), prefix);
+  parts.model =
+      std::make_unique<SentencePieceModel>(std::move(processor), prefix, file.changes_text);
   parts.description = fmt::format("SentencePiece ({})", path.filename().string());
   apply_config(config, defaults, path.string(), parts);
   return parts;
