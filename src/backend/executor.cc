@@ -7,8 +7,9 @@
 
 namespace quern {
 
-void execute(Backend& backend, const Graph& graph, const Step& step, const NodeObserver& observer) {
-  for (const Node& node : graph.nodes) {
+void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
+             const NodeObserver& observer) {
+  for (const Node& node : nodes) {
     if (observer) observer(node, false);
     try {
       std::visit([&](const auto& op) { backend.run(op, step); }, node.op);
