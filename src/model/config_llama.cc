@@ -87,6 +87,7 @@ void read_llama_config(const JsonObject& object, ModelConfig& config) {
 void read_qwen2_config(const JsonObject& object, ModelConfig& config) {
   read_common(object, std::nullopt, config);
   config.attention_bias = true;
+  require_setting(object, "use_mrope", false);
   read_windows(object, config);
 }
 
