@@ -1,0 +1,65 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace quern::testing {
+
+/// A backend that the conformance suite holds to the contract.
+struct BackendUnderTest {
+  std::string name;
+  std::function<std::unique_ptr<Backend>()> make;
+};
+
+inline void PrintTo(const BackendUnderTest& backend, std::ostream* stream) {
+  *stream << backend.name;
+}
+
+/// Each test program that compiles the suite defines this.
+std::vector<BackendUnderTest> backends_under_test();
+
+/// A test body that runs once for each backend.
+class BackendTest : public ::testing::TestWithParam<BackendUnderTest> {
+ protected:
+  std::unique_ptr<Backend> backend_ = GetParam().make();
+};
+
+/// A test body that runs once for each backend and activation dtype.
+class TypedBackendTest : public ::testing::TestWithParam<std::tuple<BackendUnderTest, DType>> {
+ protected:
+  DType dtype() const { return std::get<1>(GetParam()); }
+
+  std::unique_ptr<Backend> backend_ = std::get<0>(GetParam()).make();
+};
+
+inline std::string backend_test_name(const ::testing::TestParamInfo<BackendUnderTest>& info) {
+  return info.param.name;
+}
+
+inline std::string typed_test_name(
+    const ::testing::TestParamInfo<std::tuple<BackendUnderTest, DType>>& info) {
+  return std::get<0>(info.param).name + "_" + dtype_name(std::get<1>(info.param));
+}
+
+/// Instantiates a suite derived from TypedBackendTest.
+#define QUERN_INSTANTIATE_TYPED(suite)                                                        \
+  INSTANTIATE_TEST_SUITE_P(                                                                   \
+      Conformance, suite,                                                                     \
+      ::testing::Combine(::testing::ValuesIn(backends_under_test()),                          \
+                         ::testing::Values(DType::float32, DType::float16, DType::bfloat16)), \
+      typed_test_name)
+
+/// Instantiates a suite derived from BackendTest.
+#define QUERN_INSTANTIATE(suite)                                                           \
+  INSTANTIATE_TEST_SUITE_P(Conformance, suite, ::testing::ValuesIn(backends_under_test()), \
+                           backend_test_name)
+
+}  // namespace quern::testing

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/half.h"
+
+namespace quern::testing {
+
+inline constexpr double kFloatEpsilon = 0x1p-23;
+
+/// One unit in the last place of `dtype` at `value`.
+inline double ulp(DType dtype, double value) {
+  const int digits = dtype == DType::float16 ? 11 : dtype == DType::bfloat16 ? 8 : 24;
+  const double smallest =
+      dtype == DType::float16 ? 0x1p-24 : 0x1p-126 * std::ldexp(1.0, 1 - digits);
+  if (value == 0.0) return smallest;
+  return std::max(smallest, std::ldexp(1.0, std::ilogb(value) - digits + 1));
+}
+
+/// What an op must give: the exact result, and by how much float32 arithmetic may miss it.
+struct Expected {
+  std::vector<double> values;
+  std::vector<double> bounds;  ///< by element, without the rounding of the result itself
+};
+
+/// Limits of the normalised mean square error, by dtype.
+struct NmseLimits {
+  double float32 = 1e-10;
+  double float16 = 1e-8;
+  double bfloat16 = 2e-7;
+
+  double of(DType dtype) const {
+    return dtype == DType::float16 ? float16 : dtype == DType::bfloat16 ? bfloat16 : float32;
+  }
+};
+
+/// Every element within its bound plus one unit in the last place of `dtype`; tells the worst.
+/// Errors within it must be rare: the rows' normalised mean square errors against the rounded
+/// result are on average within `limits`, apart from one tie at a row's largest element that went
+/// the other way (in a small result it outweighs the rest).
+inline void expect_close(const std::vector<float>& actual, const Expected& expected,
+                         std::size_t cols, DType dtype, const NmseLimits& limits = {}) {
+  ASSERT_EQ(actual.size(), expected.values.size());
+  double sum_of_nmse = 0.0;
+  double tie = 0.0;
+  for (std::size_t begin = 0; begin < actual.size(); begin += cols) {
+    double error = 0.0;
+    double square = 0.0;
+    double largest = 0.0;
+    double worst = 0.0;
+    std::size_t where = begin;
+    for (std::size_t i = begin; i < begin + cols; ++i) {
+      const double value = expected.values[i];
+      const double target = round_to(dtype, static_cast<float>(value));
+      const double excess = std::abs(actual[i] - value) / (expected.bounds[i] + ulp(dtype, value));
+      error += (actual[i] - target) * (actual[i] - target);
+      square += target * target;
+      largest = std::max(largest, std::abs(target));
+      if (!(excess <= worst)) {  // NaN too
+        worst = excess;
+        where = i;
+      }
+    }
+    EXPECT_LE(worst, 1.0) << "row " << begin / cols << ", column " << where - begin << ": got "
+                          << actual[where] << ", expected " << expected.values[where] << " ± "
+                          << expected.bounds[where];
+    sum_of_nmse += square > 0.0 ? error / square : error;
+    if (square > 0.0) tie = std::max(tie, std::pow(ulp(dtype, largest), 2.0) / square);
+  }
+  const auto rows = static_cast<double>(actual.size() / cols);
+  EXPECT_LE(sum_of_nmse, limits.of(dtype) * rows + tie) << rows << " rows";
+}
+
+}  // namespace quern::testing

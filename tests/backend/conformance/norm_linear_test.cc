@@ -1,0 +1,150 @@
+#include "conformance/backends.h"
+#include "conformance/reference_ops.h"
+#include "conformance/step_harness.h"
+
+namespace quern::testing {
+namespace {
+
+struct Case {
+  std::vector<SequenceSpec> seqs = {{.q_len = 3}};
+  std::int64_t in = 48;
+  std::int64_t out = 40;
+  NormKind norm = NormKind::rms;
+  Activation activation = Activation::none;
+  bool gated = false;
+  bool delta = true;
+  bool residual_out = true;
+  bool bias = false;
+  bool norm_bias = false;
+  bool logit_rows_only = false;
+  DType stored = DType::float32;
+  float outlier = 1.0f;
+};
+
+class NormLinearConformance : public TypedBackendTest {
+ protected:
+  void check(const Case& c) {
+    StepHarness harness(*backend_, dtype(), c.seqs);
+    harness.step().kv_cache.dtype = dtype();
+    const int tokens = harness.num_tokens();
+    auto residual = random_floats(tokens * c.in, 1);
+    for (std::size_t i = 2; i < residual.size(); i += static_cast<std::size_t>(c.in)) {
+      residual[i] *= c.outlier;
+    }
+    const auto delta = rounded(dtype(), random_floats(tokens * c.in, 2));
+    const std::int64_t weight_rows = c.gated ? 2 * c.out : c.out;
+    const auto weight = rounded(c.stored, random_floats(weight_rows * c.in, 3));
+    const auto bias = c.bias ? random_floats(weight_rows, 4) : std::vector<float>{};
+    const ReferenceNorm norm{c.norm, random_floats(c.in, 5),
+                             c.norm_bias ? random_floats(c.in, 6) : std::vector<float>{}, 1e-5f};
+
+    NormLinear op{};
+    op.residual = harness.add_value(DType::float32, c.in, residual);
+    if (c.delta) op.delta = harness.add_value(dtype(), c.in, delta);
+    if (c.residual_out) op.residual_out = harness.add_value(DType::float32, c.in);
+    op.out = c.logit_rows_only ? harness.add_value(DType::float32, c.out, {}, Rows::logit_rows)
+                               : harness.add_value(dtype(), c.out);
+    op.gain = harness.add_vector(norm.gain);
+    if (c.norm_bias) op.norm_bias = harness.add_vector(norm.bias);
+    op.weight = harness.add_weight(WeightUse::matrix, c.stored, weight_rows, c.in, weight);
+    if (c.bias) op.bias = harness.add_vector(bias);
+    op.norm = c.norm;
+    op.epsilon = 1e-5f;
+    op.activation = c.activation;
+    op.gated = c.gated;
+    op.logit_rows_only = c.logit_rows_only;
+    harness.run(op);
+
+    std::vector<float> sum = residual;
+    for (std::size_t i = 0; c.delta && i < sum.size(); ++i) sum[i] += delta[i];
+    if (c.residual_out) {
+      EXPECT_EQ(harness.read(*op.residual_out), sum);
+    }
+    std::vector<float> wanted = sum;
+    if (c.logit_rows_only) {
+      wanted.clear();
+      for (const std::int32_t row : harness.logit_rows()) {
+        wanted.insert(wanted.end(), sum.begin() + row * c.in, sum.begin() + (row + 1) * c.in);
+      }
+    }
+    const std::int64_t rows = std::ssize(wanted) / c.in;
+    Matrix slack(0, 0);
+    const Matrix normed = reference_norm(Matrix(rows, c.in, wanted), norm, dtype(), slack);
+    const Expected expected = reference_projection(normed, slack, Matrix(weight_rows, c.in, weight),
+                                                   bias, c.activation, c.gated);
+    const DType out_dtype = c.logit_rows_only ? DType::float32 : dtype();
+    // A step in a rounded norm shows in the logits, which are not rounded themselves.
+    NmseLimits limits;
+    if (c.logit_rows_only) limits.float32 = limits.of(dtype());
+    expect_close(harness.read(op.out), expected, static_cast<std::size_t>(c.out), out_dtype,
+                 limits);
+  }
+};
+
+TEST_P(NormLinearConformance, QkvOfLlama) { check({}); }
+
+TEST_P(NormLinearConformance, QkvOfGpt2) {
+  check({.norm = NormKind::layer, .bias = true, .norm_bias = true});
+  check({.norm = NormKind::layer, .delta = false, .residual_out = false});
+}
+
+TEST_P(NormLinearConformance, Sizes) {
+  for (const int rows : {1, 2, 5, 8, 9, 40}) {
+    check({.seqs = {{.q_len = rows}}, .in = 33, .out = 17, .gated = true});
+    check({.seqs = {{.q_len = rows}}, .in = 64, .out = 300, .bias = true});
+  }
+  check({.seqs = {{.q_len = 270}}, .in = 24, .out = 10});
+  check({.in = 1, .out = 1});
+}
+
+TEST_P(NormLinearConformance, Activations) {
+  for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu,
+                                      Activation::gelu_tanh, Activation::relu}) {
+    for (const bool gated : {false, true}) {
+      SCOPED_TRACE(::testing::Message()
+                   << "activation " << static_cast<int>(activation) << (gated ? " gated" : ""));
+      check({.activation = activation, .gated = gated, .bias = gated});
+      check({.seqs = {{.q_len = 12}}, .activation = activation, .gated = gated, .bias = !gated});
+    }
+  }
+}
+
+TEST_P(NormLinearConformance, StoredDtypes) {
+  for (const DType stored : {DType::float16, DType::bfloat16}) {
+    check({.gated = true, .stored = stored});
+    check({.seqs = {{.q_len = 21}}, .gated = true, .stored = stored});
+  }
+}
+
+TEST_P(NormLinearConformance, WithoutDeltaOrResidualOut) {
+  check({.delta = false});
+  check({.residual_out = false});
+  check({.delta = false, .residual_out = false});
+}
+
+TEST_P(NormLinearConformance, LogitRowsOnly) {
+  const std::vector<SequenceSpec> seqs = {
+      {.q_len = 1, .past = 2, .decode = true},
+      {.q_len = 1, .past = 3, .decode = true, .wants_logits = false},
+      {.q_len = 5},
+      {.q_len = 4, .wants_logits = false},
+      {.q_len = 2}};
+  check({.seqs = seqs, .residual_out = false, .logit_rows_only = true});
+  check({.seqs = seqs, .delta = false, .residual_out = false, .logit_rows_only = true});
+  check({.seqs = seqs, .norm = NormKind::layer, .norm_bias = true, .logit_rows_only = true});
+  check({.seqs = {{.q_len = 4, .wants_logits = false}}, .logit_rows_only = true});
+}
+
+TEST_P(NormLinearConformance, OutlierChannels) {
+  for (const float outlier : {1e3f, 1e4f}) {
+    check({.outlier = outlier});
+    check({.norm = NormKind::layer, .norm_bias = true, .outlier = outlier});
+  }
+}
+
+TEST_P(NormLinearConformance, NoTokens) { check({.seqs = {}}); }
+
+QUERN_INSTANTIATE_TYPED(NormLinearConformance);
+
+}  // namespace
+}  // namespace quern::testing

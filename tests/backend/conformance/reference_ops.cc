@@ -1,0 +1,189 @@
+#include "conformance/reference_ops.h"
+
+#include <numbers>
+
+#include "base/half.h"
+
+namespace quern::testing {
+namespace {
+
+double round_double(DType dtype, double value) {
+  return round_to(dtype, static_cast<float>(value));
+}
+
+double activation_of(Activation activation, double x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::silu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::gelu:
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+    case Activation::gelu_tanh:
+      return 0.5 * x *
+             (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::relu:
+      return std::max(x, 0.0);
+  }
+  return 0.0;
+}
+
+Bounded dot_product(const Matrix& in, const Matrix& slack, std::int64_t row, const Matrix& weight,
+                    std::int64_t column) {
+  Bounded sum;
+  double in_square = 0.0;
+  double weight_square = 0.0;
+  for (std::int64_t k = 0; k < in.cols; ++k) {
+    sum.value += in.at(row, k) * weight.at(column, k);
+    sum.bound += slack.at(row, k) * std::abs(weight.at(column, k));
+    in_square += in.at(row, k) * in.at(row, k);
+    weight_square += weight.at(column, k) * weight.at(column, k);
+  }
+  sum.bound += static_cast<double>(in.cols) * kFloatEpsilon * std::sqrt(in_square * weight_square);
+  return sum;
+}
+
+}  // namespace
+
+Bounded reference_activation(Activation activation, Bounded x) {
+  // No slope is above 1.13; the functions themselves are good to some units in the last place of
+  // the larger of argument and result.
+  const double value = activation_of(activation, x.value);
+  if (activation == Activation::none) return x;
+  return {value, 1.13 * x.bound + 4.0 * kFloatEpsilon * std::abs(x.value)};
+}
+
+Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype, Matrix& slack) {
+  Matrix result(rows.rows, rows.cols);
+  slack = Matrix(rows.rows, rows.cols);
+  const auto cols = static_cast<double>(rows.cols);
+  for (std::int64_t row = 0; row < rows.rows; ++row) {
+    double mean = 0.0;
+    double mean_square = 0.0;
+    double largest = 0.0;
+    for (std::int64_t k = 0; k < rows.cols; ++k) {
+      if (norm.kind == NormKind::layer) mean += rows.at(row, k) / cols;
+      largest = std::max(largest, std::abs(rows.at(row, k)));
+    }
+    for (std::int64_t k = 0; k < rows.cols; ++k) {
+      mean_square += (rows.at(row, k) - mean) * (rows.at(row, k) - mean) / cols;
+    }
+    const double scale = 1.0 / std::sqrt(mean_square + norm.epsilon);
+    for (std::int64_t k = 0; k < rows.cols; ++k) {
+      const auto i = static_cast<std::size_t>(k);
+      const double bias = norm.bias.empty() ? 0.0 : norm.bias[i];
+      const double value = (rows.at(row, k) - mean) * scale * norm.gain[i] + bias;
+      // Subtracting the mean cancels; the rest is relative.
+      const double cancelled = norm.kind == NormKind::layer ? largest * scale : 0.0;
+      const double error = 8.0 * kFloatEpsilon *
+                           (std::abs(value) + std::abs(bias) + cancelled * std::abs(norm.gain[i]));
+      result.at(row, k) = round_double(dtype, value);
+      slack.at(row, k) = std::max(std::abs(round_double(dtype, value + error) - result.at(row, k)),
+                                  std::abs(round_double(dtype, value - error) - result.at(row, k)));
+    }
+  }
+  return result;
+}
+
+Expected reference_projection(const Matrix& in, const Matrix& slack, const Matrix& weight,
+                              const std::vector<float>& bias, Activation activation, bool gated) {
+  const std::int64_t columns = gated ? weight.rows / 2 : weight.rows;
+  const auto linear = [&](std::int64_t row, std::int64_t column) {
+    Bounded sum = dot_product(in, slack, row, weight, column);
+    if (!bias.empty()) {
+      sum.value += bias[static_cast<std::size_t>(column)];
+      sum.bound += kFloatEpsilon * std::abs(sum.value);
+    }
+    return sum;
+  };
+  Expected expected;
+  for (std::int64_t row = 0; row < in.rows; ++row) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      Bounded result = reference_activation(activation, linear(row, column));
+      if (gated) {
+        const Bounded up = linear(row, columns + column);
+        result = {result.value * up.value, result.bound * (std::abs(up.value) + up.bound) +
+                                               up.bound * std::abs(result.value) +
+                                               kFloatEpsilon * std::abs(result.value * up.value)};
+      }
+      expected.values.push_back(result.value);
+      expected.bounds.push_back(result.bound);
+    }
+  }
+  return expected;
+}
+
+std::vector<double> reference_head(const Attention& op, const std::vector<double>& head,
+                                   const std::vector<float>& gain,
+                                   const std::vector<float>& inv_freq, std::int32_t position,
+                                   bool is_query, DType dtype) {
+  std::vector<double> result = head;
+  if (!gain.empty()) {
+    double mean_square = 0.0;
+    for (const double x : head) mean_square += x * x / static_cast<double>(head.size());
+    for (std::size_t i = 0; i < head.size(); ++i) {
+      result[i] *= gain[i] / std::sqrt(mean_square + op.norm_epsilon);
+    }
+  }
+  for (std::size_t i = 0; i < inv_freq.size(); ++i) {
+    const float angle = static_cast<float>(position) * inv_freq[i];  // float32 by contract
+    const double factor = op.rope->attention_factor;
+    const double cosine = std::cos(static_cast<double>(angle)) * factor;
+    const double sine = std::sin(static_cast<double>(angle)) * factor;
+    const double first = result[i];
+    const double second = result[i + inv_freq.size()];
+    result[i] = first * cosine - second * sine;
+    result[i + inv_freq.size()] = second * cosine + first * sine;
+  }
+  const bool scaled = is_query && op.logn_length > 0 && position >= op.logn_length;
+  for (double& x : result) {
+    if (scaled) x *= std::log(position + 1.0) / std::log(static_cast<double>(op.logn_length));
+    x = round_double(dtype, x);
+  }
+  return result;
+}
+
+Expected reference_attention(const Attention& op, const std::vector<double>& query,
+                             const std::vector<std::vector<float>>& keys,
+                             const std::vector<std::vector<float>>& values, DType dtype) {
+  std::vector<double> scores;
+  double magnitude = 0.0;  // of the products behind a score
+  for (const auto& key : keys) {
+    double score = 0.0;
+    double products = 0.0;
+    for (std::size_t i = 0; i < key.size(); ++i) {
+      score += query[i] * key[i];
+      products += std::abs(query[i] * key[i]);
+    }
+    score *= op.scale;
+    if (op.softcap > 0.0f) score = op.softcap * std::tanh(score / op.softcap);
+    scores.push_back(score);
+    magnitude = std::max(magnitude, op.scale * products);
+  }
+  const double largest = *std::max_element(scores.begin(), scores.end());
+  double sum = 0.0;
+  Expected expected{std::vector<double>(query.size()), std::vector<double>(query.size())};
+  for (std::size_t slot = 0; slot < keys.size(); ++slot) {
+    const double probability = std::exp(scores[slot] - largest);
+    sum += probability;
+    const double rounded = round_double(dtype, probability);
+    // Float32 scores move a probability by `error`; near a border that is a whole step of dtype,
+    // and so is a step of q or k, which were rounded from float32 numbers as well.
+    const double step = dtype == DType::float32 ? 0.0 : ulp(dtype, probability);
+    const double error =
+        probability * kFloatEpsilon * (static_cast<double>(query.size()) * magnitude + 8.0) + step;
+    for (std::size_t i = 0; i < query.size(); ++i) {
+      expected.values[i] += rounded * values[slot][i];
+      expected.bounds[i] += 2.0 * error * std::abs(values[slot][i]);
+    }
+  }
+  const auto count = static_cast<double>(keys.size());
+  for (std::size_t i = 0; i < query.size(); ++i) {
+    expected.values[i] /= sum;
+    expected.bounds[i] = expected.bounds[i] / sum +
+                         (8.0 + std::sqrt(count)) * kFloatEpsilon * std::abs(expected.values[i]);
+  }
+  return expected;
+}
+
+}  // namespace quern::testing

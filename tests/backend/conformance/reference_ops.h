@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "conformance/compare.h"
+#include "graph/op.h"
+
+namespace quern::testing {
+
+// The ops of graph/op.h once more, written plainly in double precision, rounding only where the
+// contract does. Each also bounds what float32 arithmetic in any order may do to the result.
+
+/// A matrix in double precision, row-major.
+struct Matrix {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::vector<double> values;
+
+  Matrix(std::int64_t num_rows, std::int64_t num_cols, const std::vector<float>& content)
+      : rows(num_rows), cols(num_cols), values(content.begin(), content.end()) {}
+  Matrix(std::int64_t num_rows, std::int64_t num_cols)
+      : rows(num_rows), cols(num_cols), values(static_cast<std::size_t>(num_rows * num_cols)) {}
+
+  double& at(std::int64_t row, std::int64_t col) {
+    return values[static_cast<std::size_t>(row * cols + col)];
+  }
+  double at(std::int64_t row, std::int64_t col) const {
+    return values[static_cast<std::size_t>(row * cols + col)];
+  }
+};
+
+/// A number with the error that float32 may have put into it.
+struct Bounded {
+  double value = 0.0;
+  double bound = 0.0;
+};
+
+/// activation(x).
+Bounded reference_activation(Activation activation, Bounded x);
+
+struct ReferenceNorm {
+  NormKind kind = NormKind::rms;
+  std::vector<float> gain;
+  std::vector<float> bias;  ///< may be empty
+  double epsilon = 0.0;
+};
+
+/// The normed rows, rounded to `dtype`. `slack` gets, by element, how far float32 may move them:
+/// where a number lies near the border between two roundings, a whole step.
+Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype, Matrix& slack);
+
+/// activation(in · Wᵀ + bias), or gated. `slack` as reference_norm() gives it.
+Expected reference_projection(const Matrix& in, const Matrix& slack, const Matrix& weight,
+                              const std::vector<float>& bias, Activation activation, bool gated);
+
+/// One head of q or k as Attention makes it, rounded to `dtype`.
+std::vector<double> reference_head(const Attention& op, const std::vector<double>& head,
+                                   const std::vector<float>& gain,
+                                   const std::vector<float>& inv_freq, std::int32_t position,
+                                   bool is_query, DType dtype);
+
+/// One query over keys and values (its window only), by the contract's softmax. The result is not
+/// rounded.
+Expected reference_attention(const Attention& op, const std::vector<double>& query,
+                             const std::vector<std::vector<float>>& keys,
+                             const std::vector<std::vector<float>>& values, DType dtype);
+
+}  // namespace quern::testing

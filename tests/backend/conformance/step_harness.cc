@@ -1,0 +1,240 @@
+#include "conformance/step_harness.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <variant>
+
+#include "base/half.h"
+#include "base/shape.h"
+
+namespace quern::testing {
+namespace {
+
+constexpr int kRingCapacity = 3;
+
+}  // namespace
+
+std::vector<float> random_floats(std::int64_t count, std::uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& value : values) value = normal(engine);
+  return values;
+}
+
+std::vector<float> rounded(DType dtype, std::vector<float> values) {
+  for (float& value : values) value = round_to(dtype, value);
+  return values;
+}
+
+StepHarness::StepHarness(Backend& backend, DType dtype, std::vector<SequenceSpec> seqs,
+                         int block_size)
+    : backend_(backend), dtype_(dtype), seqs_(std::move(seqs)) {
+  graph_.activation_dtype = dtype;
+  limits_.block_size = block_size;
+  limits_.max_seqs = static_cast<int>(seqs_.size());
+  add_batch();
+  add_state();
+  step_.kv_cache.dtype = dtype;
+}
+
+void StepHarness::add_batch() {
+  BatchView& batch = step_.batch;
+  std::vector<std::int32_t> state_index, token_ids, positions, cu_seqlens_q = {0}, kv_lens;
+  std::vector<std::int32_t> logit_seqs;
+  batch.num_seqs = static_cast<int>(seqs_.size());
+  for (int seq = 0; seq < batch.num_seqs; ++seq) {
+    const SequenceSpec& spec = seqs_[static_cast<std::size_t>(seq)];
+    first_rows_.push_back(cu_seqlens_q.back());
+    state_index.push_back(state_row(seq));
+    for (int i = 0; i < spec.q_len; ++i) {
+      // Decode rows take theirs from the state: what stands here must not be used.
+      token_ids.push_back(spec.decode ? -1 : (7 * seq + 3 * i) % 11);
+      positions.push_back(spec.decode ? -1 : spec.past + i);
+    }
+    cu_seqlens_q.push_back(cu_seqlens_q.back() + spec.q_len);
+    kv_lens.push_back(spec.decode ? -1 : spec.past + spec.q_len);
+    batch.num_decode_seqs += spec.decode ? 1 : 0;
+    batch.max_q_len = std::max(batch.max_q_len, spec.q_len);
+    batch.max_kv_len = std::max(batch.max_kv_len, spec.past + spec.q_len);
+    if (spec.wants_logits && spec.q_len > 0) {
+      logit_rows_.push_back(cu_seqlens_q.back() - 1);
+      logit_seqs.push_back(seq);
+    }
+  }
+  batch.num_tokens = cu_seqlens_q.back();
+  batch.num_logit_rows = static_cast<int>(logit_rows_.size());
+  batch.state_index = upload(state_index);
+  batch.token_ids = upload(token_ids);
+  batch.positions = upload(positions);
+  batch.cu_seqlens_q = upload(cu_seqlens_q);
+  batch.kv_lens = upload(kv_lens);
+  batch.logit_rows = upload(logit_rows_);
+  batch.logit_seqs = upload(logit_seqs);
+  limits_.max_tokens_per_step = batch.num_tokens;
+  limits_.max_logit_rows = batch.num_logit_rows;
+  limits_.max_seq_len = batch.max_kv_len + 4;
+}
+
+void StepHarness::add_state() {
+  const auto rows = seqs_.size();
+  std::vector<std::int32_t> past(rows), finished(rows);
+  std::vector<float> rope_alpha(rows);
+  for (int seq = 0; seq < num_seqs(); ++seq) {
+    const auto row = static_cast<std::size_t>(state_row(seq));
+    past[row] = spec(seq).past;
+    finished[row] = static_cast<std::int32_t>(spec(seq).status);
+    rope_alpha[row] = spec(seq).rope_alpha;
+  }
+  SequenceState& state = step_.state;
+  state.last_token = upload(std::vector<std::int32_t>(rows, 5));
+  state.position = upload(past);
+  state.kv_len = upload(past);
+  state.finished = upload(finished);
+  state.generated = upload(std::vector<std::int32_t>(rows, 0));
+  state.max_tokens = upload(std::vector<std::int32_t>(rows, 1000));
+  state.prompt_len = upload(std::vector<std::int32_t>(rows, 0));
+  state.rope_alpha = upload(rope_alpha);
+  state.history_stride = 64;
+  state.history = upload(std::vector<std::int32_t>(rows * 64, -7));
+  state.num_finished = upload(std::vector<std::int32_t>(1, 0));
+  step_.sampling = upload(std::vector<SamplingRow>(rows));
+
+  OutputRing& ring = step_.ring;
+  ring.capacity = kRingCapacity;
+  ring.max_seqs = num_seqs();
+  ring.head = upload(std::vector<std::int64_t>(1, 0));
+  const std::size_t cells = rows * kRingCapacity;
+  ring.tokens = upload(std::vector<std::int32_t>(cells, -9));
+  ring.logprobs = upload(std::vector<float>(cells, -9.0f));
+  ring.top_ids = upload(std::vector<std::int32_t>(cells * kMaxTopLogprobs, -9));
+  ring.top_logprobs = upload(std::vector<float>(cells * kMaxTopLogprobs, -9.0f));
+}
+
+ValueId StepHarness::add_value(DType dtype, std::int64_t cols, const std::vector<float>& content,
+                               Rows kind) {
+  const std::int64_t rows = kind == Rows::tokens ? num_tokens() : step_.batch.num_logit_rows;
+  buffers_.emplace_back(backend_, static_cast<std::size_t>(rows * cols) * dtype_bytes(dtype));
+  if (!content.empty()) {
+    std::vector<std::byte> stored(content.size() * dtype_bytes(dtype));
+    store_floats(dtype, content, stored.data());
+    backend_.copy_in(buffers_.back().data(), stored.data(), stored.size());
+  }
+  values_.push_back({buffers_.back().data(), rows, cols, cols, dtype, backend_.device()});
+  graph_.values.push_back({kind, cols, dtype, "value" + std::to_string(values_.size())});
+  return static_cast<ValueId>(values_.size() - 1);
+}
+
+WeightId StepHarness::add_weight(WeightUse use, DType stored, std::int64_t rows, std::int64_t cols,
+                                 const std::vector<float>& content) {
+  std::vector<std::byte> bytes(content.size() * dtype_bytes(stored));
+  store_floats(stored, content, bytes.data());
+  const WeightSpec spec{"weight" + std::to_string(weights_.size()), use, rows, cols, {}};
+  const Weight host{{bytes.data(), rows, cols, cols, stored, Device{}}, {stored}, rows, cols};
+  buffers_.emplace_back(backend_, backend_.upload_bytes(spec, stored));
+  weights_.push_back(backend_.upload(host, use, buffers_.back().data()));
+  graph_.weights.push_back(spec);
+  return static_cast<WeightId>(weights_.size() - 1);
+}
+
+void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim) {
+  KvCacheView& cache = step_.kv_cache;
+  cache.num_kv_heads = num_kv_heads;
+  cache.head_dim = head_dim;
+  cache.block_size = limits_.block_size;
+  cache.max_blocks_per_seq = limits_.max_blocks_per_seq();
+  cache.num_blocks = std::int64_t{num_seqs()} * cache.max_blocks_per_seq;
+  limits_.num_blocks = cache.num_blocks;
+
+  block_table_.resize(static_cast<std::size_t>(cache.num_blocks));
+  for (std::size_t i = 0; i < block_table_.size(); ++i) {
+    block_table_[i] = static_cast<std::int32_t>(i);
+  }
+  std::shuffle(block_table_.begin(), block_table_.end(), std::mt19937(1));
+  cache.block_table = upload(block_table_);
+
+  const auto elements = num_layers * cache.num_blocks * num_kv_heads * cache.block_size * head_dim;
+  for (std::byte** base : {&cache.keys, &cache.values}) {
+    buffers_.emplace_back(backend_, static_cast<std::size_t>(elements) * dtype_bytes(dtype_));
+    *base = buffers_.back().data();
+  }
+  std::uint32_t seed = 100;
+  std::vector<std::byte> stored(static_cast<std::size_t>(head_dim) * dtype_bytes(dtype_));
+  for (int layer = 0; layer < num_layers; ++layer) {
+    for (int seq = 0; seq < num_seqs(); ++seq) {
+      for (int slot = 0; slot < spec(seq).past * num_kv_heads; ++slot) {
+        for (std::byte* base : {cache.keys, cache.values}) {
+          store_floats(dtype_, random_floats(head_dim, ++seed), stored.data());
+          const auto offset = static_cast<std::size_t>(
+              slot_offset(layer, seq, slot % num_kv_heads, slot / num_kv_heads));
+          backend_.copy_in(base + offset * dtype_bytes(dtype_), stored.data(), stored.size());
+        }
+      }
+    }
+  }
+}
+
+void StepHarness::run(const Op& op) {
+  step_.values = values_;
+  step_.weights = weights_;
+  const GuardedBuffer workspace(backend_, backend_.workspace_bytes(op, graph_, limits_));
+  step_.workspace = workspace.bytes();
+  std::vector<std::vector<std::byte>> inputs;
+  for (const ValueId id : op_inputs(op)) {
+    inputs.push_back(
+        read_array(step_.value(id).data,
+                   static_cast<std::size_t>(step_.value(id).rows * step_.value(id).cols) *
+                       dtype_bytes(step_.value(id).dtype)));
+  }
+
+  std::visit([&](const auto& alternative) { backend_.run(alternative, step_); }, op);
+
+  EXPECT_TRUE(workspace.guards_intact()) << op_name(op) << " left its workspace";
+  for (std::size_t i = 0; i < buffers_.size(); ++i) {
+    EXPECT_TRUE(buffers_[i].guards_intact()) << op_name(op) << " left buffer " << i;
+  }
+  std::size_t next = 0;
+  for (const ValueId id : op_inputs(op)) {
+    EXPECT_TRUE(inputs[next] == read_array(step_.value(id).data, inputs[next].size()))
+        << op_name(op) << " changed its input " << next;
+    ++next;
+  }
+}
+
+std::vector<float> StepHarness::read(ValueId id) const {
+  const Tensor& tensor = values_[static_cast<std::size_t>(id)];
+  const auto count = static_cast<std::size_t>(tensor.rows * tensor.cols);
+  const auto bytes = read_array(tensor.data, count * dtype_bytes(tensor.dtype));
+  std::vector<float> result(count);
+  load_floats(tensor.dtype, bytes.data(), result);
+  return result;
+}
+
+std::int64_t StepHarness::slot_offset(int layer, int seq, int kv_head, int slot) const {
+  const KvCacheView& cache = step_.kv_cache;
+  const int entry = state_row(seq) * cache.max_blocks_per_seq + slot / cache.block_size;
+  return cache.offset(layer, block_table_[static_cast<std::size_t>(entry)], kv_head,
+                      slot % cache.block_size);
+}
+
+std::vector<float> StepHarness::read_slot(const std::byte* base, int layer, int seq, int kv_head,
+                                          int slot) const {
+  const auto head_dim = static_cast<std::size_t>(step_.kv_cache.head_dim);
+  const auto offset = static_cast<std::size_t>(slot_offset(layer, seq, kv_head, slot));
+  const auto bytes =
+      read_array(base + offset * dtype_bytes(dtype_), head_dim * dtype_bytes(dtype_));
+  std::vector<float> result(head_dim);
+  load_floats(dtype_, bytes.data(), result);
+  return result;
+}
+
+std::vector<float> StepHarness::read_key(int layer, int seq, int kv_head, int slot) const {
+  return read_slot(step_.kv_cache.keys, layer, seq, kv_head, slot);
+}
+
+std::vector<float> StepHarness::read_value(int layer, int seq, int kv_head, int slot) const {
+  return read_slot(step_.kv_cache.values, layer, seq, kv_head, slot);
+}
+
+}  // namespace quern::testing
