@@ -90,7 +90,7 @@ Json parse_json(std::string_view text, const std::string& file, const JsonFilter
 }
 
 std::string quoted_name(std::string_view text) {
-  std::string shown = shortened(Json(text)).substr(1);
+  std::string shown = shortened(Json(std::string(text))).substr(1);
   if (shown.ends_with('"')) shown.pop_back();
   return fmt::format("'{}'", shown);
 }

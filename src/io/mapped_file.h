@@ -6,7 +6,8 @@
 
 namespace quern {
 
-/// A whole file mapped read-only; move-only.
+/// A whole file mapped read-only; move-only. The file may be removed or replaced meanwhile, but not
+/// cut shorter in place: reading what is gone ends the process.
 class MappedFile {
  public:
   MappedFile() = default;

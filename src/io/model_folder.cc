@@ -28,7 +28,7 @@ std::optional<fs::path> environment_path(const char* variable) {
 /// Where huggingface_hub keeps its downloads, by the variables that it obeys; nothing when none of
 /// them is set. Source: huggingface_hub/constants.py.
 std::optional<fs::path> hub_cache() {
-  if (const auto cache = environment_path("HF_HUB_CACHE")) return cache;
+  if (auto cache = environment_path("HF_HUB_CACHE")) return cache;
   if (const auto home = environment_path("HF_HOME")) return *home / "hub";
   if (const auto cache = environment_path("XDG_CACHE_HOME")) return *cache / "huggingface" / "hub";
   if (const auto home = environment_path("HOME")) return *home / ".cache" / "huggingface" / "hub";

@@ -91,7 +91,8 @@ inline std::string make_safetensors(const std::vector<RawTensor>& tensors) {
     if (header.size() > 1) header += ',';
     header += '"' + tensor.name + R"(":{"dtype":")" + tensor.type + R"(","shape":[)";
     for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
-      header += (i == 0 ? "" : ",") + std::to_string(tensor.shape[i]);
+      if (i > 0) header += ',';
+      header += std::to_string(tensor.shape[i]);
     }
     const std::size_t begin = data.size();
     data += tensor.data;
