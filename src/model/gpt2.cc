@@ -51,7 +51,7 @@ class Gpt2Weights {
 }  // namespace
 
 Graph build_gpt2(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kPrefixes, "wte.weight", kBuffers});
+  WeightMap map(checkpoint, {kPrefixes, "ln_f.weight", kBuffers});
   Gpt2Weights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,

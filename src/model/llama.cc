@@ -74,7 +74,7 @@ class LlamaWeights {
 }  // namespace
 
 Graph build_llama(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kPrefixes, "embed_tokens.weight", kBuffers});
+  WeightMap map(checkpoint, {kPrefixes, "norm.weight", kBuffers});
   LlamaWeights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("embed_tokens.weight", config.vocab_size, config.hidden_size,

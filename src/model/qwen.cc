@@ -54,7 +54,7 @@ class QwenWeights {
 }  // namespace
 
 Graph build_qwen(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kPrefixes, "wte.weight", kBuffers});
+  WeightMap map(checkpoint, {kPrefixes, "ln_f.weight", kBuffers});
   QwenWeights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,
