@@ -3,10 +3,6 @@
 function(quern_floor name)
   cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  if(NOT sources)  # a floor still to be written
-    add_library(quern_${name} INTERFACE)
-    return()
-  endif()
   add_library(quern_${name} STATIC ${sources})
   target_include_directories(quern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
                                                   ${PROJECT_BINARY_DIR}/generated)
