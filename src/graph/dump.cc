@@ -90,6 +90,7 @@ struct Attributes {
 
 std::string value_list(const Graph& graph, const std::vector<ValueId>& ids) {
   std::vector<std::string> items;
+  items.reserve(ids.size());
   for (const ValueId id : ids) {
     items.push_back(fmt::format("{} {}", graph.value(id).name, type_string(graph.value(id))));
   }
@@ -98,6 +99,7 @@ std::string value_list(const Graph& graph, const std::vector<ValueId>& ids) {
 
 std::string weight_list(const Graph& graph, const std::vector<WeightId>& ids) {
   std::vector<std::string> items;
+  items.reserve(ids.size());
   for (const WeightId id : ids) {
     const WeightSpec& spec = graph.weight(id);
     items.push_back(fmt::format("{} [{}, {}]", spec.name, spec.out_features, spec.in_features));

@@ -72,6 +72,7 @@ Activation read_activation(const JsonObject& object, std::string_view key, Activ
     if (known.name == *name) return known.activation;
   }
   std::vector<std::string_view> names;
+  names.reserve(kActivations.size());
   for (const NamedActivation& known : kActivations) names.push_back(known.name);
   fail(ErrorCode::unsupported, "{}: key '{}': unknown activation {}, expected one of {}",
        object.file(), key, quoted_name(*name), fmt::join(names, ", "));

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "model/config_keys.h"
@@ -30,21 +31,10 @@ constexpr std::array kRopeTypes = {
 };
 
 /// Keys of the section that we read, or that Hugging Face ignores.
-constexpr std::array<std::string_view, 15> kKnownKeys = {"rope_type",
-                                                         "type",
-                                                         "rope_theta",
-                                                         "factor",
-                                                         "low_freq_factor",
-                                                         "high_freq_factor",
-                                                         "beta_fast",
-                                                         "beta_slow",
-                                                         "attention_factor",
-                                                         "mscale",
-                                                         "mscale_all_dim",
-                                                         "truncate",
-                                                         "finetuned",
-                                                         "original_max_position_embeddings",
-                                                         "partial_rotary_factor"};
+constexpr auto kKnownKeys = std::to_array<std::string_view>(
+    {"rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings",
+     "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor", "mscale",
+     "mscale_all_dim", "truncate", "partial_rotary_factor", "finetuned"});
 
 /// The object that describes the rope, and the name it goes by.
 struct RopeSection {

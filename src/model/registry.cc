@@ -34,6 +34,7 @@ bool has_architecture(const ModelFamily& family, std::string_view architecture) 
 
 std::string known_architectures() {
   std::vector<std::string_view> names;
+  names.reserve(kFamilies.size());
   for (const ModelFamily& family : kFamilies) names.push_back(family.architectures[0]);
   return fmt::format("{}", fmt::join(names, ", "));
 }
@@ -87,6 +88,7 @@ Graph build_graph(const ModelConfig& config, const Checkpoint& checkpoint, DType
 
 std::vector<std::string_view> known_model_types() {
   std::vector<std::string_view> types;
+  types.reserve(kFamilies.size());
   for (const ModelFamily& family : kFamilies) types.push_back(family.model_type);
   return types;
 }
