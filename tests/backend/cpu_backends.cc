@@ -1,5 +1,5 @@
 #include "backend/cpu/cpu_backend.h"
-#include "conformance/backends.h"
+#include "tests/backend/conformance/backends.h"
 
 namespace quern::testing {
 

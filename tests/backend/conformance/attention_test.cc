@@ -1,7 +1,7 @@
-#include "conformance/backends.h"
-#include "conformance/reference_ops.h"
-#include "conformance/step_harness.h"
 #include "graph/rope.h"
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/reference_ops.h"
+#include "tests/backend/conformance/step_harness.h"
 
 namespace quern::testing {
 namespace {

@@ -1,6 +1,6 @@
 #include "base/error.h"
-#include "conformance/backends.h"
-#include "conformance/step_harness.h"
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/step_harness.h"
 
 namespace quern::testing {
 namespace {

@@ -1,8 +1,8 @@
 #include <tuple>
 
-#include "conformance/backends.h"
-#include "conformance/reference_ops.h"
-#include "conformance/step_harness.h"
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/reference_ops.h"
+#include "tests/backend/conformance/step_harness.h"
 
 namespace quern::testing {
 namespace {

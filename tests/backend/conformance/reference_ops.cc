@@ -1,4 +1,4 @@
-#include "conformance/reference_ops.h"
+#include "tests/backend/conformance/reference_ops.h"
 
 #include <numbers>
 

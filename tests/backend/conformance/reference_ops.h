@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
-#include "conformance/compare.h"
 #include "graph/op.h"
+#include "tests/backend/conformance/compare.h"
 
 namespace quern::testing {
 

@@ -1,4 +1,4 @@
-#include "conformance/step_harness.h"
+#include "tests/backend/conformance/step_harness.h"
 
 #include <gtest/gtest.h>
 

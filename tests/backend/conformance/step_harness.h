@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "conformance/guarded_buffer.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/step.h"
+#include "tests/backend/conformance/guarded_buffer.h"
 
 namespace quern::testing {
 

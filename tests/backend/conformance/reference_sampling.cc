@@ -1,0 +1,107 @@
+#include "tests/backend/conformance/reference_sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <set>
+
+namespace quern::testing {
+namespace {
+
+constexpr double kLowest = -std::numeric_limits<double>::infinity();
+
+/// Ids from the smallest score to the largest; among equals the lower id counts as larger.
+std::vector<std::size_t> ascending(const std::vector<double>& scores) {
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return scores[a] != scores[b] ? scores[a] < scores[b] : a > b;
+  });
+  return order;
+}
+
+void top_k(std::vector<double>& scores, int k) {
+  const auto order = ascending(scores);
+  const std::size_t count = std::min(static_cast<std::size_t>(k), scores.size());
+  const double threshold = scores[order[scores.size() - count]];
+  for (double& score : scores) {
+    if (score < threshold) score = kLowest;
+  }
+}
+
+void top_p(std::vector<double>& scores, double p) {
+  const auto order = ascending(scores);
+  const auto probabilities = reference_softmax(scores);
+  double cumulative = 0.0;
+  for (std::size_t i = 0; i + 1 < order.size(); ++i) {  // the last one always stays
+    cumulative += probabilities[order[i]];
+    if (cumulative <= 1.0 - p) scores[order[i]] = kLowest;
+  }
+}
+
+void min_p(std::vector<double>& scores, double p) {
+  const auto probabilities = reference_softmax(scores);
+  const double threshold = p * *std::max_element(probabilities.begin(), probabilities.end());
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (probabilities[i] < threshold) scores[i] = kLowest;
+  }
+}
+
+}  // namespace
+
+std::vector<double> reference_processed(const std::vector<float>& logits, const SamplingRow& row,
+                                        const std::vector<std::int32_t>& prompt,
+                                        const std::vector<std::int32_t>& generated) {
+  std::vector<double> scores(logits.begin(), logits.end());
+  const auto score = [&](std::int32_t id) -> double& {
+    return scores[static_cast<std::size_t>(id)];
+  };
+  std::vector<std::int32_t> all = prompt;
+  all.insert(all.end(), generated.begin(), generated.end());
+
+  for (const std::int32_t id : std::set<std::int32_t>(all.begin(), all.end())) {
+    score(id) =
+        score(id) < 0 ? score(id) * row.repetition_penalty : score(id) / row.repetition_penalty;
+  }
+  std::map<std::int32_t, int> counts;
+  for (const std::int32_t id : generated) ++counts[id];
+  for (const auto& [id, count] : counts) {
+    score(id) -= row.presence_penalty;
+    score(id) -= static_cast<double>(row.frequency_penalty) * count;
+  }
+  if (const auto n = static_cast<std::size_t>(row.no_repeat_ngram_size); n > 0) {
+    std::map<std::vector<std::int32_t>, std::vector<std::int32_t>> followers;
+    for (std::size_t i = 0; i + n <= all.size(); ++i) {
+      followers[{all.begin() + i, all.begin() + i + (n - 1)}].push_back(all[i + n - 1]);
+    }
+    if (all.size() + 1 >= n) {
+      for (const std::int32_t id : followers[{all.end() - (n - 1), all.end()}]) score(id) = kLowest;
+    }
+  }
+  for (int i = 0; i < row.num_logit_bias; ++i) score(row.bias_ids[i]) += row.bias_values[i];
+  return scores;
+}
+
+std::vector<double> reference_filtered(std::vector<double> scores, const SamplingRow& row) {
+  for (double& score : scores) score /= row.temperature;
+  if (row.top_k > 0) top_k(scores, row.top_k);
+  if (row.top_p < 1.0f) top_p(scores, row.top_p);
+  if (row.min_p > 0.0f) min_p(scores, row.min_p);
+  return scores;
+}
+
+std::vector<double> reference_softmax(const std::vector<double>& scores) {
+  const double largest = *std::max_element(scores.begin(), scores.end());
+  std::vector<double> result;
+  double sum = 0.0;
+  for (const double score : scores) {
+    result.push_back(std::exp(score - largest));
+    sum += result.back();
+  }
+  for (double& probability : result) probability /= sum;
+  return result;
+}
+
+}  // namespace quern::testing

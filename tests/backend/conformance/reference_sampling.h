@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "graph/step.h"
+
+namespace quern::testing {
+
+// Hugging Face's logits processors and warpers, as literally as C++ allows and as slowly.
+
+/// The scores before temperature: penalties, n-grams, bias.
+std::vector<double> reference_processed(const std::vector<float>& logits, const SamplingRow& row,
+                                        const std::vector<std::int32_t>& prompt,
+                                        const std::vector<std::int32_t>& generated);
+
+/// The scores after temperature, top-k, top-p and min-p; -inf for what was filtered out.
+std::vector<double> reference_filtered(std::vector<double> scores, const SamplingRow& row);
+
+/// softmax(scores).
+std::vector<double> reference_softmax(const std::vector<double>& scores);
+
+}  // namespace quern::testing

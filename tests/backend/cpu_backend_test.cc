@@ -1,0 +1,157 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/workspace.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "tests/backend/conformance/step_harness.h"
+#include "tests/support/expect_error.h"
+
+namespace quern {
+namespace {
+
+using testing::random_floats;
+
+TEST(CpuBackend, SaysWhatItIs) {
+  const auto backend = make_cpu_backend();
+  EXPECT_EQ(backend->name(), "cpu");
+  EXPECT_EQ(backend->device().kind, DeviceKind::cpu);
+}
+
+TEST(CpuBackend, RefusesNegativeThreads) {
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"threads", "-2"}), make_cpu_backend(-2));
+}
+
+TEST(CpuBackend, ReplaysARecordingSoManyTimes) {
+  int runs = 0;
+  const auto recording = make_cpu_backend(1)->record([&] { ++runs; });
+  EXPECT_EQ(runs, 0);
+  recording->replay(3);
+  recording->replay(0);
+  recording->replay(1);
+  EXPECT_EQ(runs, 4);
+}
+
+TEST(CpuBackend, AllocatesZeroedMemoryAndCopies) {
+  const auto backend = make_cpu_backend(1);
+  const Buffer buffer = backend->allocate(64, "test");
+  EXPECT_TRUE(std::all_of(buffer.bytes().begin(), buffer.bytes().end(),
+                          [](std::byte b) { return b == std::byte{0}; }));
+  const std::vector<int> in = {1, 2, 3};
+  std::vector<int> out(3);
+  backend->copy_in(buffer.data(), in.data(), 12);
+  backend->copy_out(out.data(), buffer.data(), 12);
+  EXPECT_EQ(out, in);
+  backend->copy_in(nullptr, nullptr, 0);
+  backend->copy_out(nullptr, nullptr, 0);
+}
+
+TEST(CpuBackend, UploadPacksRowsOrTakesThemInPlace) {
+  const auto backend = make_cpu_backend(1);
+  std::vector<float> padded = {1, 2, -1, 3, 4, -1};
+  const Weight host{{reinterpret_cast<std::byte*>(padded.data()), 2, 2, 3, DType::float32, {}},
+                    {DType::float32},
+                    2,
+                    2};
+  const WeightSpec spec{"w", WeightUse::matrix, 2, 2, {}};
+  EXPECT_EQ(backend->upload_bytes(spec, DType::float32), 16u);
+  EXPECT_EQ(backend->upload_bytes(spec, DType::bfloat16), 8u);
+  std::vector<float> packed(4);
+  auto* destination = reinterpret_cast<std::byte*>(packed.data());
+  const Weight weight = backend->upload(host, WeightUse::matrix, destination);
+  EXPECT_EQ(packed, (std::vector<float>{1, 2, 3, 4}));
+  EXPECT_EQ(weight.values.row_stride, 2);
+
+  const Weight again = backend->upload(weight, WeightUse::matrix, destination);
+  EXPECT_EQ(again.values.data, destination);
+  EXPECT_EQ(packed, (std::vector<float>{1, 2, 3, 4}));
+  EXPECT_THROW(backend->upload(host, WeightUse::matrix, host.values.data), Error);
+}
+
+/// A layer's worth of results must not depend on the number of threads.
+TEST(CpuBackend, ThreadsDoNotChangeABit) {
+  const auto run = [](int threads, int rows) {
+    const auto backend = make_cpu_backend(threads);
+    testing::StepHarness harness(*backend, DType::float16,
+                                 {{.past = 30, .decode = true}, {.q_len = rows}}, 16);
+    const int tokens = harness.num_tokens();
+    NormLinear norm_linear{};
+    norm_linear.residual = harness.add_value(DType::float32, 192, random_floats(tokens * 192, 1));
+    norm_linear.out = harness.add_value(DType::float16, 5 * 64);
+    norm_linear.gain = harness.add_vector(random_floats(192, 2));
+    norm_linear.epsilon = 1e-5f;
+    norm_linear.weight = harness.add_weight(WeightUse::matrix, DType::float16, 5 * 64, 192,
+                                            random_floats(5 * 64 * 192, 3));
+    harness.run(norm_linear);
+    harness.add_kv_cache(1, 1, 64);
+    Attention attention{};
+    attention.qkv = norm_linear.out;
+    attention.out = harness.add_value(DType::float16, 3 * 64);
+    attention.num_heads = 3;
+    attention.num_kv_heads = 1;
+    attention.head_dim = 64;
+    attention.scale = 0.125f;
+    harness.run(attention);
+    Linear linear{};
+    linear.in = attention.out;
+    linear.out = harness.add_value(DType::float16, 192);
+    linear.weight = harness.add_weight(WeightUse::matrix, DType::float32, 192, 192,
+                                       random_floats(192 * 192, 4));
+    harness.run(linear);
+    return harness.read(linear.out);
+  };
+  for (const int rows : {1, 6, 150}) {
+    const auto one = run(1, rows);
+    EXPECT_EQ(run(2, rows), one) << rows;
+    EXPECT_EQ(run(5, rows), one) << rows;
+  }
+}
+
+TEST(Parallel, VisitsEachIndexOnceWithAThreadBelowTheTeam) {
+  for (const int threads : {1, 2, 5}) {
+    std::vector<std::atomic<int>> visits(100);
+    std::atomic<bool> in_range = true;
+    cpu::parallel_for(threads, 100, [&](std::int64_t i, int thread) {
+      ++visits[static_cast<std::size_t>(i)];
+      if (thread < 0 || thread >= threads) in_range = false;
+    });
+    for (const auto& count : visits) EXPECT_EQ(count, 1);
+    EXPECT_TRUE(in_range);
+  }
+}
+
+TEST(Parallel, AnExceptionComesBackToTheCaller) {
+  for (const int threads : {1, 3}) {
+    EXPECT_THROW(cpu::parallel_for(threads, 20,
+                                   [](std::int64_t i, int) {
+                                     if (i == 13) throw std::runtime_error("13");
+                                   }),
+                 std::runtime_error);
+  }
+}
+
+TEST(Workspace, PlansWhatItCarves) {
+  const auto lay_out = [](cpu::Workspace& workspace) {
+    return std::pair{workspace.take<float>(3), workspace.take<std::int32_t>(20)};
+  };
+  cpu::Workspace plan;
+  EXPECT_EQ(lay_out(plan).first, nullptr);
+  EXPECT_EQ(plan.used_bytes(), 64u + 128u);
+
+  const Buffer buffer = allocate_host(plan.used_bytes(), "test");
+  cpu::Workspace workspace(buffer.bytes());
+  const auto [floats, ints] = lay_out(workspace);
+  EXPECT_EQ(reinterpret_cast<std::byte*>(floats), buffer.data());
+  EXPECT_EQ(reinterpret_cast<std::byte*>(ints), buffer.data() + 64);
+  EXPECT_QUERN_ERROR(ErrorCode::internal, ({"192", "256"}), workspace.take<float>(1));
+}
+
+}  // namespace
+}  // namespace quern

@@ -1,0 +1,78 @@
+#include "backend/executor.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "tests/support/expect_error.h"
+
+namespace quern {
+namespace {
+
+/// Notes what it is asked to run; Linear fails.
+class RecordingBackend final : public Backend {
+ public:
+  std::string_view name() const override { return "recording"; }
+  Device device() const override { return {}; }
+  void run(const Embed&, const Step&) override { calls.emplace_back("Embed"); }
+  void run(const NormLinear&, const Step&) override { calls.emplace_back("NormLinear"); }
+  void run(const Attention&, const Step&) override { calls.emplace_back("Attention"); }
+  void run(const Linear&, const Step&) override { throw Error(ErrorCode::device, "out of breath"); }
+  void run(const AllReduce&, const Step&) override { calls.emplace_back("AllReduce"); }
+  void run(const AllGather&, const Step&) override { calls.emplace_back("AllGather"); }
+  void run(const Sample&, const Step&) override { calls.emplace_back("Sample"); }
+  void run(const Advance&, const Step&) override { calls.emplace_back("Advance"); }
+  std::size_t workspace_bytes(const Op& op, const Graph&, const Limits& limits) const override {
+    return static_cast<std::size_t>(op.index()) * static_cast<std::size_t>(limits.max_seqs);
+  }
+  Buffer allocate(std::size_t, const char*) override { return {}; }
+  void copy_in(void*, const void*, std::size_t) override {}
+  void copy_out(void*, const void*, std::size_t) override {}
+  std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }
+  Weight upload(const Weight& host, WeightUse, std::byte*) override { return host; }
+  std::unique_ptr<Recording> record(std::function<void()>) override { return nullptr; }
+
+  std::vector<std::string> calls;
+};
+
+TEST(Executor, RunsEveryNodeInOrderAndTellsTheObserver) {
+  Graph graph;
+  graph.nodes = {{Embed{}, "embed"},      {NormLinear{}, "qkv"},   {Attention{}, "attention"},
+                 {AllReduce{}, "reduce"}, {AllGather{}, "gather"}, {Sample{}, "sample"},
+                 {Advance{}, "advance"}};
+  RecordingBackend backend;
+  std::vector<std::string> seen;
+  execute(backend, graph.nodes, {},
+          [&](const Node& node, bool done) { seen.push_back(node.name + (done ? " done" : "")); });
+  EXPECT_EQ(backend.calls,
+            (std::vector<std::string>{"Embed", "NormLinear", "Attention", "AllReduce", "AllGather",
+                                      "Sample", "Advance"}));
+  ASSERT_EQ(seen.size(), 14u);
+  EXPECT_EQ(seen[0], "embed");
+  EXPECT_EQ(seen[1], "embed done");
+  EXPECT_EQ(seen[13], "advance done");
+}
+
+TEST(Executor, AnErrorNamesItsNodeAndKeepsItsCode) {
+  Graph graph;
+  graph.nodes = {{Embed{}, "embed"}, {Linear{}, "layers.3.down"}, {Advance{}, "advance"}};
+  RecordingBackend backend;
+  EXPECT_QUERN_ERROR(ErrorCode::device, ({"layers.3.down", "out of breath"}),
+                     execute(backend, graph.nodes, {}));
+  EXPECT_EQ(backend.calls, std::vector<std::string>{"Embed"});
+}
+
+TEST(Executor, WorkspaceIsThatOfTheHungriestNode) {
+  Graph graph;
+  const RecordingBackend backend;
+  Limits limits;
+  limits.max_seqs = 10;
+  EXPECT_EQ(workspace_bytes(backend, graph, limits), 0u);
+  graph.nodes = {{Sample{}, "a"}, {Attention{}, "b"}};
+  EXPECT_EQ(workspace_bytes(backend, graph, limits), Op(Sample{}).index() * 10);
+}
+
+}  // namespace
+}  // namespace quern

@@ -1,0 +1,223 @@
+#include "backend/cpu/vector_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/views.h"
+#include "base/half.h"
+#include "tests/backend/conformance/compare.h"
+#include "tests/backend/conformance/step_harness.h"
+
+namespace quern::cpu {
+namespace {
+
+using testing::random_floats;
+using testing::rounded;
+
+struct KernelsUnderTest {
+  const char* name;
+  const VectorKernels* kernels;
+};
+
+void PrintTo(const KernelsUnderTest& kernels, std::ostream* stream) { *stream << kernels.name; }
+
+class VectorKernelsTest : public ::testing::TestWithParam<KernelsUnderTest> {
+ protected:
+  void SetUp() override {
+    if (GetParam().kernels == nullptr) GTEST_SKIP() << "this machine has none";
+  }
+  const VectorKernels& kernels() const { return *GetParam().kernels; }
+};
+
+/// A matrix whose rows lie farther apart than they are long; the gaps hold NaN.
+struct Strided {
+  Strided(DType dtype, std::int64_t rows, std::int64_t cols, const std::vector<float>& content)
+      : stride(cols + 3), bytes(static_cast<std::size_t>(rows * stride) * dtype_bytes(dtype)) {
+    std::vector<float> padded(static_cast<std::size_t>(rows * stride), std::nanf(""));
+    for (std::int64_t i = 0; i < rows * cols && !content.empty(); ++i) {
+      padded[static_cast<std::size_t>(i / cols * stride + i % cols)] =
+          content[static_cast<std::size_t>(i)];
+    }
+    store_floats(dtype, padded, bytes.data());
+    view = {bytes.data(), rows, cols, stride, dtype, Device{}};
+  }
+  Strided(const Strided&) = delete;
+  Strided& operator=(const Strided&) = delete;
+
+  std::int64_t stride;
+  std::vector<std::byte> bytes;
+  Tensor view;
+};
+
+TEST_P(VectorKernelsTest, DotRows) {
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    for (const std::int64_t rows : {0, 1, 2, 3, 4, 7, 9}) {
+      for (const std::int64_t depth : {1, 7, 8, 9, 64, 131}) {
+        const std::int64_t columns = 1 + depth % 11;
+        const auto a = random_floats(rows * depth, 1);
+        const auto b = rounded(dtype, random_floats(columns * depth, 2));
+        const Strided left(DType::float32, rows, depth, a), right(dtype, columns, depth, b);
+        const Strided out(DType::float32, rows, columns, {});
+        kernels().dot_rows(left.view, right.view, out.view);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t c = 0; c < columns; ++c) {
+            double sum = 0.0;
+            double magnitude = 0.0;
+            for (std::int64_t k = 0; k < depth; ++k) {
+              const double product =
+                  static_cast<double>(a[static_cast<std::size_t>(r * depth + k)]) *
+                  b[static_cast<std::size_t>(c * depth + k)];
+              sum += product;
+              magnitude += std::abs(product);
+            }
+            EXPECT_NEAR(out.view.row<float>(r)[c], sum, 1e-6 * magnitude)
+                << rows << " rows, depth " << depth;
+          }
+          EXPECT_TRUE(std::isnan(out.view.row<float>(r)[columns])) << "wrote past the row";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(VectorKernelsTest, AccumulateRows) {
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    for (const std::int64_t rows : {0, 1, 2, 3, 5, 8}) {
+      for (const std::int64_t columns : {1, 7, 8, 64, 75}) {
+        const std::int64_t depth = 1 + columns % 6;
+        const auto a = random_floats(rows * depth, 1);
+        const auto b = rounded(dtype, random_floats(columns * depth, 2));
+        const auto before = random_floats(rows * columns, 3);
+        const Strided left(DType::float32, rows, depth, a), right(dtype, depth, columns, b);
+        const Strided out(DType::float32, rows, columns, before);
+        kernels().accumulate_rows(left.view, right.view, out.view);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t c = 0; c < columns; ++c) {
+            double sum = before[static_cast<std::size_t>(r * columns + c)];
+            double magnitude = std::abs(sum);
+            for (std::int64_t k = 0; k < depth; ++k) {
+              const double product =
+                  static_cast<double>(a[static_cast<std::size_t>(r * depth + k)]) *
+                  b[static_cast<std::size_t>(k * columns + c)];
+              sum += product;
+              magnitude += std::abs(product);
+            }
+            EXPECT_NEAR(out.view.row<float>(r)[c], sum, 1e-6 * magnitude);
+          }
+          EXPECT_TRUE(std::isnan(out.view.row<float>(r)[columns])) << "wrote past the row";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(VectorKernelsTest, ARowDoesNotDependOnItsCompany) {
+  const auto a = random_floats(9 * 50, 1);
+  const auto b = random_floats(13 * 50, 2);
+  const Strided left(DType::float32, 9, 50, a), right(DType::float32, 13, 50, b);
+  const Strided together(DType::float32, 9, 13, {}), alone(DType::float32, 9, 13, {});
+  kernels().dot_rows(left.view, right.view, together.view);
+  for (std::int64_t r = 0; r < 9; ++r) {
+    kernels().dot_rows(row_band(left.view, r, 1), right.view, row_band(alone.view, r, 1));
+  }
+  for (std::int64_t r = 0; r < 9; ++r) {
+    for (std::int64_t c = 0; c < 13; ++c) {
+      EXPECT_EQ(together.view.row<float>(r)[c], alone.view.row<float>(r)[c]);
+    }
+  }
+}
+
+TEST_P(VectorKernelsTest, SoftmaxNumerators) {
+  for (const std::int64_t size : {1, 2, 15, 16, 17, 100}) {
+    auto scores = random_floats(size, 1);
+    for (float& score : scores) score *= 20.0f;
+    const std::vector<float> before = scores;
+    const float largest = *std::max_element(before.begin(), before.end());
+    const float sum = kernels().softmax_numerators(scores);
+    double expected_sum = 0.0;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      const double expected = std::exp(static_cast<double>(before[i] - largest));
+      expected_sum += expected;
+      EXPECT_NEAR(scores[i], expected, 3e-7 * expected + 1e-44);
+    }
+    EXPECT_NEAR(sum, expected_sum, 1e-6 * expected_sum);
+  }
+}
+
+TEST_P(VectorKernelsTest, SoftmaxOfInfinitiesAndNan) {
+  std::vector<float> scores(20, 0.0f);
+  scores[3] = scores[17] = -std::numeric_limits<float>::infinity();
+  EXPECT_EQ(kernels().softmax_numerators(scores), 18.0f);
+  EXPECT_EQ(scores[3], 0.0f);
+  EXPECT_EQ(scores[17], 0.0f);
+  for (const std::size_t where : {0u, 7u, 19u}) {
+    std::vector<float> broken(20, 1.0f);
+    broken[where] = std::nanf("");
+    EXPECT_TRUE(std::isnan(kernels().softmax_numerators(broken))) << where;
+  }
+}
+
+TEST_P(VectorKernelsTest, Activations) {
+  std::vector<float> xs = {0.0f, -0.0f, 1e-30f, -1e-30f};
+  for (float x = -30.0f; x < 30.0f; x += 0.0371f) xs.push_back(x);
+  for (const float x : {-1e4f, 1e4f, -87.9f, -88.8f, 88.8f, -103.0f, 3e38f}) xs.push_back(x);
+  // Where e^-x overflows float32 the result, at most this, becomes 0.
+  constexpr double kOverflowed = 3e-37;
+  std::vector<float> silu = xs;
+  std::vector<float> gelu = xs;
+  kernels().silu(silu);
+  kernels().gelu_tanh(gelu);
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    const double x = xs[i];
+    const double silu_x = x / (1.0 + std::exp(-x));
+    EXPECT_NEAR(silu[i], silu_x, 5e-7 * std::abs(silu_x) + kOverflowed) << x;
+    // Written with a logistic function, which keeps its relative precision far below zero too; the
+    // exponent's own rounding is magnified by its size.
+    const double u = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+    const double gelu_x = x / (1.0 + std::exp(-2.0 * u));
+    const double relative = 5e-7 * (1.0 + std::min(90.0, std::abs(u)));
+    EXPECT_NEAR(gelu[i], gelu_x, relative * std::abs(gelu_x) + kOverflowed) << x;
+  }
+  std::vector<float> nan = {std::nanf(""), std::numeric_limits<float>::infinity()};
+  kernels().silu(nan);
+  EXPECT_TRUE(std::isnan(nan[0]));
+  EXPECT_EQ(nan[1], std::numeric_limits<float>::infinity());
+  nan[0] = std::nanf("");
+  kernels().gelu_tanh(nan);
+  EXPECT_TRUE(std::isnan(nan[0]));
+  EXPECT_EQ(nan[1], std::numeric_limits<float>::infinity());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, VectorKernelsTest,
+                         ::testing::Values(KernelsUnderTest{"portable", &portable_kernels()},
+                                           KernelsUnderTest{"avx2", avx2_kernels()}),
+                         [](const auto& kernels) { return std::string(kernels.param.name); });
+
+TEST(Gemm, BothSidesOfTheCrossoverAgree) {
+  constexpr std::int64_t kDepth = 70;
+  constexpr std::int64_t kColumns = 21;
+  const std::int64_t rows = kDirectRows + 1;
+  const auto a = random_floats(rows * kDepth, 1);
+  const auto b = rounded(DType::float16, random_floats(kColumns * kDepth, 2));
+  const Strided left(DType::float32, rows, kDepth, a);
+  const Strided right(DType::float16, kColumns, kDepth, b);
+  const Strided many(DType::float32, rows, kColumns, {}), few(DType::float32, rows, kColumns, {});
+  std::vector<float> scratch(kColumns * kDepth);
+  multiply_transposed(left.view, prepare_right_side(right.view, rows, scratch.data()), many.view);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const Tensor stored = prepare_right_side(right.view, 1, nullptr);
+    EXPECT_EQ(stored.data, right.view.data) << "few rows read the weight as it is stored";
+    multiply_transposed(row_band(left.view, r, 1), stored, row_band(few.view, r, 1));
+    for (std::int64_t c = 0; c < kColumns; ++c) {
+      EXPECT_NEAR(many.view.row<float>(r)[c], few.view.row<float>(r)[c], 1e-4);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quern::cpu
