@@ -268,8 +268,11 @@ TEST(Engine, LowPrecisionStaysNearFloat32) {
   const Ids ids = load().tokenizer().encode("The king had three sons, and the eldest said");
   for (const auto& golden : testing::golden_models()) {
     const auto expected = load({}, golden.model).logits(ids);
-    for (const auto& [dtype, bound] :
-         {std::pair{DType::float16, 0.02f}, std::pair{DType::bfloat16, 0.2f}}) {
+    float largest = 0;
+    for (const float logit : expected) largest = std::max(largest, std::abs(logit));
+    // Units of rounding: some twenty roundings on the way, of random sign, come to four or so.
+    for (const auto& [dtype, unit] :
+         {std::pair{DType::float16, 0x1p-11f}, std::pair{DType::bfloat16, 0x1p-8f}}) {
       EngineOptions options;
       options.dtype = dtype;
       const auto actual = load(options, golden.model).logits(ids);
@@ -277,7 +280,7 @@ TEST(Engine, LowPrecisionStaysNearFloat32) {
       for (std::size_t i = 0; i < actual.size(); ++i) {
         worst = std::max(worst, std::abs(actual[i] - expected[i]));
       }
-      EXPECT_LT(worst, bound) << golden.model << " " << dtype_name(dtype);
+      EXPECT_LT(worst, 4 * unit * largest) << golden.model << " " << dtype_name(dtype);
       EXPECT_GT(worst, 0.0f);
     }
   }
@@ -312,8 +315,9 @@ TEST(Engine, TimingCounts) {
 }
 
 TEST(Engine, EndIdsNameTheirSources) {
+  const Engine engine = load({}, "tale-qwen");
   std::map<std::int32_t, std::string> ends;
-  for (const auto& [id, source] : load({}, "tale-qwen").info().end_ids) ends[id] = source;
+  for (const auto& [id, source] : engine.info().end_ids) ends[id] = source;
   EXPECT_EQ(ends.size(), 3u);
   EXPECT_NE(ends[1840].find("generation_config.json"), std::string::npos);
   EXPECT_NE(ends[1841].find("chatml"), std::string::npos);
