@@ -1,5 +1,5 @@
 # quern_floor(NAME [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from the .cc files of this folder.
-# FLOORS are the floors below that it may include and link; the linker holds it to them.
+# FLOORS are the floors below that it may include and link; the linker holds its tests to them.
 function(quern_floor name)
   cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -8,20 +8,18 @@ function(quern_floor name)
                                                   ${PROJECT_BINARY_DIR}/generated)
   list(TRANSFORM ARG_FLOORS PREPEND quern_)
   target_link_libraries(quern_${name} PUBLIC ${ARG_FLOORS} ${ARG_PACKAGES})
+  set_property(GLOBAL APPEND PROPERTY QUERN_FLOORS quern_${name})  # library.cmake makes libquern of them
 endfunction()
 
-# quern_test(FLOOR ...): one test program from the *_test.cc files of this folder, linked with those floors alone.
+# quern_test(NAME [FLOORS ...] [PACKAGES ...]): the test program NAME_test from the .cc files of this folder, linked with
+# those floors and what they may use, no others. Its tests are called NAME.Suite.Test and labelled NAME.
 function(quern_test name)
   cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  if(NOT sources)
-    return()
-  endif()
   add_executable(${name}_test ${sources})
   list(TRANSFORM ARG_FLOORS PREPEND quern_)
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name}_test PRIVATE QUERN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name}_test PRIVATE ${ARG_FLOORS} ${ARG_PACKAGES} GTest::gtest_main)
-  include(GoogleTest)
-  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. PROPERTIES LABELS ${name} DISCOVERY_TIMEOUT 60)
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. PROPERTIES LABELS ${name} TIMEOUT 600 DISCOVERY_TIMEOUT 120)
 endfunction()

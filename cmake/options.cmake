@@ -1,12 +1,21 @@
 # What a build may choose, and the compiler settings that every floor shares.
+option(BUILD_SHARED_LIBS "Install libquern as a shared library instead of a static one" ON)
 option(QUERN_BUILD_TOOLS "Build the quern program" ON)
-option(QUERN_BUILD_TESTS "Build the tests" ON)
+option(QUERN_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(QUERN_BUILD_BENCH "Build the benchmarks; needs Google Benchmark" OFF)
 option(QUERN_WERROR "Treat warnings as errors" OFF)
 option(QUERN_OPENMP "Run the CPU backend on several threads with OpenMP" ON)
+option(QUERN_FUZZ "Build the fuzz targets; needs clang" OFF)
 set(QUERN_SANITIZE "" CACHE STRING "Sanitizers to build with, as for -fsanitize= (address,undefined or thread)")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+if(QUERN_SANITIZE MATCHES "thread" AND QUERN_OPENMP)
+  message(FATAL_ERROR "QUERN_SANITIZE=thread needs QUERN_OPENMP=OFF: OpenMP's own waiting looks like races")
+endif()
+if(QUERN_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "QUERN_FUZZ needs clang's libFuzzer: set CMAKE_CXX_COMPILER=clang++ (now ${CMAKE_CXX_COMPILER})")
 endif()
 
 set(CMAKE_CXX_STANDARD 20)
@@ -17,11 +26,15 @@ set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+set(quern_compile_options -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+    # Errors and debuggers name files from the root of the project: no build leaks where it was made.
+    -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(QUERN_WERROR)
-  add_compile_options(-Werror)
+  list(APPEND quern_compile_options -Werror)
 endif()
 if(QUERN_SANITIZE)
-  add_compile_options(-fsanitize=${QUERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  list(APPEND quern_compile_options -fsanitize=${QUERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QUERN_SANITIZE})
 endif()
+add_link_options(LINKER:--as-needed)  # sentencepiece's .pc names its trainer too
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${quern_compile_options}>")

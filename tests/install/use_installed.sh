@@ -1,0 +1,41 @@
+#!/bin/bash
+# use_installed.sh shared|static: in a folder with prefix/ and examples/, makes examples/minimal.cc by CMake's
+# find_package and by pkg-config. Both programs must tell the story that the installed `quern run` tells.
+# Environment: CMAKE CXX
+set -euo pipefail
+kind=$1
+prefix=$PWD/prefix
+library=$(find "$prefix" -name 'libquern.*' -printf '%h\n' -quit)
+model=examples/tale-llama
+prompt="Once upon a time"
+
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+
+"$CMAKE" -S examples/downstream -B downstream -D CMAKE_PREFIX_PATH="$prefix" -D CMAKE_CXX_COMPILER="$CXX" \
+  -D CMAKE_BUILD_TYPE=Release >cmake.log 2>&1 || fail "find_package: $(cat cmake.log)"
+"$CMAKE" --build downstream >cmake.log 2>&1 || fail "downstream build: $(cat cmake.log)"
+
+export PKG_CONFIG_PATH=$library/pkgconfig
+static=$([[ $kind == static ]] && echo --static || true)
+"$CXX" -std=c++20 examples/minimal.cc -o minimal $(pkg-config $static --cflags --libs quern) -Wl,-rpath,"$library" \
+  || fail "pkg-config $static --cflags --libs quern"
+
+expected=$("$prefix/bin/quern" run -m $model -p "$prompt" --greedy -n 64 --quiet)
+[[ ${#expected} -gt 40 ]] || fail "the installed program printed only \"$expected\""
+for program in downstream/minimal ./minimal; do
+  story=$($program $model "$prompt")
+  [[ $story == "$expected" ]] || fail "$program printed \"$story\", quern run \"$expected\""
+  linked=$(readelf --dynamic $program | grep -c 'NEEDED.*\[libquern\.so' || true)
+  [[ $linked == $([[ $kind == shared ]] && echo 1 || echo 0) ]] || fail "$program is not linked with the $kind library"
+done
+
+if [[ $kind == shared ]]; then
+  foreign=$(readelf --dyn-syms --wide "$library/libquern.so" | awk '$7 != "UND" && $5 != "LOCAL" && $8 != "" {print $8}' |
+    grep -vE '^(Name|_ZN5quern|_ZNK5quern|_ZT[ISV]N5quern)' || true)
+  [[ -z $foreign ]] || fail "libquern.so exports more than quern's names: $foreign"
+  [[ $(pkg-config --libs quern) != *fmt* ]] || fail "users of the shared library should not link fmt"
+fi
+echo "$kind: find_package, pkg-config and quern run tell the same story"

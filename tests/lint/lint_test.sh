@@ -1,0 +1,70 @@
+#!/bin/bash
+# lint_test.sh SOURCE_DIR: plants good and bad files in a fresh tree and checks what .ci's lints say of each.
+set -euo pipefail
+lints=$1/.ci
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime} \
+  "$room"/src/backend/{cpu,cuda} "$room"/tests/io
+failures=0
+
+# expect good|bad LINT FILE LINE...: plants FILE with these lines in the otherwise clean tree.
+expect() {
+  local verdict=$1 lint=$2 file=$3 found=good output
+  printf '%s\n' "${@:4}" >"$room/$file"
+  output=$("$lints/$lint" "$room" 2>&1) || found=bad
+  rm "$room/$file"
+  if [[ $found != "$verdict" || ($verdict == bad && $output != *"$file"*) ]]; then
+    echo "FAILED: $lint finds $file $found, expected $verdict: ${*:4:1}: $output"
+    failures=$((failures + 1))
+  fi
+}
+
+echo '#include "base/tensor.h"' >"$room/src/base/tensor.cc"
+good() { expect good lint_includes "$1" "#include $2"; }
+bad() { expect bad lint_includes "$1" "#include $2"; }
+
+good src/io/a.cc '"base/check.h"'
+good src/io/a.cc '"quern/error.h"'
+good src/io/a.cc '<fmt/format.h>'
+bad src/io/a.cc '"weights/load.h"'
+bad src/base/a.h '"io/json.h"'
+bad src/tokenizer/a.cc '"weights/load.h"'
+bad src/weights/a.cc '"tokenizer/bpe.h"'
+good src/graph/a.cc '"weights/weight.h"'
+bad src/graph/a.cc '"model/config.h"'
+good src/model/a.cc '"graph/op.h"'
+bad src/model/a.cc '"backend/backend.h"'
+bad src/backend/a.cc '"model/config.h"'
+bad src/backend/a.cc '"runtime/scheduler.h"'
+good src/runtime/a.cc '"backend/cpu/cpu_backend.h"'
+bad src/runtime/a.cc '"tools/program.h"'
+bad src/runtime/a.cc '"kernels/attention.h"'
+good tools/a.cc '"runtime/scheduler.h"'
+bad src/backend/cpu/a.cc '"backend/cuda/device_query.h"'
+bad src/backend/cpu/a.cc '"kernels/attention.h"'
+bad src/backend/cpu/a.cc '<cuda_runtime.h>'
+good src/backend/cuda/a.cc '"kernels/attention.h"'
+good src/backend/cuda/a.cc '<cuda.h>'
+good kernels/attention.cu '"kernels/attention.h"'
+good kernels/attention.cu '"kernels/common/launch.h"'
+good kernels/attention.cu '"base/dtype.h"'
+good kernels/attention.cu '<cuda_fp16.h>'
+bad kernels/attention.cu '"kernels/linear.h"'
+bad kernels/attention.cu '"base/tensor.h"'
+bad include/quern/a.h '"base/tensor.h"'
+bad include/quern/a.h '<nlohmann/json.hpp>'
+bad include/quern/a.h '<cuda.h>'
+good include/quern/a.h '"quern/dtype.h"'
+good include/quern/a.h '<string>'
+good examples/a.cc '"quern/engine.h"'
+bad examples/a.cc '"runtime/scheduler.h"'
+good tests/io/a.cc '"tests/support/test_files.h"'
+bad tests/io/a.cc '"graph/op.h"'
+bad src/io/a.cc '"../graph/op.h"'
+bad src/io/a.cc ' "graph/op.h"  // indented'
+
+mapfile -t six_hundred < <(seq -f '// %g' 600)
+expect good lint_length src/io/a.cc "${six_hundred[@]}"
+expect bad lint_length src/io/a.cc "${six_hundred[@]}" "// one more"
+exit $((failures > 0))
