@@ -19,7 +19,7 @@ struct EncodeOptions {
   bool parse_special = true;
   /// BOS in front: unset as the tokenizer's files say, which may also want an EOS behind; false
   /// means neither.
-  std::optional<bool> add_bos;
+  std::optional<bool> add_bos = std::nullopt;
 };
 
 /// Text to token ids and back, for the tokenizer files of one model folder. Immutable after

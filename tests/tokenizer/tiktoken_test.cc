@@ -1,0 +1,98 @@
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "quern/tokenizer.h"
+#include "tests/support/expect_error.h"
+#include "tests/tokenizer/folders.h"
+
+namespace quern::testing {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t bits = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      bits = bits << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      text += i + k <= bytes.size() ? kDigits[bits >> (18 - 6 * k) & 63u] : '=';
+    }
+  }
+  return text;
+}
+
+/// The bytes with their values as ranks.
+std::string byte_ranks() {
+  std::string text;
+  for (int byte = 0; byte < 256; ++byte) {
+    text += fmt::format("{} {}\n", base64(std::string(1, static_cast<char>(byte))), byte);
+  }
+  return text;
+}
+
+std::string line(std::string_view bytes, int rank) {
+  return fmt::format("{} {}\n", base64(bytes), rank);
+}
+
+std::string small_ranks() {
+  return byte_ranks() + line("bc", 256) + line("ab", 257) + line("abc", 258) + line("xyz", 259);
+}
+
+TEST(Tiktoken, MergesByTheRankOfTheResult) {
+  const ModelFolder folder({{"qwen.tiktoken", small_ranks()}});
+  const auto tokenizer = Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer->encode("abc"), Ids{258});
+  EXPECT_EQ(tokenizer->encode("abcd"), (Ids{258, 'd'}));
+  EXPECT_EQ(tokenizer->encode("xyz"), Ids{259});  // a whole piece, though no merges lead to it
+  EXPECT_EQ(tokenizer->encode("xyza").size(), 4u);
+  EXPECT_EQ(tokenizer->encode("<|im_end|>"), Ids{262});
+  EXPECT_EQ(tokenizer->token_to_id("<|extra_204|>"), 260 + 207);
+  EXPECT_EQ(tokenizer->vocab_size(), 260 + 208);
+  EXPECT_EQ(tokenizer->eos_ids(), Ids{260});
+}
+
+TEST(Tiktoken, HasAsManyControlTokensAsTheModelHasRoomFor) {
+  const ModelFolder folder(
+      {{"qwen.tiktoken", small_ranks()}, {"config.json", R"({"vocab_size": 262})"}});
+  const auto tokenizer = Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), 262);
+  EXPECT_EQ(tokenizer->token_to_id("<|im_start|>"), 261);
+  EXPECT_EQ(tokenizer->token_to_id("<|im_end|>"), std::nullopt);
+}
+
+TEST(Tiktoken, RefusesBrokenLines) {
+  const ModelFolder folder;
+  for (const char* broken : {"YWI", "YWI= x", "YW*= 256", "YWI=256", "Y=I= 256", " 256", "YWJ= 256",
+                             "YWI= -1", "YWI= 256 1", "YWI= 99999999999", ""}) {
+    folder.write("qwen.tiktoken", byte_ranks() + broken + "\n");
+    EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"qwen.tiktoken", "line 257", "base64"}),
+                       Tokenizer::load(folder.path()));
+  }
+  folder.write("qwen.tiktoken", byte_ranks() + line(std::string(5000, 'a'), 256));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"qwen.tiktoken", "line 257", "5000 bytes"}),
+                     Tokenizer::load(folder.path()));
+}
+
+TEST(Tiktoken, RefusesRanksThatAreNoVocabulary) {
+  const ModelFolder folder;
+  const auto refuse = [&](const std::string& ranks, std::initializer_list<std::string_view> parts) {
+    folder.write("qwen.tiktoken", ranks);
+    expect_error(ErrorCode::bad_file, parts, [&] { Tokenizer::load(folder.path()); });
+  };
+  refuse(byte_ranks() + line("ab", 255) + line("bc", 257), {"qwen.tiktoken", "same id 255"});
+  refuse(byte_ranks() + line("ab", 257), {"qwen.tiktoken", "'ab' has id 257", "257 tokens"});
+  refuse(byte_ranks() + line("ab", 256) + line("ab", 257), {"qwen.tiktoken", "'ab'", "twice"});
+  refuse(line("a", 0), {"qwen.tiktoken", "byte 0x00 has no token"});
+  refuse("", {"qwen.tiktoken", "byte 0x00 has no token"});
+}
+
+}  // namespace
+}  // namespace quern::testing
