@@ -53,13 +53,13 @@ std::vector<bool> read_sliding_layers(const JsonObject& object, int num_layers, 
     object.reject("layer_types", fmt::format("a list of {} strings", num_layers));
   }
   for (std::size_t i = 0; i < sliding.size(); ++i) {
-    const Json& type = (*types)[i];
-    if (!type.is_string()) object.reject("layer_types", "a list of strings");
+    if (!(*types)[i].is_string()) object.reject("layer_types", "a list of strings");
+    const auto& type = (*types)[i].get_ref<const std::string&>();
     sliding[i] = type == "sliding_attention";
     if (!sliding[i] && type != "full_attention") {
       fail(ErrorCode::unsupported,
            "{}: key 'layer_types': unknown type {}, expected full_attention or sliding_attention",
-           object.file(), quoted_name(type.get<std::string>()));
+           object.file(), quoted_name(type));
     }
   }
   return sliding;
