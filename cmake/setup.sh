@@ -1,0 +1,69 @@
+# Sourced by examples/story.sh and tests/run.sh: brings what a build needs and builds. Asks no questions.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '== %s\n' "$*"; }
+stop() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+as_root() {
+  if [[ $(id -u) == 0 ]]; then
+    "$@"
+  elif ! command -v sudo >/dev/null; then
+    stop "not root and no sudo here; as root run: apt-get install ${missing[*]}"
+  elif sudo -n true 2>/dev/null; then
+    sudo -n "$@"
+  elif [[ -t 0 ]]; then
+    sudo "$@"
+  else
+    stop "sudo wants a password and there is no terminal; as root run: apt-get install ${missing[*]}"
+  fi
+}
+
+# install_packages PACKAGE...: those that are missing, on Debian and Ubuntu. Elsewhere CMake names what it cannot find.
+install_packages() {
+  local package missing=()
+  if ! command -v apt-get >/dev/null; then
+    say "no apt-get here: install the like of these yourself if CMake misses them: $*"
+    return
+  fi
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  say "installing ${#missing[@]} packages: ${missing[*]}"
+  local apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -qq -o DPkg::Lock::Timeout=300)
+  as_root "${apt[@]}" update </dev/null || say "apt-get update failed: going on with the package lists that are here"
+  as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
+    stop "apt-get could not install: ${missing[*]}"
+}
+
+# One compiler for each processor, and no more than memory has room for at 1.5 GB each.
+num_jobs() {
+  local processors memory_mb limit
+  processors=$(nproc)
+  memory_mb=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
+  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
+  if [[ $limit != max ]] && ((limit / 1048576 < memory_mb)); then memory_mb=$((limit / 1048576)); fi
+  local jobs=$((memory_mb / 1500 < processors ? memory_mb / 1500 : processors))
+  echo $((jobs > 0 ? jobs : 1))
+}
+
+# build TARGET...: the release preset, in build/release.
+build() {
+  install_packages g++ cmake ninja-build pkg-config git ca-certificates libfmt-dev libspdlog-dev nlohmann-json3-dev \
+    libsentencepiece-dev libcli11-dev libpcre2-dev libutf8proc-dev libopenblas-dev libgtest-dev
+  local jobs log=build/release/configure.log
+  jobs=$(num_jobs)
+  mkdir -p build/release
+  say "configuring build/release"
+  cmake --preset release >"$log" 2>&1 || {
+    cat "$log" >&2
+    stop "cmake could not configure; the log is $log"
+  }
+  grep -- '-- CUDA:' "$log" || true
+  say "building $*, $jobs at a time"
+  cmake --build --preset release --parallel "$jobs" --target "$@"
+}
