@@ -111,6 +111,7 @@ class Normalizer {
         (needs_value || !rest_.front().starts_with('-'))) {
       value = next();
     }
+    if (!needs_value && value && value->empty()) usage_error("{}: the value is empty", name);
     if (needs_value && !value) usage_error("{} needs a value", name);
     normalized_.push_back(name);
     if (value) normalized_.push_back(*std::move(value));

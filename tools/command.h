@@ -25,15 +25,21 @@ Action add_env(CLI::App& app);
 struct Command {
   const char* name;
   const char* description;
+  const char* example;
   Action (*add)(CLI::App& app);
 };
 
 inline constexpr std::array<Command, 5> kCommands = {{
-    {"run", "Continue prompts with a model's text", add_run},
-    {"tokenize", "Turn texts into token ids, or back", add_tokenize},
-    {"inspect", "Show a model: sizes, end tokens, memory plan, layer graph", add_inspect},
-    {"logits", "Write all logits of a prompt; tell how likely the model finds it", add_logits},
-    {"env", "Show versions and the machine, for reports", add_env},
+    {"run", "Continue prompts with a model's text",
+     "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
+    {"tokenize", "Turn texts into token ids, or back",
+     "quern tokenize -m examples/models/tale-llama -p \"three sons\"", add_tokenize},
+    {"inspect", "Show a model: sizes, end tokens, memory plan, layer graph",
+     "quern inspect -m examples/models/tale-qwen2 --max-seqs 16 --graph", add_inspect},
+    {"logits", "Write all logits of a prompt; tell how likely the model finds it",
+     "quern logits -m examples/models/tale-gpt2 -p \"three sons\" -o logits.safetensors",
+     add_logits},
+    {"env", "Show versions and the machine, for reports", "quern env --json", add_env},
 }};
 
 }  // namespace quern::tools

@@ -89,7 +89,8 @@ CpuDescription describe_cpu(const std::string& cpuinfo) {
 }
 
 std::string version_line() {
-  return fmt::format("quern {} (commit {}, {}, CPU only)", version(), commit(), QUERN_COMPILER);
+  return fmt::format("quern {} (commit {}, {}, {})", version(), commit(), QUERN_COMPILER,
+                     QUERN_BUILD_TYPE);
 }
 
 Environment environment() {
@@ -104,6 +105,7 @@ Environment environment() {
   found.memory_bytes = total_memory();
   found.available_memory_bytes = available_host_memory();
   found.openblas = fmt::format("{}, running on {}", openblas_get_config(), openblas_get_corename());
+  found.cuda = query_cuda();
   return found;
 }
 

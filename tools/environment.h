@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "backend/cuda/device_query.h"
+
 namespace quern::tools {
 
 /// The processor as the system describes it.
@@ -29,9 +31,10 @@ struct Environment {
   std::uint64_t memory_bytes = 0;
   std::uint64_t available_memory_bytes = 0;
   std::string openblas;  ///< version and build configuration
+  CudaEnvironment cuda;
 };
 
-/// "quern 0.1.0 (commit abc1234, GNU 12.2.0, CPU only)"
+/// "quern 0.1.0 (commit abc1234, GNU 12.2.0, Release)"
 std::string version_line();
 
 /// Looks at this machine and this build. Never fails: what cannot be found out is "unknown" or 0.

@@ -25,13 +25,13 @@ std::string two_columns(std::string_view name, std::string_view description) {
 }  // namespace
 
 std::string HelpFormatter::make_usage(const CLI::App* app, std::string /*name*/) const {
-  if (app->get_parent() == nullptr) return "\nUsage: quern COMMAND [OPTIONS]\n";
-  return fmt::format("\nUsage: quern {} [OPTIONS]\n", app->get_name());
+  if (app->get_parent() == nullptr) return "\nUsage: quern COMMAND [OPTIONS]\n\n";
+  return fmt::format("\nUsage: quern {} [OPTIONS]\n\n", app->get_name());
 }
 
 std::string HelpFormatter::make_group(std::string group, bool is_positional,
                                       std::vector<const CLI::Option*> options) const {
-  std::string text = "\n" + group + ":\n";
+  std::string text = group + ":\n";
   for (const CLI::Option* option : options) text += make_option(option, is_positional);
   return text;
 }

@@ -86,8 +86,9 @@ void add_model_rows(const ModelInfo& info, const std::string& tokenizer, TextTab
   table.row("hidden size", std::to_string(info.hidden_size));
   table.row("intermediate size", std::to_string(info.intermediate_size));
   table.row("layers", std::to_string(info.num_hidden_layers));
-  table.row("attention heads", fmt::format("{} of {}, {} key-value", info.num_attention_heads,
-                                           info.head_dim, info.num_key_value_heads));
+  table.row("attention heads",
+            fmt::format("{} with {} key-value heads, of size {}", info.num_attention_heads,
+                        info.num_key_value_heads, info.head_dim));
   table.row("positions", std::to_string(info.max_position_embeddings));
   table.row("tokenizer", tokenizer);
 }

@@ -52,8 +52,7 @@ OrderedJson logits_json(const Engine& engine, const LogitsOptions& options,
                       {"shape", {ids.size(), engine.info().vocab_size}},
                       {"output", nullptr},
                       {"mean_nll", nullptr},
-                      {"perplexity", nullptr},
-                      {"timing", timing_json(engine.timing())}};
+                      {"perplexity", nullptr}};
   if (options.output_file) json["output"] = *options.output_file;
   if (mean_nll) {
     json["mean_nll"] = *mean_nll;
@@ -77,6 +76,7 @@ std::string logits_text(const Engine& engine, const LogitsOptions& options, std:
 ExitCode logits(const LogitsOptions& options) {
   const std::string model = chosen_model(options.model);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
+  reject_empty(prompts);
   if (prompts.size() != 1) {
     fail(ErrorCode::invalid_argument, "logits: expected one prompt, got {}", prompts.size());
   }

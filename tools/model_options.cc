@@ -28,7 +28,8 @@ void parse_device(const std::string& option, const std::string& value, EngineOpt
     options.device = DeviceChoice::cuda;
   } else if (value.starts_with(kCudaIndex)) {
     options.device = DeviceChoice::cuda;
-    options.device_index = parse_integer(option + " cuda:N", value.substr(kCudaIndex.size()), 0);
+    options.device_index = parse_integer(fmt::format("{} {}", option, quoted_name(value)),
+                                         value.substr(kCudaIndex.size()), 0);
   } else {
     usage_error("{}: expected auto, cpu, cuda or cuda:N, got {}", option, quoted_name(value));
   }

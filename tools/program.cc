@@ -64,8 +64,9 @@ ExitCode dispatch(std::span<const std::string> arguments) {
   for (const Command& command : kCommands) {
     CLI::App* subcommand = app.add_subcommand(command.name, command.description);
     subcommand->group("Commands");
-    subcommand->set_help_flag("-h,--help", "Show this help")->group("Output");
+    subcommand->footer(fmt::format("Example:\n  {}", command.example));
     actions[subcommand] = command.add(*subcommand);
+    subcommand->set_help_flag("-h,--help", "Show this help")->group("Output");
   }
 
   std::vector<std::string> normalized = normalize_arguments(app, arguments);

@@ -79,7 +79,7 @@ PromptSources add_prompt_options(CLI::App& app, PromptOptions& options) {
                                     assign_file(options.prompt_file));
   sources.prompts_file =
       group.value({"--prompts-file", "FILE",
-                   "Many prompts: JSON lines of {\"prompt\": \"…\"} or {\"prompt_ids\": […]}"},
+                   "Many prompts: JSON lines of {\"prompt\": …} or {\"prompt_ids\": …}"},
                   assign_file(options.prompts_file));
   return sources;
 }
@@ -126,6 +126,14 @@ std::vector<Prompt> parse_prompt_lines(std::string_view text, const std::string&
   if (prompts.empty())
     fail(ErrorCode::bad_file, "{}: expected at least one prompt, got none", file);
   return prompts;
+}
+
+void reject_empty(const std::vector<Prompt>& prompts) {
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    if (!prompts[i].text.empty() || !prompts[i].ids.empty()) continue;
+    fail(ErrorCode::invalid_argument, "prompt {} of {}: expected some text or token ids, got none",
+         i + 1, prompts.size());
+  }
 }
 
 std::vector<Prompt> read_prompts(const PromptOptions& options) {

@@ -42,10 +42,13 @@ PromptSources add_prompt_options(CLI::App& app, PromptOptions& options);
 /// Adds --no-bos and --no-parse-special.
 void add_encode_options(CLI::App& app, bool& no_bos, bool& no_parse_special);
 
-/// Reads the prompts. Errors: UsageError when there is none and standard input is a terminal;
-/// not_found and bad_file naming the file, the line and what is wrong; invalid_argument for text
-/// that is not UTF-8.
+/// Reads the prompts, which may be empty. Errors: UsageError when there is none and standard input
+/// is a terminal; not_found and bad_file naming the file, the line and what is wrong;
+/// invalid_argument for text that is not UTF-8.
 std::vector<Prompt> read_prompts(const PromptOptions& options);
+
+/// Throws invalid_argument when a prompt is empty, naming which: there is nothing to continue.
+void reject_empty(const std::vector<Prompt>& prompts);
 
 /// The whole of standard input, without a single trailing newline. Errors: UsageError on a
 /// terminal; bad_file.

@@ -110,6 +110,7 @@ OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
 ExitCode run(const RunOptions& options) {
   const std::string model = chosen_model(options.model);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
+  reject_empty(prompts);
   EngineOptions engine_options = options.engine;
   if (!options.max_seqs_given) {
     // No memory for sequences that cannot come.

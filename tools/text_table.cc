@@ -29,6 +29,7 @@ std::string grouped_digits(std::uint64_t number) {
 }
 
 std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
+  if (text.size() <= width) return {std::string(text)};
   std::vector<std::string> lines(1);
   while (!text.empty()) {
     const std::string_view word = text.substr(0, text.find(' '));

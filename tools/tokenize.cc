@@ -21,9 +21,6 @@
 namespace quern::tools {
 namespace {
 
-/// What the parser gives for an option whose value was left out.
-constexpr const char* kNoValue = "true";
-
 struct TokenizeOptions {
   std::string model;
   PromptOptions prompts;
@@ -97,7 +94,8 @@ Action add_tokenize(CLI::App& app) {
           .value({"--decode", "[IDS]",
                   "Print the text of these ids, or of --prompt-ids or standard input"},
                  [options](const std::string& option, const std::string& value) {
-                   if (value == kNoValue) return;
+                   // What the parser gives for a value that was left out, by its version.
+                   if (value.empty() || value == "true") return;
                    options->prompts.given.push_back({"", parse_ids(option, value)});
                  })
           ->expected(0, 1);
