@@ -24,7 +24,7 @@ std::string human_bytes(std::uint64_t bytes) {
 
 std::string grouped_digits(std::uint64_t number) {
   std::string digits = std::to_string(number);
-  for (std::size_t end = digits.size(); end > 3; end -= 3) digits.insert(end - 3, ",");
+  for (std::size_t end = digits.size(); end > 3; end -= 3) digits.insert(end - 3, 1, ',');
   return digits;
 }
 

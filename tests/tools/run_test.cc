@@ -72,8 +72,8 @@ TEST_F(RunTest, EveryEndHasItsReason) {
 
 TEST_F(RunTest, GenerationConfigRulesUntilToldOtherwise) {
   const auto run_qwen2 = [](std::vector<std::string> arguments) {
-    const std::vector<std::string> head = {"run", "-m", model("tale-qwen2"), "-p", "The king",
-                                           "-n",  "24"};
+    const std::vector<std::string> head = {
+        "run", "-m", model("tale-qwen2"), "-p", "Once upon a time there was a", "-n", "24"};
     arguments.insert(arguments.begin(), head.begin(), head.end());
     return run_quern(arguments);
   };
