@@ -8,10 +8,18 @@ namespace quern {
 std::string StopMatcher::add(std::string_view piece) {
   if (matched_) return {};
   pending_ += piece;
-  std::size_t earliest = std::string::npos;
-  for (const std::string& stop : stops_) earliest = std::min(earliest, pending_.find(stop));
-  matched_ = earliest != std::string::npos;
-  const std::size_t shown = matched_ ? earliest : pending_.size() - held_back_bytes();
+  // The one that is complete first, so that it does not matter how the text is cut into pieces.
+  std::size_t first_end = std::string::npos;
+  std::size_t shown = pending_.size() - held_back_bytes();
+  for (const std::string& stop : stops_) {
+    const std::size_t begin = pending_.find(stop);
+    if (begin == std::string::npos) continue;
+    const std::size_t end = begin + stop.size();
+    if (end > first_end || (end == first_end && begin > shown)) continue;
+    first_end = end;
+    shown = begin;
+    matched_ = true;
+  }
   std::string text = pending_.substr(0, shown);
   pending_.erase(0, matched_ ? std::string::npos : shown);
   return text;

@@ -14,7 +14,7 @@ class StopMatcher {
   explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   /// Adds a piece and returns the text that is safe to show. After a match: what came before the
-  /// earliest stop string, and nothing ever after.
+  /// stop string that was complete first (the longest of several), and nothing ever after.
   std::string add(std::string_view piece);
   /// What was held back, when no more text comes.
   std::string finish();

@@ -103,8 +103,10 @@ TEST_P(GoldenTest, GreedyText) {
     const auto& entry = golden_["cases"][i];
     const auto prompt = entry["prompt"].get<std::string>();
     const auto whole = entry["greedy_text"].get<std::string>();
-    if (prompt.find("<|") != std::string::npos) continue;  // the golden text lacks special tokens
-    EXPECT_EQ(prompt + results[i].text, whole);
+    // The golden text shows a written end token, which ours never does.
+    const bool shows_end = whole.size() > 2 && whole.ends_with("|>");
+    const auto end = shows_end ? whole.rfind("<|") : std::string::npos;
+    EXPECT_EQ(prompt + results[i].text, whole.substr(0, end));
   }
 }
 

@@ -23,7 +23,7 @@ TEST(StopMatcher, HoldsBackTheBeginningOfAStop) {
   EXPECT_FALSE(matcher.matched());
 }
 
-TEST(StopMatcher, CutsBeforeTheEarliestStop) {
+TEST(StopMatcher, CutsBeforeTheStopThatIsCompleteFirst) {
   StopMatcher matcher({"three", "two"});
   EXPECT_EQ(matcher.add("one two three"), "one ");
   EXPECT_TRUE(matcher.matched());
@@ -33,7 +33,8 @@ TEST(StopMatcher, CutsBeforeTheEarliestStop) {
 
 TEST(StopMatcher, FindsAStopThatOverlapsItself) {
   StopMatcher matcher({"aab"});
-  EXPECT_EQ(matcher.add("aaa") + matcher.add("b!"), "a");
+  EXPECT_EQ(matcher.add("aaa"), "a");
+  EXPECT_EQ(matcher.add("b!"), "");
   EXPECT_TRUE(matcher.matched());
 }
 
@@ -47,7 +48,15 @@ TEST(StopMatcher, GivesWhatASearchInTheWholeTextGivesHoweverItIsCut) {
     };
     const std::string text = letters(random() % 20);
     const std::vector<std::string> stops = {letters(1 + random() % 4), letters(2 + random() % 5)};
-    std::string expected = text.substr(0, std::min(text.find(stops[0]), text.find(stops[1])));
+    std::string expected = text;
+    for (std::size_t end = 1; end <= text.size() && expected == text; ++end) {
+      const std::string_view whole = std::string_view(text).substr(0, end);
+      std::size_t shown = end;
+      for (const std::string& stop : stops) {
+        if (whole.ends_with(stop)) shown = std::min(shown, end - stop.size());
+      }
+      if (shown < end) expected.resize(shown);
+    }
 
     StopMatcher matcher(stops);
     std::string shown;
@@ -57,7 +66,8 @@ TEST(StopMatcher, GivesWhatASearchInTheWholeTextGivesHoweverItIsCut) {
       EXPECT_TRUE(expected.starts_with(shown)) << text;  // nothing that must be taken back
       place += length;
     }
-    EXPECT_EQ(shown + matcher.finish(), expected) << text << " " << stops[0] << " " << stops[1];
+    shown += matcher.finish();
+    EXPECT_EQ(shown, expected) << text << " " << stops[0] << " " << stops[1];
   }
 }
 
