@@ -34,10 +34,14 @@ install_packages() {
   done
   ((${#missing[@]})) || return 0
   say "installing ${#missing[@]} packages: ${missing[*]}"
-  local apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -qq -o DPkg::Lock::Timeout=300)
-  as_root "${apt[@]}" update </dev/null || say "apt-get update failed: going on with the package lists that are here"
-  as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
-    stop "apt-get could not install: ${missing[*]}"
+  local apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -o DPkg::Lock::Timeout=300) log
+  log=$(mktemp)
+  as_root "${apt[@]}" update </dev/null >"$log" 2>&1 || say "apt-get update failed: going on with the lists that are here"
+  as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    stop "apt-get could not install these; the log is $log"
+  }
+  rm "$log"
 }
 
 # One compiler for each processor, and no more than memory has room for at 1.5 GB each.
@@ -51,7 +55,7 @@ num_jobs() {
   echo $((jobs > 0 ? jobs : 1))
 }
 
-# build TARGET...: the release preset, in build/release.
+# build TARGET...: the release preset, in build/release, with the cmake options of QUERN_CMAKE_OPTIONS.
 build() {
   install_packages g++ cmake ninja-build pkg-config git ca-certificates libfmt-dev libspdlog-dev nlohmann-json3-dev \
     libsentencepiece-dev libcli11-dev libpcre2-dev libutf8proc-dev libopenblas-dev libgtest-dev
@@ -59,7 +63,8 @@ build() {
   jobs=$(num_jobs)
   mkdir -p build/release
   say "configuring build/release"
-  cmake --preset release >"$log" 2>&1 || {
+  # shellcheck disable=SC2086  # several options
+  cmake --preset release ${QUERN_CMAKE_OPTIONS:-} >"$log" 2>&1 || {
     cat "$log" >&2
     stop "cmake could not configure; the log is $log"
   }

@@ -24,7 +24,7 @@ namespace quern {
 
 /// What stands behind Engine: the scheduler says what runs, the runner runs it, the ring reader
 /// brings the tokens back.
-class Engine::Impl {
+class QUERN_LOCAL Engine::Impl {
  public:
   Impl(const std::string& model, const EngineOptions& options);
 
