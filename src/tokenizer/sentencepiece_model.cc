@@ -6,14 +6,13 @@
 #include <utility>
 
 #include "base/check.h"
-#include "io/text_file.h"
 #include "tokenizer/sentencepiece_file.h"
 #include "tokenizer/special_tokens.h"
+#include "tokenizer/tokenizer_file.h"
 
 namespace quern {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
 constexpr std::string_view kSpace = "\u2581";
 
 /// A ModelProto that holds only normalizer_spec.add_dummy_prefix = false. Behind another one it
@@ -116,7 +115,7 @@ std::optional<std::string> piece_of(const Processor& processor, int id) {
 
 TokenizerParts load_sentencepiece(const std::filesystem::path& path,
                                   const TokenizerConfig& config) {
-  std::string bytes = read_text_file(path, kMaxFileBytes);
+  std::string bytes = read_tokenizer_file(path);
   const SentencePieceFile file = check_sentencepiece_file(bytes, path.string());
   auto processor = std::make_unique<Processor>();
   const auto status = processor->LoadFromSerializedProto(bytes.append(kNoDummyPrefix));

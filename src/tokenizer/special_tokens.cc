@@ -11,12 +11,11 @@ namespace {
 /// Collects added tokens and refuses contradictions.
 class AddedTokenTable {
  public:
-  AddedTokenTable(const TokenModel& model, std::string where)
-      : model_(model), where_(std::move(where)) {}
+  explicit AddedTokenTable(const TokenModel& model) : model_(model) {}
 
-  /// The same token again replaces its flags.
-  void add(AddedToken token) {
-    check(token);
+  /// The same token again replaces its flags. `file` is what errors name.
+  void add(AddedToken token, const std::string& file) {
+    check(token, file);
     const auto [place, is_new] = index_.emplace(token.content, tokens_.size());
     if (is_new) {
       contents_.emplace(token.id, token.content);
@@ -35,7 +34,7 @@ class AddedTokenTable {
       token.content = content;
       token.id = *id;
       token.special = true;
-      add(std::move(token));
+      add(std::move(token), {});  // it is from the vocabulary, so it fits
     }
     return id;
   }
@@ -43,9 +42,9 @@ class AddedTokenTable {
   std::vector<AddedToken> take() { return std::move(tokens_); }
 
  private:
-  void check(const AddedToken& token) const {
+  void check(const AddedToken& token, const std::string& file) const {
     const auto refuse = [&](const std::string& reason) {
-      fail(ErrorCode::bad_file, "{}: added token {} with id {}: {}", where_,
+      fail(ErrorCode::bad_file, "{}: added token {} with id {}: {}", file,
            quoted_name(token.content), token.id, reason);
     };
     if (const auto it = index_.find(token.content); it != index_.end()) {
@@ -64,7 +63,6 @@ class AddedTokenTable {
   }
 
   const TokenModel& model_;
-  std::string where_;
   std::vector<AddedToken> tokens_;
   std::map<std::string, std::size_t, std::less<>> index_;
   std::map<std::int32_t, std::string> contents_;
@@ -87,10 +85,10 @@ std::optional<std::int32_t> resolve(const std::optional<NamedToken>& named, bool
 }  // namespace
 
 void apply_config(const TokenizerConfig& config, const DefaultTokens& defaults,
-                  const std::string& where, TokenizerParts& parts) {
-  AddedTokenTable table(*parts.model, where);
-  for (AddedToken& token : parts.added_tokens) table.add(std::move(token));
-  for (const AddedToken& token : config.added_tokens) table.add(token);
+                  const std::string& file, TokenizerParts& parts) {
+  AddedTokenTable table(*parts.model);
+  for (AddedToken& token : parts.added_tokens) table.add(std::move(token), file);
+  for (const AddedToken& token : config.added_tokens) table.add(token, config.added_tokens_file);
   parts.bos_id = resolve(config.bos_token, config.has_bos_token, defaults.bos, table);
   const auto eos = resolve(config.eos_token, config.has_eos_token, defaults.eos, table);
   if (eos) parts.eos_ids = {*eos};
@@ -102,7 +100,7 @@ void apply_config(const TokenizerConfig& config, const DefaultTokens& defaults,
   const auto need = [&](const std::optional<std::int32_t>& id, const char* wish, const char* key) {
     if (!id) {
       fail(ErrorCode::bad_file, "{}: tokenizer_config.json's '{}' is true, but no '{}' is named",
-           where, wish, key);
+           file, wish, key);
     }
     return *id;
   };

@@ -18,10 +18,10 @@ struct DefaultTokens {
 };
 
 /// Completes `parts` by what the folder's configuration says: its added tokens, the tokens it names
-/// as special, BOS and EOS. `where` is the file that holds the vocabulary. Errors: bad_file for
+/// as special, BOS and EOS. `file` is the one that holds the vocabulary. Errors: bad_file for
 /// added tokens that contradict each other or the vocabulary, and for a bos_token or eos_token that
 /// is no token.
 void apply_config(const TokenizerConfig& config, const DefaultTokens& defaults,
-                  const std::string& where, TokenizerParts& parts);
+                  const std::string& file, TokenizerParts& parts);
 
 }  // namespace quern

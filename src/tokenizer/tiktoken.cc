@@ -6,16 +6,14 @@
 
 #include "base/check.h"
 #include "io/json.h"
-#include "io/text_file.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/byte_level_bpe.h"
-#include "tokenizer/lines.h"
 #include "tokenizer/special_tokens.h"
+#include "tokenizer/tokenizer_file.h"
 
 namespace quern {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
 constexpr std::size_t kMaxTokenBytes = 4096;  // the rules of a token take quadratic time in it
 constexpr int kNumExtras = 205;
 
@@ -68,7 +66,7 @@ std::optional<RankedToken> parse_line(std::string_view line) {
 }
 
 std::vector<RankedToken> read_ranks(const std::filesystem::path& path) {
-  const std::string text = read_text_file(path, kMaxFileBytes);
+  const std::string text = read_tokenizer_file(path);
   std::vector<RankedToken> tokens;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     auto token = parse_line(line);

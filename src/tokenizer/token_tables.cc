@@ -4,16 +4,9 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
-#include "io/text_file.h"
-#include "tokenizer/lines.h"
+#include "tokenizer/tokenizer_file.h"
 
 namespace quern {
-namespace {
-
-constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
-
-}  // namespace
-
 VocabReader::VocabReader(std::vector<Vocabulary::Entry>& vocab, std::string where)
     : vocab_(vocab), where_(std::move(where)) {}
 
@@ -43,7 +36,7 @@ std::optional<std::pair<std::string, std::string>> parse_merge(std::string_view 
 std::vector<Vocabulary::Entry> read_vocab_json(const std::filesystem::path& path) {
   std::vector<Vocabulary::Entry> vocab;
   VocabReader reader(vocab, path.string());
-  const Json rest = parse_json(read_text_file(path, kMaxFileBytes), path.string(),
+  const Json rest = parse_json(read_tokenizer_file(path), path.string(),
                                [&](int depth, Json::parse_event_t event, Json& parsed) {
                                  if (depth == 0) return true;
                                  reader.take(event, parsed);
@@ -55,7 +48,7 @@ std::vector<Vocabulary::Entry> read_vocab_json(const std::filesystem::path& path
 
 std::vector<std::pair<std::string, std::string>> read_merges_txt(
     const std::filesystem::path& path) {
-  const std::string text = read_text_file(path, kMaxFileBytes);
+  const std::string text = read_tokenizer_file(path);
   std::vector<std::pair<std::string, std::string>> merges;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     if (number == 1 && line.starts_with("#version")) return;

@@ -1,11 +1,11 @@
 #include "quern/tokenizer.h"
 
 #include "base/error.h"
-#include "io/text_file.h"
 #include "tokenizer/folder_tokenizer.h"
 #include "tokenizer/sentencepiece_model.h"
 #include "tokenizer/tiktoken.h"
 #include "tokenizer/tokenizer_config.h"
+#include "tokenizer/tokenizer_file.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/vocab_and_merges.h"
 
@@ -16,8 +16,7 @@ namespace fs = std::filesystem;
 
 /// LLaMA's tokenizer.json is SentencePiece in another dress; the original file serves better.
 bool is_byte_level(const fs::path& tokenizer_json) {
-  constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
-  return read_text_file(tokenizer_json, kMaxFileBytes).find("\"ByteLevel\"") != std::string::npos;
+  return read_tokenizer_file(tokenizer_json).find("\"ByteLevel\"") != std::string::npos;
 }
 
 TokenizerParts load_parts(const fs::path& folder) {

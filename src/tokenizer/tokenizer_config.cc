@@ -58,6 +58,7 @@ void read_named_tokens(const JsonObject& json, TokenizerConfig& config) {
 void read_added_tokens_decoder(const JsonObject& json, TokenizerConfig& config) {
   const auto decoder = json.object("added_tokens_decoder");
   if (!decoder) return;
+  config.added_tokens_file = json.file();
   for (const auto& [key, value] : decoder->json().items()) {
     std::int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
@@ -73,6 +74,7 @@ void read_added_tokens_decoder(const JsonObject& json, TokenizerConfig& config) 
 
 /// The old form: {"token": id}.
 void read_added_tokens_json(const JsonObject& json, TokenizerConfig& config) {
+  config.added_tokens_file = json.file();
   for (const auto& [content, value] : json.json().items()) {
     AddedToken token;
     token.content = content;

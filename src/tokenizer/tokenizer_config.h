@@ -38,6 +38,7 @@ struct TokenizerConfig {
   std::vector<std::string> other_special_tokens;
   /// added_tokens_decoder, else added_tokens.json.
   std::vector<AddedToken> added_tokens;
+  std::string added_tokens_file;
 };
 
 /// Reads what is there; every file may be missing. Errors: bad_file naming file and key.

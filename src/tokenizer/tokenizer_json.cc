@@ -5,17 +5,15 @@
 
 #include "base/error.h"
 #include "io/json.h"
-#include "io/text_file.h"
 #include "tokenizer/byte_level_bpe.h"
 #include "tokenizer/byte_level_class.h"
 #include "tokenizer/pipeline.h"
 #include "tokenizer/special_tokens.h"
 #include "tokenizer/token_tables.h"
+#include "tokenizer/tokenizer_file.h"
 
 namespace quern {
 namespace {
-
-constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
 
 /// Takes model.vocab and model.merges out of the document while it is parsed.
 class TableFilter {
@@ -136,8 +134,7 @@ TokenizerParts load_tokenizer_json(const std::filesystem::path& path,
                                    const TokenizerConfig& config) {
   const std::string file = path.string();
   TokenTables tables;
-  const Json json =
-      parse_json(read_text_file(path, kMaxFileBytes), file, TableFilter(tables, file));
+  const Json json = parse_json(read_tokenizer_file(path), file, TableFilter(tables, file));
   const JsonObject root(json, file);
   const auto model = root.object("model");
   if (!model) root.reject("model", "an object");

@@ -81,7 +81,7 @@ TEST_F(TokenizerConfigTest, RefusesContradictionsAndWrongTypes) {
   expect_refused(R"({"added_tokens_decoder": {"x": {"content": "<x>"}}})",
                  {"added_tokens_decoder", "'x'"});
   expect_refused(R"({"added_tokens_decoder": {"5": {"content": "<x>"}}})",
-                 {"'<x>' with id 5", "another token"});
+                 {"tokenizer_config.json", "'<x>' with id 5", "another token"});
   expect_refused(R"({"additional_special_tokens": 3})", {"additional_special_tokens", "a list"});
   expect_refused(R"({"additional_special_tokens": [3]})", {"additional_special_tokens"});
   folder_.write("added_tokens.json", R"({"<x>": -3})");

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "quern/tokenizer.h"
@@ -88,6 +89,17 @@ TEST_P(DemoModel, TakesLongTextsOfOneKind) {
     const auto ids = tokenizer_->encode(text);
     EXPECT_GT(ids.size(), 1000u);
   }
+}
+
+TEST_P(DemoModel, ServesSeveralThreads) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "Once upon a time, there's a \u00e9 <|im_end|></s> 12\n";
+  const Ids expected = tokenizer_->encode(text);
+  std::vector<Ids> ids(4);
+  std::vector<std::thread> threads;
+  for (Ids& mine : ids) threads.emplace_back([&] { mine = tokenizer_->encode(text); });
+  for (std::thread& thread : threads) thread.join();
+  for (const Ids& mine : ids) EXPECT_EQ(mine, expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DemoModel,

@@ -2,9 +2,19 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
+#include <string>
 #include <string_view>
 
+#include "io/text_file.h"
+
 namespace quern {
+
+/// The bytes of a tokenizer's file. Errors: not_found; bad_file for one beyond all reason.
+inline std::string read_tokenizer_file(const std::filesystem::path& path) {
+  constexpr std::size_t kMaxBytes = std::size_t{256} << 20;
+  return read_text_file(path, kMaxBytes);
+}
 
 /// Calls `take(number, line)` for every line, counting from 1, without its "\n" or "\r\n". After a
 /// last line break there is no further line.
