@@ -58,5 +58,5 @@ if(quern_missing)
   list(JOIN names ", " names)
   list(JOIN debian_packages " " debian_packages)
   message(FATAL_ERROR "Quern needs packages that were not found: ${names}.\n"
-                      "On Debian and Ubuntu: sudo apt-get install ${debian_packages}\n")
+                      "On Debian and Ubuntu:\n  sudo apt-get install ${debian_packages}\n")
 endif()
