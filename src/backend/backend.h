@@ -40,13 +40,16 @@ class Backend {
   virtual void run(const Advance& op, const Step& step) = 0;
 
   /// Scratch bytes that the op needs at the limits. Step::workspace is the largest over the graph.
-  virtual std::size_t workspace_bytes(const Op& op, const Graph& graph, const Limits& limits) const = 0;
+  virtual std::size_t workspace_bytes(const Op& op, const Graph& graph,
+                                      const Limits& limits) const = 0;
 
   /// Zeroed memory on the device. Errors: out_of_memory naming `what` and the bytes.
   virtual Buffer allocate(std::size_t size_bytes, const char* what) = 0;
   /// Copies between host and device. copy_out waits until the data is there.
-  virtual void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) = 0;
-  virtual void copy_out(void* host_destination, const void* device_source, std::size_t size_bytes) = 0;
+  virtual void copy_in(void* device_destination, const void* host_source,
+                       std::size_t size_bytes) = 0;
+  virtual void copy_out(void* host_destination, const void* device_source,
+                        std::size_t size_bytes) = 0;
 
   /// Bytes that `upload` takes from the weight arena for this weight, stored as `stored`.
   virtual std::size_t upload_bytes(const WeightSpec& spec, DType stored) const = 0;
