@@ -51,7 +51,8 @@ void Bpe::push_candidate(std::int32_t left_position, Scratch& scratch) const {
 void Bpe::encode(std::string_view bytes, Scratch& scratch, std::vector<std::int32_t>& ids) const {
   QUERN_CHECK(bytes.size() < std::numeric_limits<std::int32_t>::max());
   const auto size = static_cast<std::int32_t>(bytes.size());
-  auto& [symbols, candidates] = scratch;
+  std::vector<Symbol>& symbols = scratch.symbols;
+  std::vector<Candidate>& candidates = scratch.candidates;
   symbols.clear();
   candidates.clear();
   for (std::int32_t i = 0; i < size; ++i) {

@@ -67,10 +67,12 @@ VocabularyAndBpe build_bpe(TokenTables tables, std::vector<std::int32_t> other_i
   Vocabulary vocabulary(std::move(tables.vocab), std::move(other_ids), vocab_where);
   Bpe bpe(tables.merges.size(), byte_ids(vocabulary, vocab_where));
   std::int32_t rank = 0;
-  for (const auto& [left, right] : tables.merges) {
+  for (const auto& merge : tables.merges) {
+    const std::string& left = merge.first;
+    const std::string& right = merge.second;
     const auto refuse = [&](const std::string& reason) {
       fail(ErrorCode::bad_file, "{}: merge {} ({}): {}", merges_where, rank,
-           quoted_name(left + ' ' + right), reason);
+           quoted_name(fmt::format("{} {}", left, right)), reason);
     };
     const auto id_of = [&](const std::string& token) {
       const auto id = vocabulary.find(token);

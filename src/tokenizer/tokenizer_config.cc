@@ -1,9 +1,9 @@
 #include "tokenizer/tokenizer_config.h"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
+#include <set>
 
 #include "base/error.h"
 
@@ -75,16 +75,16 @@ void read_added_tokens_decoder(const JsonObject& json, TokenizerConfig& config) 
 /// The old form: {"token": id}.
 void read_added_tokens_json(const JsonObject& json, TokenizerConfig& config) {
   config.added_tokens_file = json.file();
+  std::set<std::string> special(config.other_special_tokens.begin(),
+                                config.other_special_tokens.end());
+  for (const auto& named : {config.bos_token, config.eos_token}) {
+    if (named) special.insert(named->content);
+  }
   for (const auto& [content, value] : json.json().items()) {
     AddedToken token;
     token.content = content;
     token.id = static_cast<std::int32_t>(json.required_integer(content, 0, kMaxId));
-    const auto is_named = [&](const std::optional<NamedToken>& named) {
-      return named && named->content == content;
-    };
-    const auto& others = config.other_special_tokens;
-    token.special = is_named(config.bos_token) || is_named(config.eos_token) ||
-                    std::find(others.begin(), others.end(), content) != others.end();
+    token.special = special.count(content) > 0;
     token.normalized = !token.special;
     config.added_tokens.push_back(std::move(token));
   }

@@ -1,6 +1,7 @@
 #include "tokenizer/vocabulary.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "io/json.h"
@@ -20,7 +21,9 @@ Vocabulary::Vocabulary(std::vector<Entry> entries, std::vector<std::int32_t> oth
   }
   tokens_.resize(size);
   ids_.reserve(entries.size());
-  for (auto& [token, id] : entries) {
+  for (Entry& entry : entries) {
+    std::string token = std::move(entry.first);
+    const std::int32_t id = entry.second;
     if (token.empty()) fail(ErrorCode::bad_file, "{}: the token of id {} is empty", where, id);
     std::string& slot = tokens_[static_cast<std::size_t>(id)];
     if (!slot.empty()) {

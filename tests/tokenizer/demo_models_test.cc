@@ -97,6 +97,7 @@ TEST_P(DemoModel, ServesSeveralThreads) {
   const Ids expected = tokenizer_->encode(text);
   std::vector<Ids> ids(4);
   std::vector<std::thread> threads;
+  threads.reserve(ids.size());
   for (Ids& mine : ids) threads.emplace_back([&] { mine = tokenizer_->encode(text); });
   for (std::thread& thread : threads) thread.join();
   for (const Ids& mine : ids) EXPECT_EQ(mine, expected);

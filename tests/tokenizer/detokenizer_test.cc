@@ -25,6 +25,7 @@ std::vector<std::string> pieces(const Tokenizer& tokenizer, std::string_view byt
                                 bool skip_special = false) {
   Detokenizer detokenizer(tokenizer, skip_special);
   std::vector<std::string> texts;
+  texts.reserve(bytes.size() + 1);
   for (const char byte : bytes) texts.push_back(detokenizer.add(static_cast<unsigned char>(byte)));
   texts.push_back(detokenizer.finish());
   return texts;
