@@ -90,8 +90,10 @@ TEST(Detokenizer, JoinsToTheDecodedTextForAnyIds) {
     std::uniform_int_distribution<std::int32_t> any_id(0, tokenizer->vocab_size() - 1);
     std::uniform_int_distribution<std::int32_t> low_id(0, 260);  // the single bytes
     for (int round = 0; round < 300; ++round) {
-      std::vector<std::int32_t> ids;
-      for (int i = 0; i < 20; ++i) ids.push_back(i % 2 == 0 ? any_id(random) : low_id(random));
+      std::vector<std::int32_t> ids(20);
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = i % 2 == 0 ? any_id(random) : low_id(random);
+      }
       for (const bool skip_special : {false, true}) {
         Detokenizer detokenizer(*tokenizer, skip_special);
         std::string text;
