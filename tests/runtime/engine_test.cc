@@ -265,23 +265,26 @@ TEST(Engine, LogitBiasBansAndForces) {
 }
 
 TEST(Engine, LowPrecisionStaysNearFloat32) {
-  const Ids ids = load().tokenizer().encode("The king had three sons, and the eldest said");
   for (const auto& golden : testing::golden_models()) {
-    const auto expected = load({}, golden.model).logits(ids);
-    float largest = 0;
-    for (const float logit : expected) largest = std::max(largest, std::abs(logit));
-    // Units of rounding: some twenty roundings on the way, of random sign, come to four or so.
+    Engine reference = load({}, golden.model);
+    const Ids ids = reference.tokenizer().encode("The king had three sons, and the eldest said");
+    const auto expected = reference.logits(ids);
+    // Normalized by the logits' power. Some twenty roundings, each of a variance of a twelfth of
+    // the unit's square, add up to under two squared units; attention's exponentials, of scores up
+    // to 60 in these models, and the last norm may make fifty times as much of them.
     for (const auto& [dtype, unit] :
-         {std::pair{DType::float16, 0x1p-11f}, std::pair{DType::bfloat16, 0x1p-8f}}) {
+         {std::pair{DType::float16, 0x1p-11}, std::pair{DType::bfloat16, 0x1p-8}}) {
       EngineOptions options;
       options.dtype = dtype;
       const auto actual = load(options, golden.model).logits(ids);
-      float worst = 0;
+      double error = 0;
+      double power = 0;
       for (std::size_t i = 0; i < actual.size(); ++i) {
-        worst = std::max(worst, std::abs(actual[i] - expected[i]));
+        error += std::pow(double{actual[i]} - expected[i], 2);
+        power += std::pow(double{expected[i]}, 2);
       }
-      EXPECT_LT(worst, 4 * unit * largest) << golden.model << " " << dtype_name(dtype);
-      EXPECT_GT(worst, 0.0f);
+      EXPECT_LT(error / power, 100 * unit * unit) << golden.model << " " << dtype_name(dtype);
+      EXPECT_GT(error, 0.0);
     }
   }
 }
