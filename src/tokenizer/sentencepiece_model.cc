@@ -21,6 +21,9 @@ constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
 using Processor = sentencepiece::SentencePieceProcessor;
 
+/// The library's string view, which before version 0.1.97 was not the standard one.
+absl::string_view library_view(std::string_view text) { return {text.data(), text.size()}; }
+
 class SentencePieceModel final : public TokenModel {
  public:
   enum class Prefix { never, at_start, always };
@@ -40,7 +43,7 @@ class SentencePieceModel final : public TokenModel {
     for (std::string_view rest = prefixed; !rest.empty();) {
       const std::size_t size = may_cut_ ? first_cut(rest) : rest.size();
       std::vector<int> pieces;
-      const auto status = processor_->Encode(rest.substr(0, size), &pieces);
+      const auto status = processor_->Encode(library_view(rest.substr(0, size)), &pieces);
       QUERN_CHECK(status.ok(), "sentencepiece: {}", status.ToString());
       ids.insert(ids.end(), pieces.begin(), pieces.end());
       rest.remove_prefix(size);
@@ -61,7 +64,8 @@ class SentencePieceModel final : public TokenModel {
   }
 
   std::optional<std::int32_t> find(std::string_view token) const override {
-    const int id = processor_->PieceToId(token);  // the unknown token's for an unknown one
+    // The unknown token's id for an unknown one.
+    const int id = processor_->PieceToId(library_view(token));
     if (id < 0 || processor_->IdToPiece(id) != token) return std::nullopt;
     return id;
   }
