@@ -201,7 +201,7 @@ INSTANTIATE_TEST_SUITE_P(All, VectorKernelsTest,
 TEST(Gemm, BothSidesOfTheCrossoverAgree) {
   constexpr std::int64_t kDepth = 70;
   constexpr std::int64_t kColumns = 21;
-  const std::int64_t rows = kDirectRows + 1;
+  const std::int64_t rows = max_direct_rows(DType::float16) + 1;
   const auto a = random_floats(rows * kDepth, 1);
   const auto b = rounded(DType::float16, random_floats(kColumns * kDepth, 2));
   const Strided left(DType::float32, rows, kDepth, a);

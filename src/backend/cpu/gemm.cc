@@ -28,7 +28,7 @@ void sgemm(const Tensor& a, const Tensor& b, CBLAS_TRANSPOSE transpose_b, float 
 }  // namespace
 
 Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratch) {
-  if (rows <= kDirectRows || stored.dtype == DType::float32) return stored;
+  if (stored.dtype == DType::float32 || rows <= max_direct_rows(stored.dtype)) return stored;
   const Tensor widened = float_view(scratch, stored.rows, stored.cols);
   for (std::int64_t row = 0; row < stored.rows; ++row) {
     load_floats(stored.dtype, element(stored, row, 0), float_row(widened, row));
@@ -37,12 +37,12 @@ Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratc
 }
 
 void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (a.rows <= kDirectRows) return vector_kernels().dot_rows(a, b, out);
+  if (a.rows <= max_direct_rows(b.dtype)) return vector_kernels().dot_rows(a, b, out);
   sgemm(a, b, CblasTrans, 0.0f, out);
 }
 
 void multiply_accumulate(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (a.rows <= kDirectRows) return vector_kernels().accumulate_rows(a, b, out);
+  if (a.rows <= max_direct_rows(b.dtype)) return vector_kernels().accumulate_rows(a, b, out);
   sgemm(a, b, CblasNoTrans, 1.0f, out);
 }
 

@@ -6,9 +6,10 @@
 
 namespace quern::cpu {
 
-/// Up to so many rows a product reads its right side as it is stored; beyond it goes through
-/// cblas_sgemm and wants float32. Measured: see bench/cpu_gemm_bench.cc.
-inline constexpr std::int64_t kDirectRows = 8;
+/// Up to so many rows a product reads its right side as it is stored, widening it in registers;
+/// beyond it goes through cblas_sgemm, for which 16-bit numbers must be widened in memory first.
+/// Measured with bench/cpu_gemm_bench.cc (Zen 5, OpenBLAS 0.3.21).
+constexpr std::int64_t max_direct_rows(DType stored) { return stored == DType::float32 ? 10 : 24; }
 
 /// `stored` as a product with `rows` rows on its left side wants it: itself, or its float32 copy in
 /// `scratch`, which has room for all its elements.

@@ -59,7 +59,8 @@ void run_norm_linear(const NormLinear& op, const Step& step, int threads) {
   Workspace workspace(step.workspace);
   const Scratch scratch = take_scratch(workspace, rows, in_features, threads);
 
-  const int row_threads = threads_for(threads, rows * in_features);
+  constexpr std::int64_t kElementCost = 4;  // sum, norm and rounding, in multiply-adds
+  const int row_threads = threads_for(threads, rows * in_features * kElementCost);
   if (op.residual_out) {
     const Tensor& residual_out = step.value(*op.residual_out);
     parallel_for(row_threads, batch.num_tokens, [&](std::int64_t row, int) {

@@ -21,7 +21,7 @@ inline int usable_threads() {
 
 /// The threads worth waking for that many multiply-adds: all of them, or only the caller.
 inline int threads_for(int threads, std::int64_t multiply_adds) {
-  constexpr std::int64_t kWorthWaking = 1 << 17;  // some ten microseconds of one core
+  constexpr std::int64_t kWorthWaking = 1 << 21;  // some fifty microseconds of one core
   return multiply_adds < kWorthWaking ? 1 : threads;
 }
 

@@ -18,7 +18,7 @@ constexpr std::int64_t kRowBlock = 256;
 /// Output columns of a tile: as many as let its widened weight rows stay in a core's L2 cache.
 /// It depends on the weight alone, so results do not depend on batch or threads.
 std::int64_t tile_columns(std::int64_t in_features) {
-  constexpr std::int64_t kWidenedElements = 1 << 17;
+  constexpr std::int64_t kWidenedElements = 1 << 18;
   constexpr std::int64_t kGranule = 16;  // what matrix kernels like
   const std::int64_t columns = kWidenedElements / in_features / kGranule * kGranule;
   return std::clamp(columns, kGranule, kMaxTileColumns);
@@ -93,7 +93,7 @@ ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t row
                                           std::int64_t in_features, int threads) {
   ProjectionScratch scratch;
   const std::int64_t columns = 2 * tile_columns(in_features);  // gate and up
-  scratch.widened_stride = rows > kDirectRows ? columns * in_features : 0;
+  scratch.widened_stride = columns * in_features;
   scratch.product_stride = std::min(rows, kRowBlock) * columns;
   scratch.widened = workspace.take<float>(threads * scratch.widened_stride);
   scratch.product = workspace.take<float>(threads * scratch.product_stride);

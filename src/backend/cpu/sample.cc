@@ -6,7 +6,6 @@
 #include "backend/cpu/ops.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/sampling_filter.h"
-#include "backend/cpu/vector_math.h"
 #include "backend/cpu/views.h"
 #include "backend/cpu/workspace.h"
 
@@ -99,7 +98,7 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
 float log_sum_exp(std::span<const float> logits) {
   const float largest = logits[static_cast<std::size_t>(argmax(logits))];
   double sum = 0.0;
-  for (const float logit : logits) sum += exponential(logit - largest);
+  for (const float logit : logits) sum += std::exp(logit - largest);
   return static_cast<float>(largest + std::log(sum));
 }
 
@@ -145,15 +144,15 @@ void run_sample(const Sample& op, const Step& step, int threads) {
   const BatchView& batch = step.batch;
   const Tensor& logits = step.value(op.logits);
   const std::size_t thread_bytes = scratch_bytes(logits.cols);
-  parallel_for(threads_for(threads, batch.num_logit_rows * logits.cols), batch.num_logit_rows,
-               [&](std::int64_t i, int thread) {
-                 const int seq = batch.logit_seqs[i];
-                 if (!step.is_running(seq)) return;
-                 Workspace workspace(
-                     step.workspace.subspan(static_cast<std::size_t>(thread) * thread_bytes));
-                 sample_row(step, float_row(logits, i), batch.state_index[seq],
-                            take_scratch(workspace, logits.cols));
-               });
+  constexpr std::int64_t kElementCost = 8;  // comparisons and exponentials, in multiply-adds
+  const std::int64_t work = batch.num_logit_rows * logits.cols * kElementCost;
+  parallel_for(threads_for(threads, work), batch.num_logit_rows, [&](std::int64_t i, int thread) {
+    const int seq = batch.logit_seqs[i];
+    if (!step.is_running(seq)) return;
+    Workspace workspace(step.workspace.subspan(static_cast<std::size_t>(thread) * thread_bytes));
+    sample_row(step, float_row(logits, i), batch.state_index[seq],
+               take_scratch(workspace, logits.cols));
+  });
 }
 
 std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, int threads) {

@@ -5,7 +5,6 @@
 #include <functional>
 #include <limits>
 
-#include "backend/cpu/vector_math.h"
 #include "base/check.h"
 #include "base/philox.h"
 
@@ -20,7 +19,7 @@ auto best_of(std::span<const Candidate> candidates) {
 /// Σ exp(score - best).
 double mass_of(std::span<const Candidate> candidates, float best) {
   double mass = 0.0;
-  for (const Candidate& candidate : candidates) mass += exponential(candidate.score - best);
+  for (const Candidate& candidate : candidates) mass += std::exp(candidate.score - best);
   return mass;
 }
 
@@ -56,8 +55,8 @@ std::span<Candidate> keep_top_p(std::span<Candidate> candidates, float top_p) {
   // Tokens below this could all go together and leave top_p; few are left to select from. The
   // margin covers the rounding of the sums.
   const double negligible = 0.99 * (1.0 - top_p) * total / static_cast<double>(candidates.size());
-  candidates = keep_if(
-      candidates, [=](const Candidate& c) { return exponential(c.score - best) >= negligible; });
+  candidates = keep_if(candidates,
+                       [=](const Candidate& c) { return std::exp(c.score - best) >= negligible; });
 
   // The answer lies in (begin, end]: the mass before `begin` is too little, up to `end` enough.
   const double target = top_p * total;
@@ -81,8 +80,7 @@ std::span<Candidate> keep_top_p(std::span<Candidate> candidates, float top_p) {
 
 std::span<Candidate> keep_min_p(std::span<Candidate> candidates, float min_p) {
   const float best = best_of(candidates)->score;
-  return keep_if(candidates,
-                 [=](const Candidate& c) { return exponential(c.score - best) >= min_p; });
+  return keep_if(candidates, [=](const Candidate& c) { return std::exp(c.score - best) >= min_p; });
 }
 
 std::int32_t draw(std::span<const Candidate> candidates, const DrawKey& key) {

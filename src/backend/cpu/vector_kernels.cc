@@ -1,6 +1,8 @@
 #include "backend/cpu/vector_kernels.h"
 
-#include "backend/cpu/vector_math.h"
+#include <cmath>
+#include <limits>
+
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/half.h"
@@ -57,9 +59,25 @@ void accumulate_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
   accumulate_rows_of<BFloat16>(a, b, out);
 }
 
-float softmax_numerators(std::span<float> scores) { return softmax_numerators_loop(scores); }
-void silu(std::span<float> values) { silu_loop(values); }
-void gelu_tanh(std::span<float> values) { gelu_tanh_loop(values); }
+float softmax_numerators(std::span<float> scores) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (const float score : scores) largest = score > largest ? score : largest;
+  float sum = 0.0f;
+  for (float& score : scores) {
+    score = std::exp(score - largest);
+    sum += score;
+  }
+  return sum;
+}
+
+void silu(std::span<float> values) {
+  for (float& x : values) x = x / (1.0f + std::exp(-x));
+}
+
+void gelu_tanh(std::span<float> values) {
+  for (float& x : values)
+    x = x / (1.0f + std::exp(-2.0f * kGeluRoot * (x + 0.044715f * x * x * x)));
+}
 
 }  // namespace
 

@@ -6,6 +6,9 @@
 
 namespace quern::cpu {
 
+/// √(2/π), of gelu_tanh.
+inline constexpr float kGeluRoot = 0.797884560802865356f;
+
 /// The inner loops of this backend, in one instruction set. A result depends on its own operands
 /// alone, not on how many rows or columns are computed with it.
 struct VectorKernels {
@@ -14,9 +17,12 @@ struct VectorKernels {
   void (*dot_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
   /// out[r, k] += Σ_c a[r, c] · b[c, k]. Dtypes as above.
   void (*accumulate_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
-  /// Each score becomes exp(score - largest); returns their sum.
+  /// Each score becomes exp(score - largest); returns their sum. A NaN score is not the largest,
+  /// but makes the sum NaN.
   float (*softmax_numerators)(std::span<float> scores);
+  /// x / (1 + e^-x).
   void (*silu)(std::span<float> values);
+  /// 0.5 x (1 + tanh(u)) = x / (1 + e^-2u) with u = √(2/π) (x + 0.044715 x³).
   void (*gelu_tanh)(std::span<float> values);
 };
 

@@ -4,7 +4,10 @@
 
 #include <immintrin.h>
 
-#include "backend/cpu/vector_math.h"
+#include <algorithm>
+#include <array>
+#include <limits>
+
 #include "base/check.h"
 #include "base/half.h"
 
@@ -145,17 +148,109 @@ void accumulate_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
   accumulate_rows_of<BFloat16>(a, b, out);
 }
 
-QUERN_AVX2 float softmax_numerators(std::span<float> scores) {
-  return softmax_numerators_loop(scores);
+QUERN_AVX2 inline __m256 broadcast(float value) { return _mm256_set1_ps(value); }
+
+/// 2^n for each n in [-126, 127].
+QUERN_AVX2 inline __m256 power_of_two(__m256i n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
 }
-QUERN_AVX2 void silu(std::span<float> values) { silu_loop(values); }
-QUERN_AVX2 void gelu_tanh(std::span<float> values) { gelu_tanh_loop(values); }
+
+/// e^x to within two units in the last place, subnormal results included. NaN stays NaN.
+/// Source: Cephes expf (Moshier), with the scaling split in two so that no intermediate overflows.
+QUERN_AVX2 inline __m256 exponential(__m256 x) {
+  // Both return their second operand when there is a NaN.
+  x = _mm256_min_ps(broadcast(89.0f), _mm256_max_ps(broadcast(-105.0f), x));
+  const __m256i n = _mm256_cvtps_epi32(_mm256_mul_ps(x, broadcast(1.44269504088896341f)));
+  const __m256 power = _mm256_cvtepi32_ps(n);
+  __m256 r = _mm256_fnmadd_ps(power, broadcast(0.693359375f), x);
+  r = _mm256_fmadd_ps(power, broadcast(2.12194440e-4f), r);
+  __m256 sum = broadcast(1.9875691500e-4f);
+  for (const float coefficient :
+       {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) {
+    sum = _mm256_fmadd_ps(sum, r, broadcast(coefficient));
+  }
+  sum = _mm256_fmadd_ps(sum, _mm256_mul_ps(r, r), _mm256_add_ps(r, broadcast(1.0f)));
+  const __m256i half = _mm256_srai_epi32(n, 1);
+  sum = _mm256_mul_ps(sum, power_of_two(half));
+  return _mm256_mul_ps(sum, power_of_two(_mm256_sub_epi32(n, half)));
+}
+
+/// x / (1 + e^-y).
+QUERN_AVX2 inline __m256 over_logistic(__m256 x, __m256 y) {
+  const __m256 power = exponential(_mm256_sub_ps(_mm256_setzero_ps(), y));
+  return _mm256_div_ps(x, _mm256_add_ps(broadcast(1.0f), power));
+}
+
+struct Silu {
+  QUERN_AVX2 static __m256 of(__m256 x) { return over_logistic(x, x); }
+};
+
+struct GeluTanh {
+  QUERN_AVX2 static __m256 of(__m256 x) {
+    const __m256 square = _mm256_mul_ps(x, x);
+    const __m256 inner = _mm256_fmadd_ps(broadcast(0.044715f), square, broadcast(1.0f));
+    return over_logistic(x, _mm256_mul_ps(broadcast(2.0f * kGeluRoot), _mm256_mul_ps(x, inner)));
+  }
+};
+
+/// The last, incomplete vector of some values, filled up with `filler`.
+class Tail {
+ public:
+  QUERN_AVX2 Tail(std::span<float> values, float filler)
+      : values_(values.subspan(values.size() / kLanes * kLanes)) {
+    padded_.fill(filler);
+    std::copy(values_.begin(), values_.end(), padded_.begin());
+  }
+  bool empty() const { return values_.empty(); }
+  float* data() { return padded_.data(); }
+  void write_back() const { std::copy_n(padded_.begin(), values_.size(), values_.begin()); }
+
+ private:
+  std::span<float> values_;
+  std::array<float, kLanes> padded_;
+};
+
+template <typename Function>
+QUERN_AVX2 void apply(std::span<float> values) {
+  float* data = values.data();
+  for (std::size_t i = 0; i + kLanes <= values.size(); i += kLanes) {
+    _mm256_storeu_ps(data + i, Function::of(load(data + i)));
+  }
+  Tail tail(values, 0.0f);
+  if (tail.empty()) return;
+  _mm256_storeu_ps(tail.data(), Function::of(load(tail.data())));
+  tail.write_back();
+}
+
+QUERN_AVX2 float softmax_numerators(std::span<float> scores) {
+  float* data = scores.data();
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  Tail tail(scores, kLowest);
+  // max returns its second operand when there is a NaN.
+  __m256 largest = _mm256_max_ps(load(tail.data()), broadcast(kLowest));
+  for (std::size_t i = 0; i + kLanes <= scores.size(); i += kLanes) {
+    largest = _mm256_max_ps(load(data + i), largest);
+  }
+  std::array<float, kLanes> lanes;
+  _mm256_storeu_ps(lanes.data(), largest);
+  const __m256 maximum = broadcast(*std::max_element(lanes.begin(), lanes.end()));
+
+  __m256 sum = exponential(_mm256_sub_ps(load(tail.data()), maximum));
+  _mm256_storeu_ps(tail.data(), sum);
+  tail.write_back();
+  for (std::size_t i = 0; i + kLanes <= scores.size(); i += kLanes) {
+    const __m256 numerators = exponential(_mm256_sub_ps(load(data + i), maximum));
+    _mm256_storeu_ps(data + i, numerators);
+    sum = _mm256_add_ps(sum, numerators);
+  }
+  return horizontal_sum(sum);
+}
 
 }  // namespace
 
 const VectorKernels* avx2_kernels() {
-  static constexpr VectorKernels kKernels = {dot_rows, accumulate_rows, softmax_numerators, silu,
-                                             gelu_tanh};
+  static constexpr VectorKernels kKernels = {dot_rows, accumulate_rows, softmax_numerators,
+                                             apply<Silu>, apply<GeluTanh>};
   const bool has_them =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   return has_them ? &kKernels : nullptr;
