@@ -1,15 +1,14 @@
-// Matrix products of the CPU backend: where reading the stored weight directly stops to pay.
-//
-// Arguments: rows, in_features, out_features. "Direct" forces the few-rows kernel, "Blas" the
-// widened tile through OpenBLAS, both on one thread; "Linear" is the op as the backend runs it.
+// Matrix products of the CPU backend on one thread: up to how many rows reading the stored weight
+// directly beats widening it tile by tile for OpenBLAS. The answer is max_direct_rows() in
+// backend/cpu/gemm.h. Arguments: rows, in_features, out_features and, for BLAS, columns of a tile.
 
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
-#include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/vector_kernels.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"

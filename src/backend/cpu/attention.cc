@@ -160,7 +160,8 @@ class TileAttention {
     for (std::int64_t row = 0; row < sums_.rows; ++row) {
       const std::span<float> sums = float_row(sums_, row);
       for (float& sum : sums) sum /= denominators_[row];
-      const std::int64_t head = tile_.kv_head * group_size(op_) + row % group_size(op_);
+      const std::int64_t head =
+          std::int64_t{tile_.kv_head} * group_size(op_) + row % group_size(op_);
       store_floats(out.dtype, sums,
                    element(out, row_ + row / group_size(op_), head * op_.head_dim));
     }
