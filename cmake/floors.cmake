@@ -1,9 +1,12 @@
-# quern_floor(NAME [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from the .cc files of this folder.
+# quern_floor(NAME [SOURCES ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these files, without
+# SOURCES from all .cc files of this folder.
 # FLOORS are the floors below that it may include and link; the linker holds its tests to them.
 function(quern_floor name)
-  cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  add_library(quern_${name} STATIC ${sources})
+  cmake_parse_arguments(ARG "" "" "SOURCES;FLOORS;PACKAGES" ${ARGN})
+  if(NOT ARG_SOURCES)
+    file(GLOB ARG_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  endif()
+  add_library(quern_${name} STATIC ${ARG_SOURCES})
   target_include_directories(quern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
                                                   ${PROJECT_BINARY_DIR}/generated)
   list(TRANSFORM ARG_FLOORS PREPEND quern_)

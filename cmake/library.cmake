@@ -11,6 +11,10 @@ set(packages fmt::fmt PkgConfig::sentencepiece PkgConfig::pcre2 PkgConfig::utf8p
 if(QUERN_OPENMP)
   list(APPEND packages OpenMP::OpenMP_CXX)
 endif()
+if(QUERN_WITH_CUDA)
+  list(APPEND packages CUDA::cudart_static)
+  set(QUERN_CUDA_LIBS "-L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt")
+endif()
 
 foreach(kind shared static)
   string(TOUPPER ${kind} library_type)

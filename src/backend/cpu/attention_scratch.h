@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "backend/cpu/workspace.h"
+#include "backend/workspace.h"
 #include "graph/op.h"
 #include "graph/step.h"
 

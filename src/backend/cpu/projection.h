@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "backend/cpu/workspace.h"
+#include "backend/workspace.h"
 #include "base/tensor.h"
 #include "graph/op.h"
 #include "weights/weight.h"

@@ -7,7 +7,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/sampling_filter.h"
 #include "backend/cpu/views.h"
-#include "backend/cpu/workspace.h"
+#include "backend/workspace.h"
 
 namespace quern::cpu {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/shape.h"
 
-namespace quern::cpu {
+namespace quern {
 
 /// Lays arrays into a step's workspace, one after the other. A default-constructed one has no
 /// memory and only counts, so that one layout function both plans an op's scratch and carves it.
@@ -37,4 +37,4 @@ class Workspace {
   bool counting_ = true;
 };
 
-}  // namespace quern::cpu
+}  // namespace quern

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <stdexcept>
+
+namespace quern::kernels {
+
+/// What a block may have on every GPU from sm_80 on (sm_86 has the least). Kernels assert that they
+/// keep within it.
+inline constexpr std::size_t kMaxSharedBytes = 99 * 1024;
+
+/// A kernel could not be launched: the message names it, its grid and what CUDA says.
+class LaunchError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct LaunchShape {
+  dim3 grid;
+  dim3 block;
+  std::size_t shared_bytes = 0;  ///< dynamic
+};
+
+/// Errors: LaunchError, unless `status` is success.
+void check_launch(cudaError_t status, const void* kernel, const LaunchShape& shape);
+
+/// The one way to start a kernel. A kernel that wants more dynamic shared memory than the 48 KB
+/// that need no permission gets it. Errors: LaunchError.
+template <typename Params>
+void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t stream,
+            const Params& params) {
+  constexpr std::size_t kFreeSharedBytes = 48 * 1024;
+  const auto* address = reinterpret_cast<const void*>(kernel);
+  if (shape.shared_bytes > kFreeSharedBytes) {
+    check_launch(cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shape.shared_bytes)),
+                 address, shape);
+  }
+  void* arguments[] = {const_cast<Params*>(&params)};
+  check_launch(
+      cudaLaunchKernel(address, shape.grid, shape.block, arguments, shape.shared_bytes, stream),
+      address, shape);
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,49 @@
+#pragma once
+
+namespace quern::kernels {
+
+inline constexpr int kWarpSize = 32;
+
+/// A warp's values combined, the same result in every lane. All lanes call it.
+template <typename T, typename Combine>
+__device__ inline T warp_reduce(T value, const Combine& combine) {
+#pragma unroll
+  for (int distance = kWarpSize / 2; distance > 0; distance /= 2) {
+    value = combine(value, __shfl_xor_sync(~0u, value, distance));
+  }
+  return value;
+}
+
+/// A block's values combined, the same result in every thread, whatever the order of its warps. All
+/// threads of whole warps call it.
+template <typename T, typename Combine>
+__device__ inline T block_reduce(T value, const Combine& combine) {
+  __shared__ T of_warps[kWarpSize];
+  value = warp_reduce(value, combine);
+  if (threadIdx.x % kWarpSize == 0) of_warps[threadIdx.x / kWarpSize] = value;
+  __syncthreads();
+  value = of_warps[0];
+  const int warps = static_cast<int>(blockDim.x) / kWarpSize;
+  for (int warp = 1; warp < warps; ++warp) value = combine(value, of_warps[warp]);
+  __syncthreads();  // of_warps may be written again
+  return value;
+}
+
+template <typename T>
+__device__ inline T warp_sum(T value) {
+  return warp_reduce(value, [](T a, T b) { return a + b; });
+}
+template <typename T>
+__device__ inline T warp_max(T value) {
+  return warp_reduce(value, [](T a, T b) { return max(a, b); });
+}
+template <typename T>
+__device__ inline T block_sum(T value) {
+  return block_reduce(value, [](T a, T b) { return a + b; });
+}
+template <typename T>
+__device__ inline T block_max(T value) {
+  return block_reduce(value, [](T a, T b) { return max(a, b); });
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "backend/workspace.h"
+#include "base/check.h"
+#include "graph/graph.h"
+#include "graph/limits.h"
+#include "graph/step.h"
+
+namespace quern::cuda {
+
+class CublasLt;
+
+/// What every op's launch needs to know of the backend.
+struct OpContext {
+  cudaStream_t stream = nullptr;
+  int num_multiprocessors = 0;
+  /// Words on the device that are zero before and after each op.
+  std::span<std::uint32_t> counters;
+  CublasLt* cublaslt = nullptr;
+
+  /// The first `count` counters. Errors: unsupported when there are fewer.
+  std::uint32_t* take_counters(std::int64_t count) const {
+    if (count > std::ssize(counters)) {
+      fail(ErrorCode::unsupported, "counters of one op: expected at most {} on CUDA, got {}",
+           counters.size(), count);
+    }
+    return counters.data();
+  }
+};
+
+// One function an op, each in the file of its name; see graph/op.h for the contract. Errors:
+// kernels::LaunchError and kernels::DispatchError, which the backend makes Errors of.
+void run_embed(const Embed& op, const Step& step, const OpContext& context);
+void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context);
+void run_attention(const Attention& op, const Step& step, const OpContext& context);
+void run_linear(const Linear& op, const Step& step, const OpContext& context);
+/// A collective of one rank.
+void run_copy(ValueId in, ValueId out, const Step& step, const OpContext& context);
+void run_sample(const Sample& op, const Step& step, const OpContext& context);
+void run_advance(const Advance& op, const Step& step, const OpContext& context);
+
+// The scratch of those that need some, at the limits.
+std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
+                                        const Limits& limits);
+std::size_t attention_workspace_bytes(const Attention& op, const Graph& graph,
+                                      const Limits& limits);
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits);
+std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, const Limits& limits);
+
+}  // namespace quern::cuda
