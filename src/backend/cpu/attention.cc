@@ -110,7 +110,7 @@ class TileAttention {
     }
   }
 
-  /// Turns a row's scores into probabilities relative to the largest: summed, then rounded.
+  /// Turns a row's scores into probabilities, not yet normalised: summed, then rounded.
   void weigh_row(std::int64_t row, const SlotRange& range) {
     const std::span<float> scores = float_row(scores_, row)
                                         .subspan(static_cast<std::size_t>(range.begin - all_.begin),

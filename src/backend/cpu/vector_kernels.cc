@@ -63,8 +63,9 @@ float softmax_numerators(std::span<float> scores) {
   float largest = -std::numeric_limits<float>::infinity();
   for (const float score : scores) largest = score > largest ? score : largest;
   float sum = 0.0f;
+  const float reference = softmax_reference(largest);
   for (float& score : scores) {
-    score = std::exp(score - largest);
+    score = std::exp(score - reference);
     sum += score;
   }
   return sum;

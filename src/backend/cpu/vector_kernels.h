@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+#include <numbers>
 #include <span>
 
 #include "base/tensor.h"
@@ -9,6 +11,12 @@ namespace quern::cpu {
 /// √(2/π), of gelu_tanh.
 inline constexpr float kGeluRoot = 0.797884560802865356f;
 
+/// What softmax numerators are relative to: the logarithm of the power of two at or above
+/// e^largest.
+inline float softmax_reference(float largest) {
+  return std::ceil(largest * std::numbers::log2e_v<float>) * std::numbers::ln2_v<float>;
+}
+
 /// The inner loops of this backend, in one instruction set. A result depends on its own operands
 /// alone, not on how many rows or columns are computed with it.
 struct VectorKernels {
@@ -17,8 +25,8 @@ struct VectorKernels {
   void (*dot_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
   /// out[r, k] += Σ_c a[r, c] · b[c, k]. Dtypes as above.
   void (*accumulate_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
-  /// Each score becomes exp(score - largest); returns their sum. A NaN score is not the largest,
-  /// but makes the sum NaN.
+  /// Each score becomes exp(score - softmax_reference(largest)); returns their sum. A NaN score is
+  /// not the largest, but makes the sum NaN.
   float (*softmax_numerators)(std::span<float> scores);
   /// x / (1 + e^-x).
   void (*silu)(std::span<float> values);

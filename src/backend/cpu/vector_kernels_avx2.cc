@@ -233,13 +233,14 @@ QUERN_AVX2 float softmax_numerators(std::span<float> scores) {
   }
   std::array<float, kLanes> lanes;
   _mm256_storeu_ps(lanes.data(), largest);
-  const __m256 maximum = broadcast(*std::max_element(lanes.begin(), lanes.end()));
+  const __m256 reference =
+      broadcast(softmax_reference(*std::max_element(lanes.begin(), lanes.end())));
 
-  __m256 sum = exponential(_mm256_sub_ps(load(tail.data()), maximum));
+  __m256 sum = exponential(_mm256_sub_ps(load(tail.data()), reference));
   _mm256_storeu_ps(tail.data(), sum);
   tail.write_back();
   for (std::size_t i = 0; i + kLanes <= scores.size(); i += kLanes) {
-    const __m256 numerators = exponential(_mm256_sub_ps(load(data + i), maximum));
+    const __m256 numerators = exponential(_mm256_sub_ps(load(data + i), reference));
     _mm256_storeu_ps(data + i, numerators);
     sum = _mm256_add_ps(sum, numerators);
   }

@@ -161,10 +161,11 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
     magnitude = std::max(magnitude, op.scale * products);
   }
   const double largest = *std::max_element(scores.begin(), scores.end());
+  const double reference = std::ceil(largest / std::numbers::ln2) * std::numbers::ln2;
   double sum = 0.0;
   Expected expected{std::vector<double>(query.size()), std::vector<double>(query.size())};
   for (std::size_t slot = 0; slot < keys.size(); ++slot) {
-    const double probability = std::exp(scores[slot] - largest);
+    const double probability = std::exp(scores[slot] - reference);
     sum += probability;
     const double rounded = round_double(dtype, probability);
     // Float32 scores move a probability by `error`; near a border that is a whole step of dtype,
