@@ -179,6 +179,34 @@ TEST_P(AttentionConformance, HeadSizes) {
   }
 }
 
+TEST_P(AttentionConformance, HeadSizesOfLargeModels) {
+  // Long enough that a kernel that splits slots or tiles rows has several of each.
+  const std::vector<SequenceSpec> seqs = {
+      {.past = 290, .decode = true},
+      {.past = 140, .decode = true, .status = SequenceStatus::limit},
+      {.past = 127, .decode = true},
+      {.q_len = 33, .past = 95},
+      {.q_len = 3, .status = SequenceStatus::stop},
+      {.q_len = 66}};
+  for (const int head_dim : {32, 64, 80, 96, 128, 256}) {
+    SCOPED_TRACE(::testing::Message() << "head_dim " << head_dim);
+    check({.seqs = seqs,
+           .num_heads = 4,
+           .num_kv_heads = 2,
+           .head_dim = head_dim,
+           .block_size = 16,
+           .rope = rope_of(RopeType::standard, head_dim),
+           .qk_norm = true});
+    check({.seqs = seqs,
+           .num_heads = 7,
+           .num_kv_heads = 1,
+           .head_dim = head_dim,
+           .block_size = 32,
+           .window = 50,
+           .softcap = 5.0f});
+  }
+}
+
 TEST_P(AttentionConformance, MixedBatchWithFinishedSequences) {
   check({.seqs = {{.past = 9, .decode = true},
                   {.past = 4, .decode = true, .status = SequenceStatus::stop},
@@ -197,6 +225,14 @@ TEST_P(AttentionConformance, LongContext) {
          .num_heads = 2,
          .num_kv_heads = 1,
          .head_dim = 32,
+         .block_size = 32});
+}
+
+TEST_P(AttentionConformance, VeryLongContext) {
+  check({.seqs = {{.past = 20000, .decode = true}},
+         .num_heads = 1,
+         .num_kv_heads = 1,
+         .head_dim = 64,
          .block_size = 32});
 }
 
@@ -250,20 +286,25 @@ TEST_P(AttentionConformance, SharpScores) {
 TEST_P(AttentionConformance, NoSequences) { check({.seqs = {}}); }
 
 TEST_P(AttentionConformance, InfiniteValueStaysInvisibleToEarlierTokens) {
-  StepHarness harness(*backend_, dtype(), {{.q_len = 20}});
-  harness.add_kv_cache(1, 1, 8);
-  auto qkv = rounded(dtype(), random_floats(20 * 24, 1));
-  qkv[12 * 24 + 16] = std::numeric_limits<float>::infinity();
-  Attention op{};
-  op.qkv = harness.add_value(dtype(), 24, qkv);
-  op.out = harness.add_value(dtype(), 8);
-  op.num_heads = op.num_kv_heads = 1;
-  op.head_dim = 8;
-  harness.run(op);
-  const auto out = harness.read(op.out);
-  for (std::size_t row = 0; row < 20; ++row) {
-    EXPECT_EQ(std::isfinite(out[row * 8]), row < 12) << "token " << row;
-    EXPECT_TRUE(std::isfinite(out[row * 8 + 1])) << "token " << row;
+  for (const int head_dim : {8, 64}) {
+    SCOPED_TRACE(::testing::Message() << "head_dim " << head_dim);
+    const auto size = static_cast<std::size_t>(head_dim);
+    StepHarness harness(*backend_, dtype(), {{.q_len = 20}});
+    harness.add_kv_cache(1, 1, head_dim);
+    auto qkv = rounded(dtype(), random_floats(std::int64_t{20} * 3 * head_dim, 1));
+    qkv[(12 * 3 + 2) * size] = std::numeric_limits<float>::infinity();
+    Attention op{};
+    op.qkv = harness.add_value(dtype(), std::int64_t{3} * head_dim, qkv);
+    op.out = harness.add_value(dtype(), head_dim);
+    op.num_heads = op.num_kv_heads = 1;
+    op.head_dim = head_dim;
+    op.scale = 0.1f;
+    harness.run(op);
+    const auto out = harness.read(op.out);
+    for (std::size_t row = 0; row < 20; ++row) {
+      EXPECT_EQ(std::isfinite(out[row * size]), row < 12) << "token " << row;
+      EXPECT_TRUE(std::isfinite(out[row * size + 1])) << "token " << row;
+    }
   }
 }
 

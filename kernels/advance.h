@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "kernels/sampling_row.h"
+
+namespace quern::kernels {
+
+/// The arrays of a step's batch, sequence state and output ring; see graph/step.h.
+struct AdvanceParams {
+  int num_seqs = 0;
+  int num_decode_seqs = 0;
+  int num_logit_rows = 0;
+  const std::int32_t* state_index = nullptr;
+  const std::int32_t* positions = nullptr;
+  const std::int32_t* cu_seqlens_q = nullptr;
+  const std::int32_t* kv_lens = nullptr;
+  const std::int32_t* logit_seqs = nullptr;
+
+  const std::int32_t* last_token = nullptr;
+  std::int32_t* position = nullptr;
+  std::int32_t* kv_len = nullptr;
+  std::int32_t* finished = nullptr;
+  std::int32_t* generated = nullptr;
+  const std::int32_t* max_tokens = nullptr;
+  const std::int32_t* prompt_len = nullptr;
+  std::int32_t* history = nullptr;
+  std::int64_t history_stride = 0;
+  std::int32_t* num_finished = nullptr;
+
+  const SamplingRow* sampling = nullptr;
+
+  int ring_capacity = 0;
+  int ring_max_seqs = 0;
+  std::int64_t* ring_head = nullptr;
+  std::int32_t* ring_tokens = nullptr;
+};
+
+/// graph/op.h's Advance. A sequence has at most one logit row. One block. Errors: see launch.h.
+void advance(const AdvanceParams& params, cudaStream_t stream);
+
+}  // namespace quern::kernels

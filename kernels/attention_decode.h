@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention.h"
+
+namespace quern::kernels {
+
+/// Parts into which a sequence's slots are split, at most. Up to that many the parts have
+/// kMinSplitSlots slots, so that the split depends on the sequence alone and not on its batch.
+inline constexpr int kMaxSplits = 64;
+inline constexpr int kMinSplitSlots = 128;
+
+/// Query heads of one kv head that a block works on.
+inline constexpr int kDecodeHeads = 8;
+
+struct AttentionDecodeParams {
+  AttentionParams attention;
+  int max_splits = 0;           ///< of the longest sequence that the block table has room for
+  int num_multiprocessors = 0;  ///< decides how many blocks share a sequence's parts
+  /// [num_decode_seqs, num_heads, max_splits, head_dim + 2] sums, then exponent and sum of weights
+  float* partials = nullptr;
+  /// [num_decode_seqs · decode_counters(…)] zero before and after: blocks that are done
+  std::uint32_t* counters = nullptr;
+};
+
+/// Whether attention_decode is made for this.
+bool attention_decode_supports(DType dtype, int head_dim);
+
+/// Parts of the longest sequence.
+int decode_splits(std::int64_t max_slots);
+/// Elements of `partials` and `counters` for one sequence.
+std::int64_t decode_partials(int num_heads, int head_dim, int max_splits);
+int decode_counters(int num_heads, int num_kv_heads);
+
+/// All of Attention for the decode sequences, in one launch: norm, rope and append, then attention
+/// over split slots; the last block of a sequence's head merges the parts. Tensor cores compute
+/// scores and sums, eight query heads of a kv head at a time. Finished sequences get zero rows.
+/// Errors: see launch.h. Cost: reads the keys and values in use once.
+/// Source: Flash-Decoding (Dao et al. 2023).
+void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream);
+
+}  // namespace quern::kernels

@@ -1,0 +1,45 @@
+#include "kernels/attention_prefill.h"
+#include "kernels/common/attention.cuh"
+#include "kernels/common/dispatch_attention.h"
+#include "kernels/common/launch.h"
+#include "kernels/common/prefill_tile.cuh"
+
+namespace quern::kernels {
+namespace {
+
+/// grid: tiles, the last first since they see the most slots; kv heads.
+template <typename T, int kHeadDim>
+__global__ void __launch_bounds__(PrefillTile<T, kHeadDim>::kThreads)
+    attention_prefill_kernel(const __grid_constant__ AttentionParams p) {
+  using Tile = PrefillTile<T, kHeadDim>;
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  auto& shared = *reinterpret_cast<typename Tile::SharedMemory*>(shared_bytes);
+  const int index = static_cast<int>(gridDim.x - 1 - blockIdx.x);
+  const QueryTile tile = find_tile(p, p.num_decode_seqs, Tile::kRows, index);
+  if (tile.count == 0) return;
+  if (!tile.sequence.running) {
+    zero_rows<T>(p, tile, blockIdx.y);
+    return;
+  }
+  Tile(p, tile, blockIdx.y, shared).run();
+}
+
+}  // namespace
+
+bool attention_prefill_supports(DType dtype, int head_dim) {
+  return dtype != DType::float32 && has_mma_head_dim(head_dim);
+}
+
+void attention_prefill(const AttentionParams& params, cudaStream_t stream) {
+  dispatch_mma(params.dtype, params.head_dim, "attention_prefill", [&]<typename T, int kHeadDim>() {
+    using Tile = PrefillTile<T, kHeadDim>;
+    const int tiles = max_tiles(params, params.num_decode_seqs, Tile::kRows);
+    launch(attention_prefill_kernel<T, kHeadDim>,
+           {.grid = dim3(tiles, params.num_kv_heads),
+            .block = dim3(Tile::kThreads),
+            .shared_bytes = sizeof(typename Tile::SharedMemory)},
+           stream, params);
+  });
+}
+
+}  // namespace quern::kernels

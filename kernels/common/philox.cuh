@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+
+namespace quern::kernels {
+
+/// What a draw depends on beside the token.
+struct DrawKey {
+  std::uint64_t seed = 0;
+  std::uint32_t sequence_index = 0;
+  std::uint32_t position = 0;
+};
+
+/// The four words that decide on the tokens 4 · `group` … 4 · `group` + 3: base/philox.h's
+/// draw_word, bit for bit. Source: Salmon et al., SC 2011.
+__device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
+  uint4 counter = {group, draw.position, draw.sequence_index, 0};
+  uint2 key = {static_cast<std::uint32_t>(draw.seed), static_cast<std::uint32_t>(draw.seed >> 32)};
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t left = std::uint64_t{0xD2511F53u} * counter.x;
+    const std::uint64_t right = std::uint64_t{0xCD9E8D57u} * counter.z;
+    counter = {static_cast<std::uint32_t>(right >> 32) ^ counter.y ^ key.x,
+               static_cast<std::uint32_t>(right),
+               static_cast<std::uint32_t>(left >> 32) ^ counter.w ^ key.y,
+               static_cast<std::uint32_t>(left)};
+    key = {key.x + 0x9E3779B9u, key.y + 0xBB67AE85u};
+  }
+  return counter;
+}
+
+/// No Gumbel variate of one word is larger.
+inline constexpr float kLargestGumbel = 23.0f;
+
+/// A standard Gumbel variate from one word, as base/philox.h's gumbel.
+__device__ inline float gumbel(std::uint32_t word) {
+  const float v = fminf((static_cast<float>(word) + 0.5f) * 0x1p-32f, 1.0f - 0x1p-24f);
+  return -logf(-log1pf(-v));
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,21 @@
+#pragma once
+
+namespace quern::kernels {
+
+/// Pairs of elements that a head may rotate, at most.
+inline constexpr int kMaxRopePairs = 128;
+
+/// Rotary positions as kernels take them: the frequencies of alpha 1 come ready from the host,
+/// those of a grown base are computed on the device. See graph/rope.h.
+struct RopeParams {
+  int num_pairs = 0;  ///< rotary_dim / 2; 0: no rope
+  float attention_factor = 1.0f;
+  bool grows = false;           ///< dynamic, qwen_ntk: the base depends on a sequence's alpha
+  bool follows_length = false;  ///< dynamic: and alpha at least on the sequence's length
+  int original_max_position = 0;
+  float factor = 1.0f;
+  double theta = 0.0;
+  float inv_freq[kMaxRopePairs] = {};  ///< [num_pairs] for alpha 1
+};
+
+}  // namespace quern::kernels

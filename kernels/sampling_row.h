@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+namespace quern::kernels {
+
+inline constexpr int kMaxEndIds = 16;
+inline constexpr int kMaxLogitBias = 256;
+inline constexpr int kMaxTopLogprobs = 20;
+
+/// How one sequence samples: graph/step.h's SamplingRow, member for member, which kernels do not
+/// include. src/backend/cuda/sampling_rows.h holds the two together.
+struct SamplingRow {
+  std::uint64_t seed;
+  std::uint32_t sequence_index;
+  float temperature;
+  float top_p;
+  float min_p;
+  std::int32_t top_k;
+  float repetition_penalty;
+  float presence_penalty;
+  float frequency_penalty;
+  std::int32_t no_repeat_ngram_size;
+  std::int32_t num_top_logprobs;
+  std::int32_t num_end_ids;
+  std::int32_t num_logit_bias;
+  std::int32_t end_ids[kMaxEndIds];
+  std::int32_t bias_ids[kMaxLogitBias];
+  float bias_values[kMaxLogitBias];
+};
+
+}  // namespace quern::kernels

@@ -1,0 +1,39 @@
+#include "kernels/advance.h"
+
+#include "backend/cuda/ops.h"
+#include "backend/cuda/sampling_rows.h"
+
+namespace quern::cuda {
+
+void run_advance(const Advance&, const Step& step, const OpContext& context) {
+  const BatchView& batch = step.batch;
+  const SequenceState& state = step.state;
+  if (batch.num_seqs == 0) return;
+  kernels::AdvanceParams params;
+  params.num_seqs = batch.num_seqs;
+  params.num_decode_seqs = batch.num_decode_seqs;
+  params.num_logit_rows = batch.num_logit_rows;
+  params.state_index = batch.state_index;
+  params.positions = batch.positions;
+  params.cu_seqlens_q = batch.cu_seqlens_q;
+  params.kv_lens = batch.kv_lens;
+  params.logit_seqs = batch.logit_seqs;
+  params.last_token = state.last_token;
+  params.position = state.position;
+  params.kv_len = state.kv_len;
+  params.finished = state.finished;
+  params.generated = state.generated;
+  params.max_tokens = state.max_tokens;
+  params.prompt_len = state.prompt_len;
+  params.history = state.history;
+  params.history_stride = state.history_stride;
+  params.num_finished = state.num_finished;
+  params.sampling = kernel_rows(step.sampling);
+  params.ring_capacity = step.ring.capacity;
+  params.ring_max_seqs = step.ring.max_seqs;
+  params.ring_head = step.ring.head;
+  params.ring_tokens = step.ring.tokens;
+  kernels::advance(params, context.stream);
+}
+
+}  // namespace quern::cuda

@@ -1,0 +1,168 @@
+#include <algorithm>
+
+#include "backend/cuda/ops.h"
+#include "base/check.h"
+#include "graph/rope.h"
+#include "kernels/attention_append.h"
+#include "kernels/attention_decode.h"
+#include "kernels/attention_plain.h"
+#include "kernels/attention_prefill.h"
+
+namespace quern::cuda {
+namespace {
+
+/// The sizes that decide an attention's scratch.
+struct AttentionSizes {
+  std::int64_t num_tokens = 0;
+  std::int64_t num_seqs = 0;
+  std::int64_t max_slots = 0;  ///< of one sequence
+};
+
+struct AttentionScratch {
+  std::byte* queries = nullptr;  ///< [num_tokens, num_heads · head_dim] T
+  float* partials = nullptr;     ///< of the decode sequences; see AttentionDecodeParams
+};
+
+AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType dtype,
+                              const AttentionSizes& sizes) {
+  const std::int64_t row_bytes =
+      std::int64_t{op.num_heads} * op.head_dim * static_cast<std::int64_t>(dtype_bytes(dtype));
+  AttentionScratch scratch;
+  scratch.queries = workspace.take<std::byte>(sizes.num_tokens * row_bytes);
+  if (kernels::attention_decode_supports(dtype, op.head_dim)) {
+    const int splits = kernels::decode_splits(sizes.max_slots);
+    scratch.partials = workspace.take<float>(
+        sizes.num_seqs * kernels::decode_partials(op.num_heads, op.head_dim, splits));
+  }
+  return scratch;
+}
+
+kernels::RopeParams rope_params(const Rope& rope) {
+  const int num_pairs = rope.rotary_dim / 2;
+  if (num_pairs > kernels::kMaxRopePairs) {
+    fail(ErrorCode::unsupported, "rotary_dim: expected at most {} on CUDA, got {}",
+         2 * kernels::kMaxRopePairs, rope.rotary_dim);
+  }
+  kernels::RopeParams params;
+  params.num_pairs = num_pairs;
+  params.attention_factor = static_cast<float>(rope.attention_factor);
+  params.grows = rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk;
+  params.follows_length = rope.type == RopeType::dynamic;
+  params.original_max_position = rope.original_max_position;
+  params.factor = static_cast<float>(rope.factor);
+  params.theta = rope.theta;
+  const std::vector<float> inv_freq = rope_inv_freq(rope, 1.0);
+  std::copy(inv_freq.begin(), inv_freq.end(), params.inv_freq);
+  return params;
+}
+
+const float* vector_of(const Step& step, const std::optional<WeightId>& id) {
+  return id ? step.weight(*id).values.row<float>(0) : nullptr;
+}
+
+kernels::AttentionParams attention_params(const Attention& op, const Step& step) {
+  const KvCacheView& cache = step.kv_cache;
+  const Tensor& qkv = step.value(op.qkv);
+  const Tensor& out = step.value(op.out);
+  QUERN_CHECK(cache.dtype == qkv.dtype && out.dtype == qkv.dtype && cache.head_dim == op.head_dim &&
+              cache.num_kv_heads == op.num_kv_heads);
+  QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
+  if (op.head_dim > kernels::kMaxPlainHeadDim) {
+    fail(ErrorCode::unsupported, "head_dim: expected at most {} on CUDA, got {}",
+         kernels::kMaxPlainHeadDim, op.head_dim);
+  }
+  const std::int64_t layer_rows = cache.num_blocks * cache.num_kv_heads * cache.block_size;
+  if (layer_rows > INT32_MAX) {
+    fail(ErrorCode::unsupported, "KV cache: expected at most {} slots · kv heads on CUDA, got {}",
+         INT32_MAX, layer_rows);
+  }
+
+  kernels::AttentionParams params;
+  params.dtype = qkv.dtype;
+  params.qkv = qkv.data;
+  params.out = out.data;
+  const std::int64_t layer_bytes =
+      cache.offset(op.layer, 0, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
+  params.keys = cache.keys + layer_bytes;
+  params.values = cache.values + layer_bytes;
+  params.num_heads = op.num_heads;
+  params.num_kv_heads = op.num_kv_heads;
+  params.head_dim = op.head_dim;
+  params.block_size = cache.block_size;
+  params.max_blocks_per_seq = cache.max_blocks_per_seq;
+  params.block_table = cache.block_table;
+
+  params.q_norm = vector_of(step, op.q_norm);
+  params.k_norm = vector_of(step, op.k_norm);
+  params.norm_epsilon = op.norm_epsilon;
+  params.scale = op.scale;
+  params.softcap = op.softcap;
+  params.window = op.window;
+  params.logn_length = op.logn_length;
+  if (op.rope) params.rope = rope_params(*op.rope);
+
+  const BatchView& batch = step.batch;
+  params.num_seqs = batch.num_seqs;
+  params.num_decode_seqs = batch.num_decode_seqs;
+  params.num_tokens = batch.num_tokens;
+  params.state_index = batch.state_index;
+  params.cu_seqlens_q = batch.cu_seqlens_q;
+  params.kv_lens = batch.kv_lens;
+  params.positions = batch.positions;
+  params.finished = step.state.finished;
+  params.state_kv_len = step.state.kv_len;
+  params.state_position = step.state.position;
+  params.rope_alpha = step.state.rope_alpha;
+  return params;
+}
+
+std::int64_t slots_of_block_table(const KvCacheView& cache) {
+  return std::int64_t{cache.max_blocks_per_seq} * cache.block_size;
+}
+
+}  // namespace
+
+// Decode sequences take one launch: it appends as well. The others take two. Dtypes and head sizes
+// that tensor cores do not serve take two for all sequences together.
+void run_attention(const Attention& op, const Step& step, const OpContext& context) {
+  if (step.batch.num_tokens == 0) return;
+  kernels::AttentionParams params = attention_params(op, step);
+  const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
+  Workspace workspace(step.workspace);
+  const AttentionScratch scratch = take_scratch(
+      workspace, op, params.dtype, {params.num_tokens, params.num_decode_seqs, max_slots});
+  params.queries = scratch.queries;
+
+  if (!kernels::attention_decode_supports(params.dtype, params.head_dim)) {
+    kernels::attention_append({.attention = params, .first_seq = 0}, context.stream);
+    kernels::attention_plain(params, context.stream);
+    return;
+  }
+  if (params.num_decode_seqs > 0) {
+    kernels::AttentionDecodeParams decode;
+    decode.attention = params;
+    decode.max_splits = kernels::decode_splits(max_slots);
+    decode.num_multiprocessors = context.num_multiprocessors;
+    decode.partials = scratch.partials;
+    decode.counters =
+        context.take_counters(std::int64_t{params.num_decode_seqs} *
+                              kernels::decode_counters(params.num_heads, params.num_kv_heads));
+    kernels::attention_decode(decode, context.stream);
+  }
+  if (params.num_tokens > params.num_decode_seqs) {
+    kernels::attention_append({.attention = params, .first_seq = params.num_decode_seqs},
+                              context.stream);
+    kernels::attention_prefill(params, context.stream);
+  }
+}
+
+std::size_t attention_workspace_bytes(const Attention& op, const Graph& graph,
+                                      const Limits& limits) {
+  Workspace workspace;
+  take_scratch(workspace, op, graph.value(op.qkv).dtype,
+               {limits.max_tokens_per_step, limits.max_seqs,
+                std::int64_t{limits.max_blocks_per_seq()} * limits.block_size});
+  return workspace.used_bytes();
+}
+
+}  // namespace quern::cuda

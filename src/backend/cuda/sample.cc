@@ -1,0 +1,64 @@
+#include "kernels/sample.h"
+
+#include "backend/cuda/ops.h"
+#include "backend/cuda/sampling_rows.h"
+#include "base/check.h"
+
+namespace quern::cuda {
+namespace {
+
+struct SampleScratch {
+  kernels::SamplePart* parts = nullptr;  ///< [rows, sample_parts(vocab_size)]
+  float* scores = nullptr;               ///< [rows, vocab_size]
+};
+
+SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t vocab_size) {
+  const int parts = kernels::sample_parts(static_cast<int>(vocab_size));
+  return {workspace.take<kernels::SamplePart>(rows * parts),
+          workspace.take<float>(rows * vocab_size)};
+}
+
+}  // namespace
+
+void run_sample(const Sample& op, const Step& step, const OpContext& context) {
+  const BatchView& batch = step.batch;
+  const SequenceState& state = step.state;
+  const Tensor& logits = step.value(op.logits);
+  QUERN_CHECK(logits.dtype == DType::float32);
+  if (batch.num_logit_rows == 0) return;
+  Workspace workspace(step.workspace);
+  const SampleScratch scratch = take_scratch(workspace, batch.num_logit_rows, logits.cols);
+
+  kernels::SampleParams params;
+  params.logits = logits.row<float>(0);
+  params.row_stride = logits.row_stride;
+  params.vocab_size = static_cast<int>(logits.cols);
+  params.num_logit_rows = batch.num_logit_rows;
+  params.logit_seqs = batch.logit_seqs;
+  params.state_index = batch.state_index;
+  params.last_token = state.last_token;
+  params.finished = state.finished;
+  params.generated = state.generated;
+  params.prompt_len = state.prompt_len;
+  params.history = state.history;
+  params.history_stride = state.history_stride;
+  params.sampling = kernel_rows(step.sampling);
+  params.ring_capacity = step.ring.capacity;
+  params.ring_max_seqs = step.ring.max_seqs;
+  params.ring_head = step.ring.head;
+  params.ring_logprobs = step.ring.logprobs;
+  params.ring_top_ids = step.ring.top_ids;
+  params.ring_top_logprobs = step.ring.top_logprobs;
+  params.parts = scratch.parts;
+  params.scores = scratch.scores;
+  params.counters = context.take_counters(batch.num_logit_rows);
+  kernels::sample(params, context.stream);
+}
+
+std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, const Limits& limits) {
+  Workspace workspace;
+  take_scratch(workspace, limits.max_logit_rows, graph.value(op.logits).cols);
+  return workspace.used_bytes();
+}
+
+}  // namespace quern::cuda

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+
+#include "graph/step.h"
+#include "kernels/sampling_row.h"
+
+namespace quern::cuda {
+
+// Kernels include nothing of the graph, so they have a SamplingRow of their own. Here the two are
+// held together.
+static_assert(sizeof(SamplingRow) == sizeof(kernels::SamplingRow));
+static_assert(kMaxEndIds == kernels::kMaxEndIds);
+static_assert(kMaxLogitBias == kernels::kMaxLogitBias);
+static_assert(kMaxTopLogprobs == kernels::kMaxTopLogprobs);
+#define QUERN_SAME_PLACE(member)                                                          \
+  static_assert(offsetof(SamplingRow, member) == offsetof(kernels::SamplingRow, member)); \
+  static_assert(sizeof(SamplingRow::member) == sizeof(kernels::SamplingRow::member))
+QUERN_SAME_PLACE(seed);
+QUERN_SAME_PLACE(sequence_index);
+QUERN_SAME_PLACE(temperature);
+QUERN_SAME_PLACE(top_p);
+QUERN_SAME_PLACE(min_p);
+QUERN_SAME_PLACE(top_k);
+QUERN_SAME_PLACE(repetition_penalty);
+QUERN_SAME_PLACE(presence_penalty);
+QUERN_SAME_PLACE(frequency_penalty);
+QUERN_SAME_PLACE(no_repeat_ngram_size);
+QUERN_SAME_PLACE(num_top_logprobs);
+QUERN_SAME_PLACE(num_end_ids);
+QUERN_SAME_PLACE(num_logit_bias);
+QUERN_SAME_PLACE(end_ids);
+QUERN_SAME_PLACE(bias_ids);
+QUERN_SAME_PLACE(bias_values);
+#undef QUERN_SAME_PLACE
+
+/// The rows as kernels know them.
+inline const kernels::SamplingRow* kernel_rows(const SamplingRow* rows) {
+  return reinterpret_cast<const kernels::SamplingRow*>(rows);
+}
+
+}  // namespace quern::cuda
