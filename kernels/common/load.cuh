@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/common/convert.cuh"
+#include "quern/dtype.h"
+
+namespace quern::kernels {
+
+/// Element `index` of an array of float32, float16 or bfloat16.
+__device__ inline float load_element(DType dtype, const void* array, std::int64_t index) {
+  if (dtype == DType::float32) return static_cast<const float*>(array)[index];
+  if (dtype == DType::float16) return to_float(static_cast<const __half*>(array)[index]);
+  return to_float(static_cast<const __nv_bfloat16*>(array)[index]);
+}
+
+/// Stores an element as float32, float16 or bfloat16, rounded to nearest even.
+__device__ inline void store_element(DType dtype, void* array, std::int64_t index, float value) {
+  if (dtype == DType::float32) {
+    static_cast<float*>(array)[index] = value;
+  } else if (dtype == DType::float16) {
+    static_cast<__half*>(array)[index] = from_float<__half>(value);
+  } else {
+    static_cast<__nv_bfloat16*>(array)[index] = from_float<__nv_bfloat16>(value);
+  }
+}
+
+/// 16 bytes of an array that nothing writes meanwhile and that a block reads once: they pass by L1.
+__device__ inline uint4 load_16_bytes_once(const void* source) {
+  uint4 words;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+               : "l"(source));
+  return words;
+}
+
+/// The elements of T that 16 bytes hold.
+template <typename T>
+inline constexpr int kElementsOf16Bytes = 16 / sizeof(T);
+
+/// Those elements as float32.
+template <typename T>
+__device__ inline void unpack_16_bytes(const uint4& words, float (&values)[kElementsOf16Bytes<T>]) {
+  const std::uint32_t parts[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (std::is_same_v<T, float>) {
+      values[i] = __uint_as_float(parts[i]);
+    } else {
+      const float2 pair = unpack<T>(parts[i]);
+      values[2 * i] = pair.x;
+      values[2 * i + 1] = pair.y;
+    }
+  }
+}
+
+/// Four consecutive elements as float32; aligned to their size.
+template <typename T>
+__device__ inline float4 load_4(const T* source) {
+  if constexpr (std::is_same_v<T, float>) {
+    return *reinterpret_cast<const float4*>(source);
+  } else {
+    const uint2 words = *reinterpret_cast<const uint2*>(source);
+    const float2 low = unpack<T>(words.x);
+    const float2 high = unpack<T>(words.y);
+    return {low.x, low.y, high.x, high.y};
+  }
+}
+
+/// The reverse, rounding to nearest even.
+template <typename T>
+__device__ inline void store_4(T* destination, const float4& values) {
+  if constexpr (std::is_same_v<T, float>) {
+    *reinterpret_cast<float4*>(destination) = values;
+  } else {
+    *reinterpret_cast<uint2*>(destination) = {pack<T>(values.x, values.y),
+                                              pack<T>(values.z, values.w)};
+  }
+}
+
+}  // namespace quern::kernels

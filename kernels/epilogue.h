@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "quern/dtype.h"
+
+namespace quern::kernels {
+
+/// As in graph/op.h.
+enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh, relu };
+
+/// What a projection does with its float32 products: out = activation(product + bias), or gated
+/// out = activation(gate + bias) · (up + bias), rounded once. Gate rows come first in the weight
+/// and in `bias`, the up projection's follow.
+struct Epilogue {
+  const float* bias = nullptr;  ///< [weight rows] or null
+  Activation activation = Activation::none;
+  bool gated = false;
+  void* out = nullptr;  ///< [rows, out_features], dense
+  std::int64_t out_features = 0;
+  DType out_dtype = DType::float32;  ///< float32, float16 or bfloat16
+
+  std::int64_t weight_rows() const { return gated ? 2 * out_features : out_features; }
+};
+
+struct ApplyEpilogueParams {
+  const float* products = nullptr;  ///< [num_rows, weight rows], dense
+  std::int64_t num_rows = 0;
+  Epilogue epilogue;
+};
+
+/// The epilogue as a kernel of its own, behind a library's product. Errors: see launch.h.
+void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream);
+
+}  // namespace quern::kernels

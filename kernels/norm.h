@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "quern/dtype.h"
+
+namespace quern::kernels {
+
+/// As in graph/op.h.
+enum class NormKind : std::uint8_t { rms, layer };
+
+/// What NormLinear norms: residual (+ delta), of the token rows or of some. "T" is `dtype`:
+/// float32, float16 or bfloat16. All arrays are dense.
+struct NormInput {
+  DType dtype = DType::float32;
+  const float* residual = nullptr;           ///< [tokens, in_features]
+  const void* delta = nullptr;               ///< [tokens, in_features] T, or null
+  const std::int32_t* token_rows = nullptr;  ///< which row each is; null: the first, the second, …
+  int in_features = 0;
+
+  NormKind kind = NormKind::rms;
+  float epsilon = 0.0f;
+  const float* gain = nullptr;  ///< [in_features]
+  const float* bias = nullptr;  ///< [in_features] or null
+};
+
+struct NormParams {
+  NormInput input;
+  int num_rows = 0;
+  /// [tokens, in_features]: the sum of the rows that are normed is kept there too; or null
+  float* residual_out = nullptr;
+  void* out = nullptr;  ///< [num_rows, in_features] T
+};
+
+/// The norm of NormLinear as a kernel of its own, a block a row. Rounding: the norm is float32,
+/// `out` is rounded once. Errors: see launch.h.
+void norm(const NormParams& params, cudaStream_t stream);
+
+/// residual_out = residual + delta for the first num_rows rows, without the norm; `out` is unused.
+void add_delta(const NormParams& params, cudaStream_t stream);
+
+}  // namespace quern::kernels
