@@ -35,27 +35,6 @@ __host__ __device__ inline int head_chunks(int num_heads, int num_kv_heads) {
   return (num_heads / num_kv_heads + kDecodeHeads - 1) / kDecodeHeads;
 }
 
-/// A softmax-weighted sum over some slots, before the division.
-struct Part {
-  float value;
-  SoftmaxState state;
-};
-
-/// Merges `count` parts; part(i) gives the i-th.
-template <typename PartAt>
-__device__ Part merge(int count, const PartAt& part_at) {
-  Part merged{0.0f, SoftmaxState::none()};
-#pragma unroll 4
-  for (int i = 0; i < count; ++i) {
-    const Part part = part_at(i);
-    merged.value *= merged.state.raise(part.state.exponent);
-    const float scale = merged.state.scale_of(part.state);
-    merged.value += scale * part.value;
-    merged.state.sum += scale * part.state.sum;
-  }
-  return merged;
-}
-
 /// What one block works on: up to eight query heads of a kv head of a sequence.
 struct HeadGroup {
   int seq = 0;
@@ -77,9 +56,38 @@ template <typename T, int kHeadDim>
 struct SharedMemory {
   float2 rotation[kMaxRopePairs];
   alignas(16) T queries[kDecodeHeads][kHeadDim];
-  float sums[kWarps][kDecodeHeads][kHeadDim];
+  alignas(16) float sums[kWarps][kDecodeHeads][kHeadDim];
   SoftmaxState states[kWarps][kDecodeHeads];
+  float scales[kDecodeHeads][kMaxSplits];  ///< what a part's sums are multiplied with
+  SoftmaxState merged[kDecodeHeads];
 };
+
+/// Merges the states of `parts` parts for each head, a warp a head. state_at(head, part) gives
+/// them. The caller synchronises.
+template <typename Shared, typename StateAt>
+__device__ void merge_states(int heads, int parts, Shared& shared, const StateAt& state_at) {
+  constexpr int kPerLane = kMaxSplits / 32;
+  const int lane = threadIdx.x % 32;
+  for (int head = threadIdx.x / 32; head < heads; head += kWarps) {
+    SoftmaxState states[kPerLane];
+    SoftmaxState merged = SoftmaxState::none();
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      const int part = lane + 32 * i;
+      states[i] = part < parts ? state_at(head, part) : SoftmaxState::none();
+      merged.exponent = fmaxf(merged.exponent, states[i].exponent);
+    }
+    merged.exponent = warp_max(merged.exponent);
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      const float scale = merged.scale_of(states[i]);
+      shared.scales[head][lane + 32 * i] = scale;
+      merged.sum += scale * states[i].sum;
+    }
+    merged.sum = warp_sum(merged.sum);
+    if (lane == 0) shared.merged[head] = merged;
+  }
+}
 
 /// Brings the queries to shared memory and, if this block has the last slot, the new token into the
 /// cache. Blocks of further query heads of the same kv head write the same bytes there.
@@ -106,6 +114,46 @@ __device__ void prepare(const AttentionParams& p, const AttentionSequence& s,
   __syncthreads();
 }
 
+/// An element's sum over what the warps have left, scaled.
+template <typename T, int kHeadDim>
+__device__ float sum_of_warps(const SharedMemory<T, kHeadDim>& shared, int head, int element,
+                              const float* scales) {
+  float sum = 0.0f;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) sum += scales[w] * shared.sums[w][head][element];
+  return sum;
+}
+
+/// A warp's share of the parts of one head: Σ scale · sums [kHeadDim], into `destination`.
+template <int kHeadDim>
+__device__ void add_parts(const float* sums, int count, const float* scales, float* destination) {
+  constexpr int kInFlight = 8;
+  for (int d = threadIdx.x % 32 * 4; d < kHeadDim; d += 128) {
+    float4 total{};
+    for (int first = threadIdx.x / 32; first < count; first += kInFlight * kWarps) {
+      float4 parts[kInFlight];
+#pragma unroll
+      for (int i = 0; i < kInFlight; ++i) {
+        const int part = first + i * kWarps;
+        parts[i] =
+            part < count
+                ? __ldcg(reinterpret_cast<const float4*>(sums + std::int64_t{part} * kHeadDim + d))
+                : float4{};
+      }
+#pragma unroll
+      for (int i = 0; i < kInFlight; ++i) {
+        const int part = first + i * kWarps;
+        const float scale = part < count ? scales[part] : 0.0f;
+        total.x += scale * parts[i].x;
+        total.y += scale * parts[i].y;
+        total.z += scale * parts[i].z;
+        total.w += scale * parts[i].w;
+      }
+    }
+    *reinterpret_cast<float4*>(destination + d) = total;
+  }
+}
+
 /// grid: parts (several a block where there are more), kv heads by eight query heads, sequences.
 template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(kThreads)
@@ -125,35 +173,42 @@ __global__ void __launch_bounds__(kThreads)
   const Splits splits = split(s.kv_len - begin);
   const int blocks = min(static_cast<int>(gridDim.x), splits.count);
   if (blockIdx.x >= blocks) return;
-  prepare(p, s, heads, (splits.count - 1) % blocks == blockIdx.x, shared);
-
-  constexpr int kPartial = kHeadDim + 2;
-  const auto partial = [&](int head, int index) {
-    const std::int64_t row = std::int64_t{heads.seq} * p.num_heads + heads.first_head + head;
-    return params.partials + (row * params.max_splits + index) * kPartial;
-  };
-  DecodeWarp<T, kHeadDim> warp(shared.queries[0]);
-  const int warp_index = threadIdx.x / 32;
-  for (int index = blockIdx.x; index < splits.count; index += blocks) {
+  const auto range_of = [&](int index) {
     const int first = begin + index * splits.slots;
-    const SlotRange range{first, min(s.kv_len, first + splits.slots)};
-    warp.attend(p, {s.state_row, heads.kv_head}, range, warp_index, kWarps);
+    return SlotRange{first, min(s.kv_len, first + splits.slots)};
+  };
+  const KvHead kv_head{s.state_row, heads.kv_head};
+  const int warp_index = threadIdx.x / 32;
+  DecodeWarp<T, kHeadDim> warp;
+  warp.look_ahead(p, kv_head, range_of(blockIdx.x), warp_index);
+  prepare(p, s, heads, (splits.count - 1) % blocks == blockIdx.x, shared);
+  warp.load_queries(shared.queries[0]);
+
+  const std::int64_t first_part =
+      (std::int64_t{heads.seq} * p.num_heads + heads.first_head) * params.max_splits;
+  const auto part_of = [&](int head, int index) {
+    return first_part + std::int64_t{head} * params.max_splits + index;
+  };
+  for (int index = blockIdx.x; index < splits.count; index += blocks) {
+    if (index >= blocks) warp.look_ahead(p, kv_head, range_of(index), warp_index);
+    warp.attend(p, kv_head, range_of(index), warp_index, kWarps);
     warp.store(shared.sums[warp_index][0], shared.states[warp_index]);
+    __syncthreads();
+    merge_states(heads.count, kWarps, shared,
+                 [&](int head, int w) { return shared.states[w][head]; });
     __syncthreads();
     for (int i = threadIdx.x; i < elements; i += kThreads) {
       const int head = i / kHeadDim;
-      const int d = i % kHeadDim;
-      const Part part = merge(kWarps, [&](int w) {
-        return Part{shared.sums[w][head][d], shared.states[w][head]};
-      });
+      const float sum = sum_of_warps(shared, head, i % kHeadDim, shared.scales[head]);
       if (splits.count == 1) {
-        out[i] = from_float<T>(part.value / part.state.sum);
+        out[i] = from_float<T>(sum / shared.merged[head].sum);
       } else {
-        float* destination = partial(head, index);
-        destination[d] = part.value;
-        if (d == 0) destination[kHeadDim] = part.state.exponent;
-        if (d == 0) destination[kHeadDim + 1] = part.state.sum;
+        params.sums[part_of(head, index) * kHeadDim + i % kHeadDim] = sum;
       }
+    }
+    if (splits.count > 1 && threadIdx.x < heads.count) {
+      const SoftmaxState& state = shared.merged[threadIdx.x];
+      params.states[part_of(threadIdx.x, index)] = {state.exponent, state.sum};
     }
     __syncthreads();
   }
@@ -161,13 +216,21 @@ __global__ void __launch_bounds__(kThreads)
 
   const int counter = blockIdx.z * gridDim.y + blockIdx.y;
   if (!is_last_block(params.counters + counter, blocks)) return;
+  merge_states(heads.count, splits.count, shared, [&](int head, int index) {
+    const float2 state = __ldcg(params.states + part_of(head, index));
+    return SoftmaxState{state.x, state.y};
+  });
+  __syncthreads();
+  for (int head = 0; head < heads.count; ++head) {
+    add_parts<kHeadDim>(params.sums + part_of(head, 0) * kHeadDim, splits.count,
+                        shared.scales[head], shared.sums[warp_index][head]);
+  }
+  __syncthreads();
+  constexpr float kNoScales[kWarps] = {1.0f, 1.0f, 1.0f, 1.0f};
   for (int i = threadIdx.x; i < elements; i += kThreads) {
-    const Part part = merge(splits.count, [&](int index) {
-      const float* source = partial(i / kHeadDim, index);
-      return Part{__ldcg(source + i % kHeadDim),
-                  {__ldcg(source + kHeadDim), __ldcg(source + kHeadDim + 1)}};
-    });
-    out[i] = from_float<T>(part.value / part.state.sum);
+    const int head = i / kHeadDim;
+    const float sum = sum_of_warps(shared, head, i % kHeadDim, kNoScales);
+    out[i] = from_float<T>(sum / shared.merged[head].sum);
   }
 }
 
@@ -180,10 +243,6 @@ bool attention_decode_supports(DType dtype, int head_dim) {
 int decode_splits(std::int64_t max_slots) {
   const std::int64_t units = (max_slots + kMinSplitSlots - 1) / kMinSplitSlots;
   return static_cast<int>(std::clamp<std::int64_t>(units, 1, kMaxSplits));
-}
-
-std::int64_t decode_partials(int num_heads, int head_dim, int max_splits) {
-  return std::int64_t{num_heads} * max_splits * (head_dim + 2);
 }
 
 int decode_counters(int num_heads, int num_kv_heads) {

@@ -21,8 +21,8 @@ struct AttentionDecodeParams {
   AttentionParams attention;
   int max_splits = 0;           ///< of the longest sequence that the block table has room for
   int num_multiprocessors = 0;  ///< decides how many blocks share a sequence's parts
-  /// [num_decode_seqs, num_heads, max_splits, head_dim + 2] sums, then exponent and sum of weights
-  float* partials = nullptr;
+  float* sums = nullptr;  ///< [num_decode_seqs, num_heads, max_splits, head_dim], 16-byte aligned
+  float2* states = nullptr;  ///< [num_decode_seqs, num_heads, max_splits] exponent, sum of weights
   /// [num_decode_seqs · decode_counters(…)] zero before and after: blocks that are done
   std::uint32_t* counters = nullptr;
 };
@@ -32,8 +32,7 @@ bool attention_decode_supports(DType dtype, int head_dim);
 
 /// Parts of the longest sequence.
 int decode_splits(std::int64_t max_slots);
-/// Elements of `partials` and `counters` for one sequence.
-std::int64_t decode_partials(int num_heads, int head_dim, int max_splits);
+/// Counters of one sequence.
 int decode_counters(int num_heads, int num_kv_heads);
 
 /// All of Attention for the decode sequences, in one launch: norm, rope and append, then attention

@@ -30,20 +30,37 @@ struct KvHead {
 template <typename T, int kHeadDim>
 class DecodeWarp {
  public:
+  __device__ DecodeWarp() : row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
+
+  /// Finds the first slots that attend() will want and asks for their keys and values, while there
+  /// is something else to wait for.
+  __device__ void look_ahead(const AttentionParams& p, const KvHead& head, const SlotRange& range,
+                             int warp) {
+    next_row_ = find_row(p, head, {range.begin + warp * kSlots, range.end});
+    if (next_row_ < 0) return;
+    const std::int64_t at = std::int64_t{next_row_} * kHeadDim;
+    for (int d = 0; d < kHeadDim; d += 64) {
+      prefetch(static_cast<const T*>(p.keys) + at + d);
+      prefetch(static_cast<const T*>(p.values) + at + d);
+    }
+  }
+
   /// `queries` [8, kHeadDim] in shared memory, aligned to 16 bytes.
-  __device__ explicit DecodeWarp(const T* queries)
-      : row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {
+  __device__ void load_queries(const T* queries) {
     Keys::load(queries + row_ * kHeadDim, quad_, true, queries_);
   }
 
-  /// Attends to the range's slots that are this warp's of `warps`. Starts anew.
+  /// Attends to the range's slots that are this warp's of `warps`; look_ahead() has seen the range.
+  /// Starts anew.
   __device__ void attend(const AttentionParams& p, const KvHead& head, const SlotRange& range,
                          int warp, int warps) {
     states_[0] = states_[1] = SoftmaxState::none();
 #pragma unroll
     for (auto& tile : sums_) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
     for (int slot = range.begin + warp * kSlots; slot < range.end; slot += warps * kSlots) {
-      attend_step(p, head, {slot, range.end});
+      const int row = next_row_;
+      next_row_ = find_row(p, head, {slot + warps * kSlots, range.end});
+      attend_step(p, row, {slot, range.end});
     }
 #pragma unroll
     for (SoftmaxState& state : states_) {
@@ -78,16 +95,24 @@ class DecodeWarp {
   /// Values are asked for together with the keys where there are registers for both.
   static constexpr bool kLoadsTogether = kHeadDim <= 128;
 
+  /// The row of the lane's slot of those that the range begins with, or -1 beyond the end.
+  __device__ static int find_row(const AttentionParams& p, const KvHead& head,
+                                 const SlotRange& range) {
+    const int slot = range.begin + static_cast<int>(threadIdx.x % kSlots);
+    return slot < range.end ? slot_row(p, head.state_row, head.kv_head, slot) : -1;
+  }
+
+  __device__ static void prefetch(const void* address) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+  }
+
   /// The address of a slot's vector, or null beyond the end. All lanes of the warp ask at once.
   __device__ static const T* slot_vector(const void* base, int row, int lane) {
     const int index = __shfl_sync(~0u, row, lane);
     return index < 0 ? nullptr : static_cast<const T*>(base) + std::int64_t{index} * kHeadDim;
   }
 
-  __device__ void attend_step(const AttentionParams& p, const KvHead& head,
-                              const SlotRange& range) {
-    const int slot = range.begin + static_cast<int>(threadIdx.x % kSlots);
-    const int row = slot < range.end ? slot_row(p, head.state_row, head.kv_head, slot) : -1;
+  __device__ void attend_step(const AttentionParams& p, int row, const SlotRange& range) {
     std::uint32_t keys[kTiles][2][Keys::kWords];
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
@@ -181,8 +206,9 @@ class DecodeWarp {
     }
   }
 
-  int row_;   ///< of a fragment
-  int quad_;  ///< column pair of a fragment
+  int row_;       ///< of a fragment
+  int quad_;      ///< column pair of a fragment
+  int next_row_;  ///< what find_row() says of the next step
   std::uint32_t queries_[Keys::kWords];
   SoftmaxState states_[2];
   float sums_[kHeadDim / 16][4];

@@ -59,11 +59,16 @@ template <int kThreads>
 class SamplingFilter {
  public:
   static constexpr int kBins = 2048;
+  static constexpr int kMaxListed = 2048;
 
   /// Scratch in shared memory.
-  union SharedMemory {
-    WeightBins<kBins> bins;
-    float maxima[kThreads];
+  struct SharedMemory {
+    union {
+      WeightBins<kBins> bins;
+      float maxima[kThreads];
+    };
+    int ids[kMaxListed];
+    int num_ids;
   };
 
   __device__ SamplingFilter(const ScoreRow& row, float best, SharedMemory& shared)
@@ -73,6 +78,7 @@ class SamplingFilter {
   __device__ void keep_top_k(int k) {
     if (k >= row_.count) return;
     raise_floor(kth_largest_of_threads(k));
+    list_survivors();
     const auto one = [](float) { return std::uint64_t{1}; };
     const Crossing crossing = find_crossing(static_cast<std::uint64_t>(k), one);
     survivors_.threshold = crossing.key;
@@ -88,6 +94,7 @@ class SamplingFilter {
     // Tokens below this could all go together and leave top_p.
     raise_floor(survivors_.best + logf(0.99f * (1.0f - top_p) * static_cast<float>(total / kUnit) /
                                        static_cast<float>(row_.count)));
+    list_survivors();
     const auto target = static_cast<std::uint64_t>(ceil(static_cast<double>(top_p) * total));
     const Crossing crossing = find_crossing(max(std::uint64_t{1}, target), mass);
     survivors_.threshold = crossing.key;
@@ -142,10 +149,32 @@ class SamplingFilter {
     floor_ = fmaxf(floor_, logit - 1e-5f * fabsf(logit));
   }
 
+  /// Where few enough may survive, lists them: later passes then go over the list.
+  __device__ void list_survivors() {
+    if (is_listed_) return;
+    __syncthreads();
+    if (threadIdx.x == 0) shared_.num_ids = 0;
+    __syncthreads();
+    for_each_survivor([&](int id, float) {
+      const int place = atomicAdd(&shared_.num_ids, 1);
+      if (place < kMaxListed) shared_.ids[place] = id;
+    });
+    __syncthreads();
+    is_listed_ = shared_.num_ids <= kMaxListed;
+  }
+
   /// visit(id, score) for each survivor so far, a thread taking its share.
   template <typename Visit>
   __device__ void for_each_survivor(const Visit& visit) const {
-    constexpr int kInFlight = 8;
+    if (is_listed_) {
+      for (int i = threadIdx.x; i < shared_.num_ids; i += kThreads) {
+        const int id = shared_.ids[i];
+        const float score = row_[id];
+        if (survivors_.hold(score, id)) visit(id, score);
+      }
+      return;
+    }
+    constexpr int kInFlight = 16;
     for (int begin = threadIdx.x; begin < row_.count; begin += kInFlight * kThreads) {
       float logits[kInFlight];
 #pragma unroll
@@ -246,6 +275,7 @@ class SamplingFilter {
   SharedMemory& shared_;
   Survivors survivors_;
   float floor_ = kLowest;  ///< logits below it are out
+  bool is_listed_ = false;
 };
 
 }  // namespace quern::kernels

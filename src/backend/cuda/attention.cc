@@ -20,7 +20,8 @@ struct AttentionSizes {
 
 struct AttentionScratch {
   std::byte* queries = nullptr;  ///< [num_tokens, num_heads · head_dim] T
-  float* partials = nullptr;     ///< of the decode sequences; see AttentionDecodeParams
+  float* sums = nullptr;         ///< of the decode sequences' parts; see AttentionDecodeParams
+  float2* states = nullptr;
 };
 
 AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType dtype,
@@ -30,9 +31,10 @@ AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType d
   AttentionScratch scratch;
   scratch.queries = workspace.take<std::byte>(sizes.num_tokens * row_bytes);
   if (kernels::attention_decode_supports(dtype, op.head_dim)) {
-    const int splits = kernels::decode_splits(sizes.max_slots);
-    scratch.partials = workspace.take<float>(
-        sizes.num_seqs * kernels::decode_partials(op.num_heads, op.head_dim, splits));
+    const std::int64_t parts =
+        sizes.num_seqs * op.num_heads * kernels::decode_splits(sizes.max_slots);
+    scratch.sums = workspace.take<float>(parts * op.head_dim);
+    scratch.states = workspace.take<float2>(parts);
   }
   return scratch;
 }
@@ -143,7 +145,8 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     decode.attention = params;
     decode.max_splits = kernels::decode_splits(max_slots);
     decode.num_multiprocessors = context.num_multiprocessors;
-    decode.partials = scratch.partials;
+    decode.sums = scratch.sums;
+    decode.states = scratch.states;
     decode.counters =
         context.take_counters(std::int64_t{params.num_decode_seqs} *
                               kernels::decode_counters(params.num_heads, params.num_kv_heads));
