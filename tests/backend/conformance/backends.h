@@ -17,6 +17,7 @@ namespace quern::testing {
 struct BackendUnderTest {
   std::string name;
   std::function<std::unique_ptr<Backend>()> make;
+  std::string unavailable_reason = {};  ///< why this machine cannot run it; empty where it can
 };
 
 inline void PrintTo(const BackendUnderTest& backend, std::ostream* stream) {
@@ -29,15 +30,26 @@ std::vector<BackendUnderTest> backends_under_test();
 /// A test body that runs once for each backend.
 class BackendTest : public ::testing::TestWithParam<BackendUnderTest> {
  protected:
-  std::unique_ptr<Backend> backend_ = GetParam().make();
+  void SetUp() override {
+    if (!GetParam().unavailable_reason.empty()) GTEST_SKIP() << GetParam().unavailable_reason;
+    backend_ = GetParam().make();
+  }
+
+  std::unique_ptr<Backend> backend_;
 };
 
 /// A test body that runs once for each backend and activation dtype.
 class TypedBackendTest : public ::testing::TestWithParam<std::tuple<BackendUnderTest, DType>> {
  protected:
+  void SetUp() override {
+    const BackendUnderTest& backend = std::get<0>(GetParam());
+    if (!backend.unavailable_reason.empty()) GTEST_SKIP() << backend.unavailable_reason;
+    backend_ = backend.make();
+  }
+
   DType dtype() const { return std::get<1>(GetParam()); }
 
-  std::unique_ptr<Backend> backend_ = std::get<0>(GetParam()).make();
+  std::unique_ptr<Backend> backend_;
 };
 
 inline std::string backend_test_name(const ::testing::TestParamInfo<BackendUnderTest>& info) {

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/dtype.h"
+
+namespace quern::cuda {
+
+/// out = in · Wᵀ; all matrices dense by rows.
+struct MatrixProduct {
+  DType dtype = DType::float32;  ///< of `in` and `weight`
+  std::int64_t num_rows = 0;
+  std::int64_t in_features = 0;
+  std::int64_t out_features = 0;
+  const void* in = nullptr;
+  const void* weight = nullptr;
+  DType out_dtype = DType::float32;
+  void* out = nullptr;
+};
+
+/// cuBLASLt, opened when it is first needed: programs start, and steps of few tokens run, without
+/// it.
+class CublasLt {
+ public:
+  /// Scratch that multiply() is given.
+  static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+  CublasLt();
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+  ~CublasLt();
+
+  /// Rounding: float32 products (no TF32) and sums, in any order; `out` is rounded once. Pointers
+  /// are aligned to 16 bytes.
+  /// Errors: device when the library is missing or fails, naming the call.
+  void multiply(const MatrixProduct& product, std::span<std::byte> workspace, cudaStream_t stream);
+
+ private:
+  class Library;
+
+  std::unique_ptr<Library> library_;
+};
+
+}  // namespace quern::cuda

@@ -1,0 +1,184 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/cublaslt.h"
+#include "backend/cuda/device_query.h"
+#include "backend/cuda/memory.h"
+#include "backend/cuda/ops.h"
+#include "backend/cuda/recording.h"
+#include "backend/cuda/stream.h"
+#include "graph/memory_plan.h"
+#include "kernels/common/dispatch.h"
+#include "kernels/common/launch.h"
+
+namespace quern {
+namespace {
+
+constexpr int kMinComputeCapability = 8;
+/// For the op with the most blocks that wait for each other: attention of many sequences and heads.
+constexpr std::size_t kNumCounters = std::size_t{1} << 18;
+
+/// The GPU of that index; it is the calling thread's from here on.
+int select_device(int index) {
+  cuda::check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  return index;
+}
+
+int num_multiprocessors(int device_index) {
+  int count = 0;
+  cuda::check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device_index),
+                   "cudaDeviceGetAttribute");
+  return count;
+}
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int device_index)
+      : device_{DeviceKind::cuda, select_device(device_index)},
+        staging_(stream_),
+        counters_(allocate(kNumCounters * sizeof(std::uint32_t), "counters")) {
+    context_.stream = stream_.get();
+    context_.num_multiprocessors = num_multiprocessors(device_index);
+    context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
+    context_.cublaslt = &cublaslt_;
+  }
+
+  std::string_view name() const override { return "cuda"; }
+  Device device() const override { return device_; }
+
+  void run(const Embed& op, const Step& step) override {
+    launch([&] { cuda::run_embed(op, step, context_); });
+  }
+  void run(const NormLinear& op, const Step& step) override {
+    launch([&] { cuda::run_norm_linear(op, step, context_); });
+  }
+  void run(const Attention& op, const Step& step) override {
+    launch([&] { cuda::run_attention(op, step, context_); });
+  }
+  void run(const Linear& op, const Step& step) override {
+    launch([&] { cuda::run_linear(op, step, context_); });
+  }
+  void run(const AllReduce& op, const Step& step) override {
+    launch([&] { cuda::run_copy(op.in, op.out, step, context_); });
+  }
+  void run(const AllGather& op, const Step& step) override {
+    launch([&] { cuda::run_copy(op.in, op.out, step, context_); });
+  }
+  void run(const Sample& op, const Step& step) override {
+    launch([&] { cuda::run_sample(op, step, context_); });
+  }
+  void run(const Advance& op, const Step& step) override {
+    launch([&] { cuda::run_advance(op, step, context_); });
+  }
+
+  std::size_t workspace_bytes(const Op& op, const Graph& graph,
+                              const Limits& limits) const override {
+    if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
+      return cuda::norm_linear_workspace_bytes(*norm_linear, graph, limits);
+    }
+    if (const auto* attention = std::get_if<Attention>(&op)) {
+      return cuda::attention_workspace_bytes(*attention, graph, limits);
+    }
+    if (const auto* linear = std::get_if<Linear>(&op)) {
+      return cuda::linear_workspace_bytes(*linear, graph, limits);
+    }
+    if (const auto* sample = std::get_if<Sample>(&op)) {
+      return cuda::sample_workspace_bytes(*sample, graph, limits);
+    }
+    return 0;
+  }
+
+  Buffer allocate(std::size_t size_bytes, const char* what) override {
+    select_device(device_.index);
+    return cuda::allocate_device(size_bytes, what, device_, stream_);
+  }
+
+  void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) override {
+    select_device(device_.index);
+    staging_.copy(device_destination, host_source, size_bytes);
+  }
+
+  void copy_out(void* host_destination, const void* device_source,
+                std::size_t size_bytes) override {
+    select_device(device_.index);
+    if (size_bytes > 0) {
+      cuda::check_cuda(cudaMemcpyAsync(host_destination, device_source, size_bytes,
+                                       cudaMemcpyDeviceToHost, stream_.get()),
+                       "cudaMemcpyAsync");
+    }
+    stream_.synchronize();
+  }
+
+  std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
+    return weight_bytes(spec, stored);
+  }
+
+  Weight upload(const Weight& host, WeightUse use, std::byte* destination) override {
+    QUERN_CHECK(use != WeightUse::vector || host.format.stored == DType::float32);
+    Weight weight = host;
+    weight.values.data = destination;
+    weight.values.row_stride = host.in_features;
+    weight.values.device = device_;
+    const std::size_t row_bytes =
+        static_cast<std::size_t>(host.in_features) * dtype_bytes(host.format.stored);
+    const auto num_rows = static_cast<std::size_t>(host.out_features);
+    if (host.values.row_stride == host.in_features) {
+      copy_in(destination, host.values.data, num_rows * row_bytes);
+      return weight;
+    }
+    const std::size_t stride_bytes =
+        static_cast<std::size_t>(host.values.row_stride) * dtype_bytes(host.format.stored);
+    for (std::size_t row = 0; row < num_rows; ++row) {
+      copy_in(destination + row * row_bytes, host.values.data + row * stride_bytes, row_bytes);
+    }
+    return weight;
+  }
+
+  std::unique_ptr<Recording> record(std::function<void()> step) override {
+    select_device(device_.index);
+    return cuda::record_graph(stream_, step);
+  }
+
+ private:
+  /// Runs the host side of an op; what kernels throw, who do not know Error, becomes one.
+  template <typename Body>
+  void launch(const Body& body) {
+    select_device(device_.index);
+    try {
+      body();
+    } catch (const kernels::LaunchError& error) {
+      throw Error(ErrorCode::device, error.what());
+    } catch (const kernels::DispatchError& error) {
+      throw Error(ErrorCode::internal, error.what());
+    }
+  }
+
+  Device device_;
+  cuda::Stream stream_;
+  cuda::StagingRing staging_;
+  cuda::CublasLt cublaslt_;
+  Buffer counters_;
+  cuda::OpContext context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(int device_index) {
+  const CudaEnvironment environment = query_cuda();
+  if (!environment.unavailable_reason.empty()) {
+    fail(ErrorCode::device, "CUDA cannot be used: {}", environment.unavailable_reason);
+  }
+  const auto num_gpus = static_cast<int>(environment.gpus.size());
+  if (device_index < 0 || device_index >= num_gpus) {
+    fail(ErrorCode::invalid_argument, "GPU index: expected 0 to {}, got {}", num_gpus - 1,
+         device_index);
+  }
+  const Gpu& gpu = environment.gpus[static_cast<std::size_t>(device_index)];
+  if (gpu.compute_capability_major < kMinComputeCapability) {
+    fail(ErrorCode::unsupported, "GPU {} ({}): expected compute capability 8.0 or newer, got {}.{}",
+         device_index, gpu.name, gpu.compute_capability_major, gpu.compute_capability_minor);
+  }
+  return std::make_unique<CudaBackend>(device_index);
+}
+
+}  // namespace quern

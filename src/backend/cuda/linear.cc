@@ -1,0 +1,32 @@
+#include "backend/cuda/ops.h"
+#include "backend/cuda/projection.h"
+
+namespace quern::cuda {
+
+void run_linear(const Linear& op, const Step& step, const OpContext& context) {
+  const Tensor& in = step.value(op.in);
+  QUERN_CHECK(in.row_stride == in.cols);
+  Projection projection;
+  projection.in = in.data;
+  projection.in_dtype = in.dtype;
+  projection.num_rows = step.batch.num_tokens;
+  projection.weight = &step.weight(op.weight);
+  projection.epilogue = make_epilogue(
+      step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, Activation::none, false);
+  check_shapes(projection, in.cols);
+  if (projection.num_rows == 0) return;
+  if (runs_as_matvec(projection)) {
+    kernels::matvec(matvec_params(projection, context), context.stream);
+    return;
+  }
+  Workspace workspace(step.workspace);
+  project(projection, workspace, context);
+}
+
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits) {
+  Workspace workspace;
+  plan_projection(workspace, limits.max_tokens_per_step, graph.weight(op.weight).out_features);
+  return workspace.used_bytes();
+}
+
+}  // namespace quern::cuda

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "backend/cuda/stream.h"
+#include "base/buffer.h"
+
+namespace quern::cuda {
+
+/// Zeroed memory of a device; the zeros are written in the stream's order.
+/// Errors: out_of_memory naming `what`, the bytes and how many are free.
+Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
+                       const Stream& stream);
+
+/// Page-locked host memory, which the device copies from and to by itself.
+/// Errors: out_of_memory naming `what` and the bytes.
+Buffer allocate_pinned(std::size_t size_bytes, const char* what);
+
+/// Copies host memory to the device in the stream's order without waiting for the device: bytes go
+/// through slots of pinned memory, and only a slot that is still being read is waited for. Small
+/// copies share a slot.
+class StagingRing {
+ public:
+  explicit StagingRing(const Stream& stream);
+
+  /// When it returns, `source` may change.
+  void copy(void* device_destination, const void* host_source, std::size_t size_bytes);
+
+ private:
+  static constexpr std::size_t kSlotBytes = std::size_t{8} << 20;
+  static constexpr std::size_t kSlots = 4;
+
+  void next_slot();
+
+  const Stream& stream_;
+  Buffer memory_;
+  std::array<Event, kSlots> read_;  ///< the slot's last copy is done
+  std::size_t slot_ = 0;
+  std::size_t used_bytes_ = 0;  ///< of the slot
+};
+
+}  // namespace quern::cuda

@@ -1,0 +1,97 @@
+#include "backend/cuda/ops.h"
+#include "backend/cuda/projection.h"
+#include "kernels/norm.h"
+
+namespace quern::cuda {
+namespace {
+
+const float* vector_of(const Step& step, WeightId id) {
+  return step.weight(id).values.row<float>(0);
+}
+
+/// T of op.h, which logits, being float32, do not tell.
+DType activation_dtype(const NormLinear& op, const Step& step) {
+  if (!op.logit_rows_only) return step.value(op.out).dtype;
+  return op.delta ? step.value(*op.delta).dtype : step.kv_cache.dtype;
+}
+
+kernels::NormInput norm_input(const NormLinear& op, const Step& step) {
+  const Tensor& residual = step.value(op.residual);
+  QUERN_CHECK(residual.dtype == DType::float32 && residual.row_stride == residual.cols);
+  kernels::NormInput input;
+  input.dtype = activation_dtype(op, step);
+  input.residual = residual.row<float>(0);
+  if (op.delta) {
+    const Tensor& delta = step.value(*op.delta);
+    QUERN_CHECK(delta.cols == residual.cols && delta.row_stride == residual.cols &&
+                delta.dtype == input.dtype);
+    input.delta = delta.data;
+  }
+  if (op.logit_rows_only) input.token_rows = step.batch.logit_rows;
+  input.in_features = static_cast<int>(residual.cols);
+  input.kind = op.norm == NormKind::rms ? kernels::NormKind::rms : kernels::NormKind::layer;
+  input.epsilon = op.epsilon;
+  input.gain = vector_of(step, op.gain);
+  if (op.norm_bias) input.bias = vector_of(step, *op.norm_bias);
+  return input;
+}
+
+float* residual_out_of(const NormLinear& op, const Step& step) {
+  if (!op.residual_out) return nullptr;
+  const Tensor& residual_out = step.value(*op.residual_out);
+  QUERN_CHECK(residual_out.dtype == DType::float32 &&
+              residual_out.row_stride == step.value(op.residual).cols);
+  return residual_out.row<float>(0);
+}
+
+std::byte* take_normed(Workspace& workspace, std::int64_t rows, std::int64_t cols, DType dtype) {
+  return workspace.take<std::byte>(rows * cols * static_cast<std::int64_t>(dtype_bytes(dtype)));
+}
+
+}  // namespace
+
+void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context) {
+  const BatchView& batch = step.batch;
+  kernels::NormParams norm;
+  norm.input = norm_input(op, step);
+  norm.residual_out = residual_out_of(op, step);
+  if (op.logit_rows_only && norm.residual_out != nullptr) {
+    // It has all token rows, of which only some are normed.
+    norm.num_rows = batch.num_tokens;
+    if (norm.num_rows > 0) kernels::add_delta(norm, context.stream);
+    norm.residual_out = nullptr;
+  }
+  norm.num_rows = op.logit_rows_only ? batch.num_logit_rows : batch.num_tokens;
+
+  Projection projection;
+  projection.in_dtype = norm.input.dtype;
+  projection.num_rows = norm.num_rows;
+  projection.weight = &step.weight(op.weight);
+  projection.epilogue = make_epilogue(
+      step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
+  check_shapes(projection, norm.input.in_features);
+  if (norm.num_rows == 0) return;
+  if (runs_as_matvec(projection)) {
+    kernels::MatvecParams params = matvec_params(projection, context);
+    params.norm = norm.input;
+    params.residual_out = norm.residual_out;
+    kernels::matvec(params, context.stream);
+    return;
+  }
+  Workspace workspace(step.workspace);
+  norm.out = take_normed(workspace, norm.num_rows, norm.input.in_features, norm.input.dtype);
+  kernels::norm(norm, context.stream);
+  projection.in = norm.out;
+  project(projection, workspace, context);
+}
+
+std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
+                                        const Limits& limits) {
+  Workspace workspace;
+  const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
+  take_normed(workspace, rows, graph.value(op.residual).cols, graph.activation_dtype);
+  plan_projection(workspace, rows, graph.weight(op.weight).out_features);
+  return workspace.used_bytes();
+}
+
+}  // namespace quern::cuda

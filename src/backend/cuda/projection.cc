@@ -1,0 +1,178 @@
+#include "backend/cuda/projection.h"
+
+#include <algorithm>
+
+#include "backend/cuda/cublaslt.h"
+#include "kernels/plain_gemm.h"
+#include "kernels/skinny_gemm.h"
+
+namespace quern::cuda {
+namespace {
+
+constexpr std::int64_t kMaxSkinnyRows = 64;
+/// float32 products that wait for their epilogue; more rows go band by band.
+constexpr std::int64_t kMaxProducts = std::int64_t{16} << 20;
+
+// The kernels know nothing of the graph: here the two are held together.
+constexpr kernels::Activation kernel_activation(Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return kernels::Activation::none;
+    case Activation::silu:
+      return kernels::Activation::silu;
+    case Activation::gelu:
+      return kernels::Activation::gelu;
+    case Activation::gelu_tanh:
+      return kernels::Activation::gelu_tanh;
+    case Activation::relu:
+      return kernels::Activation::relu;
+  }
+  return kernels::Activation::none;
+}
+
+struct LibraryScratch {
+  std::span<std::byte> workspace;
+  float* products = nullptr;  ///< [band_rows, weight rows]
+  std::int64_t band_rows = 0;
+};
+
+LibraryScratch take_scratch(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
+  constexpr auto kBytes = static_cast<std::int64_t>(CublasLt::kWorkspaceBytes);
+  LibraryScratch scratch;
+  scratch.workspace = {workspace.take<std::byte>(kBytes), CublasLt::kWorkspaceBytes};
+  scratch.band_rows = std::min(num_rows, std::max(kMaxSkinnyRows, kMaxProducts / weight_rows));
+  scratch.products = workspace.take<float>(scratch.band_rows * weight_rows);
+  return scratch;
+}
+
+/// Whether the kernels that read 16 bytes at a time, in one dtype, serve a projection.
+bool is_regular(const Projection& projection) {
+  const auto is_aligned = [](const void* data) {
+    return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
+  };
+  const std::int64_t row_bytes =
+      projection.weight->in_features * static_cast<std::int64_t>(dtype_bytes(projection.in_dtype));
+  return projection.weight->format.stored == projection.in_dtype && row_bytes % 16 == 0 &&
+         is_aligned(projection.in) && is_aligned(projection.weight->values.data) &&
+         is_aligned(projection.epilogue.out);
+}
+
+const std::byte* row_of(const void* matrix, DType dtype, std::int64_t cols, std::int64_t row) {
+  return static_cast<const std::byte*>(matrix) +
+         row * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
+}
+
+/// The library's product is rounded to the dtype of `out` at once where nothing comes after it.
+void project_by_library(const Projection& projection, const LibraryScratch& scratch,
+                        const OpContext& context) {
+  const kernels::Epilogue& epilogue = projection.epilogue;
+  MatrixProduct product;
+  product.dtype = projection.in_dtype;
+  product.num_rows = projection.num_rows;
+  product.in_features = projection.weight->in_features;
+  product.out_features = projection.weight->out_features;
+  product.in = projection.in;
+  product.weight = projection.weight->values.data;
+  if (epilogue.bias == nullptr && epilogue.activation == kernels::Activation::none &&
+      !epilogue.gated) {
+    product.out_dtype = epilogue.out_dtype;
+    product.out = epilogue.out;
+    context.cublaslt->multiply(product, scratch.workspace, context.stream);
+    return;
+  }
+  product.out = scratch.products;
+  for (std::int64_t row = 0; row < projection.num_rows; row += scratch.band_rows) {
+    product.num_rows = std::min(scratch.band_rows, projection.num_rows - row);
+    product.in = row_of(projection.in, product.dtype, product.in_features, row);
+    context.cublaslt->multiply(product, scratch.workspace, context.stream);
+    kernels::ApplyEpilogueParams params;
+    params.products = scratch.products;
+    params.num_rows = product.num_rows;
+    params.epilogue = epilogue;
+    params.epilogue.out = const_cast<std::byte*>(
+        row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
+    kernels::apply_epilogue(params, context.stream);
+  }
+}
+
+void project_on_tensor_cores(const Projection& projection, const OpContext& context) {
+  kernels::SkinnyGemmParams params;
+  params.dtype = projection.in_dtype;
+  params.num_rows = projection.num_rows;
+  params.in_features = projection.weight->in_features;
+  params.weight = projection.weight->values.data;
+  params.in = projection.in;
+  params.epilogue = projection.epilogue;
+  kernels::skinny_gemm(params, context.stream);
+}
+
+void project_plainly(const Projection& projection, const OpContext& context) {
+  kernels::PlainGemmParams params;
+  params.num_rows = projection.num_rows;
+  params.in_features = projection.weight->in_features;
+  params.weight = projection.weight->values.data;
+  params.weight_dtype = projection.weight->format.stored;
+  params.in = projection.in;
+  params.in_dtype = projection.in_dtype;
+  params.epilogue = projection.epilogue;
+  kernels::plain_gemm(params, context.stream);
+}
+
+}  // namespace
+
+kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activation activation,
+                                bool gated) {
+  QUERN_CHECK(out.row_stride == out.cols);
+  kernels::Epilogue epilogue;
+  epilogue.bias = bias != nullptr ? bias->values.row<float>(0) : nullptr;
+  epilogue.activation = kernel_activation(activation);
+  epilogue.gated = gated;
+  epilogue.out = out.data;
+  epilogue.out_features = out.cols;
+  epilogue.out_dtype = out.dtype;
+  return epilogue;
+}
+
+void check_shapes(const Projection& projection, std::int64_t in_features) {
+  const Weight& weight = *projection.weight;
+  QUERN_CHECK(weight.in_features == in_features &&
+              weight.out_features == projection.epilogue.weight_rows());
+  QUERN_CHECK(weight.values.row_stride == weight.in_features);
+}
+
+bool runs_as_matvec(const Projection& projection) {
+  return is_regular(projection) &&
+         kernels::matvec_supports(projection.in_dtype, projection.num_rows,
+                                  projection.weight->in_features);
+}
+
+kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context) {
+  kernels::MatvecParams params;
+  params.dtype = projection.in_dtype;
+  params.num_rows = static_cast<int>(projection.num_rows);
+  params.in_features = projection.weight->in_features;
+  params.weight = projection.weight->values.data;
+  params.in = projection.in;
+  params.epilogue = projection.epilogue;
+  params.num_multiprocessors = context.num_multiprocessors;
+  return params;
+}
+
+void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
+  const Weight& weight = *projection.weight;
+  const bool regular = is_regular(projection);
+  if (regular && projection.num_rows > kMaxSkinnyRows) {
+    project_by_library(projection,
+                       take_scratch(workspace, projection.num_rows, weight.out_features), context);
+  } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
+    project_on_tensor_cores(projection, context);
+  } else {
+    project_plainly(projection, context);
+  }
+}
+
+void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
+  if (num_rows > kMaxSkinnyRows) take_scratch(workspace, num_rows, weight_rows);
+}
+
+}  // namespace quern::cuda

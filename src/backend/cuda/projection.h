@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cuda/ops.h"
+#include "kernels/epilogue.h"
+#include "kernels/matvec.h"
+
+namespace quern::cuda {
+
+/// The part that NormLinear and Linear share: out = activation(in · Wᵀ + bias), gated or not, see
+/// op.h.
+struct Projection {
+  const void* in = nullptr;  ///< [num_rows, in_features], dense; null while it is yet to be normed
+  DType in_dtype = DType::float32;
+  std::int64_t num_rows = 0;
+  const Weight* weight = nullptr;
+  kernels::Epilogue epilogue;
+};
+
+/// The epilogue of a projection into `out`; `bias` may be null.
+kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activation activation,
+                                bool gated);
+
+/// Errors: internal, unless weight, input and output fit each other.
+void check_shapes(const Projection& projection, std::int64_t in_features);
+
+/// Whether the projection has so few rows that one launch streams the weight and makes the norm.
+bool runs_as_matvec(const Projection& projection);
+
+/// That launch's parameters but for `norm` and `residual_out`.
+kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context);
+
+/// Runs any other projection: up to kMaxSkinnyRows rows on tensor cores by a kernel of ours, more
+/// by cuBLASLt; float32 and odd sizes by a plain kernel.
+void project(const Projection& projection, Workspace& workspace, const OpContext& context);
+
+/// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.
+void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows);
+
+}  // namespace quern::cuda

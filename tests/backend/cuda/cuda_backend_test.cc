@@ -1,0 +1,144 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/cuda/device_query.h"
+#include "base/error.h"
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/step_harness.h"
+
+namespace quern::testing {
+namespace {
+
+ErrorCode code_of(const std::function<void()>& body, std::string& message) {
+  try {
+    body();
+  } catch (const Error& error) {
+    message = error.what();
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorCode::internal;
+}
+
+TEST(CudaBackendFactory, NamesWhatIsMissing) {
+  const CudaEnvironment environment = query_cuda();
+  std::string message;
+  if (!environment.unavailable_reason.empty()) {
+    EXPECT_EQ(code_of([] { make_cuda_backend(); }, message), ErrorCode::device);
+    EXPECT_NE(message.find(environment.unavailable_reason), std::string::npos) << message;
+    return;
+  }
+  const auto num_gpus = static_cast<int>(environment.gpus.size());
+  for (const int index : {-1, num_gpus}) {
+    EXPECT_EQ(code_of([&] { make_cuda_backend(index); }, message), ErrorCode::invalid_argument);
+    EXPECT_EQ(message, "GPU index: expected 0 to " + std::to_string(num_gpus - 1) + ", got " +
+                           std::to_string(index));
+  }
+}
+
+class CudaBackendTest : public BackendTest {
+ protected:
+  /// A Linear of one row in a harness that lives as long as the test.
+  Linear add_linear(StepHarness& harness, std::int64_t features) {
+    const auto count = features * features;
+    Linear op{};
+    op.in = harness.add_value(DType::float32, features, random_floats(features, 1));
+    op.out = harness.add_value(DType::float32, features);
+    op.weight = harness.add_weight(WeightUse::matrix, DType::float32, features, features,
+                                   random_floats(count, 2));
+    return op;
+  }
+};
+
+TEST_P(CudaBackendTest, AllocationsAreZeroedAndTooLargeOnesNamed) {
+  const Buffer buffer = backend_->allocate(1000, "values");
+  EXPECT_EQ(buffer.device(), backend_->device());
+  std::vector<std::byte> content(1000, std::byte{1});
+  backend_->copy_out(content.data(), buffer.data(), content.size());
+  EXPECT_EQ(content, std::vector<std::byte>(1000));
+  EXPECT_NE(backend_->allocate(0, "nothing").data(), nullptr);
+
+  std::string message;
+  const std::size_t too_many = std::size_t{1} << 50;
+  EXPECT_EQ(code_of([&] { backend_->allocate(too_many, "the KV cache"); }, message),
+            ErrorCode::out_of_memory);
+  EXPECT_NE(message.find("the KV cache: 1125899906842624 bytes"), std::string::npos) << message;
+  EXPECT_NO_THROW(backend_->allocate(1000, "values")) << "an error must not stick";
+}
+
+TEST_P(CudaBackendTest, CopiesLargerThanTheStagingRing) {
+  const std::size_t count = (std::size_t{41} << 20) / sizeof(std::uint32_t) + 3;
+  std::vector<std::uint32_t> content(count);
+  for (std::size_t i = 0; i < count; ++i) content[i] = static_cast<std::uint32_t>(i) * 2654435761u;
+  const Buffer buffer = backend_->allocate(count * sizeof(std::uint32_t), "values");
+  backend_->copy_in(buffer.data(), content.data(), buffer.size_bytes());
+  std::vector<std::uint32_t> read(count);
+  backend_->copy_out(read.data(), buffer.data(), buffer.size_bytes());
+  EXPECT_TRUE(read == content);
+}
+
+TEST_P(CudaBackendTest, SmallCopiesKeepTheirOrder) {
+  const Buffer buffer = backend_->allocate(sizeof(int), "values");
+  for (int i = 0; i < 1000; ++i) {
+    backend_->copy_in(buffer.data(), &i, sizeof(i));
+    if (i % 100 != 0) continue;
+    int read = -1;
+    backend_->copy_out(&read, buffer.data(), sizeof(read));
+    EXPECT_EQ(read, i);
+  }
+}
+
+TEST_P(CudaBackendTest, UploadPacksRowsThatLieApart) {
+  const std::vector<float> content = {1, 2, 3, -1, 4, 5, 6, -1};
+  Weight host{{}, {DType::float32}, 2, 3};
+  host.values = {reinterpret_cast<std::byte*>(const_cast<float*>(content.data())),
+                 2,
+                 3,
+                 4,
+                 DType::float32,
+                 Device{}};
+  const Buffer buffer = backend_->allocate(6 * sizeof(float), "weight");
+  const Weight weight = backend_->upload(host, WeightUse::matrix, buffer.data());
+  EXPECT_EQ(weight.values.row_stride, 3);
+  EXPECT_EQ(weight.values.device, backend_->device());
+  std::vector<float> read(6);
+  backend_->copy_out(read.data(), buffer.data(), 6 * sizeof(float));
+  EXPECT_EQ(read, (std::vector<float>{1, 2, 3, 4, 5, 6}));
+}
+
+TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
+  StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
+  const Linear op = add_linear(harness, 96);
+  harness.run(op);
+  const std::vector<float> eager = harness.read(op.out);
+
+  const auto recording = backend_->record([&] { backend_->run(op, harness.step()); });
+  harness.poke(harness.step().value(op.out).row<float>(0), 0, 7.0f);
+  EXPECT_EQ(harness.read(op.out)[0], 7.0f) << "recording runs nothing";
+  recording->replay(3);
+  EXPECT_EQ(harness.read(op.out), eager);
+  recording->replay(0);
+}
+
+TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
+  StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
+  const Linear op = add_linear(harness, 32);
+  std::string message;
+  float value = 0.0f;
+  const auto read_back = [&] {
+    backend_->copy_out(&value, harness.step().value(op.out).data, sizeof(value));
+  };
+  EXPECT_EQ(code_of([&] { backend_->record(read_back); }, message), ErrorCode::device)
+      << "reading back is no part of a step";
+  EXPECT_EQ(code_of([&] { backend_->record([] { fail(ErrorCode::invalid_argument, "stop"); }); },
+                    message),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(message, "stop");
+  harness.run(op);
+}
+
+QUERN_INSTANTIATE(CudaBackendTest);
+
+}  // namespace
+}  // namespace quern::testing
