@@ -5,7 +5,7 @@
 namespace quern::testing {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 class RunTest : public ProgramTest {
  protected:
