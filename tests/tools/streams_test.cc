@@ -123,8 +123,10 @@ TEST_F(StreamsTest, ASecondInterruptKills) {
       "--skip-steps", "1",  "--check-interval",  "1990"};
   ChildProcess child(options);
   child.wait_for_output(1);
+  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+  wait();  // until the long way to the next look has begun
   child.send(SIGINT);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // or the two would be one
+  wait();  // or the two would be one
   child.send(SIGINT);
   EXPECT_EQ(child.finish().signal, SIGINT) << "the next look is 1990 steps away";
 }
