@@ -89,8 +89,8 @@ struct Timing {
   std::uint64_t host_syncs = 0;         ///< times the host waited for the device
   std::string loop = "host";            ///< who ran the decode loop: "host" or "device"
   std::uint64_t launches_per_step = 0;  ///< kernel launches of a decode step; on the CPU its nodes
-  std::uint64_t library_calls_per_step =
-      0;  ///< of which library matrix products (cuBLASLt, OpenBLAS)
+  /// Of which library matrix products, on a GPU; not counted on the CPU.
+  std::uint64_t library_calls_per_step = 0;
   std::uint64_t peak_memory_bytes =
       0;  ///< the process's peak resident memory; on a GPU the device's peak in use
 };
