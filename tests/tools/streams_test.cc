@@ -123,7 +123,7 @@ TEST_F(StreamsTest, ASecondInterruptKills) {
       "--skip-steps", "1",  "--check-interval",  "1990"};
   ChildProcess child(options);
   child.wait_for_output(1);
-  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
   wait();  // until the long way to the next look has begun
   child.send(SIGINT);
   wait();  // or the two would be one
