@@ -55,7 +55,7 @@ struct ModelInfo {
   int max_position_embeddings = 0;
   std::uint64_t num_parameters = 0;
   std::optional<DType> checkpoint_dtype;
-  /// End ids and which files name each: "generation_config.json, tokenizer_config.json".
+  /// End ids and what names each: "config.json, tokenizer".
   std::vector<std::pair<std::int32_t, std::string>> end_ids;
 };
 
