@@ -1,7 +1,7 @@
 #!/bin/bash
 # use_installed.sh shared|static: in a folder with prefix/ and examples/, makes examples/minimal.cc by CMake's
 # find_package and by pkg-config. Both programs must tell the story that the installed `quern run` tells.
-# Environment: CMAKE CXX
+# Environment: CMAKE CXX CMAKE_GENERATOR
 set -euo pipefail
 kind=$1
 prefix=$PWD/prefix

@@ -246,9 +246,8 @@ TEST(Config, MissingFile) {
 class DemoConfig : public ::testing::Test {
  protected:
   static ModelConfig load(const char* name) {
-    return load_model_config(testing::shared_path("models") / name);
+    return load_model_config(testing::demo_model(name));
   }
-  void SetUp() override { QUERN_SKIP_WITHOUT(testing::shared_path("models")); }
 };
 
 TEST_F(DemoConfig, Gpt2) {
