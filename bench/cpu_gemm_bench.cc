@@ -1,6 +1,6 @@
-// Matrix products of the CPU backend on one thread: up to how many rows reading the stored weight
-// directly beats widening it tile by tile for OpenBLAS. The answer is max_direct_rows() in
-// backend/cpu/gemm.h. Arguments: rows, in_features, out_features and, for BLAS, columns of a tile.
+// Matrix products of the CPU backend on one thread: our kernels on weights as they are stored,
+// beside OpenBLAS on weights widened tile by tile. See kMaxNarrowRows in backend/cpu/gemm.h.
+// Arguments: rows, in_features, out_features and, for BLAS, columns of a tile.
 
 #include <benchmark/benchmark.h>
 #include <cblas.h>

@@ -27,5 +27,6 @@ function(quern_test name)
   target_compile_options(${name}_test PRIVATE
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>)
   target_link_libraries(${name}_test PRIVATE ${ARG_FLOORS} ${ARG_PACKAGES} GTest::gtest_main)
-  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. PROPERTIES LABELS ${name} TIMEOUT 600 DISCOVERY_TIMEOUT 120)
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. NO_PRETTY_VALUES
+                       PROPERTIES LABELS ${name} TIMEOUT 600 DISCOVERY_TIMEOUT 120)
 endfunction()

@@ -13,7 +13,7 @@ if(QUERN_OPENMP)
 endif()
 if(QUERN_WITH_CUDA)
   list(APPEND packages CUDA::cudart_static)
-  set(QUERN_CUDA_LIBS "-L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt")
+  set(QUERN_CUDA_LIBS -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt)
 endif()
 
 foreach(kind shared static)
@@ -59,7 +59,9 @@ configure_package_config_file(cmake/quern-config.cmake.in ${PROJECT_BINARY_DIR}/
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/quern-config-version.cmake COMPATIBILITY SameMinorVersion)
 file(RELATIVE_PATH QUERN_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-set(QUERN_OPENMP_FLAGS ${OpenMP_CXX_FLAGS})
+set(QUERN_PRIVATE_LIBS -lfmt ${sentencepiece_LDFLAGS} ${pcre2_LDFLAGS} ${utf8proc_LDFLAGS} ${openblas_LDFLAGS}
+                       ${OpenMP_CXX_FLAGS} ${QUERN_CUDA_LIBS} -lpthread -l${CMAKE_DL_LIBS})
+list(JOIN QUERN_PRIVATE_LIBS " " QUERN_PRIVATE_LIBS)
 configure_file(cmake/quern.pc.in quern.pc @ONLY)
 
 install(DIRECTORY include/quern DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers FILES_MATCHING PATTERN "*.h")

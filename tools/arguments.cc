@@ -15,7 +15,8 @@ namespace quern::tools {
 namespace {
 
 /// TensorRT-LLM's spellings that are not ours with another dash.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kAliases = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kAliases = {{
+    {"--input-text", "--prompt"},
     {"--max-output-len", "--max-new-tokens"},
     {"--batch-size", "--max-seqs"},
     {"--skip-step", "--skip-steps"},

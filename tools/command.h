@@ -3,11 +3,8 @@
 #include <array>
 #include <functional>
 
+#include "tools/cli_forward.h"
 #include "tools/exit_code.h"
-
-namespace CLI {
-class App;
-}
 
 namespace quern::tools {
 

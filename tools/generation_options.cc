@@ -3,15 +3,13 @@
 #include <CLI/CLI.hpp>
 
 #include "base/utf8.h"
+#include "graph/step.h"
 #include "io/json.h"
 #include "tools/option_group.h"
 #include "tools/usage_error.h"
 
 namespace quern::tools {
 namespace {
-
-constexpr int kMaxTopLogprobs = 20;
-constexpr std::size_t kMaxLogitBias = 256;
 
 constexpr NumberRange kTemperature{0, kAnyNumber, true, "a number of at least 0"};
 constexpr NumberRange kTopP{0, 1, false, "a number in (0, 1]"};

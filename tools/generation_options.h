@@ -7,10 +7,7 @@
 #include <utility>
 
 #include "quern/request.h"
-
-namespace CLI {
-class App;
-}
+#include "tools/cli_forward.h"
 
 namespace quern::tools {
 

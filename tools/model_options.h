@@ -3,11 +3,7 @@
 #include <string>
 
 #include "quern/engine.h"
-
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
+#include "tools/cli_forward.h"
 
 namespace quern::tools {
 

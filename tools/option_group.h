@@ -5,12 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/cli_forward.h"
 #include "tools/numbers.h"
-
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
 
 namespace quern::tools {
 

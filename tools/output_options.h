@@ -1,8 +1,6 @@
 #pragma once
 
-namespace CLI {
-class App;
-}
+#include "tools/cli_forward.h"
 
 namespace quern::tools {
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/step.h"
 #include "model/config.h"
 #include "quern/engine.h"
 #include "runtime/sampling_config.h"
@@ -52,6 +53,7 @@ std::vector<Request> make_requests(const RunOptions& options, const std::vector<
   // One seed for all, so that the report needs to tell only one.
   if (!request.sampling.seed) request.sampling.seed = random_seed();
   std::vector<Request> requests;
+  requests.reserve(prompts.size());
   for (const Prompt& prompt : prompts) {
     request.prompt = prompt.text;
     request.prompt_ids = prompt.ids;
@@ -63,6 +65,7 @@ std::vector<Request> make_requests(const RunOptions& options, const std::vector<
 /// What the answers show as their prompts: the texts, or what the ids mean.
 std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Prompt>& prompts) {
   std::vector<std::string> texts;
+  texts.reserve(prompts.size());
   for (const Prompt& prompt : prompts) {
     texts.push_back(prompt.ids.empty() ? prompt.text : engine.tokenizer().decode(prompt.ids, true));
   }
@@ -160,7 +163,7 @@ CLI::Option* add_text_options(CLI::App& app, Request& request) {
   group.flag("--keep-special", request.keep_special, "Let special tokens appear in the text");
   return group.integer(
       {"--logprobs", "N", "With --json: log-probabilities, and the N best tokens'"},
-      request.top_logprobs, 0, 20);
+      request.top_logprobs, 0, kMaxTopLogprobs);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ struct ModelInfo {
   int max_position_embeddings = 0;
   std::uint64_t num_parameters = 0;
   std::optional<DType> checkpoint_dtype;
-  /// End ids and which files name each: "generation_config.json, tokenizer_config.json".
+  /// End ids and what names each: "config.json, tokenizer".
   std::vector<std::pair<std::int32_t, std::string>> end_ids;
 };
 
@@ -89,8 +89,8 @@ struct Timing {
   std::uint64_t host_syncs = 0;         ///< times the host waited for the device
   std::string loop = "host";            ///< who ran the decode loop: "host" or "device"
   std::uint64_t launches_per_step = 0;  ///< kernel launches of a decode step; on the CPU its nodes
-  std::uint64_t library_calls_per_step =
-      0;  ///< of which library matrix products (cuBLASLt, OpenBLAS)
+  /// Of which library matrix products, on a GPU; not counted on the CPU.
+  std::uint64_t library_calls_per_step = 0;
   std::uint64_t peak_memory_bytes =
       0;  ///< the process's peak resident memory; on a GPU the device's peak in use
 };

@@ -13,13 +13,9 @@
 namespace quern {
 namespace {
 
-/// theta^(2i / d) for i = 0 … d/2 - 1, in float32.
-std::vector<float> wavelengths_over_two_pi(float theta, int rotary_dim) {
-  std::vector<float> result(static_cast<std::size_t>(rotary_dim / 2));
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    result[i] = std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(rotary_dim));
-  }
-  return result;
+/// theta^(2i / d), in float32: the i-th wavelength over 2π.
+float wavelength_over_two_pi(float theta, std::size_t i, int rotary_dim) {
+  return std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(rotary_dim));
 }
 
 /// theta · alpha^(d / (d - 2)), the base of the two NTK types.
@@ -32,7 +28,7 @@ float grown_theta(const Rope& rope, double alpha) {
          std::pow(static_cast<float>(alpha), static_cast<float>(exponent));
 }
 
-void scale_llama3(const Rope& rope, std::vector<float>& inv_freq) {
+void scale_llama3(const Rope& rope, std::span<float> inv_freq) {
   constexpr auto kTwoPi = static_cast<float>(2.0 * std::numbers::pi);
   const auto factor = static_cast<float>(rope.factor);
   const auto low = static_cast<float>(rope.low_freq_factor);
@@ -58,7 +54,7 @@ double yarn_correction_dim(const Rope& rope, double rotations) {
          (2.0 * std::log(rope.theta));
 }
 
-void scale_yarn(const Rope& rope, std::vector<float>& inv_freq) {
+void scale_yarn(const Rope& rope, std::span<float> inv_freq) {
   double low = yarn_correction_dim(rope, rope.beta_fast);
   double high = yarn_correction_dim(rope, rope.beta_slow);
   if (rope.truncate) {
@@ -70,27 +66,29 @@ void scale_yarn(const Rope& rope, std::vector<float>& inv_freq) {
   if (low == high) high += 0.001;  // as the original: a step, not a division by zero
 
   const auto factor = static_cast<float>(rope.factor);
-  const auto wavelengths = wavelengths_over_two_pi(static_cast<float>(rope.theta), rope.rotary_dim);
+  const auto theta = static_cast<float>(rope.theta);
   for (std::size_t i = 0; i < inv_freq.size(); ++i) {
     const float ramp = std::clamp(
         (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f,
         1.0f);
     const float kept = 1.0f - ramp;
-    const float interpolated = 1.0f / (factor * wavelengths[i]);
+    const float interpolated = 1.0f / (factor * wavelength_over_two_pi(theta, i, rope.rotary_dim));
     inv_freq[i] = interpolated * (1.0f - kept) + inv_freq[i] * kept;
   }
 }
 
 }  // namespace
 
-std::vector<float> rope_inv_freq(const Rope& rope, double alpha) {
+void rope_inv_freq(const Rope& rope, double alpha, std::span<float> inv_freq) {
   const bool grows = rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk;
   QUERN_CHECK(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0, "rotary_dim {}", rope.rotary_dim);
   QUERN_CHECK(alpha == 1.0 || (grows && alpha > 1.0 && rope.rotary_dim > 2), "alpha {}", alpha);
+  QUERN_CHECK(std::ssize(inv_freq) == rope.rotary_dim / 2);
 
   const float theta = alpha == 1.0 ? static_cast<float>(rope.theta) : grown_theta(rope, alpha);
-  std::vector<float> inv_freq = wavelengths_over_two_pi(theta, rope.rotary_dim);
-  for (float& value : inv_freq) value = 1.0f / value;
+  for (std::size_t i = 0; i < inv_freq.size(); ++i) {
+    inv_freq[i] = 1.0f / wavelength_over_two_pi(theta, i, rope.rotary_dim);
+  }
 
   switch (rope.type) {
     case RopeType::standard:
@@ -107,6 +105,11 @@ std::vector<float> rope_inv_freq(const Rope& rope, double alpha) {
       scale_yarn(rope, inv_freq);
       break;
   }
+}
+
+std::vector<float> rope_inv_freq(const Rope& rope, double alpha) {
+  std::vector<float> inv_freq(static_cast<std::size_t>(std::max(0, rope.rotary_dim / 2)));
+  rope_inv_freq(rope, alpha, inv_freq);
   return inv_freq;
 }
 

@@ -1,15 +1,17 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "graph/op.h"
 
 namespace quern {
 
-/// The rotary_dim / 2 inverse frequencies, computed as HF's rope init functions do (float32
+/// Writes the rotary_dim / 2 inverse frequencies, computed as HF's rope init functions do (float32
 /// results). `alpha` multiplies the base as theta · alpha^(d / (d - 2)) for dynamic and qwen_ntk,
 /// and must be 1 for the others.
+void rope_inv_freq(const Rope& rope, double alpha, std::span<float> inv_freq);
 std::vector<float> rope_inv_freq(const Rope& rope, double alpha);
 
 /// The alpha of a sequence of that many tokens: 1 up to original_max_position; beyond it

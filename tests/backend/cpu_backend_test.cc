@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
-#include <numeric>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/vector_kernels.h"
 #include "backend/workspace.h"
 #include "base/error.h"
 #include "base/half.h"
@@ -114,6 +116,49 @@ TEST(CpuBackend, ThreadsDoNotChangeABit) {
   }
 }
 
+/// Attention over the tokens from `past` on of a sequence of 75; the cache holds those before.
+class ChunkedAttention {
+ public:
+  ChunkedAttention(Backend& backend, DType dtype, int window, int past, int q_len)
+      : harness(backend, dtype, {{.q_len = q_len, .past = past}}, 16) {
+    harness.add_kv_cache(1, 2, 64);
+    constexpr int kCols = (4 + 2 * 2) * 64;
+    const auto all = random_floats(75 * kCols, 9);
+    op.qkv = harness.add_value(dtype, kCols,
+                               {all.begin() + past * kCols, all.begin() + (past + q_len) * kCols});
+    op.out = harness.add_value(dtype, 4 * 64);
+    op.num_heads = 4;
+    op.num_kv_heads = 2;
+    op.head_dim = 64;
+    op.scale = 0.125f;
+    op.window = window;
+  }
+
+  testing::StepHarness harness;
+  Attention op{};
+};
+
+/// Where the products do not depend on the rows beside them; see docs/adr/0007.
+TEST(CpuBackend, ChunksOfAPromptGiveTheSameBits) {
+  if (cpu::avx2_kernels() == nullptr) GTEST_SKIP() << "OpenBLAS's sums depend on the batch";
+  const auto backend = make_cpu_backend(2);
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    for (const int window : {0, 3, 20, 50}) {
+      ChunkedAttention whole(*backend, dtype, window, 0, 75);
+      whole.harness.run(whole.op);
+      const auto expected = whole.harness.read(whole.op.out);
+      for (const int past : {1, 13, 40, 74}) {
+        ChunkedAttention chunk(*backend, dtype, window, past, 75 - past);
+        chunk.harness.copy_past_from(whole.harness);
+        chunk.harness.run(chunk.op);
+        EXPECT_TRUE(std::ranges::equal(chunk.harness.read(chunk.op.out),
+                                       std::span(expected).subspan(past * 4 * 64)))
+            << dtype_name(dtype) << ", window " << window << ", from " << past;
+      }
+    }
+  }
+}
+
 TEST(Parallel, VisitsEachIndexOnceWithAThreadBelowTheTeam) {
   for (const int threads : {1, 2, 5}) {
     std::vector<std::atomic<int>> visits(100);
@@ -138,15 +183,15 @@ TEST(Parallel, AnExceptionComesBackToTheCaller) {
 }
 
 TEST(Workspace, PlansWhatItCarves) {
-  const auto lay_out = [](Workspace& workspace) {
+  const auto lay_out = [](cpu::Workspace& workspace) {
     return std::pair{workspace.take<float>(3), workspace.take<std::int32_t>(20)};
   };
-  Workspace plan;
+  cpu::Workspace plan;
   EXPECT_EQ(lay_out(plan).first, nullptr);
   EXPECT_EQ(plan.used_bytes(), 64u + 128u);
 
   const Buffer buffer = allocate_host(plan.used_bytes(), "test");
-  Workspace workspace(buffer.bytes());
+  cpu::Workspace workspace(buffer.bytes());
   const auto [floats, ints] = lay_out(workspace);
   EXPECT_EQ(reinterpret_cast<std::byte*>(floats), buffer.data());
   EXPECT_EQ(reinterpret_cast<std::byte*>(ints), buffer.data() + 64);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # install_test.sh shared|static: installs that kind of libquern from the build into a fresh prefix and, with sources and
 # build out of reach, runs use_installed.sh on it.
-# Environment: SOURCE_DIR BUILD_DIR CONFIG CMAKE CXX
+# Environment: SOURCE_DIR BUILD_DIR CONFIG CMAKE CXX CMAKE_GENERATOR
 set -euo pipefail
 kind=$1
 room=$(mktemp -d)

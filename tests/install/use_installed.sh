@@ -1,7 +1,7 @@
 #!/bin/bash
 # use_installed.sh shared|static: in a folder with prefix/ and examples/, makes examples/minimal.cc by CMake's
 # find_package and by pkg-config. Both programs must tell the story that the installed `quern run` tells.
-# Environment: CMAKE CXX
+# Environment: CMAKE CXX CMAKE_GENERATOR
 set -euo pipefail
 kind=$1
 prefix=$PWD/prefix
@@ -18,7 +18,7 @@ fail() {
   -D CMAKE_BUILD_TYPE=Release >cmake.log 2>&1 || fail "find_package: $(cat cmake.log)"
 "$CMAKE" --build downstream >cmake.log 2>&1 || fail "downstream build: $(cat cmake.log)"
 
-export PKG_CONFIG_PATH=$library/pkgconfig
+export PKG_CONFIG_LIBDIR=$library/pkgconfig  # and nothing else: users of the shared library have no other .pc files
 static=$([[ $kind == static ]] && echo --static || true)
 "$CXX" -std=c++20 examples/minimal.cc -o minimal $(pkg-config $static --cflags --libs quern) -Wl,-rpath,"$library" \
   || fail "pkg-config $static --cflags --libs quern"

@@ -11,8 +11,8 @@
 namespace quern {
 namespace {
 
+using testing::demo_model;
 using testing::make_safetensors;
-using testing::shared_path;
 using testing::TempFolder;
 using testing::write_file;
 
@@ -189,8 +189,7 @@ TEST(DemoCheckpoints, AreReadWhole) {
     std::size_t num_files;
   } models[] = {{"tale-gpt2", 1}, {"tale-llama", 1}, {"tale-qwen", 2}, {"tale-qwen2", 1}};
   for (const auto& model : models) {
-    QUERN_SKIP_WITHOUT(shared_path("models") / model.name);
-    const Checkpoint checkpoint = Checkpoint::open(shared_path("models") / model.name);
+    const Checkpoint checkpoint = Checkpoint::open(demo_model(model.name));
     std::set<const SafetensorsFile*> files;
     for (const auto& [name, tensor] : checkpoint.tensors()) {
       EXPECT_EQ(tensor.entry->stored_type, "F16") << name;

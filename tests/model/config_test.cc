@@ -245,10 +245,7 @@ TEST(Config, MissingFile) {
 
 class DemoConfig : public ::testing::Test {
  protected:
-  static ModelConfig load(const char* name) {
-    return load_model_config(testing::shared_path("models") / name);
-  }
-  void SetUp() override { QUERN_SKIP_WITHOUT(testing::shared_path("models")); }
+  static ModelConfig load(const char* name) { return load_model_config(testing::demo_model(name)); }
 };
 
 TEST_F(DemoConfig, Gpt2) {

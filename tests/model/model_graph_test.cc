@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "tests/model/tiny_models.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/test_files.h"
 
 namespace quern {
 namespace {
@@ -250,10 +251,9 @@ TEST(ModelGraph, UnknownModelType) {
 }
 
 TEST(ModelGraph, DemoModelsUseEveryTensorOnce) {
-  QUERN_SKIP_WITHOUT(testing::shared_path("models"));
   for (const std::string name : {"tale-gpt2", "tale-llama", "tale-qwen", "tale-qwen2"}) {
     SCOPED_TRACE(name);
-    const auto folder = testing::shared_path("models") / name;
+    const auto folder = testing::demo_model(name);
     const Checkpoint checkpoint = Checkpoint::open(folder);
     const Graph graph = build_graph(load_model_config(folder), checkpoint, DType::float32);
     expect_decoder(graph, 4, name == "tale-gpt2" ? "up" : "gate_up", DType::float32);

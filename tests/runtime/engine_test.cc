@@ -17,7 +17,7 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 
 Engine load(const EngineOptions& options = {}, const std::string& model = "tale-llama") {
-  return Engine::load(testing::model_folder(model).string(), options);
+  return Engine::load(testing::demo_model(model).string(), options);
 }
 
 Request greedy(const std::string& prompt, int max_new_tokens) {
@@ -393,7 +393,7 @@ TEST(Inspect, PlansWithoutLoading) {
   EngineOptions options;
   options.max_seqs = 2;
   options.max_seq_len = 128;
-  const auto summary = inspect(testing::model_folder("tale-gpt2").string(), options);
+  const auto summary = inspect(testing::demo_model("tale-gpt2").string(), options);
   EXPECT_EQ(summary.info.model_type, "gpt2");
   EXPECT_EQ(summary.memory_plan.num_kv_blocks, 2 * 128 / 32);
   EXPECT_EQ(summary.memory_plan.kv_cache_bytes, 2u * 128 * 4 * 2 * 192 * sizeof(float));

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/test_files.h"
+
 namespace quern::testing {
 
 /// A demo model and the file of Hugging Face's float32 answers that it must give.
@@ -21,10 +23,6 @@ inline const std::vector<GoldenModel>& golden_models() {
                                                   {"tale-qwen", "qwen2"},
                                                   {"tale-qwen2", "qwen2"}};
   return models;
-}
-
-inline std::filesystem::path model_folder(const std::string& name) {
-  return std::filesystem::path(QUERN_SOURCE_DIR) / "examples/models" / name;
 }
 
 inline std::filesystem::path golden_file(const std::string& name) {

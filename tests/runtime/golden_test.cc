@@ -17,7 +17,7 @@ using Ids = std::vector<std::int32_t>;
 class GoldenTest : public ::testing::TestWithParam<testing::GoldenModel> {
  protected:
   GoldenTest()
-      : engine_(Engine::load(testing::model_folder(GetParam().model).string())),
+      : engine_(Engine::load(testing::demo_model(GetParam().model).string())),
         golden_(testing::read_golden(GetParam().golden)) {}
 
   /// One greedy request a case, all in one batch.

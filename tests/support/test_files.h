@@ -102,6 +102,11 @@ inline std::string make_safetensors(const std::vector<RawTensor>& tensors) {
   return raw_safetensors(header + '}', data);
 }
 
+/// A demo model of the source tree.
+inline std::filesystem::path demo_model(const std::string& name) {
+  return std::filesystem::path(QUERN_SOURCE_DIR) / "examples/models" / name;
+}
+
 /// `relative` inside the folder of large test data beside the source tree. It may be missing: see
 /// QUERN_SKIP_WITHOUT.
 inline std::filesystem::path shared_path(const std::filesystem::path& relative) {

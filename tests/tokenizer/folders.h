@@ -12,11 +12,6 @@
 
 namespace quern::testing {
 
-/// A demo model of the source tree.
-inline std::filesystem::path demo_model(const std::string& name) {
-  return std::filesystem::path(QUERN_SOURCE_DIR) / "examples/models" / name;
-}
-
 /// A model folder that lasts as long as this, with these files.
 class ModelFolder {
  public:

@@ -7,7 +7,7 @@
 namespace quern::testing {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 using CommandsTest = ProgramTest;
 
 std::filesystem::path golden(const std::string& name) {

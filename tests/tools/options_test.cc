@@ -27,10 +27,14 @@ TEST_F(OptionsTest, OfferNothingOfLaterIssues) {
 TEST_F(OptionsTest, UnderscoresAndOtherToolsSpellingsWork) {
   const auto expected = json_of(run_llama({"-p", "a_b", "-n", "5", "--json"}));
   const std::vector<std::vector<std::string>> spellings = {
-      {"--prompt", "a_b", "--max-new-tokens", "5"}, {"--prompt=a_b", "--max_new_tokens=5"},
-      {"-pa_b", "--max_output_len", "5"},           {"-p", "a_b", "--max-output-len=5"},
-      {"-p", "a_b", "-n5", "--batch_size", "4"},    {"-p", "a_b", "-n5", "--skip_step", "2"},
-      {"-p", "a_b", "-n5", "--check_step", "1"},    {"-p", "a_b", "-n5", "--max_seqs", "2"}};
+      {"--prompt", "a_b", "--max-new-tokens", "5"},
+      {"--prompt=a_b", "--max_new_tokens=5"},
+      {"-pa_b", "--max_output_len", "5"},
+      {"-p", "a_b", "--max-output-len=5"},
+      {"--input_text", "a_b", "-n5", "--batch_size", "4"},
+      {"-p", "a_b", "-n5", "--skip_step", "2"},
+      {"-p", "a_b", "-n5", "--check_step", "1"},
+      {"-p", "a_b", "-n5", "--max_seqs", "2"}};
   for (std::vector<std::string> arguments : spellings) {
     SCOPED_TRACE(arguments.back());
     arguments.emplace_back("--json");

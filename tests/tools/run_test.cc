@@ -5,7 +5,7 @@
 namespace quern::testing {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 class RunTest : public ProgramTest {
  protected:
@@ -54,6 +54,8 @@ TEST_F(RunTest, EveryEndHasItsReason) {
   const Json stopped = result_of({"-p", "Once upon a time", "-n", "12", "--stop", stop});
   EXPECT_EQ(stopped["finish_reason"], "stop_string");
   EXPECT_EQ(stopped["text"], text.substr(0, text.find(stop)));
+  const ChildResult streamed = run_llama({"-p", "Once upon a time", "-n", "12", "--stop", stop});
+  EXPECT_EQ(streamed.out, stopped["text"].get<std::string>() + "\n");
 
   const Json full = result_of({"-p", "Once upon a time", "--max-seq-len", "10"});
   EXPECT_EQ(full["finish_reason"], "context");

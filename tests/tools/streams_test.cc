@@ -1,4 +1,6 @@
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "base/utf8.h"
 #include "tests/tools/program_fixture.h"
@@ -112,6 +114,21 @@ TEST_F(StreamsTest, AnInterruptPrintsWhatIsThere) {
   EXPECT_GT(result.out.size(), 1U);
   EXPECT_EQ(result.out.back(), '\n');
   EXPECT_NE(result.err.find("cancelled"), std::string::npos) << result.err;
+}
+
+TEST_F(StreamsTest, ASecondInterruptKills) {
+  ChildOptions options;
+  options.arguments = {
+      "run",          "-m", model("tale-llama"), "-p",  "a", "-n", "2000", "--ignore-eos",
+      "--skip-steps", "1",  "--check-interval",  "1990"};
+  ChildProcess child(options);
+  child.wait_for_output(1);
+  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  wait();  // until the long way to the next look has begun
+  child.send(SIGINT);
+  wait();  // or the two would be one
+  child.send(SIGINT);
+  EXPECT_EQ(child.finish().signal, SIGINT) << "the next look is 1990 steps away";
 }
 
 TEST_F(StreamsTest, AnInterruptedJsonIsWhole) {

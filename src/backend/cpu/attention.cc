@@ -126,17 +126,17 @@ class TileAttention {
   void sum_values() {
     std::fill_n(sums_.row<float>(0), sums_.rows * sums_.cols, 0.0f);
     // All tokens see the slots in the middle; the ragged ends are summed token by token, so that
-    // what a token must not see has no part in its sums, not even as zero times infinity.
-    const SlotRange common = {slots_of(tile_.num_tokens - 1).begin, slots_of(0).end};
-    if (common.begin < common.end) add_values(common, 0, tile_.num_tokens);
+    // what a token must not see has no part in its sums, not even as zero times infinity. Each
+    // token's slots come in order, so its sums do not depend on the tile it is in.
+    SlotRange common = {slots_of(tile_.num_tokens - 1).begin, slots_of(0).end};
+    if (common.begin > common.end) common = {all_.end, all_.end};
     for (int token = 0; token < tile_.num_tokens; ++token) {
       const SlotRange own = slots_of(token);
-      if (common.begin >= common.end) {
-        add_values(own, token, 1);
-        continue;
-      }
-      add_values({own.begin, common.begin}, token, 1);
-      add_values({common.end, own.end}, token, 1);
+      add_values({own.begin, std::min(common.begin, own.end)}, token, 1);
+    }
+    add_values(common, 0, tile_.num_tokens);
+    for (int token = 0; token < tile_.num_tokens; ++token) {
+      add_values({common.end, slots_of(token).end}, token, 1);
     }
   }
 

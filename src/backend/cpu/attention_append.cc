@@ -24,9 +24,8 @@ void compute_frequencies(const Rope& rope, const Step& step, float* inv_freq) {
     if (rope.type == RopeType::dynamic) {
       alpha = std::max(alpha, rope_alpha(rope, step.kv_len(seq)));
     }
-    const std::vector<float> frequencies = rope_inv_freq(rope, alpha);
-    std::copy(frequencies.begin(), frequencies.end(),
-              inv_freq + seq * static_cast<std::int64_t>(frequencies.size()));
+    const auto half = static_cast<std::size_t>(rope.rotary_dim / 2);
+    rope_inv_freq(rope, alpha, {inv_freq + static_cast<std::size_t>(seq) * half, half});
   }
 }
 

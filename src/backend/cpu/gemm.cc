@@ -25,10 +25,16 @@ void sgemm(const Tensor& a, const Tensor& b, CBLAS_TRANSPOSE transpose_b, float 
               blas_int(b.row_stride), beta, out.row<float>(0), blas_int(out.row_stride));
 }
 
+/// Whether a product with that many rows on its left side is left to OpenBLAS.
+bool is_for_openblas(std::int64_t rows) {
+  static const bool has_fast_kernels = avx2_kernels() != nullptr;
+  return !has_fast_kernels && rows > kMaxNarrowRows;
+}
+
 }  // namespace
 
 Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratch) {
-  if (stored.dtype == DType::float32 || rows <= max_direct_rows(stored.dtype)) return stored;
+  if (stored.dtype == DType::float32 || rows <= kMaxNarrowRows) return stored;
   const Tensor widened = float_view(scratch, stored.rows, stored.cols);
   for (std::int64_t row = 0; row < stored.rows; ++row) {
     load_floats(stored.dtype, element(stored, row, 0), float_row(widened, row));
@@ -37,13 +43,13 @@ Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratc
 }
 
 void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (a.rows <= max_direct_rows(b.dtype)) return vector_kernels().dot_rows(a, b, out);
-  sgemm(a, b, CblasTrans, 0.0f, out);
+  if (is_for_openblas(a.rows)) return sgemm(a, b, CblasTrans, 0.0f, out);
+  vector_kernels().dot_rows(a, b, out);
 }
 
 void multiply_accumulate(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (a.rows <= max_direct_rows(b.dtype)) return vector_kernels().accumulate_rows(a, b, out);
-  sgemm(a, b, CblasNoTrans, 1.0f, out);
+  if (is_for_openblas(a.rows)) return sgemm(a, b, CblasNoTrans, 1.0f, out);
+  vector_kernels().accumulate_rows(a, b, out);
 }
 
 }  // namespace quern::cpu

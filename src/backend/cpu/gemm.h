@@ -6,10 +6,14 @@
 
 namespace quern::cpu {
 
+// Where the machine has vector kernels of its own (vector_kernels.h) they make every product: as
+// fast as OpenBLAS, and a row's result does not depend on the rows beside it, so that batches and
+// chunks of a prompt agree bit by bit (docs/adr/0007). Elsewhere all but small products are
+// cblas_sgemm's. Measured with bench/cpu_gemm_bench.cc (Zen 5, OpenBLAS 0.3.21).
+
 /// Up to so many rows a product reads its right side as it is stored, widening it in registers;
-/// beyond it goes through cblas_sgemm, for which 16-bit numbers must be widened in memory first.
-/// Measured with bench/cpu_gemm_bench.cc (Zen 5, OpenBLAS 0.3.21).
-constexpr std::int64_t max_direct_rows(DType stored) { return stored == DType::float32 ? 10 : 24; }
+/// beyond it 16-bit numbers are widened in memory first, once for all rows.
+inline constexpr std::int64_t kMaxNarrowRows = 16;
 
 /// `stored` as a product with `rows` rows on its left side wants it: itself, or its float32 copy in
 /// `scratch`, which has room for all its elements.

@@ -12,14 +12,14 @@
 namespace quern::cpu {
 namespace {
 
-constexpr std::int64_t kMaxTileColumns = 128;
+constexpr std::int64_t kMaxTileColumns = 120;
 constexpr std::int64_t kRowBlock = 256;
 
 /// Output columns of a tile: as many as let its widened weight rows stay in a core's L2 cache.
 /// It depends on the weight alone, so results do not depend on batch or threads.
 std::int64_t tile_columns(std::int64_t in_features) {
   constexpr std::int64_t kWidenedElements = 1 << 18;
-  constexpr std::int64_t kGranule = 16;  // what matrix kernels like
+  constexpr std::int64_t kGranule = 24;  // whole blocks of the vector kernels, however many rows
   const std::int64_t columns = kWidenedElements / in_features / kGranule * kGranule;
   return std::clamp(columns, kGranule, kMaxTileColumns);
 }

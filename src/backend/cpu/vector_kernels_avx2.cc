@@ -67,7 +67,8 @@ QUERN_AVX2 void dot_block(const Tensor& a, const Tensor& b, const Tensor& out, s
 
 template <int kRows, typename T>
 QUERN_AVX2 void dot_row_band(const Tensor& a, const Tensor& b, const Tensor& out, std::int64_t r) {
-  constexpr int kColumns = kAccumulators / kRows;
+  // Four rows take twelve sums: then the loads, seven a turn, do not hold the FMA units up.
+  constexpr int kColumns = kRows == 4 ? 3 : kAccumulators / kRows;
   std::int64_t c = 0;
   for (; c + kColumns <= b.rows; c += kColumns) dot_block<kRows, kColumns, T>(a, b, out, r, c);
   for (; c < b.rows; ++c) dot_block<kRows, 1, T>(a, b, out, r, c);

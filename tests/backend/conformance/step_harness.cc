@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 #include <variant>
 
 #include "base/half.h"
@@ -235,6 +236,23 @@ std::vector<float> StepHarness::read_key(int layer, int seq, int kv_head, int sl
 
 std::vector<float> StepHarness::read_value(int layer, int seq, int kv_head, int slot) const {
   return read_slot(step_.kv_cache.values, layer, seq, kv_head, slot);
+}
+
+void StepHarness::copy_past_from(const StepHarness& other) {
+  const KvCacheView& cache = step_.kv_cache;
+  const std::size_t size_bytes = static_cast<std::size_t>(cache.head_dim) * dtype_bytes(dtype_);
+  for (int slot = 0; slot < spec(0).past; ++slot) {
+    for (int kv_head = 0; kv_head < cache.num_kv_heads; ++kv_head) {
+      const auto from = static_cast<std::size_t>(other.slot_offset(0, 0, kv_head, slot));
+      const auto to = static_cast<std::size_t>(slot_offset(0, 0, kv_head, slot));
+      for (const auto& [source, destination] :
+           {std::pair{other.step_.kv_cache.keys, cache.keys},
+            std::pair{other.step_.kv_cache.values, cache.values}}) {
+        const auto content = read_array(source + from * dtype_bytes(dtype_), size_bytes);
+        backend_.copy_in(destination + to * dtype_bytes(dtype_), content.data(), size_bytes);
+      }
+    }
+  }
 }
 
 }  // namespace quern::testing

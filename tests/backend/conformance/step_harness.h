@@ -57,6 +57,9 @@ class StepHarness {
   std::vector<float> read_key(int layer, int seq, int kv_head, int slot) const;
   std::vector<float> read_value(int layer, int seq, int kv_head, int slot) const;
 
+  /// Copies the slots before the step of sequence 0 from another harness's cache.
+  void copy_past_from(const StepHarness& other);
+
   template <typename T>
   std::vector<T> read_array(const T* device, std::size_t count) const {
     std::vector<T> content(count);
