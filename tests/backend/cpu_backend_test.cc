@@ -183,15 +183,15 @@ TEST(Parallel, AnExceptionComesBackToTheCaller) {
 }
 
 TEST(Workspace, PlansWhatItCarves) {
-  const auto lay_out = [](cpu::Workspace& workspace) {
+  const auto lay_out = [](Workspace& workspace) {
     return std::pair{workspace.take<float>(3), workspace.take<std::int32_t>(20)};
   };
-  cpu::Workspace plan;
+  Workspace plan;
   EXPECT_EQ(lay_out(plan).first, nullptr);
   EXPECT_EQ(plan.used_bytes(), 64u + 128u);
 
   const Buffer buffer = allocate_host(plan.used_bytes(), "test");
-  cpu::Workspace workspace(buffer.bytes());
+  Workspace workspace(buffer.bytes());
   const auto [floats, ints] = lay_out(workspace);
   EXPECT_EQ(reinterpret_cast<std::byte*>(floats), buffer.data());
   EXPECT_EQ(reinterpret_cast<std::byte*>(ints), buffer.data() + 64);
