@@ -43,7 +43,10 @@ class SkinnyTile {
         lane_(static_cast<int>(threadIdx.x) % kWarpSize),
         features_(p.epilogue.gated ? kGroupRows : kWeightRows),
         first_feature_(std::int64_t{blockIdx.x} * features_),
-        first_row_(std::int64_t{blockIdx.y} * kRows) {}
+        first_row_(std::int64_t{blockIdx.y} * kRows),
+        column_(static_cast<int>(threadIdx.x) % kChunks * kChunk) {
+    find_sources();
+  }
 
   __device__ void run() {
     const int num_slabs = static_cast<int>((p_.in_features + kSlab - 1) / kSlab);
@@ -62,38 +65,62 @@ class SkinnyTile {
   }
 
  private:
+  static constexpr int kChunks = kSlab / kChunk;       ///< copies of a row
+  static constexpr int kRowStep = kThreads / kChunks;  ///< rows that all threads copy at once
+  static_assert(kGroupRows % kRowStep == 0 && kRows % kRowStep == 0);
+
   __device__ std::int64_t feature(int weight_row) const {
     return first_feature_ + (p_.epilogue.gated ? weight_row % kGroupRows : weight_row);
   }
 
-  /// One group of copies, empty beyond the last slab. What does not exist becomes zero.
+  /// Where this thread's copies come from: it brings the same columns of every kRowStep-th row.
+  struct Source {
+    const T* row = nullptr;  ///< at this thread's columns of the first slab
+    int num_rows = 0;        ///< of its rows, those that exist
+  };
+
+  __device__ Source source_of(const void* matrix, std::int64_t first_row, std::int64_t end) const {
+    const std::int64_t row = first_row + threadIdx.x / kChunks;
+    const int exist = static_cast<int>((end - row + kRowStep - 1) / kRowStep);
+    return {static_cast<const T*>(matrix) + row * p_.in_features + column_, max(exist, 0)};
+  }
+
+  __device__ void find_sources() {
+    const std::int64_t features = p_.epilogue.out_features;
+    for (int group = 0; group < kGroups; ++group) {
+      weight_[group] =
+          p_.epilogue.gated
+              ? source_of(p_.weight, group * features + first_feature_, (group + 1) * features)
+              : source_of(p_.weight, first_feature_ + group * kGroupRows, features);
+    }
+    in_ = source_of(p_.in, first_row_, p_.num_rows);
+  }
+
+  /// Copies kCount of a matrix's rows, zeros for what does not exist.
+  template <int kCount>
+  __device__ void copy(const Source& source, int begin, T (*destination)[kSlab + kChunk]) const {
+    const bool inside = begin + column_ < p_.in_features;
+    T* to = &destination[threadIdx.x / kChunks][column_];
+#pragma unroll
+    for (int i = 0; i < kCount / kRowStep; ++i) {
+      const bool exists = inside && i < source.num_rows;
+      const T* from = source.row + begin + i * kRowStep * p_.in_features;
+      copy_16_bytes_async(to + i * kRowStep * (kSlab + kChunk),
+                          exists ? from : static_cast<const T*>(p_.in), exists);
+    }
+  }
+
+  /// One group of copies, empty beyond the last slab.
   __device__ void load_slab(int slab, int num_slabs) {
     if (slab < num_slabs) {
       Stage& stage = shared_.stages[slab % kStages];
-      const std::int64_t begin = std::int64_t{slab} * kSlab;
-      constexpr int kChunks = kSlab / kChunk;
-      for (int i = static_cast<int>(threadIdx.x); i < kWeightRows * kChunks; i += kThreads) {
-        const int row = i / kChunks;
-        const std::int64_t half = row / kGroupRows * p_.epilogue.out_features;
-        copy(p_.weight, feature(row) + (p_.epilogue.gated ? half : 0),
-             feature(row) < p_.epilogue.out_features, begin + i % kChunks * kChunk,
-             &stage.weight[row][i % kChunks * kChunk]);
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) {
+        copy<kGroupRows>(weight_[group], slab * kSlab, stage.weight + group * kGroupRows);
       }
-      for (int i = static_cast<int>(threadIdx.x); i < kRows * kChunks; i += kThreads) {
-        const int row = i / kChunks;
-        copy(p_.in, first_row_ + row, first_row_ + row < p_.num_rows, begin + i % kChunks * kChunk,
-             &stage.in[row][i % kChunks * kChunk]);
-      }
+      copy<kRows>(in_, slab * kSlab, stage.in);
     }
     end_copy_group();
-  }
-
-  __device__ void copy(const void* matrix, std::int64_t row, bool exists, std::int64_t column,
-                       T* destination) const {
-    exists = exists && column < p_.in_features;
-    const T* source = static_cast<const T*>(matrix);
-    copy_16_bytes_async(destination, exists ? source + row * p_.in_features + column : source,
-                        exists);
   }
 
   __device__ void multiply(const Stage& stage) {
@@ -160,6 +187,9 @@ class SkinnyTile {
   int features_;  ///< outputs of the block
   std::int64_t first_feature_;
   std::int64_t first_row_;
+  int column_;  ///< of a slab, from where on this thread copies
+  Source weight_[kGroups];
+  Source in_;
   float sums_[kGroups][kRows / 8][4] = {};
 };
 

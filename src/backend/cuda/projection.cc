@@ -57,6 +57,19 @@ bool is_regular(const Projection& projection) {
          is_aligned(projection.epilogue.out);
 }
 
+/// Whether nothing comes after the product, so that a library can write `out`.
+bool is_product_alone(const kernels::Epilogue& epilogue) {
+  return epilogue.bias == nullptr && epilogue.activation == kernels::Activation::none &&
+         !epilogue.gated;
+}
+
+/// The library is slow, or refuses, where the rows that it writes are not aligned.
+bool fits_library(const Projection& projection) {
+  const kernels::Epilogue& epilogue = projection.epilogue;
+  const DType dtype = is_product_alone(epilogue) ? epilogue.out_dtype : DType::float32;
+  return epilogue.weight_rows() * static_cast<std::int64_t>(dtype_bytes(dtype)) % 16 == 0;
+}
+
 const std::byte* row_of(const void* matrix, DType dtype, std::int64_t cols, std::int64_t row) {
   return static_cast<const std::byte*>(matrix) +
          row * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
@@ -73,8 +86,7 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   product.out_features = projection.weight->out_features;
   product.in = projection.in;
   product.weight = projection.weight->values.data;
-  if (epilogue.bias == nullptr && epilogue.activation == kernels::Activation::none &&
-      !epilogue.gated) {
+  if (is_product_alone(epilogue)) {
     product.out_dtype = epilogue.out_dtype;
     product.out = epilogue.out;
     context.cublaslt->multiply(product, scratch.workspace, context.stream);
@@ -161,7 +173,7 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
   const Weight& weight = *projection.weight;
   const bool regular = is_regular(projection);
-  if (regular && projection.num_rows > kMaxSkinnyRows) {
+  if (regular && projection.num_rows > kMaxSkinnyRows && fits_library(projection)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {

@@ -32,7 +32,7 @@ bool runs_as_matvec(const Projection& projection);
 kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context);
 
 /// Runs any other projection: up to kMaxSkinnyRows rows on tensor cores by a kernel of ours, more
-/// by cuBLASLt; float32 and odd sizes by a plain kernel.
+/// by cuBLASLt where its rows are aligned; float32 of few rows and odd sizes by a plain kernel.
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.

@@ -17,7 +17,10 @@ namespace quern::testing {
 struct BackendUnderTest {
   std::string name;
   std::function<std::unique_ptr<Backend>()> make;
-  std::string unavailable_reason = {};  ///< why this machine cannot run it; empty where it can
+  /// Why this machine cannot run it, empty where it can; null: every machine can.
+  std::function<std::string()> unavailable_reason = nullptr;
+
+  std::string reason_to_skip() const { return unavailable_reason ? unavailable_reason() : ""; }
 };
 
 inline void PrintTo(const BackendUnderTest& backend, std::ostream* stream) {
@@ -31,7 +34,8 @@ std::vector<BackendUnderTest> backends_under_test();
 class BackendTest : public ::testing::TestWithParam<BackendUnderTest> {
  protected:
   void SetUp() override {
-    if (!GetParam().unavailable_reason.empty()) GTEST_SKIP() << GetParam().unavailable_reason;
+    const std::string reason = GetParam().reason_to_skip();
+    if (!reason.empty()) GTEST_SKIP() << reason;
     backend_ = GetParam().make();
   }
 
@@ -43,7 +47,8 @@ class TypedBackendTest : public ::testing::TestWithParam<std::tuple<BackendUnder
  protected:
   void SetUp() override {
     const BackendUnderTest& backend = std::get<0>(GetParam());
-    if (!backend.unavailable_reason.empty()) GTEST_SKIP() << backend.unavailable_reason;
+    const std::string reason = backend.reason_to_skip();
+    if (!reason.empty()) GTEST_SKIP() << reason;
     backend_ = backend.make();
   }
 

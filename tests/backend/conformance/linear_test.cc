@@ -46,6 +46,16 @@ TEST_P(LinearConformance, SizesOddAndEven) {
   check(3, 5, 1, false, DType::float32);
   check(300, 192, 130, true, DType::float32);
   check(11, 1037, 259, false, DType::float32);
+  // The faster ways of a backend for one dtype throughout, and what just misses them.
+  for (const int rows : {1, 2, 3, 4, 5, 8, 17, 33, 64, 65, 130}) {
+    for (const bool with_bias : {false, true}) {
+      check(rows, 256, 96, with_bias, dtype());
+      check(rows, 1000, 41, with_bias, dtype());
+      check(rows, 24, 10, with_bias, dtype());
+      check(rows, 8, 16, with_bias, dtype());
+      check(rows, 31, 24, with_bias, dtype());
+    }
+  }
 }
 
 TEST_P(LinearConformance, StoredDtypes) {

@@ -116,6 +116,46 @@ TEST_P(NormLinearConformance, StoredDtypes) {
   }
 }
 
+TEST_P(NormLinearConformance, OneDtypeThroughout) {
+  for (const int rows : {1, 2, 3, 4, 6, 16, 40, 64, 70}) {
+    const std::vector<SequenceSpec> seqs = {{.q_len = rows}};
+    for (const bool gated : {false, true}) {
+      const Activation activation = gated ? Activation::silu : Activation::gelu_tanh;
+      check({.seqs = seqs,
+             .in = 264,
+             .out = 50,
+             .activation = activation,
+             .gated = gated,
+             .bias = !gated,
+             .stored = dtype()});
+      check({.seqs = seqs,
+             .in = 1032,
+             .out = 48,
+             .activation = activation,
+             .gated = gated,
+             .bias = gated,
+             .stored = dtype()});
+    }
+    check({.seqs = seqs,
+           .in = 128,
+           .out = 33,
+           .norm = NormKind::layer,
+           .bias = true,
+           .norm_bias = true,
+           .stored = dtype(),
+           .outlier = 1e3f});
+    check({.seqs = seqs,
+           .in = 128,
+           .out = 300,
+           .residual_out = false,
+           .logit_rows_only = true,
+           .stored = dtype()});
+  }
+  std::vector<SequenceSpec> many(70, SequenceSpec{.q_len = 2});
+  check({.seqs = many, .in = 64, .out = 33, .logit_rows_only = true, .stored = dtype()});
+  check({.seqs = many, .in = 64, .out = 40, .logit_rows_only = true, .stored = dtype()});
+}
+
 TEST_P(NormLinearConformance, WithoutDeltaOrResidualOut) {
   check({.delta = false});
   check({.residual_out = false});

@@ -5,7 +5,8 @@
 namespace quern::testing {
 
 std::vector<BackendUnderTest> backends_under_test() {
-  return {{"cuda", [] { return make_cuda_backend(); }, query_cuda().unavailable_reason}};
+  return {
+      {"cuda", [] { return make_cuda_backend(); }, [] { return query_cuda().unavailable_reason; }}};
 }
 
 }  // namespace quern::testing
