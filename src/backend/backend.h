@@ -43,6 +43,8 @@ class Backend {
   virtual std::size_t workspace_bytes(const Op& op, const Graph& graph,
                                       const Limits& limits) const = 0;
 
+  /// Bytes that are free on the device, or on the host for what the process may take.
+  virtual std::uint64_t available_bytes() const = 0;
   /// Zeroed memory on the device. Errors: out_of_memory naming `what` and the bytes.
   virtual Buffer allocate(std::size_t size_bytes, const char* what) = 0;
   /// Copies between host and device. copy_out waits until the data is there.

@@ -57,9 +57,9 @@ std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
 
 ModelSummary inspect(const std::string& model, const EngineOptions& options) {
   const EngineOptions resolved = resolve_options(options);
-  const OpenedModel opened = open_model(model, *resolved.dtype);
-  const auto backend = make_cpu_backend(resolved.threads);
-  const EnginePlan plan = plan_engine(opened, *backend, resolved, available_host_memory());
+  const OpenedModel opened = open_model(model, resolved);
+  const auto backend = make_backend(resolved);
+  const EnginePlan plan = plan_engine(opened, *backend, resolved);
   return {model_info(opened), plan.memory, plan.options, opened.tokenizer->description(),
           dump(opened.graph)};
 }

@@ -9,15 +9,15 @@
 
 namespace quern {
 
-// EngineOptions are resolved before the model is opened, since its graph depends on the dtype.
+// EngineOptions are resolved before the model is opened, since its graph depends on them.
 Engine::Impl::Impl(const std::string& model, const EngineOptions& options)
     : Impl(model, resolve_options(options), ResolvedTag{}) {}
 
 Engine::Impl::Impl(const std::string& model, const EngineOptions& resolved, ResolvedTag)
-    : model_(open_model(model, *resolved.dtype)),
+    : model_(open_model(model, resolved)),
       info_(model_info(model_)),
-      backend_(make_cpu_backend(resolved.threads)),
-      plan_(plan_engine(model_, *backend_, resolved, available_host_memory())),
+      backend_(make_backend(resolved)),
+      plan_(plan_engine(model_, *backend_, resolved)),
       runner_(model_, plan_, *backend_),
       ring_(*backend_, runner_.arrays().ring()),
       scheduler_(plan_.limits),
@@ -209,8 +209,12 @@ std::vector<float> Engine::Impl::logits(std::span<const std::int32_t> token_ids)
 
 Timing Engine::Impl::timing() const {
   Timing timing = clock_.snapshot();
-  timing.launches_per_step = model_.graph.nodes.size();
-  timing.peak_memory_bytes = peak_resident_bytes();
+  if (backend_->device().kind == DeviceKind::cpu) {
+    timing.launches_per_step = model_.graph.nodes.size();
+    timing.peak_memory_bytes = peak_resident_bytes();
+  } else {
+    timing.peak_memory_bytes = plan_.memory.total_bytes();
+  }
   return timing;
 }
 

@@ -9,9 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "backend/cpu/cpu_backend.h"
+#include "backend/backend.h"
 #include "base/system.h"
 #include "quern/engine.h"
+#include "runtime/backend_choice.h"
 #include "runtime/check_schedule.h"
 #include "runtime/engine_plan.h"
 #include "runtime/model_runner.h"

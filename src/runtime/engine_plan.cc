@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/shape.h"
 #include "base/system.h"
+#include "runtime/backend_choice.h"
 #include "runtime/step_arrays.h"
 #include "weights/load.h"
 
@@ -87,8 +88,11 @@ class Planner {
   void grow_cache(EnginePlan& plan) const {
     const auto smallest_blocks = plan.limits.num_blocks;
     const std::uint64_t rest = available_bytes_ - plan.memory.total_bytes();
+    // A GPU's memory is ours alone; the host's belongs to others too.
+    const std::uint64_t share =
+        backend_.device().kind == DeviceKind::cpu ? rest / 4 : rest / 10 * 9;
     const std::uint64_t budget =
-        plan.options.kv_cache_memory_bytes.value_or(std::max(plan.memory.kv_cache_bytes, rest / 4));
+        plan.options.kv_cache_memory_bytes.value_or(std::max(plan.memory.kv_cache_bytes, share));
     const auto affordable = static_cast<std::int64_t>(budget / block_bytes_);
     const std::int64_t useful = smallest_blocks * plan.limits.max_seqs;
     set_blocks(plan, std::clamp(affordable, smallest_blocks, useful));
@@ -130,13 +134,8 @@ class Planner {
 }  // namespace
 
 EngineOptions resolve_options(EngineOptions options) {
-  if (options.device == DeviceChoice::cuda) {
-    fail(ErrorCode::device,
-         "device cuda: this version of Quern runs on the CPU only; it has no CUDA backend yet");
-  }
-  options.device = DeviceChoice::cpu;
-  options.dtype = options.dtype.value_or(DType::float32);
-  if (*options.dtype != DType::float32 && *options.dtype != DType::float16 &&
+  options.device = choose_device(options.device);
+  if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
       *options.dtype != DType::bfloat16) {
     fail(ErrorCode::invalid_argument, "dtype {}: expected float32, float16 or bfloat16",
          dtype_name(*options.dtype));
@@ -152,9 +151,11 @@ EngineOptions resolve_options(EngineOptions options) {
 }
 
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
-                       const EngineOptions& resolved, std::uint64_t available_bytes) {
+                       const EngineOptions& resolved) {
+  const std::uint64_t available_bytes = backend.available_bytes();
   const Planner planner(model, backend, available_bytes);
   EngineOptions options = resolved;
+  options.dtype = model.graph.activation_dtype;
   resolve_max_seq_len(model.config, options);
   EnginePlan plan = planner.smallest(options);
   const int wanted = options.max_seq_len;

@@ -17,15 +17,16 @@ struct EnginePlan {
   MemoryPlan memory;
 };
 
-/// Checks options that need no model: the device, the dtype, the ranges. Fills in device, dtype and
+/// Checks options that need no model: the device, the dtype, the ranges. Fills in device and
 /// threads. Errors: invalid_argument naming option and value; device when there is none of the
 /// wanted kind.
 EngineOptions resolve_options(EngineOptions options);
 
-/// Fits the limits to the model and to `available_bytes`. A max_seq_len that was not asked for
-/// shrinks to what fits, with a log line; what was asked for and does not fit is an error. Errors:
-/// invalid_argument, out_of_memory with the bytes of each part and what to lower.
+/// Fits the limits to the model and to the memory that is free on the backend's device. A
+/// max_seq_len that was not asked for shrinks to what fits, with a log line; what was asked for and
+/// does not fit is an error. Errors: invalid_argument, out_of_memory with the bytes of each part
+/// and what to lower.
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
-                       const EngineOptions& resolved, std::uint64_t available_bytes);
+                       const EngineOptions& resolved);
 
 }  // namespace quern

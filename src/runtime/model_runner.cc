@@ -1,6 +1,7 @@
 #include "runtime/model_runner.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/check.h"
@@ -11,6 +12,8 @@ namespace {
 
 /// Sample and Advance end every closed step; the lm_head stands before them.
 constexpr std::size_t kClosingNodes = 2;
+/// Context lengths up to which one decode recording serves: this, and every power of two above it.
+constexpr unsigned kMinBucket = 256;
 
 }  // namespace
 
@@ -24,7 +27,8 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
                                                plan.memory.workspace_bytes,
                                            "activations and workspace")),
       arrays_(*backend_, plan.limits, plan.ring_capacity),
-      max_logit_rows_(plan.limits.max_logit_rows) {
+      max_logit_rows_(plan.limits.max_logit_rows),
+      max_seq_len_(plan.limits.max_seq_len) {
   load_weights(model);
   place_values(plan);
   allocate_kv_cache(plan);
@@ -85,12 +89,20 @@ void ModelRunner::run(const BatchView& batch) {
   execute(*backend_, nodes(), step_);
 }
 
-void ModelRunner::replay_decode(const BatchView& batch, int times) {
+void ModelRunner::replay_decode(BatchView batch, int times) {
   QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs);
+  const auto last_kv_len = static_cast<unsigned>(batch.max_kv_len + times - 1);
+  batch.max_kv_len =
+      std::min(max_seq_len_, static_cast<int>(std::bit_ceil(std::max(last_kv_len, kMinBucket))));
   step_.batch = batch;
-  auto& recording = decode_recordings_[batch.num_seqs];
-  if (!recording) recording = backend_->record([this] { execute(*backend_, nodes(), step_); });
-  recording->replay(times);
+  auto& recording = decode_recordings_[{batch.num_seqs, batch.max_kv_len}];
+  if (!recording) {
+    // Run once as it is: that loads what is loaded on first use, which a recording must not.
+    execute(*backend_, nodes(), step_);
+    recording = backend_->record([this] { execute(*backend_, nodes(), step_); });
+    --times;
+  }
+  if (times > 0) recording->replay(times);
 }
 
 void ModelRunner::run_logits(BatchView batch, int num_rows, std::span<float> out) {

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -28,7 +29,7 @@ class ModelRunner {
   /// Runs one closed step.
   void run(const BatchView& batch);
   /// Runs a closed step of decode sequences alone, `times` times without a look in between.
-  void replay_decode(const BatchView& batch, int times);
+  void replay_decode(BatchView batch, int times);
   /// Runs the model for a batch without sampling and copies the logits of its first `num_rows`
   /// token rows to `out`, [num_rows, vocab_size].
   void run_logits(BatchView batch, int num_rows, std::span<float> out);
@@ -49,7 +50,10 @@ class ModelRunner {
   StepArrays arrays_;
   Step step_;
   int max_logit_rows_;
-  std::map<int, std::unique_ptr<Recording>> decode_recordings_;  ///< by num_seqs
+  int max_seq_len_;
+  /// By num_seqs and by a bound of the context's length, so that short contexts do not pay for a
+  /// launch made for long ones.
+  std::map<std::pair<int, int>, std::unique_ptr<Recording>> decode_recordings_;
 };
 
 }  // namespace quern

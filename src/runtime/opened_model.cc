@@ -15,15 +15,34 @@ void close_step(Graph& graph) {
   graph.nodes.push_back({Advance{}, "advance"});
 }
 
+/// The dtype of the largest tensor, which no config misnames.
+DType largest_tensor_dtype(const Checkpoint& checkpoint) {
+  std::size_t largest_bytes = 0;
+  std::optional<DType> dtype;
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    if (tensor.entry->data.size() <= largest_bytes) continue;
+    largest_bytes = tensor.entry->data.size();
+    dtype = parse_safetensors_dtype(tensor.entry->stored_type);
+  }
+  return dtype.value_or(DType::float32);
+}
+
+DType activation_dtype(const OpenedModel& model, const EngineOptions& resolved) {
+  if (resolved.dtype) return *resolved.dtype;
+  if (resolved.device == DeviceChoice::cpu) return DType::float32;
+  return largest_tensor_dtype(model.checkpoint) == DType::bfloat16 ? DType::bfloat16
+                                                                   : DType::float16;
+}
+
 }  // namespace
 
-OpenedModel open_model(const std::string& model, DType dtype) {
+OpenedModel open_model(const std::string& model, const EngineOptions& resolved) {
   OpenedModel opened;
   opened.folder = find_model_folder(model);
   opened.config = load_model_config(opened.folder);
   opened.generation = load_generation_config(opened.folder);
   opened.checkpoint = Checkpoint::open(opened.folder);
-  opened.graph = build_graph(opened.config, opened.checkpoint, dtype);
+  opened.graph = build_graph(opened.config, opened.checkpoint, activation_dtype(opened, resolved));
   close_step(opened.graph);
   validate(opened.graph);
   opened.tokenizer = Tokenizer::load(opened.folder);

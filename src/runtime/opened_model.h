@@ -26,9 +26,10 @@ struct OpenedModel {
   Graph graph;  ///< the model's nodes, then Sample and Advance
 };
 
-/// Opens what `model` names; see find_model_folder. `dtype` is the activation dtype.
+/// Opens what `model` names; see find_model_folder. The graph is made for the options' dtype;
+/// without one for float32 on the CPU, and on a GPU for the checkpoint's own (float16 for float32).
 /// Errors: those of every file, naming it.
-OpenedModel open_model(const std::string& model, DType dtype);
+OpenedModel open_model(const std::string& model, const EngineOptions& resolved);
 
 ModelInfo model_info(const OpenedModel& model);
 

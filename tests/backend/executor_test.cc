@@ -27,6 +27,7 @@ class RecordingBackend final : public Backend {
   std::size_t workspace_bytes(const Op& op, const Graph&, const Limits& limits) const override {
     return static_cast<std::size_t>(op.index()) * static_cast<std::size_t>(limits.max_seqs);
   }
+  std::uint64_t available_bytes() const override { return 0; }
   Buffer allocate(std::size_t, const char*) override { return {}; }
   void copy_in(void*, const void*, std::size_t) override {}
   void copy_out(void*, const void*, std::size_t) override {}

@@ -1,11 +1,13 @@
-// The demo models on the CPU in float32 against Hugging Face's answers.
+// The demo models in float32, on the CPU and on a GPU, against Hugging Face's answers.
 #include "tests/runtime/golden.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 
+#include "backend/cuda/device_query.h"
 #include "io/safetensors.h"
 #include "quern/engine.h"
 
@@ -14,11 +16,34 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-class GoldenTest : public ::testing::TestWithParam<testing::GoldenModel> {
+struct GoldenCase {
+  testing::GoldenModel model;
+  DeviceChoice device;
+};
+
+std::vector<GoldenCase> golden_cases() {
+  std::vector<GoldenCase> cases;
+  for (const DeviceChoice device : {DeviceChoice::cpu, DeviceChoice::cuda}) {
+    for (const auto& model : testing::golden_models()) cases.push_back({model, device});
+  }
+  return cases;
+}
+
+class GoldenTest : public ::testing::TestWithParam<GoldenCase> {
  protected:
-  GoldenTest()
-      : engine_(Engine::load(testing::demo_model(GetParam().model).string())),
-        golden_(testing::read_golden(GetParam().golden)) {}
+  void SetUp() override {
+    const CudaEnvironment cuda = query_cuda();
+    if (GetParam().device == DeviceChoice::cuda &&
+        !(cuda.built_with_cuda && cuda.unavailable_reason.empty())) {
+      GTEST_SKIP() << "needs a GPU: "
+                   << (cuda.built_with_cuda ? cuda.unavailable_reason : "a build without CUDA");
+    }
+    EngineOptions options;
+    options.device = GetParam().device;
+    options.dtype = DType::float32;
+    engine_.emplace(Engine::load(testing::demo_model(GetParam().model.model).string(), options));
+    golden_ = testing::read_golden(GetParam().model.golden);
+  }
 
   /// One greedy request a case, all in one batch.
   std::vector<Result> run_cases(const char* expected_key, const Request& like) {
@@ -30,7 +55,7 @@ class GoldenTest : public ::testing::TestWithParam<testing::GoldenModel> {
       request.max_new_tokens = static_cast<int>(entry[expected_key].size());
       requests.push_back(request);
     }
-    return engine_.generate(requests);
+    return engine_->generate(requests);
   }
 
   void expect_ids(const char* key, const Request& like) {
@@ -41,13 +66,13 @@ class GoldenTest : public ::testing::TestWithParam<testing::GoldenModel> {
     }
   }
 
-  Engine engine_;
+  std::optional<Engine> engine_;
   nlohmann::json golden_;
 };
 
 TEST_P(GoldenTest, PromptIds) {
   for (const auto& entry : golden_["cases"]) {
-    EXPECT_EQ(engine_.tokenizer().encode(entry["prompt"].get<std::string>()),
+    EXPECT_EQ(engine_->tokenizer().encode(entry["prompt"].get<std::string>()),
               entry["prompt_ids"].get<Ids>());
   }
 }
@@ -85,8 +110,8 @@ TEST_P(GoldenTest, TopLogitsAlongTheGreedyPath) {
     const auto greedy = entry["greedy_ids"].get<Ids>();
     const std::size_t steps = entry["greedy_top5_ids"].size();
     ids.insert(ids.end(), greedy.begin(), greedy.begin() + static_cast<std::ptrdiff_t>(steps) - 1);
-    const auto logits = engine_.logits(ids);
-    const auto vocab_size = static_cast<std::size_t>(engine_.info().vocab_size);
+    const auto logits = engine_->logits(ids);
+    const auto vocab_size = static_cast<std::size_t>(engine_->info().vocab_size);
     for (std::size_t step = 0; step < steps; ++step) {
       const float* row = logits.data() + (prompt_len - 1 + step) * vocab_size;
       for (std::size_t k = 0; k < 5; ++k) {
@@ -124,10 +149,10 @@ TEST_P(GoldenTest, NoRepeatNgram) {
 
 TEST_P(GoldenTest, AllLogitsOfTheSecondCase) {
   const auto file =
-      SafetensorsFile::open(testing::golden_file(GetParam().golden + ".logits.safetensors"));
+      SafetensorsFile::open(testing::golden_file(GetParam().model.golden + ".logits.safetensors"));
   const auto& expected = file.entries().front();
   const auto ids = golden_["cases"][1]["prompt_ids"].get<Ids>();
-  const auto logits = engine_.logits(ids);
+  const auto logits = engine_->logits(ids);
   ASSERT_EQ(expected.data.size(), logits.size() * sizeof(float));
   double worst = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
@@ -141,8 +166,8 @@ TEST_P(GoldenTest, AllLogitsOfTheSecondCase) {
 
 TEST_P(GoldenTest, Perplexity) {
   const auto ids = golden_["perplexity"]["token_ids"].get<Ids>();
-  const auto logits = engine_.logits(ids);
-  const auto vocab_size = static_cast<std::size_t>(engine_.info().vocab_size);
+  const auto logits = engine_->logits(ids);
+  const auto vocab_size = static_cast<std::size_t>(engine_->info().vocab_size);
   double total = 0;
   for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
     const float* row = logits.data() + i * vocab_size;
@@ -154,11 +179,12 @@ TEST_P(GoldenTest, Perplexity) {
               golden_["perplexity"]["mean_nll"].get<double>(), 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(testing::golden_models()),
-                         [](const auto& model_info) {
-                           std::string name = model_info.param.model;
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(golden_cases()),
+                         [](const auto& tested) {
+                           std::string name = tested.param.model.model;
                            name.erase(name.find('-'), 1);
-                           return name;
+                           return name +
+                                  (tested.param.device == DeviceChoice::cpu ? "Cpu" : "Cuda");
                          });
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
+#include "base/system.h"
 #include "graph/memory_plan.h"
 
 namespace quern {
@@ -64,6 +65,8 @@ class CpuBackend final : public Backend {
     }
     return 0;
   }
+
+  std::uint64_t available_bytes() const override { return available_host_memory(); }
 
   Buffer allocate(std::size_t size_bytes, const char* what) override {
     return allocate_host(size_bytes, what);

@@ -88,6 +88,14 @@ class CudaBackend final : public Backend {
     return 0;
   }
 
+  std::uint64_t available_bytes() const override {
+    select_device(device_.index);
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    cuda::check_cuda(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
+    return free_bytes;
+  }
+
   Buffer allocate(std::size_t size_bytes, const char* what) override {
     select_device(device_.index);
     return cuda::allocate_device(size_bytes, what, device_, stream_);

@@ -1,0 +1,36 @@
+#include "runtime/backend_choice.h"
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cuda/device_query.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#ifdef QUERN_WITH_CUDA
+#include "backend/cuda/cuda_backend.h"
+#endif
+
+namespace quern {
+
+DeviceChoice choose_device(DeviceChoice wanted) {
+  if (wanted == DeviceChoice::cpu) return wanted;
+#ifdef QUERN_WITH_CUDA
+  if (wanted == DeviceChoice::cuda) return wanted;
+  const CudaEnvironment cuda = query_cuda();
+  if (cuda.unavailable_reason.empty()) return DeviceChoice::cuda;
+  log(LogLevel::info, "no GPU ({}): running on the CPU", cuda.unavailable_reason);
+#else
+  if (wanted == DeviceChoice::cuda) {
+    fail(ErrorCode::device, "device cuda: this build of Quern is without CUDA (QUERN_CUDA)");
+  }
+#endif
+  return DeviceChoice::cpu;
+}
+
+std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
+#ifdef QUERN_WITH_CUDA
+  if (options.device == DeviceChoice::cuda) return make_cuda_backend(options.device_index);
+#endif
+  return make_cpu_backend(options.threads);
+}
+
+}  // namespace quern
