@@ -36,5 +36,4 @@ if(QUERN_SANITIZE)
   list(APPEND quern_compile_options -fsanitize=${QUERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QUERN_SANITIZE})
 endif()
-add_link_options(LINKER:--as-needed)  # sentencepiece's .pc names its trainer too
 add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${quern_compile_options}>")

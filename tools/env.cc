@@ -81,7 +81,7 @@ void add_cuda_rows(const CudaEnvironment& cuda, TextTable& table) {
           ? fmt::format("built with {}, cuBLAS {}", cuda.toolkit_version,
                         cuda.cublas_version.empty() ? "unknown" : cuda.cublas_version)
           : std::string("not built in");
-  table.row("CUDA", built + "; this version runs on the CPU only");
+  table.row("CUDA", built);
   if (!cuda.driver_version.empty()) {
     table.row("driver",
               fmt::format("{}, up to CUDA {}", cuda.driver_version, cuda.driver_cuda_version));

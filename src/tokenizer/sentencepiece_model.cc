@@ -10,6 +10,13 @@
 #include "tokenizer/special_tokens.h"
 #include "tokenizer/tokenizer_file.h"
 
+namespace sentencepiece::logging {
+
+/// Not in the installed header of every version; weak, so that a version without it links too.
+[[gnu::weak]] void SetMinLogLevel(int level);
+
+}  // namespace sentencepiece::logging
+
 namespace quern {
 namespace {
 
@@ -109,6 +116,15 @@ class SentencePieceModel final : public TokenModel {
   bool may_cut_;
 };
 
+/// Older versions print remarks about good files to standard error, which is not the core's to use.
+/// What goes wrong comes back as a status all the same.
+void silence_library() {
+  constexpr int kFatalOnly = 3;
+  if (&sentencepiece::logging::SetMinLogLevel != nullptr) {
+    sentencepiece::logging::SetMinLogLevel(kFatalOnly);
+  }
+}
+
 /// The piece of a control id; -1 says that there is none.
 std::optional<std::string> piece_of(const Processor& processor, int id) {
   if (id < 0) return std::nullopt;
@@ -121,6 +137,7 @@ TokenizerParts load_sentencepiece(const std::filesystem::path& path,
                                   const TokenizerConfig& config) {
   std::string bytes = read_tokenizer_file(path);
   const SentencePieceFile file = check_sentencepiece_file(bytes, path.string());
+  silence_library();
   auto processor = std::make_unique<Processor>();
   const auto status = processor->LoadFromSerializedProto(bytes.append(kNoDummyPrefix));
   if (!status.ok()) {

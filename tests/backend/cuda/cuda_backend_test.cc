@@ -124,6 +124,7 @@ TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
 TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
   StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
   const Linear op = add_linear(harness, 32);
+  harness.run(op);
   std::string message;
   float value = 0.0f;
   const auto read_back = [&] {
