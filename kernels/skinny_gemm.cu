@@ -44,18 +44,18 @@ class SkinnyTile {
         features_(p.epilogue.gated ? kGroupRows : kWeightRows),
         first_feature_(std::int64_t{blockIdx.x} * features_),
         first_row_(std::int64_t{blockIdx.y} * kRows),
-        column_(static_cast<int>(threadIdx.x) % kChunks * kChunk) {
+        column_(static_cast<int>(threadIdx.x) % kChunks * kChunk),
+        num_slabs_(static_cast<int>((p.in_features + kSlab - 1) / kSlab)) {
     find_sources();
   }
 
   __device__ void run() {
-    const int num_slabs = static_cast<int>((p_.in_features + kSlab - 1) / kSlab);
-    for (int slab = 0; slab < kStages - 1; ++slab) load_slab(slab, num_slabs);
-    for (int slab = 0; slab < num_slabs; ++slab) {
+    for (int i = 0; i < kStages - 1; ++i) load_slab(i);
+    for (int i = 0; i < num_slabs_; ++i) {
       wait_for_copy_groups<kStages - 2>();
       __syncthreads();  // this slab is there, and the stage of the last one is free
-      load_slab(slab + kStages - 1, num_slabs);
-      multiply(shared_.stages[slab % kStages]);
+      load_slab(i + kStages - 1);
+      multiply(shared_.stages[i % kStages]);
     }
     wait_for_copies();
     __syncthreads();
@@ -110,15 +110,17 @@ class SkinnyTile {
     }
   }
 
-  /// One group of copies, empty beyond the last slab.
-  __device__ void load_slab(int slab, int num_slabs) {
-    if (slab < num_slabs) {
-      Stage& stage = shared_.stages[slab % kStages];
+  /// One group of copies, of the block's i-th slab, or of nothing beyond the last. Each block
+  /// begins at another slab: else all would want the same lines of `in` from L2 at once.
+  __device__ void load_slab(int i) {
+    if (i < num_slabs_) {
+      const int begin = (static_cast<int>(blockIdx.x) + i) % num_slabs_ * kSlab;
+      Stage& stage = shared_.stages[i % kStages];
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
-        copy<kGroupRows>(weight_[group], slab * kSlab, stage.weight + group * kGroupRows);
+        copy<kGroupRows>(weight_[group], begin, stage.weight + group * kGroupRows);
       }
-      copy<kRows>(in_, slab * kSlab, stage.in);
+      copy<kRows>(in_, begin, stage.in);
     }
     end_copy_group();
   }
@@ -188,6 +190,7 @@ class SkinnyTile {
   std::int64_t first_feature_;
   std::int64_t first_row_;
   int column_;  ///< of a slab, from where on this thread copies
+  int num_slabs_;
   Source weight_[kGroups];
   Source in_;
   float sums_[kGroups][kRows / 8][4] = {};

@@ -16,7 +16,7 @@ class Workspace {
   Workspace() = default;
   explicit Workspace(std::span<std::byte> bytes) : bytes_(bytes), counting_(false) {}
 
-  /// The next `count` elements, aligned to 64 bytes and not initialised; null when counting.
+  /// The next `count` elements, aligned to 256 bytes and not initialised; null when counting.
   template <typename T>
   T* take(std::int64_t count) {
     const std::size_t begin = used_bytes_;
@@ -30,7 +30,7 @@ class Workspace {
   std::size_t used_bytes() const { return used_bytes_; }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kAlignment = 256;  // cuBLASLt's scratch needs it
 
   std::span<std::byte> bytes_;
   std::size_t used_bytes_ = 0;

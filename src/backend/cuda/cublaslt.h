@@ -36,7 +36,7 @@ class CublasLt {
   ~CublasLt();
 
   /// Rounding: float32 products (no TF32) and sums, in any order; `out` is rounded once. Pointers
-  /// are aligned to 16 bytes.
+  /// are aligned to 16 bytes, the workspace to 256.
   /// Errors: device when the library is missing or fails, naming the call.
   void multiply(const MatrixProduct& product, std::span<std::byte> workspace, cudaStream_t stream);
 

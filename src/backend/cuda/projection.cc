@@ -63,7 +63,7 @@ bool is_product_alone(const kernels::Epilogue& epilogue) {
          !epilogue.gated;
 }
 
-/// The library is slow, or refuses, where the rows that it writes are not aligned.
+/// The library is slow where the rows that it writes are not aligned.
 bool fits_library(const Projection& projection) {
   const kernels::Epilogue& epilogue = projection.epilogue;
   const DType dtype = is_product_alone(epilogue) ? epilogue.out_dtype : DType::float32;
