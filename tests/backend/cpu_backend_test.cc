@@ -188,14 +188,14 @@ TEST(Workspace, PlansWhatItCarves) {
   };
   Workspace plan;
   EXPECT_EQ(lay_out(plan).first, nullptr);
-  EXPECT_EQ(plan.used_bytes(), 64u + 128u);
+  EXPECT_EQ(plan.used_bytes(), 256u + 256u);
 
   const Buffer buffer = allocate_host(plan.used_bytes(), "test");
   Workspace workspace(buffer.bytes());
   const auto [floats, ints] = lay_out(workspace);
   EXPECT_EQ(reinterpret_cast<std::byte*>(floats), buffer.data());
-  EXPECT_EQ(reinterpret_cast<std::byte*>(ints), buffer.data() + 64);
-  EXPECT_QUERN_ERROR(ErrorCode::internal, ({"192", "256"}), workspace.take<float>(1));
+  EXPECT_EQ(reinterpret_cast<std::byte*>(ints), buffer.data() + 256);
+  EXPECT_QUERN_ERROR(ErrorCode::internal, ({"512", "768"}), workspace.take<float>(1));
 }
 
 }  // namespace
