@@ -109,6 +109,7 @@ class CudaBackend final : public Backend {
   void copy_out(void* host_destination, const void* device_source,
                 std::size_t size_bytes) override {
     select_device(device_.index);
+    refuse_in_recording("copy_out");
     if (size_bytes > 0) {
       cuda::check_cuda(cudaMemcpyAsync(host_destination, device_source, size_bytes,
                                        cudaMemcpyDeviceToHost, stream_.get()),
@@ -148,6 +149,15 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  /// A recording cannot wait for the device; asked to, CUDA spoils it and may crash on its end.
+  void refuse_in_recording(const char* call) const {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    cuda::check_cuda(cudaStreamIsCapturing(stream_.get(), &status), "cudaStreamIsCapturing");
+    if (status != cudaStreamCaptureStatusNone) {
+      fail(ErrorCode::device, "{}: expected no recording to be under way", call);
+    }
+  }
+
   /// Runs the host side of an op; what kernels throw, who do not know Error, becomes one.
   template <typename Body>
   void launch(const Body& body) {
