@@ -8,17 +8,19 @@ stop() {
   exit 1
 }
 
-as_root() {
+# find_root WHAT: sets as_root to what lets a command run as root; WHAT is for root to run where nothing does.
+find_root() {
+  as_root=()
   if [[ $(id -u) == 0 ]]; then
-    "$@"
+    return
   elif ! command -v sudo >/dev/null; then
-    stop "not root and no sudo here; as root run: apt-get install ${missing[*]}"
+    stop "not root, and there is no sudo; as root run: $*"
   elif sudo -n true 2>/dev/null; then
-    sudo -n "$@"
+    as_root=(sudo -n)
   elif [[ -t 0 ]]; then
-    sudo "$@"
+    as_root=(sudo)
   else
-    stop "sudo wants a password and there is no terminal; as root run: apt-get install ${missing[*]}"
+    stop "sudo wants a password, and there is no terminal to ask on; as root run: $*"
   fi
 }
 
@@ -34,10 +36,11 @@ install_packages() {
   done
   ((${#missing[@]})) || return 0
   say "installing ${#missing[@]} packages: ${missing[*]}"
-  local apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -o DPkg::Lock::Timeout=300) log
+  find_root apt-get install "${missing[@]}"
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -o DPkg::Lock::Timeout=300) log
   log=$(mktemp)
-  as_root "${apt[@]}" update </dev/null >"$log" 2>&1 || say "apt-get update failed: going on with the lists that are here"
-  as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1 || {
+  "${apt[@]}" update </dev/null >"$log" 2>&1 || say "apt-get update failed: going on with the lists that are here"
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1 || {
     tail -n 20 "$log" >&2
     stop "apt-get could not install these; the log is $log"
   }
