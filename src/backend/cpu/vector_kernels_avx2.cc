@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "base/check.h"
@@ -35,7 +36,9 @@ QUERN_AVX2 inline float horizontal_sum(__m256 lanes) {
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
-/// A block of kRows by kColumns dot products, from row r of a and row c of b on.
+/// A block of kRows by kColumns dot products, from row r of a and row c of b on. Here and below
+/// what is left over is summed by std::fma, as the vectors are: left to the compiler, a product
+/// would be fused in one block size or dtype and not in another, and a row's sum depend on it.
 template <int kRows, int kColumns, typename T>
 QUERN_AVX2 void dot_block(const Tensor& a, const Tensor& b, const Tensor& out, std::int64_t r,
                           std::int64_t c) {
@@ -59,7 +62,9 @@ QUERN_AVX2 void dot_block(const Tensor& a, const Tensor& b, const Tensor& out, s
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kColumns; ++j) {
       float sum = horizontal_sum(sums[i][j]);
-      for (std::int64_t k = whole; k < b.cols; ++k) sum += a_row[i][k] * to_float(b_row[j][k]);
+      for (std::int64_t k = whole; k < b.cols; ++k) {
+        sum = std::fma(a_row[i][k], to_float(b_row[j][k]), sum);
+      }
       out.row<float>(r + i)[c + j] = sum;
     }
   }
@@ -121,7 +126,7 @@ QUERN_AVX2 void accumulate_row_band(const Tensor& a, const Tensor& b, const Tens
     for (int i = 0; i < kRows; ++i) {
       float& sum = out.row<float>(r + i)[k];
       for (std::int64_t c = 0; c < b.rows; ++c) {
-        sum += a.row<float>(r + i)[c] * to_float(b.row<T>(c)[k]);
+        sum = std::fma(a.row<float>(r + i)[c], to_float(b.row<T>(c)[k]), sum);
       }
     }
   }
