@@ -1,4 +1,5 @@
 #include "kernels/advance.h"
+#include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/launch.h"
 
 namespace quern::kernels {
@@ -49,6 +50,8 @@ __device__ void append_token(const AdvanceParams& p, int row, std::int32_t* ring
 
 __global__ void __launch_bounds__(kThreads)
     advance_kernel(const __grid_constant__ AdvanceParams p) {
+  let_next_kernel_start();
+  wait_for_earlier_kernels();
   for (int seq = threadIdx.x; seq < p.num_seqs; seq += kThreads) move_over_tokens(p, seq);
   if (p.num_logit_rows == 0) return;
 
@@ -68,7 +71,8 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void advance(const AdvanceParams& params, cudaStream_t stream) {
-  launch(advance_kernel, {.grid = dim3(1), .block = dim3(kThreads)}, stream, params);
+  const LaunchShape shape{.grid = dim3(1), .block = dim3(kThreads), .overlaps = params.overlaps};
+  launch(advance_kernel, shape, stream, params);
 }
 
 }  // namespace quern::kernels

@@ -36,6 +36,8 @@ struct AdvanceParams {
   int ring_max_seqs = 0;
   std::int64_t* ring_head = nullptr;
   std::int32_t* ring_tokens = nullptr;
+
+  bool overlaps = false;  ///< see LaunchShape
 };
 
 /// graph/op.h's Advance. A sequence has at most one logit row. One block. Errors: see launch.h.

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/load.cuh"
 #include "kernels/common/token_row.cuh"
@@ -16,6 +17,8 @@ __device__ float element(const EmbeddingTable& table, std::int64_t row, int colu
 }
 
 __global__ void __launch_bounds__(kThreads) embed_kernel(const __grid_constant__ EmbedParams p) {
+  let_next_kernel_start();
+  wait_for_earlier_kernels();
   const int row = static_cast<int>(blockIdx.x);
   const int seq = sequence_of_row(p.cu_seqlens_q, p.num_seqs, row);
   const bool decode = seq < p.num_decode_seqs;
@@ -33,7 +36,10 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(const __grid_constant__
 }  // namespace
 
 void embed(const EmbedParams& params, cudaStream_t stream) {
-  launch(embed_kernel, {.grid = dim3(params.num_tokens), .block = dim3(kThreads)}, stream, params);
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_tokens)),
+                          .block = dim3(kThreads),
+                          .overlaps = params.overlaps};
+  launch(embed_kernel, shape, stream, params);
 }
 
 }  // namespace quern::kernels

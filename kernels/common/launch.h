@@ -21,6 +21,9 @@ struct LaunchShape {
   dim3 grid;
   dim3 block;
   std::size_t shared_bytes = 0;  ///< dynamic
+  /// The kernel may start while the one before it in the stream still runs (programmatic dependent
+  /// launch). Only for kernels that call wait_for_earlier_kernels(), where supports_overlap().
+  bool overlaps = false;
 };
 
 /// Errors: LaunchError, unless `status` is success.
@@ -38,10 +41,18 @@ void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t strea
                                       static_cast<int>(shape.shared_bytes)),
                  address, shape);
   }
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream;
+  config.attrs = &overlap;
+  config.numAttrs = shape.overlaps ? 1 : 0;
   void* arguments[] = {const_cast<Params*>(&params)};
-  check_launch(
-      cudaLaunchKernel(address, shape.grid, shape.block, arguments, shape.shared_bytes, stream),
-      address, shape);
+  check_launch(cudaLaunchKernelExC(&config, address, arguments), address, shape);
 }
 
 }  // namespace quern::kernels

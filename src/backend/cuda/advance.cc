@@ -33,6 +33,7 @@ void run_advance(const Advance&, const Step& step, const OpContext& context) {
   params.ring_max_seqs = step.ring.max_seqs;
   params.ring_head = step.ring.head;
   params.ring_tokens = step.ring.tokens;
+  params.overlaps = context.overlaps;
   kernels::advance(params, context.stream);
 }
 

@@ -8,6 +8,7 @@
 #include "backend/cuda/recording.h"
 #include "backend/cuda/stream.h"
 #include "graph/memory_plan.h"
+#include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
 
@@ -41,6 +42,7 @@ class CudaBackend final : public Backend {
     context_.num_multiprocessors = num_multiprocessors(device_index);
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.cublaslt = &cublaslt_;
+    launch([&] { context_.overlaps = kernels::supports_overlap(); });
   }
 
   std::string_view name() const override { return "cuda"; }

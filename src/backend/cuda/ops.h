@@ -23,6 +23,8 @@ struct OpContext {
   /// Words on the device that are zero before and after each op.
   std::span<std::uint32_t> counters;
   CublasLt* cublaslt = nullptr;
+  /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
+  bool overlaps = false;
 
   /// The first `count` counters. Errors: unsupported when there are fewer.
   std::uint32_t* take_counters(std::int64_t count) const {
