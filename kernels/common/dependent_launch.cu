@@ -1,5 +1,4 @@
 #include "kernels/common/dependent_launch.h"
-
 #include "kernels/common/launch.h"
 
 namespace quern::kernels {

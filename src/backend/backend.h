@@ -55,9 +55,9 @@ class Backend {
 
   /// Bytes that `upload` takes from the weight arena for this weight, stored as `stored`.
   virtual std::size_t upload_bytes(const WeightSpec& spec, DType stored) const = 0;
-  /// Brings a weight in plain layout from host memory to `destination`, perhaps in another layout.
-  /// `host.values.data` may be `destination` itself where the device is the host.
-  virtual Weight upload(const Weight& host, WeightUse use, std::byte* destination) = 0;
+  /// Reads a weight, by several threads where that helps, and brings it to `destination`, perhaps
+  /// in another layout.
+  virtual Weight upload(const WeightSource& source, std::byte* destination) = 0;
 
   /// Makes a step ready for replay. `step` calls run() on this backend and nothing else.
   virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;

@@ -40,15 +40,12 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
 }
 
 void ModelRunner::load_weights(const OpenedModel& model) {
-  const bool on_host = backend_->device().kind == DeviceKind::cpu;
   for (const WeightSpec& spec : graph_.weights) {
     const DType stored = stored_dtype(spec, model.checkpoint, graph_.activation_dtype);
     std::byte* destination = weight_arena_.take(backend_->upload_bytes(spec, stored));
-    Buffer staging;
-    if (!on_host) staging = allocate_host(weight_bytes(spec, stored), spec.name.c_str());
-    const Weight host =
-        load_weight(model.checkpoint, spec, stored, on_host ? destination : staging.data());
-    weights_.push_back(backend_->upload(host, spec.use, destination));
+    weights_.push_back(load_weight(model.checkpoint, spec, stored, [&](const WeightSource& source) {
+      return backend_->upload(source, destination);
+    }));
   }
 }
 

@@ -45,26 +45,27 @@ std::int64_t convert_floats(FloatSource source, FloatDestination destination, st
   return overflowed;
 }
 
-std::int64_t convert_transposed(FloatSource source, FloatDestination destination, std::int64_t rows,
-                                std::int64_t cols) {
+std::int64_t convert_transposed(FloatSource source, FloatDestination destination,
+                                const ColumnBand& band) {
   constexpr std::int64_t kTile = 64;
   const std::size_t from_bytes = dtype_bytes(source.dtype);
   const std::size_t to_bytes = dtype_bytes(destination.dtype);
   std::array<float, kTile * kTile> tile;
   std::array<float, kTile> column;
   std::int64_t overflowed = 0;
-  for (std::int64_t row = 0; row < rows; row += kTile) {
-    const std::int64_t height = std::min(kTile, rows - row);
-    for (std::int64_t col = 0; col < cols; col += kTile) {
-      const std::int64_t width = std::min(kTile, cols - col);
+  for (std::int64_t row = 0; row < band.rows; row += kTile) {
+    const std::int64_t height = std::min(kTile, band.rows - row);
+    for (std::int64_t col = 0; col < band.num_cols; col += kTile) {
+      const std::int64_t width = std::min(kTile, band.num_cols - col);
       for (std::int64_t i = 0; i < height; ++i) {
-        load_floats(source.dtype, source.data + ((row + i) * cols + col) * from_bytes,
+        const std::int64_t from = (row + i) * band.cols + band.first_col + col;
+        load_floats(source.dtype, source.data + from * from_bytes,
                     std::span(tile).subspan(i * kTile, width));
       }
       for (std::int64_t j = 0; j < width; ++j) {
         for (std::int64_t i = 0; i < height; ++i) column[i] = tile[i * kTile + j];
         overflowed += store_counting(std::span(column).first(height), destination.dtype,
-                                     destination.data + ((col + j) * rows + row) * to_bytes);
+                                     destination.data + ((col + j) * band.rows + row) * to_bytes);
       }
     }
   }

@@ -21,8 +21,16 @@ struct FloatDestination {
 /// Copies `count` numbers, rounding to nearest even. Returns how many finite ones became infinite.
 std::int64_t convert_floats(FloatSource source, FloatDestination destination, std::int64_t count);
 
-/// Copies a matrix [rows, cols] to [cols, rows], both without gaps. Returns the same.
-std::int64_t convert_transposed(FloatSource source, FloatDestination destination, std::int64_t rows,
-                                std::int64_t cols);
+/// A dense matrix and a band of its columns.
+struct ColumnBand {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t first_col = 0;
+  std::int64_t num_cols = 0;
+};
+
+/// Copies the band's columns to a dense [num_cols, rows]. Returns the same.
+std::int64_t convert_transposed(FloatSource source, FloatDestination destination,
+                                const ColumnBand& band);
 
 }  // namespace quern

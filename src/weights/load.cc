@@ -1,5 +1,7 @@
 #include "weights/load.h"
 
+#include <algorithm>
+#include <atomic>
 #include <optional>
 #include <vector>
 
@@ -53,6 +55,39 @@ void check_spec(const WeightSpec& spec) {
               spec.name, numel, spec.out_features, spec.in_features);
 }
 
+/// A run of a weight's elements, row by row.
+struct Elements {
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
+/// Converts elements of the stacked parts, whole rows where a part is transposed. Returns how many
+/// overflowed.
+std::int64_t read_elements(const WeightSpec& spec, const std::vector<Source>& sources,
+                           Elements wanted, FloatDestination out) {
+  std::int64_t overflowed = 0;
+  std::int64_t part_begin = 0;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const WeightPart& part = spec.parts[i];
+    const Source& source = sources[i];
+    const std::int64_t first = std::max(wanted.first - part_begin, std::int64_t{0});
+    const std::int64_t end = std::min(wanted.first + wanted.count - part_begin, source.numel);
+    part_begin += source.numel;
+    if (first >= end) continue;
+    if (part.transposed) {
+      const std::int64_t rows = part.shape[0];
+      overflowed += convert_transposed(source.floats, out,
+                                       {rows, part.shape[1], first / rows, (end - first) / rows});
+    } else {
+      FloatSource from = source.floats;
+      from.data += first * static_cast<std::int64_t>(dtype_bytes(from.dtype));
+      overflowed += convert_floats(from, out, end - first);
+    }
+    out.data += (end - first) * static_cast<std::int64_t>(dtype_bytes(out.dtype));
+  }
+  return overflowed;
+}
+
 }  // namespace
 
 DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation) {
@@ -68,37 +103,29 @@ DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType a
 }
 
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,
-                   std::byte* destination) {
+                   const WeightSink& sink) {
   check_spec(spec);
   std::vector<Source> sources;
   for (const WeightPart& part : spec.parts) sources.push_back(find_part(checkpoint, spec, part));
 
-  std::int64_t overflowed = 0;
-  FloatDestination band{destination, stored};
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    const Source& source = sources[i];
-    const WeightPart& part = spec.parts[i];
-    overflowed += part.transposed
-                      ? convert_transposed(source.floats, band, part.shape[0], part.shape[1])
-                      : convert_floats(source.floats, band, source.numel);
-    band.data += source.numel * dtype_bytes(stored);
-    checkpoint.release(source.tensor);
-  }
-  if (overflowed > 0) {
-    log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
-        spec.name, overflowed, spec.out_features * spec.in_features, dtype_name(stored));
-  }
-  return {
-      .values = {.data = destination,
-                 .rows = spec.out_features,
-                 .cols = spec.in_features,
-                 .row_stride = spec.in_features,
-                 .dtype = stored,
-                 .device = {}},
-      .format = {.stored = stored},
+  std::atomic<std::int64_t> overflowed = 0;
+  const Weight weight = sink({
+      .use = spec.use,
+      .stored = stored,
       .out_features = spec.out_features,
       .in_features = spec.in_features,
-  };
+      .read =
+          [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
+            const Elements wanted{first_row * spec.in_features, num_rows * spec.in_features};
+            overflowed += read_elements(spec, sources, wanted, {out, stored});
+          },
+  });
+  for (const Source& source : sources) checkpoint.release(source.tensor);
+  if (overflowed > 0) {
+    log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
+        spec.name, overflowed.load(), spec.out_features * spec.in_features, dtype_name(stored));
+  }
+  return weight;
 }
 
 }  // namespace quern

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <cstddef>
-#include <string>
+#include <functional>
 
 #include "io/checkpoint.h"
 #include "weights/weight.h"
@@ -13,12 +12,14 @@ namespace quern {
 /// numbers).
 DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
-/// Copies the parts of `spec` from the checkpoint, stacked by rows, transposed and converted as
-/// needed, to `destination`, which has room for out_features * in_features elements of `stored`.
-/// Every part's shape and dtype is checked first. Returns the weight in plain layout over
-/// `destination`. float16 overflow of finite numbers is logged with its count. Errors: bad_file
+/// Brings a weight to its place by reading all of its rows once.
+using WeightSink = std::function<Weight(const WeightSource& source)>;
+
+/// Gives `sink` the parts of `spec` from the checkpoint, stacked by rows, transposed and converted
+/// to `stored` as needed, and returns what it makes of them. Every part's shape and dtype is
+/// checked first. float16 overflow of finite numbers is logged with its count. Errors: bad_file
 /// naming file, tensor, expected and actual shape or dtype; a missing tensor.
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,
-                   std::byte* destination);
+                   const WeightSink& sink);
 
 }  // namespace quern

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,21 @@ struct Weight {
   std::int64_t out_features = 0;
   std::int64_t in_features = 0;
 };
+
+/// A weight that is yet to be read: [out_features, in_features] of `stored`.
+struct WeightSource {
+  WeightUse use = WeightUse::matrix;
+  DType stored = DType::float32;
+  std::int64_t out_features = 0;
+  std::int64_t in_features = 0;
+  /// Puts rows, dense, to `out`. Several threads may read at once.
+  std::function<void(std::int64_t first_row, std::int64_t num_rows, std::byte* out)> read;
+
+  std::size_t row_bytes() const;
+};
+
+/// The weight that a source becomes in plain layout: dense, at `destination` on `device`.
+Weight plain_weight(const WeightSource& source, std::byte* destination, Device device);
 
 /// Row `row` of a weight as float32. This function defines what a format means; kernels are held
 /// against it. `out` has in_features elements.

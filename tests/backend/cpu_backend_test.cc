@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "tests/backend/conformance/step_harness.h"
+#include "tests/backend/conformance/weight_source.h"
 #include "tests/support/expect_error.h"
 
 namespace quern {
@@ -55,26 +56,23 @@ TEST(CpuBackend, AllocatesZeroedMemoryAndCopies) {
   backend->copy_out(nullptr, nullptr, 0);
 }
 
-TEST(CpuBackend, UploadPacksRowsOrTakesThemInPlace) {
-  const auto backend = make_cpu_backend(1);
-  std::vector<float> padded = {1, 2, -1, 3, 4, -1};
-  const Weight host{{reinterpret_cast<std::byte*>(padded.data()), 2, 2, 3, DType::float32, {}},
-                    {DType::float32},
-                    2,
-                    2};
+TEST(CpuBackend, UploadsWeightsOfManyBands) {
+  const auto backend = make_cpu_backend(3);
   const WeightSpec spec{"w", WeightUse::matrix, 2, 2, {}};
   EXPECT_EQ(backend->upload_bytes(spec, DType::float32), 16u);
   EXPECT_EQ(backend->upload_bytes(spec, DType::bfloat16), 8u);
-  std::vector<float> packed(4);
-  auto* destination = reinterpret_cast<std::byte*>(packed.data());
-  const Weight weight = backend->upload(host, WeightUse::matrix, destination);
-  EXPECT_EQ(packed, (std::vector<float>{1, 2, 3, 4}));
-  EXPECT_EQ(weight.values.row_stride, 2);
 
-  const Weight again = backend->upload(weight, WeightUse::matrix, destination);
-  EXPECT_EQ(again.values.data, destination);
-  EXPECT_EQ(packed, (std::vector<float>{1, 2, 3, 4}));
-  EXPECT_THROW(backend->upload(host, WeightUse::matrix, host.values.data), Error);
+  constexpr std::int64_t kRows = 1001;
+  constexpr std::int64_t kCols = 1000;
+  std::vector<float> content(kRows * kCols);
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<float>(i);
+  std::vector<float> packed(content.size());
+  auto* destination = reinterpret_cast<std::byte*>(packed.data());
+  const Weight weight = backend->upload(
+      testing::source_of(WeightUse::matrix, DType::float32, kRows, kCols, content), destination);
+  EXPECT_TRUE(packed == content);
+  EXPECT_EQ(weight.values.data, destination);
+  EXPECT_EQ(weight.values.row_stride, kCols);
 }
 
 /// A layer's worth of results must not depend on the number of threads.

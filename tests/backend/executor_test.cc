@@ -32,7 +32,9 @@ class RecordingBackend final : public Backend {
   void copy_in(void*, const void*, std::size_t) override {}
   void copy_out(void*, const void*, std::size_t) override {}
   std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }
-  Weight upload(const Weight& host, WeightUse, std::byte*) override { return host; }
+  Weight upload(const WeightSource& source, std::byte* destination) override {
+    return plain_weight(source, destination, device());
+  }
   std::unique_ptr<Recording> record(std::function<void()>) override { return nullptr; }
 
   std::vector<std::string> calls;

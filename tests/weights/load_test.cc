@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -33,7 +34,13 @@ class LoadWeight : public ::testing::Test {
   /// The weight's rows as floats; the buffer behind it ends where the weight does.
   std::vector<std::vector<float>> load(const WeightSpec& spec, DType dtype) {
     buffer_.assign(spec.out_features * spec.in_features * dtype_bytes(dtype), std::byte{});
-    const Weight weight = load_weight(*checkpoint_, spec, dtype, buffer_.data());
+    const Weight weight = load_weight(*checkpoint_, spec, dtype, [&](const WeightSource& source) {
+      for (std::int64_t row = 0; row < source.out_features; row += band_rows_) {
+        source.read(row, std::min(band_rows_, source.out_features - row),
+                    buffer_.data() + row * source.row_bytes());
+      }
+      return plain_weight(source, buffer_.data(), Device{});
+    });
     EXPECT_EQ(weight.values.data, buffer_.data());
     EXPECT_EQ(weight.values.dtype, dtype);
     EXPECT_EQ(weight.values.rows, spec.out_features);
@@ -55,6 +62,7 @@ class LoadWeight : public ::testing::Test {
   const TempFolder folder_;
   std::optional<Checkpoint> checkpoint_;
   std::vector<std::byte> buffer_;
+  std::int64_t band_rows_ = 100;
 };
 
 using Rows = std::vector<std::vector<float>>;
@@ -76,6 +84,19 @@ TEST_F(LoadWeight, TransposesPartsThatAreStoredSo) {
          {"more", "F16", {1, 2}, stored(DType::float16, {7, 8})}});
   const WeightSpec spec{"up", WeightUse::matrix, 4, 2, {{"fc", {2, 3}, true}, {"more", {1, 2}}}};
   EXPECT_EQ(load(spec, DType::float16), (Rows{{1, 4}, {2, 5}, {3, 6}, {7, 8}}));
+}
+
+TEST_F(LoadWeight, ReadsAnyBandOfRows) {
+  write({{"a", "F16", {3, 2}, stored(DType::float16, {1, 2, 3, 4, 5, 6})},
+         {"fc", "F16", {2, 3}, stored(DType::float16, {7, 9, 11, 8, 10, 12})},
+         {"b", "F16", {1, 2}, stored(DType::float16, {13, 14})}});
+  const WeightSpec spec{
+      "up", WeightUse::matrix, 7, 2, {{"a", {3, 2}}, {"fc", {2, 3}, true}, {"b", {1, 2}}}};
+  for (band_rows_ = 1; band_rows_ <= 7; ++band_rows_) {
+    EXPECT_EQ(load(spec, DType::float32),
+              (Rows{{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}, {11, 12}, {13, 14}}))
+        << band_rows_;
+  }
 }
 
 TEST_F(LoadWeight, JoinsVectors) {

@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -83,22 +84,19 @@ class CpuBackend final : public Backend {
     return weight_bytes(spec, stored);
   }
 
-  Weight upload(const Weight& host, WeightUse use, std::byte* destination) override {
-    QUERN_CHECK(use != WeightUse::vector || host.format.stored == DType::float32);
-    Weight weight = host;
-    weight.values.data = destination;
-    weight.values.row_stride = host.in_features;
-    if (destination == host.values.data) {
-      QUERN_CHECK(host.values.row_stride == host.in_features, "in place, rows must be dense");
-      return weight;
-    }
-    const std::size_t row_bytes =
-        static_cast<std::size_t>(host.in_features) * dtype_bytes(host.format.stored);
-    for (std::int64_t row = 0; row < host.out_features; ++row) {
-      std::memcpy(cpu::element(weight.values, row, 0), cpu::element(host.values, row, 0),
-                  row_bytes);
-    }
-    return weight;
+  Weight upload(const WeightSource& source, std::byte* destination) override {
+    QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
+    constexpr std::int64_t kBandBytes = std::int64_t{1} << 20;
+    const auto row_bytes = static_cast<std::int64_t>(source.row_bytes());
+    const std::int64_t band_rows =
+        std::max<std::int64_t>(kBandBytes / std::max<std::int64_t>(row_bytes, 1), 1);
+    const std::int64_t bands = (source.out_features + band_rows - 1) / band_rows;
+    cpu::parallel_for(threads_, bands, [&](std::int64_t band, int) {
+      const std::int64_t first = band * band_rows;
+      source.read(first, std::min(band_rows, source.out_features - first),
+                  destination + first * row_bytes);
+    });
+    return plain_weight(source, destination, device());
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {

@@ -36,7 +36,7 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int device_index)
       : device_{DeviceKind::cuda, select_device(device_index)},
-        staging_(stream_),
+        staging_(stream_, device_),
         counters_(allocate(kNumCounters * sizeof(std::uint32_t), "counters")) {
     context_.stream = stream_.get();
     context_.num_multiprocessors = num_multiprocessors(device_index);
@@ -124,25 +124,11 @@ class CudaBackend final : public Backend {
     return weight_bytes(spec, stored);
   }
 
-  Weight upload(const Weight& host, WeightUse use, std::byte* destination) override {
-    QUERN_CHECK(use != WeightUse::vector || host.format.stored == DType::float32);
-    Weight weight = host;
-    weight.values.data = destination;
-    weight.values.row_stride = host.in_features;
-    weight.values.device = device_;
-    const std::size_t row_bytes =
-        static_cast<std::size_t>(host.in_features) * dtype_bytes(host.format.stored);
-    const auto num_rows = static_cast<std::size_t>(host.out_features);
-    if (host.values.row_stride == host.in_features) {
-      copy_in(destination, host.values.data, num_rows * row_bytes);
-      return weight;
-    }
-    const std::size_t stride_bytes =
-        static_cast<std::size_t>(host.values.row_stride) * dtype_bytes(host.format.stored);
-    for (std::size_t row = 0; row < num_rows; ++row) {
-      copy_in(destination + row * row_bytes, host.values.data + row * stride_bytes, row_bytes);
-    }
-    return weight;
+  Weight upload(const WeightSource& source, std::byte* destination) override {
+    QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
+    select_device(device_.index);
+    staging_.copy_rows(destination, source);
+    return plain_weight(source, destination, device_);
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {

@@ -1,13 +1,45 @@
 #include "backend/cuda/memory.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <exception>
+#include <thread>
+#include <vector>
 
 #include "backend/cuda/check_cuda.h"
 #include "base/error.h"
 #include "base/shape.h"
+#include "base/system.h"
 
 namespace quern::cuda {
+namespace {
+
+/// Calls body(index) for each index below `count`, each on a thread of its own that uses the
+/// device, the last on the caller's. An exception of a body is rethrown here after all have ended.
+template <typename Body>
+void for_each_thread(std::size_t count, Device device, const Body& body) {
+  if (count == 0) return;
+  std::vector<std::exception_ptr> errors(count);
+  const auto run = [&](std::size_t index) {
+    try {
+      check_cuda(cudaSetDevice(device.index), "cudaSetDevice");
+      body(index);
+    } catch (...) {
+      errors[index] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i + 1 < count; ++i) threads.emplace_back(run, i);
+    run(count - 1);
+  }
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
+}  // namespace
 
 Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
                        const Stream& stream) {
@@ -42,8 +74,8 @@ Buffer allocate_pinned(std::size_t size_bytes, const char* what) {
           [](std::byte* memory) { static_cast<void>(cudaFreeHost(memory)); }};
 }
 
-StagingRing::StagingRing(const Stream& stream)
-    : stream_(stream), memory_(allocate_pinned(kSlots * kSlotBytes, "staging")) {}
+StagingRing::StagingRing(const Stream& stream, Device device)
+    : stream_(stream), device_(device), memory_(allocate_pinned(kSlots * kSlotBytes, "staging")) {}
 
 void StagingRing::copy(void* device_destination, const void* host_source, std::size_t size_bytes) {
   constexpr std::size_t kAlignment = 16;
@@ -51,17 +83,49 @@ void StagingRing::copy(void* device_destination, const void* host_source, std::s
   const auto* source = static_cast<const std::byte*>(host_source);
   while (size_bytes > 0) {
     if (used_bytes_ == kSlotBytes) next_slot();
-    std::byte* staged = memory_.data() + slot_ * kSlotBytes + used_bytes_;
+    std::byte* staged = slot(slot_) + used_bytes_;
     const std::size_t part_bytes = std::min(size_bytes, kSlotBytes - used_bytes_);
     std::memcpy(staged, source, part_bytes);
-    check_cuda(
-        cudaMemcpyAsync(destination, staged, part_bytes, cudaMemcpyHostToDevice, stream_.get()),
-        "cudaMemcpyAsync");
+    send(destination, staged, part_bytes);
     destination += part_bytes;
     source += part_bytes;
     size_bytes -= part_bytes;
     used_bytes_ += align_up(part_bytes, kAlignment);
   }
+}
+
+void StagingRing::copy_rows(std::byte* device_destination, const WeightSource& source) {
+  const std::size_t row_bytes = source.row_bytes();
+  if (row_bytes > kSlotBytes) {
+    fail(ErrorCode::unsupported, "a weight's row: expected at most {} bytes on CUDA, got {}",
+         kSlotBytes, row_bytes);
+  }
+  const auto num_rows = static_cast<std::size_t>(source.out_features);
+  const std::size_t band_rows = kSlotBytes / std::max<std::size_t>(row_bytes, 1);
+  const std::size_t num_bands = (num_rows + band_rows - 1) / band_rows;
+  if (used_bytes_ > 0) read_[slot_].record(stream_);
+  used_bytes_ = kSlotBytes;  // the next copy() waits for its slot
+
+  std::atomic<std::size_t> next_band = 0;
+  const auto copy_bands = [&](std::size_t index) {
+    for (std::size_t band = next_band++; band < num_bands; band = next_band++) {
+      const std::size_t first = band * band_rows;
+      const std::size_t count = std::min(band_rows, num_rows - first);
+      read_[index].synchronize();
+      source.read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count), slot(index));
+      send(device_destination + first * row_bytes, slot(index), count * row_bytes);
+      read_[index].record(stream_);
+    }
+  };
+  const auto processors = static_cast<std::size_t>(available_threads());
+  for_each_thread(std::min({kSlots, num_bands, processors}), device_, copy_bands);
+}
+
+void StagingRing::send(std::byte* device_destination, const std::byte* staged,
+                       std::size_t size_bytes) const {
+  check_cuda(cudaMemcpyAsync(device_destination, staged, size_bytes, cudaMemcpyHostToDevice,
+                             stream_.get()),
+             "cudaMemcpyAsync");
 }
 
 void StagingRing::next_slot() {

@@ -5,6 +5,7 @@
 
 #include "backend/cuda/stream.h"
 #include "base/buffer.h"
+#include "weights/weight.h"
 
 namespace quern::cuda {
 
@@ -17,23 +18,31 @@ Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
 /// Errors: out_of_memory naming `what` and the bytes.
 Buffer allocate_pinned(std::size_t size_bytes, const char* what);
 
-/// Copies host memory to the device in the stream's order without waiting for the device: bytes go
+/// Brings host memory to the device in the stream's order without waiting for the device: bytes go
 /// through slots of pinned memory, and only a slot that is still being read is waited for. Small
 /// copies share a slot.
 class StagingRing {
  public:
-  explicit StagingRing(const Stream& stream);
+  StagingRing(const Stream& stream, Device device);
 
   /// When it returns, `source` may change.
   void copy(void* device_destination, const void* host_source, std::size_t size_bytes);
 
- private:
-  static constexpr std::size_t kSlotBytes = std::size_t{8} << 20;
-  static constexpr std::size_t kSlots = 4;
+  /// Reads all rows of `source`, dense, to the device. Several threads read, each with a slot of
+  /// its own, while the device copies what they have read.
+  /// Errors: unsupported for a row larger than a slot; what `source` throws.
+  void copy_rows(std::byte* device_destination, const WeightSource& source);
 
+ private:
+  static constexpr std::size_t kSlotBytes = std::size_t{4} << 20;
+  static constexpr std::size_t kSlots = 8;
+
+  std::byte* slot(std::size_t index) const { return memory_.data() + index * kSlotBytes; }
+  void send(std::byte* device_destination, const std::byte* staged, std::size_t size_bytes) const;
   void next_slot();
 
   const Stream& stream_;
+  Device device_;
   Buffer memory_;
   std::array<Event, kSlots> read_;  ///< the slot's last copy is done
   std::size_t slot_ = 0;

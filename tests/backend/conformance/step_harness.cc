@@ -8,6 +8,7 @@
 
 #include "base/half.h"
 #include "base/shape.h"
+#include "tests/backend/conformance/weight_source.h"
 
 namespace quern::testing {
 namespace {
@@ -129,12 +130,10 @@ ValueId StepHarness::add_value(DType dtype, std::int64_t cols, const std::vector
 
 WeightId StepHarness::add_weight(WeightUse use, DType stored, std::int64_t rows, std::int64_t cols,
                                  const std::vector<float>& content) {
-  std::vector<std::byte> bytes(content.size() * dtype_bytes(stored));
-  store_floats(stored, content, bytes.data());
   const WeightSpec spec{"weight" + std::to_string(weights_.size()), use, rows, cols, {}};
-  const Weight host{{bytes.data(), rows, cols, cols, stored, Device{}}, {stored}, rows, cols};
   buffers_.emplace_back(backend_, backend_.upload_bytes(spec, stored));
-  weights_.push_back(backend_.upload(host, use, buffers_.back().data()));
+  weights_.push_back(
+      backend_.upload(source_of(use, stored, rows, cols, content), buffers_.back().data()));
   graph_.weights.push_back(spec);
   return static_cast<WeightId>(weights_.size() - 1);
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/step_harness.h"
+#include "tests/backend/conformance/weight_source.h"
 
 namespace quern::testing {
 namespace {
@@ -89,22 +90,40 @@ TEST_P(CudaBackendTest, SmallCopiesKeepTheirOrder) {
   }
 }
 
-TEST_P(CudaBackendTest, UploadPacksRowsThatLieApart) {
-  const std::vector<float> content = {1, 2, 3, -1, 4, 5, 6, -1};
-  Weight host{{}, {DType::float32}, 2, 3};
-  host.values = {reinterpret_cast<std::byte*>(const_cast<float*>(content.data())),
-                 2,
-                 3,
-                 4,
-                 DType::float32,
-                 Device{}};
-  const Buffer buffer = backend_->allocate(6 * sizeof(float), "weight");
-  const Weight weight = backend_->upload(host, WeightUse::matrix, buffer.data());
-  EXPECT_EQ(weight.values.row_stride, 3);
+TEST_P(CudaBackendTest, UploadsWeightsOfManySlots) {
+  constexpr std::int64_t kRows = 3001;
+  constexpr std::int64_t kCols = 5000;
+  std::vector<float> content(kRows * kCols);
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<float>(i);
+  const Buffer buffer = backend_->allocate(content.size() * sizeof(float), "weight");
+  const float before = 7.0f;
+  backend_->copy_in(buffer.data(), &before, sizeof(before));
+  const Weight weight = backend_->upload(
+      source_of(WeightUse::matrix, DType::float32, kRows, kCols, content), buffer.data());
+  EXPECT_EQ(weight.values.row_stride, kCols);
   EXPECT_EQ(weight.values.device, backend_->device());
-  std::vector<float> read(6);
-  backend_->copy_out(read.data(), buffer.data(), 6 * sizeof(float));
-  EXPECT_EQ(read, (std::vector<float>{1, 2, 3, 4, 5, 6}));
+  std::vector<float> read(content.size());
+  backend_->copy_out(read.data(), buffer.data(), read.size() * sizeof(float));
+  EXPECT_TRUE(read == content);
+  const float after = 8.0f;
+  backend_->copy_in(buffer.data(), &after, sizeof(after));
+  backend_->copy_out(read.data(), buffer.data(), sizeof(float));
+  EXPECT_EQ(read[0], after);
+}
+
+TEST_P(CudaBackendTest, AFailingReaderEndsTheUploadAlone) {
+  WeightSource source =
+      source_of(WeightUse::matrix, DType::float32, 4000, 4000, std::vector<float>(16000000));
+  const Buffer buffer = backend_->allocate(64000000, "weight");
+  const auto read = source.read;
+  source.read = [](std::int64_t first_row, std::int64_t, std::byte*) {
+    if (first_row > 0) fail(ErrorCode::bad_file, "row {}", first_row);
+  };
+  std::string message;
+  EXPECT_EQ(code_of([&] { backend_->upload(source, buffer.data()); }, message),
+            ErrorCode::bad_file);
+  source.read = read;
+  backend_->upload(source, buffer.data());
 }
 
 TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
