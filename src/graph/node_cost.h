@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "graph/graph.h"
+#include "weights/weight.h"
+
+namespace quern {
+
+/// How much work a step brings.
+struct StepSizes {
+  std::int64_t num_tokens = 0;
+  std::int64_t num_logit_rows = 0;
+  std::int64_t kv_slots = 0;        ///< that attention reads at least once, over all sequences
+  std::int64_t attended_pairs = 0;  ///< of a token and a slot that it sees
+};
+
+/// What a node cannot do without, counted from shapes: each operand is moved once.
+struct NodeCost {
+  double weight_bytes = 0;
+  double kv_bytes = 0;          ///< read from and appended to the KV cache
+  double activation_bytes = 0;  ///< values read and written
+  double flops = 0;             ///< multiplications and additions of products
+
+  double bytes() const { return weight_bytes + kv_bytes + activation_bytes; }
+  NodeCost& operator+=(const NodeCost& other);
+};
+
+/// The cost of one node of `graph`; `weights` are the graph's, which say how they are stored.
+NodeCost node_cost(const Graph& graph, const Node& node, std::span<const Weight> weights,
+                   const StepSizes& sizes);
+
+/// Of a step in which `num_seqs` sequences with `kv_len` slots each, the new one included, decode
+/// one token.
+StepSizes decode_sizes(std::int64_t num_seqs, std::int64_t kv_len);
+/// Of a step in which `num_seqs` prompts of `prompt_len` tokens run whole.
+StepSizes prefill_sizes(std::int64_t num_seqs, std::int64_t prompt_len);
+
+}  // namespace quern
