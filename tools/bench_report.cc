@@ -1,0 +1,116 @@
+#include "tools/bench_report.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string_view>
+
+namespace quern::tools {
+namespace {
+
+/// A column of table, CSV and JSON; docs/benchmarking.md tells what each means.
+struct Column {
+  std::string_view name;   ///< in CSV and JSON
+  std::string_view title;  ///< in the table; empty: not there
+  int width;
+  int digits;  ///< after the point
+  double (*value)(const CellResult& result);
+};
+
+double runs_of(const CellResult& result) { return static_cast<double>(result.latencies.size()); }
+double share_of_floor(const CellResult& result) {
+  const double step = result.decode_step();
+  return step > 0.0 ? result.decode_floor_ms / step : 0.0;
+}
+double above_floor_us(const CellResult& result) {
+  const double step = result.decode_step();
+  return step > 0.0 ? (step - result.decode_floor_ms) * 1e3 : 0.0;
+}
+
+constexpr std::array<Column, 20> kColumns = {{
+    {"batch_size", "batch", 5, 0, [](const CellResult& r) { return double(r.cell.batch_size); }},
+    {"input_len", "in", 5, 0, [](const CellResult& r) { return double(r.cell.input_len); }},
+    {"output_len", "out", 5, 0, [](const CellResult& r) { return double(r.cell.output_len); }},
+    {"runs", "", 0, 0, runs_of},
+    {"latency_ms", "latency ms", 10, 3, [](const CellResult& r) { return r.latency(0.5); }},
+    {"latency_p95_ms", "p95", 9, 3, [](const CellResult& r) { return r.latency(0.95); }},
+    {"latency_p99_ms", "p99", 9, 3, [](const CellResult& r) { return r.latency(0.99); }},
+    {"tokens_per_s", "tokens/s", 9, 1, [](const CellResult& r) { return r.tokens_per_s(); }},
+    {"time_to_first_token_ms", "first ms", 9, 3,
+     [](const CellResult& r) { return r.prefill_median(); }},
+    {"prefill_tokens_per_s", "prefill/s", 9, 0,
+     [](const CellResult& r) { return r.prefill_tokens_per_s(); }},
+    {"decode_step_ms", "step ms", 8, 4, [](const CellResult& r) { return r.decode_step(); }},
+    {"decode_tokens_per_s", "decode/s", 9, 1,
+     [](const CellResult& r) { return r.decode_tokens_per_s(); }},
+    {"decode_floor_ms", "", 0, 4, [](const CellResult& r) { return r.decode_floor_ms; }},
+    {"above_floor_us", "over us", 8, 1, above_floor_us},
+    {"share_of_floor", "of floor", 8, 3, share_of_floor},
+    {"steps_run", "", 0, 1, [](const CellResult& r) { return r.steps_run; }},
+    {"stop_checks", "", 0, 1, [](const CellResult& r) { return r.stop_checks; }},
+    {"host_syncs", "", 0, 1, [](const CellResult& r) { return r.host_syncs; }},
+    {"launches_per_step", "", 0, 0, [](const CellResult& r) { return double(r.launches_per_step); }},
+    {"library_calls_per_step", "", 0, 0,
+     [](const CellResult& r) { return double(r.library_calls_per_step); }},
+}};
+
+template <typename Part>
+std::string joined(const Part& part, std::string_view separator, bool in_table) {
+  std::string line;
+  for (const Column& column : kColumns) {
+    if (in_table && column.title.empty()) continue;
+    if (!line.empty()) line += separator;
+    line += part(column);
+  }
+  return line + '\n';
+}
+
+}  // namespace
+
+std::string bench_table_head() {
+  return joined([](const Column& c) { return fmt::format("{:>{}}", c.title, c.width); }, " ", true);
+}
+
+std::string bench_table_row(const CellResult& result) {
+  if (!result.skipped.empty()) {
+    const BenchCell& cell = result.cell;
+    return fmt::format("{:>5} {:>5} {:>5} skipped: {}\n", cell.batch_size, cell.input_len,
+                       cell.output_len, result.skipped);
+  }
+  return joined(
+      [&](const Column& c) { return fmt::format("{:>{}.{}f}", c.value(result), c.width, c.digits); },
+      " ", true);
+}
+
+std::string bench_csv_head() {
+  return joined([](const Column& c) { return c.name; }, ",", false);
+}
+
+std::string bench_csv_row(const CellResult& result) {
+  return joined([&](const Column& c) { return fmt::format("{:.{}f}", c.value(result), c.digits); },
+                ",", false);
+}
+
+OrderedJson bench_cell_json(const CellResult& result) {
+  if (!result.skipped.empty()) {
+    return {{"batch_size", result.cell.batch_size},
+            {"input_len", result.cell.input_len},
+            {"output_len", result.cell.output_len},
+            {"skipped", result.skipped}};
+  }
+  OrderedJson json = OrderedJson::object();
+  for (const Column& column : kColumns) {
+    const std::string name(column.name);
+    if (column.digits == 0) {
+      json[name] = static_cast<std::int64_t>(column.value(result));
+    } else {
+      json[name] = rounded(column.value(result), column.digits);
+    }
+  }
+  json["loop"] = result.loop;
+  json["latencies_ms"] = OrderedJson::array();
+  for (const double latency : result.latencies) json["latencies_ms"].push_back(rounded(latency, 3));
+  return json;
+}
+
+}  // namespace quern::tools

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include "tools/bench_run.h"
+#include "tools/json_output.h"
+
+namespace quern::tools {
+
+/// Moves whenever a reader of the JSON or the CSV would have to.
+inline constexpr int kBenchSchemaVersion = 1;
+
+/// The table's head, and one line for each cell.
+std::string bench_table_head();
+std::string bench_table_row(const CellResult& result);
+
+/// The CSV's head, and one line for each cell that ran; no field needs quotes.
+std::string bench_csv_head();
+std::string bench_csv_row(const CellResult& result);
+
+/// An element of "cells".
+OrderedJson bench_cell_json(const CellResult& result);
+
+}  // namespace quern::tools
