@@ -13,6 +13,9 @@ namespace quern {
 /// numbers).
 DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
+/// The same for a weight whose checkpoint's own dtype is known.
+DType stored_dtype(WeightUse use, DType own, DType activation);
+
 /// Copies the parts of `spec` from the checkpoint, stacked by rows, transposed and converted as
 /// needed, to `destination`, which has room for out_features * in_features elements of `stored`.
 /// Every part's shape and dtype is checked first. Returns the weight in plain layout over

@@ -33,6 +33,7 @@ class RecordingBackend final : public Backend {
   void copy_out(void*, const void*, std::size_t) override {}
   std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }
   Weight upload(const Weight& host, WeightUse, std::byte*) override { return host; }
+  void fill_random(const RandomRun&, DType, std::byte*) override {}
   std::unique_ptr<Recording> record(std::function<void()>) override { return nullptr; }
 
   std::vector<std::string> calls;

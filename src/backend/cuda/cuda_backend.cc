@@ -11,6 +11,7 @@
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
+#include "kernels/random_fill.h"
 
 namespace quern {
 namespace {
@@ -143,6 +144,21 @@ class CudaBackend final : public Backend {
       copy_in(destination + row * row_bytes, host.values.data + row * stride_bytes, row_bytes);
     }
     return weight;
+  }
+
+  void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
+    kernels::RandomFillParams params;
+    params.weight = weight;
+    params.dtype = dtype;
+    params.key = run.key;
+    params.first = run.first;
+    params.source = run.source;
+    params.stride = run.stride;
+    params.count = run.count;
+    params.offset = run.offset;
+    params.scale = run.scale;
+    params.bits = run.bits;
+    launch([&] { kernels::random_fill(params, stream_.get()); });
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {
