@@ -2,12 +2,27 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "tools/console.h"
 
 namespace quern::tools {
+namespace {
+
+std::string joined(const std::vector<std::int32_t>& ids) {
+  return fmt::format("{}", fmt::join(ids, ","));
+}
+
+}  // namespace
 
 void AnswerPrinter::on_update(const Update& update) {
-  if (single()) write_stdout(update.text);
+  if (!single()) return;
+  if (form_ == AnswerForm::text) {
+    write_stdout(update.text);
+  } else if (!update.token_ids.empty()) {
+    if (!std::exchange(at_start_, false)) write_stdout(",");
+    write_stdout(joined(update.token_ids));
+  }
 }
 
 void AnswerPrinter::on_result(std::size_t index, const Result& result) {
@@ -15,7 +30,7 @@ void AnswerPrinter::on_result(std::size_t index, const Result& result) {
     write_stdout("\n");
     return;
   }
-  finished_[index] = result.text;
+  finished_[index] = form_ == AnswerForm::text ? result.text : joined(result.output_ids);
   while (num_printed_ < finished_.size() && finished_[num_printed_]) {
     write_stdout(fmt::format("Input: \"{}\"\nOutput: \"{}\"\n", (*prompts_)[num_printed_],
                              *finished_[num_printed_]));

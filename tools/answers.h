@@ -9,13 +9,18 @@
 
 namespace quern::tools {
 
+/// How an answer is shown: what it says or, without a tokenizer, its ids between commas.
+enum class AnswerForm { text, ids };
+
 /// Prints answers on standard output: one prompt's text as it comes, several prompts' in order,
 /// each as soon as it and all before it are finished, after lines of `Input: "…"` and `Output:
 /// "…"`.
 class AnswerPrinter {
  public:
   /// `prompts` are what the Input lines show; it must outlive this.
-  explicit AnswerPrinter(const std::vector<std::string>& prompts) : prompts_(&prompts) {
+  explicit AnswerPrinter(const std::vector<std::string>& prompts,
+                         AnswerForm form = AnswerForm::text)
+      : prompts_(&prompts), form_(form) {
     finished_.resize(prompts.size());
   }
 
@@ -26,8 +31,10 @@ class AnswerPrinter {
   bool single() const { return prompts_->size() == 1; }
 
   const std::vector<std::string>* prompts_;
+  AnswerForm form_;
   std::vector<std::optional<std::string>> finished_;  ///< texts, by prompt
   std::size_t num_printed_ = 0;
+  bool at_start_ = true;  ///< no id is printed yet
 };
 
 }  // namespace quern::tools

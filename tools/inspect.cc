@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "quern/engine.h"
 #include "quern/tokenizer.h"
+#include "tokenizer/no_tokenizer.h"
 #include "tools/command.h"
 #include "tools/console.h"
 #include "tools/json_output.h"
@@ -21,7 +22,7 @@ namespace quern::tools {
 namespace {
 
 struct InspectOptions {
-  std::string model;
+  SourceOptions source;
   EngineOptions engine;
   bool graph = false;
   OutputOptions output;
@@ -43,42 +44,41 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer& tokenizer
   for (const auto& [id, sources] : info.end_ids) {
     end_ids.push_back({{"id", id}, {"token", token_text(tokenizer, id)}, {"sources", sources}});
   }
-  OrderedJson json = {{"model", info.folder.string()},
-                      {"model_type", info.model_type},
-                      {"num_parameters", info.num_parameters},
-                      {"checkpoint_dtype", checkpoint_dtype(info)},
-                      {"vocab_size", info.vocab_size},
-                      {"hidden_size", info.hidden_size},
-                      {"intermediate_size", info.intermediate_size},
-                      {"num_hidden_layers", info.num_hidden_layers},
-                      {"num_attention_heads", info.num_attention_heads},
-                      {"num_key_value_heads", info.num_key_value_heads},
-                      {"head_dim", info.head_dim},
-                      {"max_position_embeddings", info.max_position_embeddings},
-                      {"tokenizer", summary.tokenizer},
-                      {"end_ids", std::move(end_ids)},
-                      {"device", device_name(summary.options)},
-                      {"dtype", dtype_name(summary.options)},
-                      {"limits",
-                       {{"max_seqs", summary.options.max_seqs},
-                        {"max_seq_len", summary.options.max_seq_len},
-                        {"max_tokens_per_step", summary.options.max_tokens_per_step}}},
-                      {"memory_plan",
-                       {{"weight_bytes", plan.weight_bytes},
-                        {"kv_cache_bytes", plan.kv_cache_bytes},
-                        {"activation_bytes", plan.activation_bytes},
-                        {"workspace_bytes", plan.workspace_bytes},
-                        {"step_input_bytes", plan.step_input_bytes},
-                        {"total_bytes", plan.total_bytes()},
-                        {"num_kv_blocks", plan.num_kv_blocks},
-                        {"kv_block_tokens", plan.kv_block_tokens}}}};
+  OrderedJson json = subject_json(info, summary.options);
+  json.update({{"model_type", info.model_type},
+               {"num_parameters", info.num_parameters},
+               {"checkpoint_dtype", checkpoint_dtype(info)},
+               {"vocab_size", info.vocab_size},
+               {"hidden_size", info.hidden_size},
+               {"intermediate_size", info.intermediate_size},
+               {"num_hidden_layers", info.num_hidden_layers},
+               {"num_attention_heads", info.num_attention_heads},
+               {"num_key_value_heads", info.num_key_value_heads},
+               {"head_dim", info.head_dim},
+               {"max_position_embeddings", info.max_position_embeddings},
+               {"tokenizer", summary.tokenizer},
+               {"end_ids", std::move(end_ids)},
+               {"limits",
+                {{"max_seqs", summary.options.max_seqs},
+                 {"max_seq_len", summary.options.max_seq_len},
+                 {"max_tokens_per_step", summary.options.max_tokens_per_step}}},
+               {"memory_plan",
+                {{"weight_bytes", plan.weight_bytes},
+                 {"kv_cache_bytes", plan.kv_cache_bytes},
+                 {"activation_bytes", plan.activation_bytes},
+                 {"workspace_bytes", plan.workspace_bytes},
+                 {"step_input_bytes", plan.step_input_bytes},
+                 {"total_bytes", plan.total_bytes()},
+                 {"num_kv_blocks", plan.num_kv_blocks},
+                 {"kv_block_tokens", plan.kv_block_tokens}}}});
   if (graph) json["graph"] = summary.graph;
   return json;
 }
 
 void add_model_rows(const ModelInfo& info, const std::string& tokenizer, TextTable& table) {
   table.heading("Model");
-  table.row("folder", info.folder.string());
+  table.row(info.random_weights ? "shape" : "folder", info.name);
+  if (info.random_weights) table.row("weights", "random");
   table.row("model type", info.model_type);
   table.row("parameters", grouped_digits(info.num_parameters));
   table.row("checkpoint dtype", checkpoint_dtype(info));
@@ -120,8 +120,9 @@ void add_memory_rows(const ModelSummary& summary, TextTable& table) {
 }
 
 ExitCode run_inspect(const InspectOptions& options) {
-  const ModelSummary summary = inspect(chosen_model(options.model), options.engine);
-  const auto tokenizer = Tokenizer::load(summary.info.folder);
+  const ModelSummary summary = inspect(chosen_source(options.source), options.engine);
+  const auto tokenizer =
+      summary.info.random_weights ? make_no_tokenizer() : Tokenizer::load(summary.info.folder);
   if (options.output.json) {
     print_json(inspect_json(summary, *tokenizer, options.graph));
     return ExitCode::done;
@@ -140,7 +141,7 @@ ExitCode run_inspect(const InspectOptions& options) {
 
 Action add_inspect(CLI::App& app) {
   const auto options = std::make_shared<InspectOptions>();
-  add_model_option(app, options->model);
+  add_source_options(app, options->source);
   OptionGroup group(app, "Output");
   group.flag("--graph", options->graph, "Show the layer graph, one line a node");
   add_output_options(app, options->output);

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "tools/console.h"
+#include "tools/model_options.h"
 
 namespace quern::tools {
 namespace {
@@ -25,6 +26,14 @@ double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str
 double rounded(double value, int digits) {
   const double scale = std::pow(10.0, digits);
   return std::round(value * scale) / scale;
+}
+
+OrderedJson subject_json(const ModelInfo& info, const EngineOptions& resolved) {
+  OrderedJson json = {{"model", info.name}};
+  if (info.random_weights) json["weights"] = "random";
+  json["device"] = device_name(resolved);
+  json["dtype"] = dtype_name(resolved);
+  return json;
 }
 
 OrderedJson result_json(const Result& result, const std::string& prompt, bool with_logprobs) {

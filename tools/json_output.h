@@ -17,6 +17,10 @@ double shortest(float value);
 /// `value` to `digits` places after the point.
 double rounded(double value, int digits);
 
+/// {"model", "weights"?, "device", "dtype"}: what ran, at the head of a result. "weights" is
+/// "random" where they are.
+OrderedJson subject_json(const ModelInfo& info, const EngineOptions& resolved);
+
 /// {"prompt", "prompt_ids", "output_ids", "text", "finish_reason", "logprobs"?}
 OrderedJson result_json(const Result& result, const std::string& prompt, bool with_logprobs);
 

@@ -24,7 +24,7 @@ namespace quern::tools {
 namespace {
 
 struct LogitsOptions {
-  std::string model;
+  SourceOptions source;
   EngineOptions engine;
   PromptOptions prompts;
   std::optional<std::string> output_file;
@@ -45,14 +45,12 @@ std::vector<std::int32_t> prompt_ids(const Engine& engine, const LogitsOptions& 
 OrderedJson logits_json(const Engine& engine, const LogitsOptions& options,
                         const std::vector<std::int32_t>& ids,
                         const std::optional<double>& mean_nll) {
-  OrderedJson json = {{"model", engine.info().folder.string()},
-                      {"device", device_name(engine.options())},
-                      {"dtype", dtype_name(engine.options())},
-                      {"prompt_ids", ids},
-                      {"shape", {ids.size(), engine.info().vocab_size}},
-                      {"output", nullptr},
-                      {"mean_nll", nullptr},
-                      {"perplexity", nullptr}};
+  OrderedJson json = subject_json(engine.info(), engine.options());
+  json.update({{"prompt_ids", ids},
+               {"shape", {ids.size(), engine.info().vocab_size}},
+               {"output", nullptr},
+               {"mean_nll", nullptr},
+               {"perplexity", nullptr}});
   if (options.output_file) json["output"] = *options.output_file;
   if (mean_nll) {
     json["mean_nll"] = *mean_nll;
@@ -74,9 +72,10 @@ std::string logits_text(const Engine& engine, const LogitsOptions& options, std:
 }
 
 ExitCode logits(const LogitsOptions& options) {
-  const std::string model = chosen_model(options.model);
+  const ModelSource model = chosen_source(options.source);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
   reject_empty(prompts);
+  if (is_random(model)) reject_texts(prompts);
   if (prompts.size() != 1) {
     fail(ErrorCode::invalid_argument, "logits: expected one prompt, got {}", prompts.size());
   }
@@ -103,7 +102,7 @@ ExitCode logits(const LogitsOptions& options) {
 Action add_logits(CLI::App& app) {
   const auto options = std::make_shared<LogitsOptions>();
   options->engine.max_seqs = 1;
-  add_model_option(app, options->model);
+  add_source_options(app, options->source);
   const PromptSources sources = add_prompt_options(app, options->prompts);
   add_encode_options(app, options->no_bos, options->no_parse_special);
   OptionGroup group(app, "Output");

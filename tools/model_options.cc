@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <string_view>
 
 #include "io/json.h"
+#include "tools/nearest_name.h"
 #include "tools/option_group.h"
 #include "tools/usage_error.h"
 
@@ -62,6 +64,39 @@ void add_model_option(CLI::App& app, std::string& model) {
         model = value;
       });
 }
+
+void add_source_options(CLI::App& app, SourceOptions& source) {
+  add_model_option(app, source.model);
+  OptionGroup group(app, "Model");
+  group.value({"--shape", "NAME",
+               fmt::format("In place of a model: random weights of a known shape, one of {}",
+                           fmt::join(known_shapes(), ", "))},
+              [&source](const std::string& option, const std::string& value) {
+                const std::vector<std::string> known = known_shapes();
+                if (std::find(known.begin(), known.end(), value) == known.end()) {
+                  usage_error("{}: unknown shape {}{}; known are {}", option, quoted_name(value),
+                              suggestion(value, known), fmt::join(known, ", "));
+                }
+                source.random.shape = value;
+              });
+  group.integer({"--layers", "N", "With --shape: only its first N layers"},
+                source.random.num_layers, 1);
+  group.flag("--outliers", source.random.outliers,
+             "With --shape: make some channels thousands of times as large as the others");
+}
+
+ModelSource chosen_source(const SourceOptions& source) {
+  const RandomModel& random = source.random;
+  if (!random.shape.empty()) {
+    if (!source.model.empty()) usage_error("--model and --shape contradict each other");
+    return random;
+  }
+  if (random.num_layers) usage_error("--layers needs --shape");
+  if (random.outliers) usage_error("--outliers needs --shape");
+  return chosen_model(source.model);
+}
+
+bool is_random(const ModelSource& source) { return std::holds_alternative<RandomModel>(source); }
 
 std::string chosen_model(const std::string& given) {
   if (!given.empty()) return given;

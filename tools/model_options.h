@@ -10,6 +10,23 @@ namespace quern::tools {
 /// Adds --model to a subcommand; `model` must live as long as it.
 void add_model_option(CLI::App& app, std::string& model);
 
+/// A model as the command line names it: a folder, or the shape of random weights.
+struct SourceOptions {
+  std::string model;   ///< empty: not given
+  RandomModel random;  ///< its shape is empty where none was given
+};
+
+/// Adds --model, and in its place --shape with its options; `source` must live as long as the
+/// subcommand.
+void add_source_options(CLI::App& app, SourceOptions& source);
+
+/// The model that was asked for. Errors: UsageError for both or none, and for a shape's options
+/// without one.
+ModelSource chosen_source(const SourceOptions& source);
+
+/// True for random weights, which have no tokenizer.
+bool is_random(const ModelSource& source);
+
 /// The model that was asked for, by --model or else QUERN_MODEL. Errors: UsageError when neither
 /// names one.
 std::string chosen_model(const std::string& given);

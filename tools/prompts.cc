@@ -136,6 +136,16 @@ void reject_empty(const std::vector<Prompt>& prompts) {
   }
 }
 
+void reject_texts(const std::vector<Prompt>& prompts) {
+  for (const Prompt& prompt : prompts) {
+    if (prompt.ids.empty()) {
+      usage_error(
+          "--shape has no tokenizer: expected prompts as token ids (--prompt-ids, or prompt_ids "
+          "lines in --prompts-file), got text");
+    }
+  }
+}
+
 std::vector<Prompt> read_prompts(const PromptOptions& options) {
   if (options.prompt_file) {
     std::string text = read_text_file(*options.prompt_file, kMaxPromptBytes);

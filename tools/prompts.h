@@ -47,6 +47,9 @@ std::vector<Prompt> read_prompts(const PromptOptions& options);
 /// Throws invalid_argument when a prompt is empty, naming which: there is nothing to continue.
 void reject_empty(const std::vector<Prompt>& prompts);
 
+/// Throws a UsageError when a prompt is a text: a shape's random weights have no tokenizer.
+void reject_texts(const std::vector<Prompt>& prompts);
+
 /// The whole of standard input, without a single trailing newline. Errors: UsageError on a
 /// terminal; bad_file.
 std::string read_stdin();

@@ -31,7 +31,7 @@ namespace quern::tools {
 namespace {
 
 struct RunOptions {
-  std::string model;
+  SourceOptions source;
   EngineOptions engine;
   bool max_seqs_given = false;
   PromptOptions prompts;
@@ -62,19 +62,23 @@ std::vector<Request> make_requests(const RunOptions& options, const std::vector<
   return requests;
 }
 
-/// What the answers show as their prompts: the texts, or what the ids mean.
+/// What the answers show as their prompts: the texts, or what the ids mean, if they mean anything.
 std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Prompt>& prompts) {
   std::vector<std::string> texts;
   texts.reserve(prompts.size());
   for (const Prompt& prompt : prompts) {
-    texts.push_back(prompt.ids.empty() ? prompt.text : engine.tokenizer().decode(prompt.ids, true));
+    texts.push_back(engine.info().random_weights ? fmt::format("{}", fmt::join(prompt.ids, ","))
+                    : prompt.ids.empty()         ? prompt.text
+                                                 : engine.tokenizer().decode(prompt.ids, true));
   }
   return texts;
 }
 
 bool draws_tokens(const Engine& engine, const Request& request) {
-  const GenerationConfig generation = load_generation_config(engine.info().folder);
-  return resolve_sampling(request, generation, {}, engine.info().vocab_size).temperature > 0;
+  const ModelInfo& info = engine.info();
+  const auto generation =
+      info.random_weights ? GenerationConfig{} : load_generation_config(info.folder);
+  return resolve_sampling(request, generation, {}, info.vocab_size).temperature > 0;
 }
 
 /// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
@@ -100,10 +104,10 @@ std::string summary_line(const Engine& engine, const std::vector<Result>& result
 
 OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
                      const std::vector<std::string>& prompts, bool with_logprobs) {
-  OrderedJson json = {
-      {"model", engine.info().folder.string()}, {"device", device_name(engine.options())},
-      {"dtype", dtype_name(engine.options())},  {"seed", results.front().seed},
-      {"results", OrderedJson::array()},        {"timing", timing_json(engine.timing())}};
+  OrderedJson json = subject_json(engine.info(), engine.options());
+  json.update({{"seed", results.front().seed},
+               {"results", OrderedJson::array()},
+               {"timing", timing_json(engine.timing())}});
   for (std::size_t i = 0; i < results.size(); ++i) {
     json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
   }
@@ -111,9 +115,10 @@ OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
 }
 
 ExitCode run(const RunOptions& options) {
-  const std::string model = chosen_model(options.model);
+  const ModelSource model = chosen_source(options.source);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
   reject_empty(prompts);
+  if (is_random(model)) reject_texts(prompts);
   EngineOptions engine_options = options.engine;
   if (!options.max_seqs_given) {
     // No memory for sequences that cannot come.
@@ -125,7 +130,7 @@ ExitCode run(const RunOptions& options) {
   const std::vector<std::string> texts = prompt_texts(engine, prompts);
 
   const OutputOptions& output = options.output;
-  AnswerPrinter answers(texts);
+  AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text);
   ProgressBar progress(prompts.size(), prompts.size() > 1 && !output.quiet && is_terminal(kStderr));
   const InterruptScope interrupt;
   GenerateObservers observers;
@@ -170,7 +175,7 @@ CLI::Option* add_text_options(CLI::App& app, Request& request) {
 
 Action add_run(CLI::App& app) {
   const auto options = std::make_shared<RunOptions>();
-  add_model_option(app, options->model);
+  add_source_options(app, options->source);
   const PromptSources sources = add_prompt_options(app, options->prompts);
   add_encode_options(app, options->no_bos, options->no_parse_special);
   const auto check_generation = add_generation_options(app, options->request);

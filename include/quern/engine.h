@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "quern/dtype.h"
@@ -18,6 +19,23 @@
 namespace quern {
 
 enum class DeviceChoice { automatic, cpu, cuda };
+
+/// A model of random weights in a known shape: for timing, and for comparing backends. It has no
+/// tokenizer, so prompts are token ids and answers have no text, and no end ids.
+struct RandomModel {
+  std::string shape;  ///< one of known_shapes()
+  /// Only the first so many; they are the same as in the whole model.
+  std::optional<int> num_layers = std::nullopt;
+  bool outliers = false;  ///< some channels 2^10 to 2^13 times as large as the others
+  std::uint64_t weights_seed = 0;
+};
+
+/// The names of the shapes that this build knows.
+QUERN_API std::vector<std::string> known_shapes();
+
+/// A Hugging Face folder (or the name of a model in the local Hugging Face cache), or random
+/// weights.
+using ModelSource = std::variant<std::string, RandomModel>;
 
 /// The limits an engine is built for. Memory is planned from them before anything is allocated;
 /// what does not fit is an error that says in bytes what was needed and what to lower.
@@ -43,7 +61,9 @@ struct EngineOptions {
 
 /// A checkpoint's facts, for people and programs.
 struct ModelInfo {
-  std::filesystem::path folder;
+  std::string name;              ///< the folder, or the shape of random weights
+  bool random_weights = false;   ///< nothing that such a model says means anything
+  std::filesystem::path folder;  ///< empty for random weights
   std::string model_type;
   int vocab_size = 0;
   int hidden_size = 0;
@@ -103,8 +123,8 @@ using UpdateCallback = std::function<bool(const Update&)>;
 /// submit() or generate().
 class QUERN_API Engine {
  public:
-  /// Loads a Hugging Face folder (or the name of a model in the local Hugging Face cache).
-  static Engine load(const std::string& model, const EngineOptions& options = {});
+  /// Reads a model folder, or makes random weights.
+  static Engine load(const ModelSource& model, const EngineOptions& options = {});
 
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
@@ -163,6 +183,6 @@ struct ModelSummary {
   std::string tokenizer;  ///< kind and files
   std::string graph;      ///< see Engine::graph_dump
 };
-QUERN_API ModelSummary inspect(const std::string& model, const EngineOptions& options = {});
+QUERN_API ModelSummary inspect(const ModelSource& model, const EngineOptions& options = {});
 
 }  // namespace quern

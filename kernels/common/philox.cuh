@@ -4,18 +4,8 @@
 
 namespace quern::kernels {
 
-/// What a draw depends on beside the token.
-struct DrawKey {
-  std::uint64_t seed = 0;
-  std::uint32_t sequence_index = 0;
-  std::uint32_t position = 0;
-};
-
-/// The four words that decide on the tokens 4 · `group` … 4 · `group` + 3: base/philox.h's
-/// draw_word, bit for bit. Source: Salmon et al., SC 2011.
-__device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
-  uint4 counter = {group, draw.position, draw.sequence_index, 0};
-  uint2 key = {static_cast<std::uint32_t>(draw.seed), static_cast<std::uint32_t>(draw.seed >> 32)};
+/// base/philox.h's philox4x32. Source: Salmon et al., SC 2011.
+__device__ inline uint4 philox(uint4 counter, uint2 key) {
 #pragma unroll
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t left = std::uint64_t{0xD2511F53u} * counter.x;
@@ -27,6 +17,21 @@ __device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
     key = {key.x + 0x9E3779B9u, key.y + 0xBB67AE85u};
   }
   return counter;
+}
+
+/// What a draw depends on beside the token.
+struct DrawKey {
+  std::uint64_t seed = 0;
+  std::uint32_t sequence_index = 0;
+  std::uint32_t position = 0;
+};
+
+/// The four words that decide on the tokens 4 · `group` … 4 · `group` + 3: base/philox.h's
+/// draw_word, bit for bit.
+__device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
+  return philox(
+      {group, draw.position, draw.sequence_index, 0},
+      {static_cast<std::uint32_t>(draw.seed), static_cast<std::uint32_t>(draw.seed >> 32)});
 }
 
 /// No Gumbel variate of one word is larger.

@@ -10,6 +10,7 @@
 #include "graph/limits.h"
 #include "graph/op.h"
 #include "graph/step.h"
+#include "weights/random.h"
 
 namespace quern {
 
@@ -58,6 +59,10 @@ class Backend {
   /// Reads a weight, by several threads where that helps, and brings it to `destination`, perhaps
   /// in another layout.
   virtual Weight upload(const WeightSource& source, std::byte* destination) = 0;
+
+  /// Fills elements of the weight at `weight`, in plain layout on the device, with random numbers,
+  /// the same on every backend; see weights/random.h.
+  virtual void fill_random(const RandomRun& run, DType dtype, std::byte* weight) = 0;
 
   /// Makes a step ready for replay. `step` calls run() on this backend and nothing else.
   virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;

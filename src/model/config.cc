@@ -7,8 +7,11 @@ namespace quern {
 
 ModelConfig load_model_config(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "config.json";
-  const Json json = read_json(path);
-  const JsonObject object(json, path.string());
+  return parse_model_config(read_json(path), path.string());
+}
+
+ModelConfig parse_model_config(const Json& json, const std::string& source) {
+  const JsonObject object(json, source);
   const ModelFamily& family = find_family(object);
   refuse_key(object, "quantization_config", "quantized weights are not supported");
   require_setting(object, "is_encoder_decoder", false);

@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "graph/op.h"
+#include "io/json.h"
 
 namespace quern {
 
@@ -44,6 +45,9 @@ struct ModelConfig {
 /// for an unknown model_type, activation, rope type or a key whose value changes the mathematics in
 /// a way that we do not implement.
 ModelConfig load_model_config(const std::filesystem::path& folder);
+
+/// The same from a parsed config.json; `source` is what errors call it.
+ModelConfig parse_model_config(const Json& json, const std::string& source);
 
 /// generation_config.json, or all unset where there is none.
 struct GenerationConfig {

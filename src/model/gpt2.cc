@@ -50,7 +50,7 @@ class Gpt2Weights {
 
 }  // namespace
 
-Graph build_gpt2(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
+Graph build_gpt2(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
   WeightMap map(checkpoint, {kPrefixes, "ln_f.weight", kBuffers});
   Gpt2Weights names(config, map);
   ModelWeights weights;

@@ -73,7 +73,7 @@ class LlamaWeights {
 
 }  // namespace
 
-Graph build_llama(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
+Graph build_llama(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
   WeightMap map(checkpoint, {kPrefixes, "norm.weight", kBuffers});
   LlamaWeights names(config, map);
   ModelWeights weights;

@@ -18,6 +18,9 @@ namespace quern {
 /// file, tensor, expected and actual.
 Graph build_graph(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype);
 
+/// The same graph for a model whose weights come from no file.
+Graph build_graph(const ModelConfig& config, DType dtype);
+
 /// The model types that this build knows, for error messages and `inspect`.
 std::vector<std::string_view> known_model_types();
 

@@ -53,7 +53,7 @@ class QwenWeights {
 
 }  // namespace
 
-Graph build_qwen(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
+Graph build_qwen(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
   WeightMap map(checkpoint, {kPrefixes, "ln_f.weight", kBuffers});
   QwenWeights names(config, map);
   ModelWeights weights;

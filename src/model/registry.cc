@@ -27,6 +27,15 @@ const ModelFamily* find_by_type(std::string_view model_type) {
   return it == kFamilies.end() ? nullptr : it;
 }
 
+const ModelFamily& known_family(const ModelConfig& config) {
+  const ModelFamily* family = find_by_type(config.model_type);
+  if (family == nullptr) {
+    fail(ErrorCode::unsupported, "model type {} is not supported, expected one of {}",
+         quoted_name(config.model_type), fmt::join(known_model_types(), ", "));
+  }
+  return *family;
+}
+
 bool has_architecture(const ModelFamily& family, std::string_view architecture) {
   const auto& names = family.architectures;
   return std::find(names.begin(), names.end(), architecture) != names.end();
@@ -78,12 +87,11 @@ std::string read_architecture(const JsonObject& object) {
 }
 
 Graph build_graph(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype) {
-  const ModelFamily* family = find_by_type(config.model_type);
-  if (family == nullptr) {
-    fail(ErrorCode::unsupported, "model type {} is not supported, expected one of {}",
-         quoted_name(config.model_type), fmt::join(known_model_types(), ", "));
-  }
-  return family->build(config, checkpoint, dtype);
+  return known_family(config).build(config, &checkpoint, dtype);
+}
+
+Graph build_graph(const ModelConfig& config, DType dtype) {
+  return known_family(config).build(config, nullptr, dtype);
 }
 
 std::vector<std::string_view> known_model_types() {

@@ -15,7 +15,7 @@ struct ModelFamily {
   std::string_view model_type;
   std::array<std::string_view, 2> architectures;  ///< as config.json spells them; empty: none
   void (*read_config)(const JsonObject& object, ModelConfig& config);
-  Graph (*build)(const ModelConfig& config, const Checkpoint& checkpoint, DType dtype);
+  Graph (*build)(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype);
 };
 
 /// The family of a config.json by its model_type or, where that is absent, its architecture.

@@ -28,22 +28,24 @@ bool same_tensor(const SafetensorsEntry& a, const SafetensorsEntry& b) {
 
 }  // namespace
 
-WeightMap::WeightMap(const Checkpoint& checkpoint, const TensorNaming& naming)
+WeightMap::WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming)
     : checkpoint_(checkpoint), ignored_endings_(naming.ignored_endings) {
   QUERN_CHECK(!naming.prefixes.empty());
   prefix_ = naming.prefixes.front();
+  if (checkpoint == nullptr) return;
   for (const std::string_view prefix : naming.prefixes) {
-    if (checkpoint.find(fmt::format("{}{}", prefix, naming.anchor)).entry == nullptr) continue;
+    if (checkpoint->find(fmt::format("{}{}", prefix, naming.anchor)).entry == nullptr) continue;
     prefix_ = prefix;
     break;
   }
 }
 
-WeightPart WeightMap::part(std::string name, std::vector<std::int64_t> shape, bool transposed) {
-  const Checkpoint::TensorRef tensor = checkpoint_.find(name);
+void WeightMap::check_tensor(const std::string& name,
+                             const std::vector<std::int64_t>& shape) const {
+  const Checkpoint::TensorRef tensor = checkpoint_->find(name);
   if (tensor.entry == nullptr) {
     fail(ErrorCode::bad_file, "{}: tensor '{}' is missing, expected shape {}",
-         checkpoint_.folder().string(), name, shape_string(shape));
+         checkpoint_->folder().string(), name, shape_string(shape));
   }
   if (tensor.entry->shape != shape) {
     fail(ErrorCode::bad_file, "{}: tensor '{}': expected shape {}, got {}",
@@ -55,6 +57,10 @@ WeightPart WeightMap::part(std::string name, std::vector<std::int64_t> shape, bo
          tensor.file->path().string(), name, fmt::join(kFloatTypes, ", "),
          tensor.entry->stored_type);
   }
+}
+
+WeightPart WeightMap::part(std::string name, std::vector<std::int64_t> shape, bool transposed) {
+  if (checkpoint_ != nullptr) check_tensor(name, shape);
   const bool is_new = used_.insert(name).second;
   QUERN_CHECK(is_new, "tensor '{}' is used twice", name);
   return {std::move(name), std::move(shape), transposed};
@@ -98,8 +104,9 @@ WeightMap::TokenWeights WeightMap::token_weights(const std::string& embedding_na
   if (!tied) {
     return {stored_as(WeightUse::embedding, full_name), stored_as(WeightUse::matrix, kLmHead)};
   }
-  const Checkpoint::TensorRef embedding = checkpoint_.find(full_name);
-  const Checkpoint::TensorRef lm_head = checkpoint_.find(kLmHead);
+  if (checkpoint_ == nullptr) return {stored_as(WeightUse::embedding, full_name), std::nullopt};
+  const Checkpoint::TensorRef embedding = checkpoint_->find(full_name);
+  const Checkpoint::TensorRef lm_head = checkpoint_->find(kLmHead);
   if (lm_head.entry == nullptr) return {stored_as(WeightUse::embedding, full_name), std::nullopt};
   if (embedding.entry == nullptr) return {stored_as(WeightUse::embedding, kLmHead), std::nullopt};
 
@@ -109,16 +116,17 @@ WeightMap::TokenWeights WeightMap::token_weights(const std::string& embedding_na
          "(tie_word_embeddings)",
          lm_head.file->path().string(), kLmHead, full_name);
   }
-  checkpoint_.release(lm_head);
+  checkpoint_->release(lm_head);
   used_.emplace(kLmHead);
   return {stored_as(WeightUse::embedding, full_name), std::nullopt};
 }
 
 void WeightMap::finish() const {
+  if (checkpoint_ == nullptr) return;
   constexpr std::size_t kMaxNamed = 3;
   std::vector<std::string_view> named;
   std::size_t num_left = 0;
-  for (const auto& entry : checkpoint_.tensors()) {
+  for (const auto& entry : checkpoint_->tensors()) {
     const std::string_view name = entry.first;
     const bool ignored =
         std::any_of(ignored_endings_.begin(), ignored_endings_.end(),
@@ -128,7 +136,7 @@ void WeightMap::finish() const {
   }
   if (num_left == 0) return;
   fail(ErrorCode::bad_file, "{}: {} tensor{} left over that the model does not use: {}{}",
-       checkpoint_.folder().string(), num_left, num_left == 1 ? "" : "s", fmt::join(named, ", "),
+       checkpoint_->folder().string(), num_left, num_left == 1 ? "" : "s", fmt::join(named, ", "),
        num_left > kMaxNamed ? ", …" : "");
 }
 

@@ -24,11 +24,12 @@ struct TensorNaming {
 
 /// Finds the checkpoint's tensors for the weights of a model and keeps account of them: every one
 /// that is asked for must be there with the right shape and a float dtype, and in the end none is
-/// left over. Weights come without a name: see DecoderBuilder.
+/// left over. Without a checkpoint the weights are only declared. They come without a name: see
+/// DecoderBuilder.
 /// Errors: bad_file naming file, tensor, expected and actual.
 class WeightMap {
  public:
-  WeightMap(const Checkpoint& checkpoint, const TensorNaming& naming);
+  WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming);
 
   /// A checkpoint tensor that makes `rows` rows of a weight, or as many elements of a vector.
   struct Band {
@@ -57,8 +58,9 @@ class WeightMap {
 
  private:
   WeightPart part(std::string name, std::vector<std::int64_t> shape, bool transposed = false);
+  void check_tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
 
-  const Checkpoint& checkpoint_;
+  const Checkpoint* checkpoint_;
   std::span<const std::string_view> ignored_endings_;
   std::string prefix_;
   std::set<std::string, std::less<>> used_;

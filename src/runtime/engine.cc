@@ -2,11 +2,14 @@
 
 #include <utility>
 
+#include "model/shapes.h"
 #include "runtime/engine_impl.h"
 
 namespace quern {
 
-Engine Engine::load(const std::string& model, const EngineOptions& options) {
+std::vector<std::string> known_shapes() { return known_shape_names(); }
+
+Engine Engine::load(const ModelSource& model, const EngineOptions& options) {
   return Engine(std::make_unique<Impl>(model, options));
 }
 
@@ -55,7 +58,7 @@ const EngineOptions& Engine::options() const { return impl_->plan().options; }
 Timing Engine::timing() const { return impl_->timing(); }
 std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
 
-ModelSummary inspect(const std::string& model, const EngineOptions& options) {
+ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {
   const EngineOptions resolved = resolve_options(options);
   const OpenedModel opened = open_model(model, resolved);
   const auto backend = make_backend(resolved);

@@ -10,10 +10,10 @@
 namespace quern {
 
 // EngineOptions are resolved before the model is opened, since its graph depends on them.
-Engine::Impl::Impl(const std::string& model, const EngineOptions& options)
+Engine::Impl::Impl(const ModelSource& model, const EngineOptions& options)
     : Impl(model, resolve_options(options), ResolvedTag{}) {}
 
-Engine::Impl::Impl(const std::string& model, const EngineOptions& resolved, ResolvedTag)
+Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved, ResolvedTag)
     : model_(open_model(model, resolved)),
       info_(model_info(model_)),
       backend_(make_backend(resolved)),

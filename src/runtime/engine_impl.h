@@ -27,7 +27,7 @@ namespace quern {
 /// brings the tokens back.
 class QUERN_LOCAL Engine::Impl {
  public:
-  Impl(const std::string& model, const EngineOptions& options);
+  Impl(const ModelSource& model, const EngineOptions& options);
 
   RequestId submit(const Request& request);
   std::vector<Update> step();
@@ -45,7 +45,7 @@ class QUERN_LOCAL Engine::Impl {
 
  private:
   struct ResolvedTag {};
-  Impl(const std::string& model, const EngineOptions& resolved, ResolvedTag tag);
+  Impl(const ModelSource& model, const EngineOptions& resolved, ResolvedTag tag);
 
   void run_step();
   void admit();

@@ -9,7 +9,7 @@
 #include "base/system.h"
 #include "runtime/backend_choice.h"
 #include "runtime/step_arrays.h"
-#include "weights/load.h"
+#include "runtime/weight_placement.h"
 
 namespace quern {
 namespace {
@@ -50,9 +50,10 @@ class Planner {
  public:
   Planner(const OpenedModel& model, const Backend& backend, std::uint64_t available_bytes)
       : model_(model), backend_(backend), available_bytes_(available_bytes) {
-    for (const WeightSpec& spec : model.graph.weights) {
-      const DType stored = stored_dtype(spec, model.checkpoint, model.graph.activation_dtype);
-      weight_bytes_ += align_up(backend.upload_bytes(spec, stored), Arena::kAlignment);
+    const auto stored = stored_dtypes(model);
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      const std::size_t bytes = backend.upload_bytes(model.graph.weights[i], stored[i]);
+      weight_bytes_ += align_up(bytes, Arena::kAlignment);
     }
     block_bytes_ = kv_block_bytes(model.graph, kBlockSize);
   }

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "weights/load.h"
+#include "runtime/weight_placement.h"
 
 namespace quern {
 namespace {
@@ -29,7 +29,7 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
       arrays_(*backend_, plan.limits, plan.ring_capacity),
       max_logit_rows_(plan.limits.max_logit_rows),
       max_seq_len_(plan.limits.max_seq_len) {
-  load_weights(model);
+  weights_ = place_weights(model, *backend_, weight_arena_);
   place_values(plan);
   allocate_kv_cache(plan);
   step_.state = arrays_.state();
@@ -37,16 +37,6 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   step_.ring = arrays_.ring();
   step_.values = values_;
   step_.weights = weights_;
-}
-
-void ModelRunner::load_weights(const OpenedModel& model) {
-  for (const WeightSpec& spec : graph_.weights) {
-    const DType stored = stored_dtype(spec, model.checkpoint, graph_.activation_dtype);
-    std::byte* destination = weight_arena_.take(backend_->upload_bytes(spec, stored));
-    weights_.push_back(load_weight(model.checkpoint, spec, stored, [&](const WeightSource& source) {
-      return backend_->upload(source, destination);
-    }));
-  }
 }
 
 void ModelRunner::place_values(const EnginePlan& plan) {

@@ -37,7 +37,6 @@ class ModelRunner {
   StepArrays& arrays() { return arrays_; }
 
  private:
-  void load_weights(const OpenedModel& model);
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);
   std::span<const Node> nodes() const { return graph_.nodes; }

@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "io/model_folder.h"
 #include "model/model.h"
+#include "model/shapes.h"
 #include "runtime/end_ids.h"
+#include "tokenizer/no_tokenizer.h"
 
 namespace quern {
 namespace {
@@ -27,36 +29,59 @@ DType largest_tensor_dtype(const Checkpoint& checkpoint) {
   return dtype.value_or(DType::float32);
 }
 
-DType activation_dtype(const OpenedModel& model, const EngineOptions& resolved) {
+DType activation_dtype(DType stored, const EngineOptions& resolved) {
   if (resolved.dtype) return *resolved.dtype;
   if (resolved.device == DeviceChoice::cpu) return DType::float32;
-  return largest_tensor_dtype(model.checkpoint) == DType::bfloat16 ? DType::bfloat16
-                                                                   : DType::float16;
+  return stored == DType::bfloat16 ? DType::bfloat16 : DType::float16;
 }
 
-}  // namespace
-
-OpenedModel open_model(const std::string& model, const EngineOptions& resolved) {
+OpenedModel open_folder(const std::string& model, const EngineOptions& resolved) {
   OpenedModel opened;
   opened.folder = find_model_folder(model);
+  opened.name = opened.folder.string();
   opened.config = load_model_config(opened.folder);
   opened.generation = load_generation_config(opened.folder);
   opened.checkpoint = Checkpoint::open(opened.folder);
-  opened.graph = build_graph(opened.config, opened.checkpoint, activation_dtype(opened, resolved));
-  close_step(opened.graph);
-  validate(opened.graph);
+  const DType dtype = activation_dtype(largest_tensor_dtype(opened.checkpoint), resolved);
+  opened.graph = build_graph(opened.config, opened.checkpoint, dtype);
   opened.tokenizer = Tokenizer::load(opened.folder);
   opened.end_ids = collect_end_ids(opened.config, opened.generation, *opened.tokenizer);
   if (opened.tokenizer->vocab_size() > opened.config.vocab_size) {
     log(LogLevel::warning, "{}: the tokenizer names {} ids, config.json's vocab_size is {}",
-        opened.folder.string(), opened.tokenizer->vocab_size(), opened.config.vocab_size);
+        opened.name, opened.tokenizer->vocab_size(), opened.config.vocab_size);
   }
+  return opened;
+}
+
+OpenedModel open_random(const RandomModel& model, const EngineOptions& resolved) {
+  OpenedModel opened;
+  opened.name = model.shape;
+  opened.config = shape_config(model.shape);
+  opened.random = {model.weights_seed, opened.config.num_hidden_layers, model.outliers};
+  if (model.num_layers) keep_layers(opened.config, *model.num_layers);
+  const DType stored = opened.config.dtype.value_or(DType::float32);
+  opened.graph = build_graph(opened.config, activation_dtype(stored, resolved));
+  opened.tokenizer = make_no_tokenizer();
+  log(LogLevel::warning, "shape {}: random weights, what they say means nothing", model.shape);
+  return opened;
+}
+
+}  // namespace
+
+OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) {
+  const auto* random = std::get_if<RandomModel>(&model);
+  OpenedModel opened = random != nullptr ? open_random(*random, resolved)
+                                         : open_folder(std::get<std::string>(model), resolved);
+  close_step(opened.graph);
+  validate(opened.graph);
   return opened;
 }
 
 ModelInfo model_info(const OpenedModel& model) {
   const ModelConfig& config = model.config;
   ModelInfo info;
+  info.name = model.name;
+  info.random_weights = model.random.has_value();
   info.folder = model.folder;
   info.model_type = config.model_type;
   info.vocab_size = config.vocab_size;

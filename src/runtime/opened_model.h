@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,17 +11,21 @@
 #include "graph/graph.h"
 #include "io/checkpoint.h"
 #include "model/config.h"
+#include "model/random_weights.h"
 #include "quern/engine.h"
 #include "quern/tokenizer.h"
 
 namespace quern {
 
-/// A model folder read and checked, with its graph, before any weight is touched.
+/// A model folder read and checked, or a shape for random weights, with its graph, before any
+/// weight is touched.
 struct OpenedModel {
+  std::string name;  ///< see ModelInfo
   std::filesystem::path folder;
   ModelConfig config;
   GenerationConfig generation;
-  Checkpoint checkpoint;
+  Checkpoint checkpoint;  ///< empty for random weights
+  std::optional<RandomInit> random;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<std::pair<std::int32_t, std::string>> end_ids;
   Graph graph;  ///< the model's nodes, then Sample and Advance
@@ -28,8 +33,8 @@ struct OpenedModel {
 
 /// Opens what `model` names; see find_model_folder. The graph is made for the options' dtype;
 /// without one for float32 on the CPU, and on a GPU for the checkpoint's own (float16 for float32).
-/// Errors: those of every file, naming it.
-OpenedModel open_model(const std::string& model, const EngineOptions& resolved);
+/// Errors: those of every file, naming it; invalid_argument for an unknown shape.
+OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved);
 
 ModelInfo model_info(const OpenedModel& model);
 

@@ -90,16 +90,19 @@ std::int64_t read_elements(const WeightSpec& spec, const std::vector<Source>& so
 
 }  // namespace
 
+DType stored_dtype(WeightUse use, DType own, DType activation) {
+  if (use == WeightUse::vector) return DType::float32;
+  return activation == DType::float32 ? own : activation;
+}
+
 DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation) {
-  if (spec.use == WeightUse::vector) return DType::float32;
-  if (activation != DType::float32) return activation;
   std::optional<DType> common;
   for (const WeightPart& part : spec.parts) {
     const DType dtype = find_part(checkpoint, spec, part).floats.dtype;
     // Parts that differ meet in the type that holds all of them.
     common = !common || *common == dtype ? dtype : DType::float32;
   }
-  return common.value_or(DType::float32);
+  return stored_dtype(spec.use, common.value_or(DType::float32), activation);
 }
 
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,

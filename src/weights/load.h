@@ -12,6 +12,9 @@ namespace quern {
 /// numbers).
 DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
+/// The same for a weight whose checkpoint's own dtype is known.
+DType stored_dtype(WeightUse use, DType own, DType activation);
+
 /// Brings a weight to its place by reading all of its rows once.
 using WeightSink = std::function<Weight(const WeightSource& source)>;
 

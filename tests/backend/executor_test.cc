@@ -35,6 +35,7 @@ class RecordingBackend final : public Backend {
   Weight upload(const WeightSource& source, std::byte* destination) override {
     return plain_weight(source, destination, device());
   }
+  void fill_random(const RandomRun&, DType, std::byte*) override {}
   std::unique_ptr<Recording> record(std::function<void()>) override { return nullptr; }
 
   std::vector<std::string> calls;

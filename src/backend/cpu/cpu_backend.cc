@@ -10,6 +10,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
+#include "base/shape.h"
 #include "base/system.h"
 #include "graph/memory_plan.h"
 
@@ -97,6 +98,14 @@ class CpuBackend final : public Backend {
                   destination + first * row_bytes);
     });
     return plain_weight(source, destination, device());
+  }
+
+  void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
+    constexpr std::int64_t kPart = 1 << 20;
+    cpu::parallel_for(threads_, ceil_div(run.count, kPart), [&](std::int64_t part, int) {
+      const std::int64_t begin = part * kPart;
+      quern::fill_random(run.part(begin, std::min(kPart, run.count - begin)), dtype, weight);
+    });
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {

@@ -11,6 +11,7 @@
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
+#include "kernels/random_fill.h"
 
 namespace quern {
 namespace {
@@ -129,6 +130,21 @@ class CudaBackend final : public Backend {
     select_device(device_.index);
     staging_.copy_rows(destination, source);
     return plain_weight(source, destination, device_);
+  }
+
+  void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
+    kernels::RandomFillParams params;
+    params.weight = weight;
+    params.dtype = dtype;
+    params.key = run.key;
+    params.first = run.first;
+    params.source = run.source;
+    params.stride = run.stride;
+    params.count = run.count;
+    params.offset = run.offset;
+    params.scale = run.scale;
+    params.bits = run.bits;
+    launch([&] { kernels::random_fill(params, stream_.get()); });
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {
