@@ -24,8 +24,10 @@ void ProgressBar::draw() {
   if (shown_ && now - drawn_at_ < std::chrono::milliseconds(100)) return;
   constexpr std::size_t kBarWidth = 30;
   const std::size_t filled = kBarWidth * finished_ / total_;
-  write_stderr(fmt::format("\r\x1b[K[{}{}] {}/{} prompts, {} tokens", std::string(filled, '#'),
-                           std::string(kBarWidth - filled, '.'), finished_, total_, tokens_));
+  std::string line = fmt::format("\r\x1b[K[{}{}] {}/{} {}", std::string(filled, '#'),
+                                 std::string(kBarWidth - filled, '.'), finished_, total_, unit_);
+  if (tokens_ > 0) line += fmt::format(", {} tokens", tokens_);
+  write_stderr(line);
   shown_ = true;
   drawn_at_ = now;
 }

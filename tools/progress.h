@@ -9,7 +9,9 @@ namespace quern::tools {
 /// second. Nothing at all unless enabled.
 class ProgressBar {
  public:
-  ProgressBar(std::size_t total, bool enabled) : total_(total), enabled_(enabled) {}
+  /// `unit` is what there are `total` of.
+  ProgressBar(std::size_t total, bool enabled, const char* unit = "prompts")
+      : total_(total), enabled_(enabled), unit_(unit) {}
   ~ProgressBar() { clear(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -24,6 +26,7 @@ class ProgressBar {
 
   std::size_t total_;
   bool enabled_;
+  const char* unit_;
   std::size_t finished_ = 0;
   std::size_t tokens_ = 0;
   bool shown_ = false;

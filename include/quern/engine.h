@@ -93,6 +93,14 @@ struct MemoryPlan {
   }
 };
 
+/// What a step cannot do without, counted from shapes: every operand moved once.
+struct StepCost {
+  double weight_bytes = 0;
+  double kv_bytes = 0;          ///< read from and appended to the KV cache
+  double activation_bytes = 0;  ///< which may well stay in a GPU's caches
+  double flops = 0;
+};
+
 /// Counters and times since loading (load_ms apart). Rates are 0 until there is something to
 /// divide.
 struct Timing {
@@ -165,6 +173,9 @@ class QUERN_API Engine {
   const EngineOptions& options()
       const;  ///< as resolved: device, dtype, threads and limits that are in force
   Timing timing() const;
+  /// Of a step that decodes one token for each of `num_seqs` sequences with `kv_len` tokens each,
+  /// the new one included.
+  StepCost decode_cost(int num_seqs, int kv_len) const;
   /// The layer graph with the runtime's nodes, one line a node.
   std::string graph_dump() const;
 

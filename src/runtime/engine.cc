@@ -55,6 +55,10 @@ const Tokenizer& Engine::tokenizer() const { return *impl_->model().tokenizer; }
 const ModelInfo& Engine::info() const { return impl_->info(); }
 const MemoryPlan& Engine::memory_plan() const { return impl_->plan().memory; }
 const EngineOptions& Engine::options() const { return impl_->plan().options; }
+StepCost Engine::decode_cost(int num_seqs, int kv_len) const {
+  return impl_->decode_cost(num_seqs, kv_len);
+}
+
 Timing Engine::timing() const { return impl_->timing(); }
 std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
 

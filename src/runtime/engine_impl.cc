@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "graph/node_cost.h"
 #include "graph/rope.h"
 #include "runtime/request_check.h"
 
@@ -205,6 +206,15 @@ std::vector<float> Engine::Impl::logits(std::span<const std::int32_t> token_ids)
   }
   scheduler_.clear();
   return out;
+}
+
+StepCost Engine::Impl::decode_cost(int num_seqs, int kv_len) const {
+  const StepSizes sizes = decode_sizes(num_seqs, kv_len);
+  NodeCost total;
+  for (const Node& node : model_.graph.nodes) {
+    total += node_cost(model_.graph, node, runner_.weights(), sizes);
+  }
+  return {total.weight_bytes, total.kv_bytes, total.activation_bytes, total.flops};
 }
 
 Timing Engine::Impl::timing() const {

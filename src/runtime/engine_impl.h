@@ -42,6 +42,7 @@ class QUERN_LOCAL Engine::Impl {
   const ModelInfo& info() const { return info_; }
   const EnginePlan& plan() const { return plan_; }
   Timing timing() const;
+  StepCost decode_cost(int num_seqs, int kv_len) const;
 
  private:
   struct ResolvedTag {};

@@ -35,6 +35,7 @@ class ModelRunner {
   void run_logits(BatchView batch, int num_rows, std::span<float> out);
 
   StepArrays& arrays() { return arrays_; }
+  std::span<const Weight> weights() const { return weights_; }
 
  private:
   void place_values(const EnginePlan& plan);

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "tools/bench_run.h"
+#include "tools/bench/run_cell.h"
 #include "tools/json_output.h"
 
 namespace quern::tools {

@@ -1,4 +1,4 @@
-#include "tools/bench_cells.h"
+#include "tools/bench/cells.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "tools/bench_run.h"
+#include "tools/bench/run_cell.h"
 
 #include <algorithm>
 #include <chrono>

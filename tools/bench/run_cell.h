@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "quern/engine.h"
-#include "tools/bench_cells.h"
+#include "tools/bench/cells.h"
 
 namespace quern::tools {
 
