@@ -49,8 +49,8 @@ EngineOptions limits_for(const BenchOptions& options, const std::vector<BenchCel
     engine.max_seqs = std::max(engine.max_seqs, cell.batch_size);
     engine.max_seq_len = std::max(engine.max_seq_len, cell.seq_len());
     const std::int64_t tokens = std::int64_t{cell.batch_size} * cell.input_len;
-    max_tokens = std::max(max_tokens, static_cast<int>(std::min<std::int64_t>(
-                                          tokens, kMaxTokensPerStep)));
+    max_tokens =
+        std::max(max_tokens, static_cast<int>(std::min<std::int64_t>(tokens, kMaxTokensPerStep)));
   }
   if (!options.max_tokens_per_step_given) {
     engine.max_tokens_per_step = std::max(max_tokens, engine.max_seqs);
@@ -174,8 +174,8 @@ ExitCode bench(const BenchOptions& options) {
     if (interrupt.requested()) result.skipped = "interrupted";
     if (result.skipped.empty()) {
       const double floor = floor_ms(*engine, result.cell, ceilings);
-      result = run_cell(*engine, result.cell, options.settings,
-                        [&] { return interrupt.requested(); });
+      result =
+          run_cell(*engine, result.cell, options.settings, [&] { return interrupt.requested(); });
       result.decode_floor_ms = floor;
     }
     progress.clear();
@@ -198,11 +198,11 @@ Action add_bench(CLI::App& app) {
               [options](const std::string& option, const std::string& value) {
                 options->batch_sizes = parse_batch_sizes(option, value);
               });
-  cells.value({"--input-output-len", "LIST",
-               "Prompt and new tokens: \"64,20;128,20\" (default: 128,128)"},
-              [options](const std::string& option, const std::string& value) {
-                options->lengths = parse_lengths(option, value);
-              });
+  cells.value(
+      {"--input-output-len", "LIST", "Prompt and new tokens: \"64,20;128,20\" (default: 128,128)"},
+      [options](const std::string& option, const std::string& value) {
+        options->lengths = parse_lengths(option, value);
+      });
   cells.integer({"--warm-up", "N", "Runs before those that count (default: 2)"},
                 options->settings.warm_up, 0);
   cells.integer({"--runs", "N", "At least so many runs of each cell (default: 10)"},

@@ -49,7 +49,8 @@ constexpr std::array<Column, 20> kColumns = {{
     {"steps_run", "", 0, 1, [](const CellResult& r) { return r.steps_run; }},
     {"stop_checks", "", 0, 1, [](const CellResult& r) { return r.stop_checks; }},
     {"host_syncs", "", 0, 1, [](const CellResult& r) { return r.host_syncs; }},
-    {"launches_per_step", "", 0, 0, [](const CellResult& r) { return double(r.launches_per_step); }},
+    {"launches_per_step", "", 0, 0,
+     [](const CellResult& r) { return double(r.launches_per_step); }},
     {"library_calls_per_step", "", 0, 0,
      [](const CellResult& r) { return double(r.library_calls_per_step); }},
 }};
@@ -78,7 +79,9 @@ std::string bench_table_row(const CellResult& result) {
                        cell.output_len, result.skipped);
   }
   return joined(
-      [&](const Column& c) { return fmt::format("{:>{}.{}f}", c.value(result), c.width, c.digits); },
+      [&](const Column& c) {
+        return fmt::format("{:>{}.{}f}", c.value(result), c.width, c.digits);
+      },
       " ", true);
 }
 
