@@ -173,12 +173,25 @@ void step_3(std::string& word) {
 }
 
 void step_4(std::string& word) {
-  static constexpr auto kRules = std::to_array<Rule>(
-      {{"al", ""},   {"ance", ""}, {"ence", ""},  {"er", ""},   {"ic", ""},
-       {"able", ""}, {"ible", ""}, {"ant", ""},   {"ement", ""}, {"ment", ""},
-       {"ent", ""},  {"ion", ""}, {"ou", ""},
-       {"ism", ""},  {"ate", ""},  {"iti", ""},   {"ous", ""},  {"ive", ""},
-       {"ize", ""}});
+  static constexpr auto kRules = std::to_array<Rule>({{"al", ""},
+                                                      {"ance", ""},
+                                                      {"ence", ""},
+                                                      {"er", ""},
+                                                      {"ic", ""},
+                                                      {"able", ""},
+                                                      {"ible", ""},
+                                                      {"ant", ""},
+                                                      {"ement", ""},
+                                                      {"ment", ""},
+                                                      {"ent", ""},
+                                                      {"ion", ""},
+                                                      {"ou", ""},
+                                                      {"ism", ""},
+                                                      {"ate", ""},
+                                                      {"iti", ""},
+                                                      {"ous", ""},
+                                                      {"ive", ""},
+                                                      {"ize", ""}});
   const bool kept_ion = word.ends_with("ion") && !word.ends_with("sion") && !word.ends_with("tion");
   if (!kept_ion) apply(word, kRules, 1);
 }

@@ -12,8 +12,8 @@ namespace {
 // Words of the fairy tales, those where stemming does more than to drop an s, and some that no
 // tale has, with the stems that NLTK 3.10 gives.
 TEST(PorterStemmer, GivesNltksStems) {
-  std::istringstream lines(testing::read_file(std::filesystem::path(QUERN_SOURCE_DIR) /
-                                              "tests" / "rouge" / "stems.txt"));
+  std::istringstream lines(testing::read_file(std::filesystem::path(QUERN_SOURCE_DIR) / "tests" /
+                                              "rouge" / "stems.txt"));
   std::string word;
   std::string stem;
   int count = 0;
