@@ -12,9 +12,9 @@ constexpr int kDrawsPerCounter = 16;
 
 /// The draws 16 · `counter` … 16 · `counter` + 15, one a byte.
 __device__ uint4 draw_bytes(std::uint64_t key, std::uint64_t counter) {
-  return philox({static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0,
-                 0},
-                {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+  return philox(
+      {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0},
+      {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
 }
 
 /// The number that byte `byte` of a word stands for. Product and sum are rounded apart, as on the

@@ -134,8 +134,7 @@ class RandomWriter {
     for_each_pair(num_channels, [&](std::int64_t, std::int64_t, float factor) {
       mean_square += 2.0 * factor * factor / static_cast<double>(num_channels);
     });
-    const float others =
-        std::exp2(static_cast<float>(std::lround(0.5 * std::log2(mean_square))));
+    const float others = std::exp2(static_cast<float>(std::lround(0.5 * std::log2(mean_square))));
     fill(gain, others * kGainScale, others, kGainBits);
     const RandomRun whole = runs_of(gain).front();
     for_each_pair(num_channels, [&](std::int64_t channel, std::int64_t partner, float factor) {

@@ -27,8 +27,7 @@ std::vector<Weight> make_random(const OpenedModel& model, Backend& backend, Aren
   return weights;
 }
 
-std::vector<Weight> load_from_checkpoint(const OpenedModel& model, Backend& backend,
-                                         Arena& arena) {
+std::vector<Weight> load_from_checkpoint(const OpenedModel& model, Backend& backend, Arena& arena) {
   const bool on_host = backend.device().kind == DeviceKind::cpu;
   const auto stored = stored_dtypes(model);
   std::vector<Weight> weights;
@@ -37,8 +36,8 @@ std::vector<Weight> load_from_checkpoint(const OpenedModel& model, Backend& back
     std::byte* destination = arena.take(backend.upload_bytes(spec, stored[i]));
     Buffer staging;
     if (!on_host) staging = allocate_host(weight_bytes(spec, stored[i]), spec.name.c_str());
-    const Weight host = load_weight(model.checkpoint, spec, stored[i],
-                                    on_host ? destination : staging.data());
+    const Weight host =
+        load_weight(model.checkpoint, spec, stored[i], on_host ? destination : staging.data());
     weights.push_back(backend.upload(host, spec.use, destination));
   }
   return weights;

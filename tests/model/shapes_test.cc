@@ -23,9 +23,9 @@ std::int64_t num_parameters(const Graph& graph) {
 TEST(Shapes, HaveTheirModelsSizes) {
   // As published for the models; the GPT shapes by their formula, with a vocabulary of 51200.
   const std::map<std::string, std::int64_t> expected = {
-      {"gpt_350m", 355788800},      {"gpt_1.5b", 1559120000},   {"gpt2_medium", 354823168},
-      {"llama_7b", 6738415616},     {"llama3_8b", 8030261248},  {"qwen_7b_chat", 7721324544},
-      {"qwen2.5_0.5b", 494032768},  {"qwen2.5_7b", 7615616512}, {"qwen3_0.6b", 596049920},
+      {"gpt_350m", 355788800},     {"gpt_1.5b", 1559120000},   {"gpt2_medium", 354823168},
+      {"llama_7b", 6738415616},    {"llama3_8b", 8030261248},  {"qwen_7b_chat", 7721324544},
+      {"qwen2.5_0.5b", 494032768}, {"qwen2.5_7b", 7615616512}, {"qwen3_0.6b", 596049920},
   };
   for (const std::string& name : known_shape_names()) {
     SCOPED_TRACE(name);

@@ -8,9 +8,8 @@ namespace {
 class ShapeTest : public ProgramTest {
  protected:
   static ChildResult run_shape(std::vector<std::string> arguments) {
-    const std::vector<std::string> head = {"run",       "--shape", "gpt_350m", "--layers",
-                                           "1",         "--device", "cpu",     "--max-seq-len",
-                                           "64"};
+    const std::vector<std::string> head = {"run",      "--shape", "gpt_350m",      "--layers", "1",
+                                           "--device", "cpu",     "--max-seq-len", "64"};
     arguments.insert(arguments.begin(), head.begin(), head.end());
     return run_quern(std::move(arguments));
   }
@@ -36,8 +35,8 @@ TEST_F(ShapeTest, AnswersAreIdsAndSayThatTheWeightsAreRandom) {
                          "--layers", "2", "--dtype", "float16", "--device", "cpu", "--json"}));
   EXPECT_EQ(inspected["weights"], "random");
   EXPECT_EQ(inspected["num_hidden_layers"], 2);
-  EXPECT_FALSE(json_of(run_quern({"inspect", "-m", model("tale-gpt2"), "--json"}))
-                   .contains("weights"));
+  EXPECT_FALSE(
+      json_of(run_quern({"inspect", "-m", model("tale-gpt2"), "--json"})).contains("weights"));
 }
 
 TEST_F(ShapeTest, MistakesAreUsageErrors) {

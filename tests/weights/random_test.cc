@@ -32,8 +32,8 @@ TEST(Random, IsPhiloxByteForByte) {
   const std::uint64_t key = run_of(0).key;
   const auto values = filled(run_of(100), DType::float32, 100);
   for (std::uint32_t n = 0; n < 100; ++n) {
-    const auto words = philox4x32(
-        {n / 16, 0, 0, 0}, {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+    const auto words = philox4x32({n / 16, 0, 0, 0}, {static_cast<std::uint32_t>(key),
+                                                      static_cast<std::uint32_t>(key >> 32)});
     int byte = static_cast<int>(words[n % 16 / 4] >> (n % 4 * 8)) & 0xff;
     if (byte >= 128) byte -= 256;
     EXPECT_EQ(values[n], static_cast<float>(2 * byte + 1)) << n;
