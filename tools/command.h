@@ -16,6 +16,7 @@ Action add_run(CLI::App& app);
 Action add_tokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
+Action add_compare(CLI::App& app);
 Action add_env(CLI::App& app);
 
 /// A subcommand by name.
@@ -26,7 +27,7 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 5> kCommands = {{
+inline constexpr std::array<Command, 6> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"tokenize", "Turn texts into token ids, or back",
@@ -36,6 +37,8 @@ inline constexpr std::array<Command, 5> kCommands = {{
     {"logits", "Write all logits of a prompt; tell how likely the model finds it",
      "quern logits -m examples/models/tale-gpt2 -p \"three sons\" -o logits.safetensors",
      add_logits},
+    {"compare", "Compare two devices or dtypes, node by node",
+     "quern compare -m examples/models/tale-gpt2 -p \"three sons\" --device cuda", add_compare},
     {"env", "Show versions and the machine, for reports", "quern env --json", add_env},
 }};
 

@@ -1,0 +1,126 @@
+#include "tools/compare_output.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "tools/model_options.h"
+#include "tools/text_table.h"
+
+namespace quern::tools {
+namespace {
+
+/// JSON has no infinity: an error that is not finite is null.
+OrderedJson number(double value) {
+  return std::isfinite(value) ? OrderedJson(value) : OrderedJson(nullptr);
+}
+
+OrderedJson statistics_json(const ErrorStatistics& errors) {
+  return {{"max", number(errors.max)},
+          {"mean", number(errors.mean)},
+          {"median", number(errors.median)}};
+}
+
+OrderedJson value_json(const ValueComparison& value) {
+  OrderedJson json = {{"step", value.step},
+                      {"node", value.node},
+                      {"op", value.op},
+                      {"value", value.value},
+                      {"shape", {value.rows, value.cols}},
+                      {"absolute_error", statistics_json(value.absolute)},
+                      {"relative_error", statistics_json(value.relative)},
+                      {"nmse", number(value.nmse)},
+                      {"nmse_row", value.nmse_row},
+                      {"max_nmse", nullptr},
+                      {"error_over_bound", number(value.excess)},
+                      {"worst",
+                       {{"index", {value.worst_row, value.worst_col}},
+                        {"tested", number(shortest(value.worst_tested))},
+                        {"reference", number(shortest(value.worst_reference))}}},
+                      {"num_nan", value.num_nan},
+                      {"num_infinite", value.num_infinite},
+                      {"num_saturated", value.num_saturated},
+                      {"over_bound", value.over_bound}};
+  if (value.max_nmse) json["max_nmse"] = *value.max_nmse;
+  return json;
+}
+
+std::string reference_text(const Comparison& comparison, const std::string& reference_file) {
+  if (!reference_file.empty()) return reference_file;
+  return fmt::format("{} {}", device_name(comparison.reference), dtype_name(comparison.reference));
+}
+
+std::string step_title(const Comparison& comparison, int index) {
+  const ComparedStep& step = comparison.steps[static_cast<std::size_t>(index)];
+  const int num_prompts = step.num_seqs - step.num_decode_seqs;
+  std::string title = fmt::format("Step {}:", index);
+  if (step.num_decode_seqs > 0) title += fmt::format(" {} decoding", step.num_decode_seqs);
+  if (num_prompts > 0) {
+    title += fmt::format("{} {} of {} prompt{}", step.num_decode_seqs > 0 ? "," : "",
+                         step.num_tokens - step.num_decode_seqs, "tokens", num_prompts);
+  }
+  return title + "; errors: largest, mean, median";
+}
+
+std::string flags(const ValueComparison& value) {
+  std::string text;
+  const auto add = [&](std::int64_t count, const char* what) {
+    if (count > 0) text += fmt::format("  {} {}", count, what);
+  };
+  add(value.num_nan, "NaN");
+  add(value.num_infinite, "infinite");
+  add(value.num_saturated, "saturated");
+  if (value.over_bound) text += "  OVER ITS BOUND";
+  return text;
+}
+
+std::string error_text(const char* name, const ErrorStatistics& errors) {
+  return fmt::format("{} {:7.1e} {:7.1e} {:7.1e}", name, errors.max, errors.mean, errors.median);
+}
+
+void add_value(const ValueComparison& value, TextTable& table) {
+  table.row(value.value, fmt::format("{:<14} {}  {}", fmt::format("[{}, {}]", value.rows, value.cols),
+                                     error_text("abs", value.absolute),
+                                     error_text("rel", value.relative)));
+  table.row("", fmt::format("NMSE {:7.1e} in row {}; worst [{}, {}]: {} for {}{}", value.nmse,
+                            value.nmse_row, value.worst_row, value.worst_col, value.worst_tested,
+                            value.worst_reference, flags(value)));
+}
+
+}  // namespace
+
+OrderedJson comparison_json(const Comparison& comparison, const std::string& reference_file) {
+  OrderedJson json = subject_json(comparison.info, comparison.tested);
+  if (reference_file.empty()) {
+    json["reference"] = {{"device", device_name(comparison.reference)},
+                         {"dtype", dtype_name(comparison.reference)}};
+  } else {
+    json["reference"] = {{"file", reference_file}};
+  }
+  const ValueComparison* first = comparison.first_over_bound();
+  json["first_over_bound"] = first == nullptr ? OrderedJson(nullptr) : OrderedJson(first->node);
+  json["values"] = OrderedJson::array();
+  for (const ValueComparison& value : comparison.values) json["values"].push_back(value_json(value));
+  return json;
+}
+
+std::string comparison_text(const Comparison& comparison, const std::string& reference_file,
+                            bool colour) {
+  TextTable table;
+  int step = -1;
+  for (const ValueComparison& value : comparison.values) {
+    if (value.step != step) table.heading(step_title(comparison, step = value.step));
+    add_value(value, table);
+  }
+  const std::string sides =
+      fmt::format("{} {} against {}", device_name(comparison.tested), dtype_name(comparison.tested),
+                  reference_text(comparison, reference_file));
+  const ValueComparison* first = comparison.first_over_bound();
+  const std::string verdict =
+      first != nullptr ? fmt::format("first over its bound: {} in step {}, value {}", first->node,
+                                     first->step, first->value)
+                       : fmt::format("{} values, none over its bound", comparison.values.size());
+  return fmt::format("{}\n{}: {}\n", table.text(colour), sides, verdict);
+}
+
+}  // namespace quern::tools
