@@ -1,3 +1,5 @@
+#include "quern/compare.h"
+
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -7,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "quern/compare.h"
 #include "tools/command.h"
 #include "tools/compare_output.h"
 #include "tools/console.h"
@@ -104,8 +105,8 @@ Action add_compare(CLI::App& app) {
       });
   group.value({"--max-nmse", "X", "Fail (exit code 3) when a row's error is larger than this"},
               [options](const std::string& option, const std::string& value) {
-                options->compare.max_nmse = 
- parse_float(option, value, {0.0, kAnyNumber, true, "0 or more"});
+                options->compare.max_nmse =
+                    parse_float(option, value, {0.0, kAnyNumber, true, "0 or more"});
               });
   add_output_options(app, options->output);
   add_engine_options(app, options->compare.tested);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tools/model_options.h"
@@ -53,11 +54,13 @@ std::string reference_text(const Comparison& comparison, const std::string& refe
 std::string step_title(const Comparison& comparison, int index) {
   const ComparedStep& step = comparison.steps[static_cast<std::size_t>(index)];
   const int num_prompts = step.num_seqs - step.num_decode_seqs;
-  std::string title = fmt::format("Step {}:", index);
-  if (step.num_decode_seqs > 0) title += fmt::format(" {} decoding", step.num_decode_seqs);
+  std::string title = fmt::format("Step {}: ", index);
   if (num_prompts > 0) {
-    title += fmt::format("{} {} of {} prompt{}", step.num_decode_seqs > 0 ? "," : "",
-                         step.num_tokens - step.num_decode_seqs, "tokens", num_prompts);
+    title += fmt::format("{} tokens of {} prompt{}", step.num_tokens - step.num_decode_seqs,
+                         num_prompts, num_prompts == 1 ? "" : "s");
+  }
+  if (step.num_decode_seqs > 0) {
+    title += fmt::format("{}{} decoding", num_prompts > 0 ? ", " : "", step.num_decode_seqs);
   }
   return title + "; errors: largest, mean, median";
 }
@@ -70,7 +73,16 @@ std::string flags(const ValueComparison& value) {
   add(value.num_nan, "NaN");
   add(value.num_infinite, "infinite");
   add(value.num_saturated, "saturated");
-  if (value.over_bound) text += "  OVER ITS BOUND";
+  return text;
+}
+
+std::string bound_text(const ValueComparison& value) {
+  std::string text = "OVER ITS BOUND:";
+  if (value.max_nmse) text += fmt::format(" NMSE at most {:.0e} expected", *value.max_nmse);
+  if (value.excess > 1.0) {
+    text += fmt::format("{} worst error {:.3g} times what its sums can explain",
+                        value.max_nmse ? "," : "", value.excess);
+  }
   return text;
 }
 
@@ -79,12 +91,24 @@ std::string error_text(const char* name, const ErrorStatistics& errors) {
 }
 
 void add_value(const ValueComparison& value, TextTable& table) {
-  table.row(value.value, fmt::format("{:<14} {}  {}", fmt::format("[{}, {}]", value.rows, value.cols),
-                                     error_text("abs", value.absolute),
-                                     error_text("rel", value.relative)));
+  table.row(value.value,
+            fmt::format("{:<14} {}  {}", fmt::format("[{}, {}]", value.rows, value.cols),
+                        error_text("abs", value.absolute), error_text("rel", value.relative)));
   table.row("", fmt::format("NMSE {:7.1e} in row {}; worst [{}, {}]: {} for {}{}", value.nmse,
                             value.nmse_row, value.worst_row, value.worst_col, value.worst_tested,
                             value.worst_reference, flags(value)));
+  if (value.over_bound) table.row("", bound_text(value));
+}
+
+std::string verdict(const Comparison& comparison) {
+  if (const ValueComparison* first = comparison.first_over_bound()) {
+    return fmt::format("first over its bound: {} in step {}, value {}", first->node, first->step,
+                       first->value);
+  }
+  const auto is_held = [](const ValueComparison& value) { return value.max_nmse.has_value(); };
+  const bool any_held = std::any_of(comparison.values.begin(), comparison.values.end(), is_held);
+  return fmt::format("{} values, {}", comparison.values.size(),
+                     any_held ? "none over its bound" : "held to no bound");
 }
 
 }  // namespace
@@ -100,7 +124,8 @@ OrderedJson comparison_json(const Comparison& comparison, const std::string& ref
   const ValueComparison* first = comparison.first_over_bound();
   json["first_over_bound"] = first == nullptr ? OrderedJson(nullptr) : OrderedJson(first->node);
   json["values"] = OrderedJson::array();
-  for (const ValueComparison& value : comparison.values) json["values"].push_back(value_json(value));
+  for (const ValueComparison& value : comparison.values)
+    json["values"].push_back(value_json(value));
   return json;
 }
 
@@ -115,12 +140,7 @@ std::string comparison_text(const Comparison& comparison, const std::string& ref
   const std::string sides =
       fmt::format("{} {} against {}", device_name(comparison.tested), dtype_name(comparison.tested),
                   reference_text(comparison, reference_file));
-  const ValueComparison* first = comparison.first_over_bound();
-  const std::string verdict =
-      first != nullptr ? fmt::format("first over its bound: {} in step {}, value {}", first->node,
-                                     first->step, first->value)
-                       : fmt::format("{} values, none over its bound", comparison.values.size());
-  return fmt::format("{}\n{}: {}\n", table.text(colour), sides, verdict);
+  return fmt::format("{}\n{}: {}\n", table.text(colour), sides, verdict(comparison));
 }
 
 }  // namespace quern::tools

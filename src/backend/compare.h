@@ -39,8 +39,9 @@ struct RowsDifference {
   /// The largest NMSE of a row after taking off its slack and what one number that lay between two
   /// roundings may add: a unit in the last place of the row's largest.
   double nmse_but_for_ties = 0.0;
-  double excess = 0.0;     ///< the largest error in units of its bound; 0 without bounds
-  std::int64_t worst = 0;  ///< the element with the largest excess, without bounds the largest error
+  double excess = 0.0;  ///< the largest error in units of its bound; 0 without bounds
+  std::int64_t worst =
+      0;  ///< the element with the largest excess, without bounds the largest error
   std::int64_t num_nan = 0, num_infinite = 0, num_saturated = 0;  ///< of the tested side
 };
 

@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
-#include "graph/op.h"
 #include "base/dtype.h"
+#include "graph/op.h"
 
 namespace quern {
 
@@ -40,11 +40,11 @@ ErrorBounds linear_bounds(const HostRows& in, std::span<const double> weight_len
 
 /// What NormLinear's bounds depend on beside the op.
 struct NormLinearInputs {
-  const HostRows& sum;                      ///< residual + delta, the rows that are normed
-  std::span<const float> gain;              ///< [in]
-  std::span<const float> norm_bias;         ///< [in] or empty
-  std::span<const double> weight_lengths;   ///< by row of the weight
-  const HostRows& linear;                   ///< W · n + bias, [rows, rows of the weight]
+  const HostRows& sum;                     ///< residual + delta, the rows that are normed
+  std::span<const float> gain;             ///< [in]
+  std::span<const float> norm_bias;        ///< [in] or empty
+  std::span<const double> weight_lengths;  ///< by row of the weight
+  const HostRows& linear;                  ///< W · n + bias, [rows, rows of the weight]
   DType dtype = DType::float32;
 };
 

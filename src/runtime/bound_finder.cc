@@ -20,8 +20,8 @@ void append_slots(const KvCacheView& cache, std::span<const float> block, int nu
                   std::vector<float>& rows) {
   for (int slot = 0; slot < num_slots; ++slot) {
     for (int head = 0; head < cache.num_kv_heads; ++head) {
-      const auto begin = block.begin() +
-                         (std::ptrdiff_t{head} * cache.block_size + slot) * cache.head_dim;
+      const auto begin =
+          block.begin() + (std::ptrdiff_t{head} * cache.block_size + slot) * cache.head_dim;
       rows.insert(rows.end(), begin, begin + cache.head_dim);
     }
   }
@@ -64,9 +64,9 @@ ErrorBounds BoundFinder::find(const NormLinear& op, const ScheduledStep& step) {
   const HostRows sum = normed_rows(op, step);
   const bool hidden = op.gated || op.activation != Activation::none;
   const HostRows linear = hidden ? run_without_activation(op) : reference_.read(op.out);
-  return norm_linear_bounds(op, {sum, vector_weight(op.gain), vector_weight(op.norm_bias),
-                                 weight_lengths(op.weight), linear,
-                                 reference_.graph().activation_dtype});
+  return norm_linear_bounds(
+      op, {sum, vector_weight(op.gain), vector_weight(op.norm_bias), weight_lengths(op.weight),
+           linear, reference_.graph().activation_dtype});
 }
 
 ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
@@ -77,20 +77,24 @@ ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
 
 const std::vector<double>& BoundFinder::weight_lengths(WeightId id) {
   auto [entry, is_new] = weight_lengths_.try_emplace(id);
-  if (is_new) {
-    const HostRows rows = reference_.read_weight(id);
+  std::vector<double>& lengths = entry->second;
+  if (!is_new) return lengths;
+  constexpr std::int64_t kRowsAtATime = 256;  // a weight may be larger than what is left of memory
+  const std::int64_t num_rows = reference_.graph().weight(id).out_features;
+  for (std::int64_t first = 0; first < num_rows; first += kRowsAtATime) {
+    const HostRows rows =
+        reference_.read_weight(id, first, std::min(kRowsAtATime, num_rows - first));
     for (std::int64_t row = 0; row < rows.rows(); ++row) {
-      entry->second.push_back(row_length(rows.row(row)));
+      lengths.push_back(row_length(rows.row(row)));
     }
   }
-  return entry->second;
+  return lengths;
 }
 
-const std::vector<float>& BoundFinder::vector_weight(const std::optional<WeightId>& id) {
-  static const std::vector<float> kNone;
-  if (!id) return kNone;
+std::span<const float> BoundFinder::vector_weight(const std::optional<WeightId>& id) {
+  if (!id) return {};
   auto [entry, is_new] = vectors_.try_emplace(*id);
-  if (is_new) entry->second = reference_.read_weight(*id).values;
+  if (is_new) entry->second = reference_.read_weight(*id, 0, 1).values;
   return entry->second;
 }
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/buffer.h"
@@ -29,7 +30,7 @@ class BoundFinder {
   }
 
   const std::vector<double>& weight_lengths(WeightId id);
-  const std::vector<float>& vector_weight(const std::optional<WeightId>& id);
+  std::span<const float> vector_weight(const std::optional<WeightId>& id);
   /// residual + delta, of the rows that the op norms.
   HostRows normed_rows(const NormLinear& op, const ScheduledStep& step);
   /// W · n + bias, which an activation or gate hides: the op once more without it.

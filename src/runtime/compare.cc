@@ -50,7 +50,8 @@ Comparison compare(const ModelSource& model, std::span<const Request> prompts,
   EngineOptions reference_options = tested_options;
   reference_options.device = options.reference_device;
   reference_options.device_index = options.reference_device_index;
-  reference_options.dtype = options.reference_dtype ? options.reference_dtype : tested_options.dtype;
+  reference_options.dtype =
+      options.reference_dtype ? options.reference_dtype : tested_options.dtype;
   reference_options = resolve_options(reference_options);
 
   ComparedSide tested(std::move(tested_model), tested_options, make_backend(tested_options));

@@ -33,20 +33,21 @@ void ComparedSide::write(ValueId id, const HostRows& rows) {
   write_floats(tensor.data, tensor.dtype, rows.values);
 }
 
-HostRows ComparedSide::read_weight(WeightId id) {
+HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int64_t count) {
   const Weight& weight = step().weight(id);
   QUERN_CHECK(weight.values.row_stride == weight.in_features);
-  return {read_floats(weight.values.data, weight.format.stored,
-                      weight.out_features * weight.in_features),
+  const std::int64_t first_byte =
+      first_row * weight.in_features * static_cast<std::int64_t>(dtype_bytes(weight.format.stored));
+  return {read_floats(weight.values.data + first_byte, weight.format.stored,
+                      count * weight.in_features),
           weight.in_features};
 }
 
 std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
   const KvCacheView& cache = step().kv_cache;
-  const std::int64_t count =
-      std::int64_t{cache.num_kv_heads} * cache.block_size * cache.head_dim;
-  const auto offset = cache.offset(layer, block, 0, 0) *
-                      static_cast<std::int64_t>(dtype_bytes(cache.dtype));
+  const std::int64_t count = std::int64_t{cache.num_kv_heads} * cache.block_size * cache.head_dim;
+  const auto offset =
+      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
   std::vector<float> content = read_floats(cache.keys + offset, cache.dtype, count);
   const std::vector<float> values = read_floats(cache.values + offset, cache.dtype, count);
   content.insert(content.end(), values.begin(), values.end());
@@ -55,8 +56,8 @@ std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
 
 void ComparedSide::write_block(int layer, std::int32_t block, std::span<const float> content) {
   const KvCacheView& cache = step().kv_cache;
-  const auto offset = cache.offset(layer, block, 0, 0) *
-                      static_cast<std::int64_t>(dtype_bytes(cache.dtype));
+  const auto offset =
+      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
   const std::size_t half = content.size() / 2;
   write_floats(cache.keys + offset, cache.dtype, content.first(half));
   write_floats(cache.values + offset, cache.dtype, content.subspan(half));

@@ -35,8 +35,8 @@ class ComparedSide {
   std::int64_t num_rows(ValueId id);
   HostRows read(ValueId id);
   void write(ValueId id, const HostRows& rows);
-  /// A weight's rows. Vectors have one.
-  HostRows read_weight(WeightId id);
+  /// Rows of a weight; vectors have one.
+  HostRows read_weight(WeightId id, std::int64_t first_row, std::int64_t count);
 
   /// Keys and values of a block: [2][kv_head][slot][head_dim].
   std::vector<float> read_block(int layer, std::int32_t block);

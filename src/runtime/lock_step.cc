@@ -66,8 +66,8 @@ ValueComparison compared_value(const std::string& value, const ComparedRows& row
   result.num_infinite = difference.num_infinite;
   result.num_saturated = difference.num_saturated;
   result.max_nmse = max_nmse;
-  result.over_bound = (max_nmse && difference.nmse_but_for_ties > *max_nmse) ||
-                      difference.excess > 1.0;
+  result.over_bound =
+      (max_nmse && difference.nmse_but_for_ties > *max_nmse) || difference.excess > 1.0;
   return result;
 }
 
@@ -128,8 +128,8 @@ void LockStep::copy_inputs(const Node& node, const ScheduledStep& step) {
 void LockStep::copy_past(const Attention& op, const ScheduledStep& step) {
   const int block_size = reference_.step().kv_cache.block_size;
   for (const ScheduledRun& run : step.runs) {
-    const int past = run.decode ? run.sequence->prompt_len() + run.sequence->launched - run.q_len
-                                : run.begin;
+    const int past =
+        run.decode ? run.sequence->prompt_len() + run.sequence->launched - run.q_len : run.begin;
     for (int slot = 0; slot < past; slot += block_size) {
       const std::int32_t block = run.sequence->blocks[static_cast<std::size_t>(slot / block_size)];
       tested_.write_block(op.layer, block, reference_.read_block(op.layer, block));
