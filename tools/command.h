@@ -17,6 +17,7 @@ Action add_tokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
 Action add_rouge(CLI::App& app);
+Action add_compare(CLI::App& app);
 Action add_env(CLI::App& app);
 
 /// A subcommand by name.
@@ -27,7 +28,7 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 6> kCommands = {{
+inline constexpr std::array<Command, 7> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"tokenize", "Turn texts into token ids, or back",
@@ -39,6 +40,8 @@ inline constexpr std::array<Command, 6> kCommands = {{
      add_logits},
     {"rouge", "Score texts against references by ROUGE",
      "quern rouge --predictions summaries.jsonl --references highlights.txt --stemmer", add_rouge},
+    {"compare", "Compare two devices or dtypes, node by node",
+     "quern compare -m examples/models/tale-gpt2 -p \"three sons\" --device cuda", add_compare},
     {"env", "Show versions and the machine, for reports", "quern env --json", add_env},
 }};
 

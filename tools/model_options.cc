@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "base/dtype.h"
 #include "io/json.h"
 #include "tools/nearest_name.h"
 #include "tools/option_group.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxSeqs = 65536;
+
+}  // namespace
 
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
   constexpr std::string_view kCudaIndex = "cuda:";
@@ -37,22 +40,13 @@ void parse_device(const std::string& option, const std::string& value, EngineOpt
   }
 }
 
-void parse_dtype(const std::string& option, const std::string& value, EngineOptions& options) {
-  if (value == "auto") {
-    options.dtype.reset();
-    return;
-  }
-  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
-    if (value == quern::dtype_name(dtype)) {
-      options.dtype = dtype;
-      return;
-    }
-  }
-  usage_error("{}: expected auto, float32, float16 or bfloat16, got {}", option,
+std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
+                                 std::string_view unset) {
+  if (value == unset) return std::nullopt;
+  if (const auto dtype = parse_float_dtype(value)) return dtype;
+  usage_error("{}: expected {}, float32, float16 or bfloat16, got {}", option, unset,
               quoted_name(value));
 }
-
-}  // namespace
 
 void add_model_option(CLI::App& app, std::string& model) {
   OptionGroup group(app, "Model");
@@ -117,7 +111,7 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
       {"--dtype", "DTYPE",
        "Activations: auto, float32, float16 or bfloat16 (default: auto, on the CPU float32)"},
       [&options](const std::string& option, const std::string& value) {
-        parse_dtype(option, value, options);
+        options.dtype = parse_dtype(option, value, "auto");
       });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
                 options.threads, 1, kMaxThreads);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "quern/engine.h"
 #include "tools/cli_forward.h"
@@ -30,6 +32,13 @@ bool is_random(const ModelSource& source);
 /// The model that was asked for, by --model or else QUERN_MODEL. Errors: UsageError when neither
 /// names one.
 std::string chosen_model(const std::string& given);
+
+/// The device of a value such as cpu or cuda:1, to `options`. Errors: UsageError.
+void parse_device(const std::string& option, const std::string& value, EngineOptions& options);
+
+/// The dtype of that name, or nothing for the word `unset`. Errors: UsageError.
+std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
+                                 std::string_view unset);
 
 /// Adds device, dtype, threads and the limits; `options` must live as long as the subcommand.
 /// Returns --max-seqs, so that a caller can see whether it was given.

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "graph/rope.h"
 #include "runtime/request_check.h"
 
 namespace quern {
@@ -22,6 +21,7 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved, Reso
       ring_(*backend_, runner_.arrays().ring()),
       scheduler_(plan_.limits),
       schedule_(plan_.options.skip_steps, plan_.options.check_interval) {
+  warn_of_random_weights(model_);
   clock_.timing.load_ms = StepClock::ms_since(load_begin_);
 }
 
@@ -62,9 +62,7 @@ void Engine::Impl::run_step() {
 
 void Engine::Impl::admit() {
   for (const Sequence* sequence : scheduler_.admit()) {
-    const auto& rope = model_.config.rope;
-    const double alpha = rope ? rope_alpha(*rope, sequence->prompt_len()) : 1.0;
-    runner_.arrays().write_sequence(*sequence, static_cast<float>(alpha));
+    runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
   }
 }
 

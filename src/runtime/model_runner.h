@@ -36,6 +36,10 @@ class ModelRunner {
 
   StepArrays& arrays() { return arrays_; }
 
+  // For those who run it node by node.
+  const Graph& graph() const { return graph_; }
+  Step& step() { return step_; }
+
  private:
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);

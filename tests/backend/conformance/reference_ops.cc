@@ -109,6 +109,15 @@ Expected reference_projection(const Matrix& in, const Matrix& slack, const Matri
       expected.values.push_back(result.value);
       expected.bounds.push_back(result.bound);
     }
+    double in_square = 0.0;
+    double slack_square = 0.0;
+    for (std::int64_t k = 0; k < in.cols; ++k) {
+      in_square += in.at(row, k) * in.at(row, k);
+      slack_square += slack.at(row, k) * slack.at(row, k);
+    }
+    // A gated result has the moved row in both factors.
+    const double share = in_square > 0.0 ? slack_square / in_square : 0.0;
+    expected.nmse_slack.push_back((gated ? 4.0 : 1.0) * share);
   }
   return expected;
 }
