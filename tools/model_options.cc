@@ -17,6 +17,8 @@ namespace {
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxSeqs = 65536;
 
+}  // namespace
+
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
   constexpr std::string_view kCudaIndex = "cuda:";
   options.device_index = 0;
@@ -49,8 +51,6 @@ void parse_dtype(const std::string& option, const std::string& value, EngineOpti
   usage_error("{}: expected auto, float32, float16 or bfloat16, got {}", option,
               quoted_name(value));
 }
-
-}  // namespace
 
 void add_model_option(CLI::App& app, std::string& model) {
   OptionGroup group(app, "Model");

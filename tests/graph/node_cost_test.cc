@@ -29,7 +29,8 @@ class NodeCostTest : public ::testing::Test {
   std::vector<Weight> weights_;
 };
 
-constexpr StepSizes kSizes = {.num_tokens = 3, .num_logit_rows = 2, .kv_slots = 20, .attended_pairs = 50};
+constexpr StepSizes kSizes = {
+    .num_tokens = 3, .num_logit_rows = 2, .kv_slots = 20, .attended_pairs = 50};
 
 TEST_F(NodeCostTest, EmbeddingsReadTheTokensRows) {
   const NodeCost embed = cost("embed", kSizes);
@@ -79,7 +80,8 @@ TEST_F(NodeCostTest, SizesOfStepsCountWhatIsSeen) {
 
   NodeCost sum = cost("embed", decode);
   sum += cost("layers.0.attention", decode);
-  EXPECT_EQ(sum.bytes(), cost("embed", decode).bytes() + cost("layers.0.attention", decode).bytes());
+  EXPECT_EQ(sum.bytes(),
+            cost("embed", decode).bytes() + cost("layers.0.attention", decode).bytes());
   EXPECT_EQ(sum.flops, cost("layers.0.attention", decode).flops);
 }
 
