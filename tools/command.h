@@ -16,6 +16,7 @@ Action add_run(CLI::App& app);
 Action add_tokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
+Action add_perplexity(CLI::App& app);
 Action add_rouge(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_env(CLI::App& app);
@@ -38,6 +39,10 @@ inline constexpr std::array<Command, 7> kCommands = {{
     {"logits", "Write all logits of a prompt; tell how likely the model finds it",
      "quern logits -m examples/models/tale-gpt2 -p \"three sons\" -o logits.safetensors",
      add_logits},
+    {"perplexity", "Tell how well a model foresees a text; compare dtypes, devices, models",
+     "quern perplexity -m examples/models/tale-gpt2 --file tales.txt --dtype float16 "
+     "--against cpu-float32 --max-kl 1e-3",
+     add_perplexity},
     {"rouge", "Score texts against references by ROUGE",
      "quern rouge --predictions summaries.jsonl --references highlights.txt --stemmer", add_rouge},
     {"compare", "Compare two devices or dtypes, node by node",

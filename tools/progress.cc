@@ -24,8 +24,9 @@ void ProgressBar::draw() {
   if (shown_ && now - drawn_at_ < std::chrono::milliseconds(100)) return;
   constexpr std::size_t kBarWidth = 30;
   const std::size_t filled = kBarWidth * finished_ / total_;
-  write_stderr(fmt::format("\r\x1b[K[{}{}] {}/{} prompts, {} tokens", std::string(filled, '#'),
-                           std::string(kBarWidth - filled, '.'), finished_, total_, tokens_));
+  write_stderr(fmt::format("\r\x1b[K[{}{}] {}/{} {}, {} tokens", std::string(filled, '#'),
+                           std::string(kBarWidth - filled, '.'), finished_, total_, unit_,
+                           tokens_));
   shown_ = true;
   drawn_at_ = now;
 }

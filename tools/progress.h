@@ -5,11 +5,12 @@
 
 namespace quern::tools {
 
-/// A bar on standard error, "[####......] 4/10 prompts, 512 tokens", rewritten at most ten times a
-/// second. Nothing at all unless enabled.
+/// A bar on standard error, "[####......] 4/10 prompts, 512 tokens", with another unit if wanted,
+/// rewritten at most ten times a second. Nothing at all unless enabled.
 class ProgressBar {
  public:
-  ProgressBar(std::size_t total, bool enabled) : total_(total), enabled_(enabled) {}
+  ProgressBar(std::size_t total, bool enabled, const char* unit = "prompts")
+      : total_(total), enabled_(enabled), unit_(unit) {}
   ~ProgressBar() { clear(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -24,6 +25,7 @@ class ProgressBar {
 
   std::size_t total_;
   bool enabled_;
+  const char* unit_;
   std::size_t finished_ = 0;
   std::size_t tokens_ = 0;
   bool shown_ = false;

@@ -118,6 +118,9 @@ struct Timing {
 /// Called with each update as it comes; return false to cancel that request.
 using UpdateCallback = std::function<bool(const Update&)>;
 
+/// Receives rows of logits, [any number of rows, vocab_size] row-major, which live for the call.
+using LogitsSink = std::function<void(std::span<const float> rows)>;
+
 /// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
 /// come from any thread. Errors are quern::Error; an engine stays usable after one thrown by
 /// submit() or generate().
@@ -158,6 +161,9 @@ class QUERN_API Engine {
   /// The logits of every position: [token_ids.size(), vocab_size] row-major float32. No request may
   /// be running.
   std::vector<float> logits(std::span<const std::int32_t> token_ids);
+  /// The same from position `first` on, a few rows at a time, in order: for long prompts and large
+  /// vocabularies, whose logits need not lie in memory all at once.
+  void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   const Tokenizer& tokenizer() const;
   const ModelInfo& info() const;

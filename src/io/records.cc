@@ -27,8 +27,8 @@ bool is_json_object(std::string_view line) {
 RecordFormat guess_format(const std::filesystem::path& path, std::string_view text) {
   const std::string ending = path.extension().string();
   if (ending == ".csv") return RecordFormat::csv;
-  const bool jsonl = ending == ".jsonl" || ending == ".ndjson" ||
-                     is_json_object(text.substr(0, text.find('\n')));
+  const bool jsonl =
+      ending == ".jsonl" || ending == ".ndjson" || is_json_object(text.substr(0, text.find('\n')));
   return jsonl ? RecordFormat::jsonl : RecordFormat::lines;
 }
 

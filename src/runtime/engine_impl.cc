@@ -176,12 +176,15 @@ std::optional<Result> Engine::Impl::take_result(RequestId id) {
 
 void Engine::Impl::forget(RequestId id) { scheduler_.remove_waiting(id); }
 
-std::vector<float> Engine::Impl::logits(std::span<const std::int32_t> token_ids) {
+void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t first,
+                          const LogitsSink& sink) {
   if (busy()) fail(ErrorCode::invalid_argument, "logits: expected no request to be under way");
   check_prompt_ids(token_ids, model_.config.vocab_size, plan_.limits.max_seq_len);
   const auto num_tokens = static_cast<int>(token_ids.size());
-  const auto vocab_size = static_cast<std::size_t>(model_.config.vocab_size);
-  std::vector<float> out(token_ids.size() * vocab_size);
+  if (first >= token_ids.size()) {
+    fail(ErrorCode::invalid_argument, "logits: expected a position below {}, got {}", num_tokens,
+         first);
+  }
 
   Request request;
   request.prompt_ids.assign(token_ids.begin(), token_ids.end());
@@ -194,15 +197,14 @@ std::vector<float> Engine::Impl::logits(std::span<const std::int32_t> token_ids)
       const int q_len = std::min(plan_.limits.max_tokens_per_step, num_tokens - begin);
       ScheduledStep step;
       step.runs.push_back({&sequence, begin, q_len, false, false});
-      runner_.run_logits(runner_.arrays().write_batch(step), q_len,
-                         std::span(out).subspan(static_cast<std::size_t>(begin) * vocab_size));
+      const int first_row = std::clamp(static_cast<int>(first) - begin, 0, q_len);
+      runner_.run_logits(runner_.arrays().write_batch(step), first_row, q_len - first_row, sink);
     }
   } catch (...) {
     scheduler_.clear();
     throw;
   }
   scheduler_.clear();
-  return out;
 }
 
 Timing Engine::Impl::timing() const {

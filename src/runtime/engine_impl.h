@@ -36,7 +36,7 @@ class QUERN_LOCAL Engine::Impl {
   std::optional<Result> take_result(RequestId id);
   /// Drops a request that has not been stepped since it was submitted.
   void forget(RequestId id);
-  std::vector<float> logits(std::span<const std::int32_t> token_ids);
+  void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   const OpenedModel& model() const { return model_; }
   const ModelInfo& info() const { return info_; }

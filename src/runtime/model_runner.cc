@@ -92,21 +92,22 @@ void ModelRunner::replay_decode(BatchView batch, int times) {
   if (times > 0) recording->replay(times);
 }
 
-void ModelRunner::run_logits(BatchView batch, int num_rows, std::span<float> out) {
+void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink) {
   step_.batch = batch;
   const auto body = nodes().first(graph_.nodes.size() - kClosingNodes - 1);
   const Node& lm_head = graph_.nodes[body.size()];
   execute(*backend_, body, step_);
 
   const Tensor& logits = step_.value(op_outputs(lm_head.op).front());
-  for (int first = 0; first < num_rows; first += max_logit_rows_) {
-    const int count = std::min(max_logit_rows_, num_rows - first);
-    arrays_.write_logit_rows(batch, first, count);
+  std::vector<float> rows;
+  for (int done = 0; done < num_rows; done += max_logit_rows_) {
+    const int count = std::min(max_logit_rows_, num_rows - done);
+    arrays_.write_logit_rows(batch, first_row + done, count);
     step_.batch = batch;
     execute(*backend_, {&lm_head, 1}, step_);
-    const auto part = out.subspan(static_cast<std::size_t>(first * logits.cols),
-                                  static_cast<std::size_t>(count * logits.cols));
-    backend_->copy_out(part.data(), logits.data, part.size_bytes());
+    rows.resize(static_cast<std::size_t>(count * logits.cols));
+    backend_->copy_out(rows.data(), logits.data, std::span(rows).size_bytes());
+    sink(rows);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "backend/executor.h"
 #include "base/arena.h"
 #include "graph/graph.h"
+#include "quern/engine.h"
 #include "runtime/engine_plan.h"
 #include "runtime/opened_model.h"
 #include "runtime/step_arrays.h"
@@ -30,9 +31,9 @@ class ModelRunner {
   void run(const BatchView& batch);
   /// Runs a closed step of decode sequences alone, `times` times without a look in between.
   void replay_decode(BatchView batch, int times);
-  /// Runs the model for a batch without sampling and copies the logits of its first `num_rows`
-  /// token rows to `out`, [num_rows, vocab_size].
-  void run_logits(BatchView batch, int num_rows, std::span<float> out);
+  /// Runs the model for a batch without sampling and hands `sink` the logits of `num_rows` of its
+  /// token rows from `first_row` on.
+  void run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
 
   StepArrays& arrays() { return arrays_; }
 

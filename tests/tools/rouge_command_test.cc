@@ -49,8 +49,8 @@ TEST_F(RougeCommandTest, ScoresLinesAndJsonLinesAlike) {
     EXPECT_DOUBLE_EQ(json["scores"]["rouge1"]["fmeasure"], 0.4);
     EXPECT_EQ(json["scores"]["rouge1"]["fmeasure_interval"], Json::parse("[0.0, 0.8]"));
   }
-  const Json short_json = rouge_json(
-      {"--predictions", lines, "--references", references, "--reference-field", "best"});
+  const Json short_json =
+      rouge_json({"--predictions", lines, "--references", references, "--reference-field", "best"});
   EXPECT_FALSE(short_json.contains("pairs"));
 }
 
@@ -58,8 +58,7 @@ TEST_F(RougeCommandTest, StemsWhereAskedAndTakesNewlinesAsSentences) {
   const std::string predictions = file("p.jsonl", R"({"text": "running dogs\nw1 w3"})");
   const std::string references = file("r.jsonl", R"({"text": "run dog\nw1 w2"})");
   const auto rouge1 = [&](std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(),
-                     {"--predictions", predictions, "--references", references});
+    arguments.insert(arguments.begin(), {"--predictions", predictions, "--references", references});
     return rouge_json(arguments)["scores"]["rouge1"]["precision"].get<double>();
   };
   EXPECT_EQ(rouge1({}), 0.25);

@@ -31,8 +31,8 @@ OrderedJson summaries_json(const RougeSummaries& summaries) {
 }
 
 std::string summaries_table(const RougeSummaries& summaries) {
-  std::string text = fmt::format("{:<10} {:>9} {:>9} {:>9}   95 % interval of F\n", "",
-                                 "precision", "recall", "F");
+  std::string text = fmt::format("{:<10} {:>9} {:>9} {:>9}   95 % interval of F\n", "", "precision",
+                                 "recall", "F");
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
     const auto& [mean, interval] = summaries[kind];
     text += fmt::format("{:<10} {:>9.2f} {:>9.2f} {:>9.2f}   {:.2f} to {:.2f}\n",
