@@ -63,6 +63,7 @@ class RowsComparer {
     double error_square = 0.0;
     double square = 0.0;
     double largest = 0.0;
+    double ulp_square = 0.0;
     for (std::int64_t i = begin; i < begin + rows_.cols; ++i) {
       const auto at = static_cast<std::size_t>(i);
       const double reference = rows_.reference[at];
@@ -74,6 +75,8 @@ class RowsComparer {
       if (std::isfinite(reference)) {
         square += reference * reference;
         largest = std::max(largest, std::abs(reference));
+        const double ulp = unit_in_last_place(rows_.dtype, reference);
+        ulp_square += ulp * ulp;
       }
       note_worst(i, error);
     }
@@ -86,8 +89,10 @@ class RowsComparer {
     }
     const auto row = static_cast<std::size_t>(begin / rows_.cols);
     const double slack = rows_.nmse_slack.empty() ? 0.0 : rows_.nmse_slack[row];
-    difference_.nmse_but_for_ties =
-        std::max(difference_.nmse_but_for_ties, nmse - slack - tie * tie / scale);
+    // A number that is moved by d before it is rounded to steps of u moves by u with probability
+    // d / u: its error's square is d u then, not d².
+    const double ties = slack + std::sqrt(slack * ulp_square / scale) + tie * tie / scale;
+    difference_.nmse_but_for_ties = std::max(difference_.nmse_but_for_ties, nmse - ties);
   }
 
   void note_worst(std::int64_t index, double error) {

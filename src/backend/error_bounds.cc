@@ -19,6 +19,7 @@ double square(double x) { return x * x; }
 struct NormedRow {
   double length = 0.0;
   double slack = 0.0;
+  double product_slack_square = 0.0;  ///< how far they may move W · n, most likely
 };
 
 NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::int64_t index) {
@@ -37,6 +38,7 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
   const double cancelled = op.norm == NormKind::layer ? largest * scale : 0.0;
   double length_square = 0.0;
   double slack_square = 0.0;
+  double product_slack_square = 0.0;
   for (std::size_t i = 0; i < row.size(); ++i) {
     const double bias = inputs.norm_bias.empty() ? 0.0 : inputs.norm_bias[i];
     const double gain = inputs.gain[i];
@@ -44,10 +46,12 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
     const double error =
         8.0 * kEpsilon * (std::abs(value) + std::abs(bias) + cancelled * std::abs(gain));
     const auto rounded = [&](double x) { return round_to(inputs.dtype, static_cast<float>(x)); };
+    const double slack = square(double{rounded(value + error)} - rounded(value - error));
     length_square += square(value);
-    slack_square += square(double{rounded(value + error)} - rounded(value - error));
+    slack_square += slack;
+    product_slack_square += slack * inputs.weight.col_squares[i];  // signs are independent
   }
-  return {std::sqrt(length_square), std::sqrt(slack_square)};
+  return {std::sqrt(length_square), std::sqrt(slack_square), product_slack_square};
 }
 
 struct Bounded {
@@ -85,8 +89,16 @@ double row_length(std::span<const float> row) {
   return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0));
 }
 
-ErrorBounds linear_bounds(const HostRows& in, std::span<const double> weight_lengths,
-                          const HostRows& out) {
+void MatrixLengths::add_rows(const HostRows& added) {
+  col_squares.resize(static_cast<std::size_t>(added.cols));
+  for (std::int64_t i = 0; i < added.rows(); ++i) {
+    const auto row = added.row(i);
+    rows.push_back(row_length(row));
+    for (std::size_t k = 0; k < row.size(); ++k) col_squares[k] += square(row[k]);
+  }
+}
+
+ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out) {
   ErrorBounds bounds;
   bounds.elements.reserve(out.values.size());
   for (std::int64_t row = 0; row < out.rows(); ++row) {
@@ -94,7 +106,7 @@ ErrorBounds linear_bounds(const HostRows& in, std::span<const double> weight_len
     for (std::int64_t col = 0; col < out.cols; ++col) {
       const auto at = static_cast<std::size_t>(col);
       const double bound =
-          per_length * weight_lengths[at] + kEpsilon * std::abs(double{out.row(row)[at]});
+          per_length * weight.rows[at] + kEpsilon * std::abs(double{out.row(row)[at]});
       bounds.elements.push_back(static_cast<float>(bound));
     }
   }
@@ -112,12 +124,14 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
     const auto sums = inputs.linear.row(row);
     const auto sum_at = [&](std::int64_t col) {
       const auto at = static_cast<std::size_t>(col);
-      return Bounded{
-          sums[at], per_length * inputs.weight_lengths[at] + kEpsilon * std::abs(double{sums[at]})};
+      return Bounded{sums[at],
+                     per_length * inputs.weight.rows[at] + kEpsilon * std::abs(double{sums[at]})};
     };
+    double square_of_outputs = 0.0;
     for (std::int64_t col = 0; col < cols; ++col) {
       const Bounded result = activate(op.activation, sum_at(col));
       double bound = result.bound;
+      square_of_outputs += square(result.value);
       if (op.gated) {
         const Bounded up = sum_at(cols + col);
         bound = result.bound * (std::abs(up.value) + up.bound) + up.bound * std::abs(result.value) +
@@ -125,9 +139,10 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
       }
       bounds.elements.push_back(static_cast<float>(bound));
     }
-    // A gated output has the moved row in both factors.
-    const double share = normed.length > 0.0 ? normed.slack / normed.length : 0.0;
-    bounds.nmse_slack.push_back(square((op.gated ? 2.0 : 1.0) * share));
+    // Of the outputs' square; a gated output has the moved row in both factors.
+    const double whole =
+        op.gated ? 0.25 * square(row_length(sums)) : square_of_outputs / square(1.13);
+    bounds.nmse_slack.push_back(whole > 0.0 ? normed.product_slack_square / whole : 0.0);
   }
   return bounds;
 }
@@ -213,21 +228,26 @@ class SequenceBounds {
 
 }  // namespace
 
-ErrorBounds attention_bounds(const Attention& op, const HostRows& qkv,
-                             std::span<const float> q_gain,
-                             std::span<const AttentionSequence> sequences, DType dtype) {
+ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs) {
   ErrorBounds bounds;
-  for (const AttentionSequence& sequence : sequences) {
-    SequenceBounds shown(op, sequence, dtype);
+  const auto num_heads = static_cast<std::size_t>(op.num_heads);
+  for (const AttentionSequence& sequence : inputs.sequences) {
+    SequenceBounds shown(op, sequence, inputs.dtype);
     const std::int64_t past = sequence.keys.rows() - sequence.q_len;
     for (int i = 0; i < sequence.q_len; ++i) {
       shown.show(past + i);
-      const auto row = qkv.row(sequence.first_row + i);
-      for (std::size_t head = 0; head < static_cast<std::size_t>(op.num_heads); ++head) {
+      const auto row = inputs.qkv.row(sequence.first_row + i);
+      const auto out = inputs.out.row(sequence.first_row + i);
+      double longest = 0.0;
+      for (std::size_t head = 0; head < num_heads; ++head) {
         const auto query = shown.part(row, head);
-        const double growth = query_growth(op, query, q_gain, static_cast<int>(past + i));
+        const double growth = query_growth(op, query, inputs.q_gain, static_cast<int>(past + i));
         shown.add(head, growth * row_length(query), bounds.elements);
+        longest = std::max(longest, row_length(shown.part(out, head)));
       }
+      const double length = row_length(out);
+      const double share = length > 0.0 ? longest / length : 0.0;
+      bounds.nmse_slack.push_back(square(relative_step(inputs.dtype) * share));
     }
   }
   return bounds;

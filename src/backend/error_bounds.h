@@ -33,18 +33,25 @@ struct ErrorBounds {
 /// The Euclidean length of a row.
 double row_length(std::span<const float> row);
 
-/// Of a Linear: inputs x, the lengths of the weight's rows and the outputs. K ε ‖x‖ ‖w‖ for sums of
+/// The lengths of a matrix's rows, and the squares of its columns' lengths.
+struct MatrixLengths {
+  std::vector<double> rows;
+  std::vector<double> col_squares;
+
+  void add_rows(const HostRows& added);
+};
+
+/// Of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of
 /// K products.
-ErrorBounds linear_bounds(const HostRows& in, std::span<const double> weight_lengths,
-                          const HostRows& out);
+ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out);
 
 /// What NormLinear's bounds depend on beside the op.
 struct NormLinearInputs {
-  const HostRows& sum;                     ///< residual + delta, the rows that are normed
-  std::span<const float> gain;             ///< [in]
-  std::span<const float> norm_bias;        ///< [in] or empty
-  std::span<const double> weight_lengths;  ///< by row of the weight
-  const HostRows& linear;                  ///< W · n + bias, [rows, rows of the weight]
+  const HostRows& sum;               ///< residual + delta, the rows that are normed
+  std::span<const float> gain;       ///< [in]
+  std::span<const float> norm_bias;  ///< [in] or empty
+  const MatrixLengths& weight;
+  const HostRows& linear;  ///< W · n + bias, [rows, rows of the weight]
   DType dtype = DType::float32;
 };
 
@@ -59,11 +66,18 @@ struct AttentionSequence {
   HostRows keys, values;  ///< [kv_len, num_kv_heads * head_dim]
 };
 
-/// Of an Attention's `out`, [tokens, num_heads * head_dim]: from the scores' sums, the
-/// probabilities' roundings and those of q and k.
-ErrorBounds attention_bounds(const Attention& op, const HostRows& qkv,
-                             std::span<const float> q_gain,
-                             std::span<const AttentionSequence> sequences, DType dtype);
+/// What Attention's bounds depend on beside the op.
+struct AttentionInputs {
+  const HostRows& qkv;
+  std::span<const float> q_gain;  ///< [head_dim] or empty
+  std::span<const AttentionSequence> sequences;
+  const HostRows& out;  ///< [tokens, num_heads * head_dim]
+  DType dtype = DType::float32;
+};
+
+/// Of an Attention's `out`: from the scores' sums, the probabilities' roundings and those of q and
+/// k. A row's NMSE may have one head's largest probability rounded the other way.
+ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
 
 /// Of the keys that an Attention appended: sines and cosines of float32.
 ErrorBounds appended_key_bounds(const Attention& op, const HostRows& keys);

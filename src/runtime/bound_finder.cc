@@ -57,7 +57,7 @@ ErrorBounds BoundFinder::of(const Node& node, const ScheduledStep& step) {
 }
 
 ErrorBounds BoundFinder::find(const Linear& op, const ScheduledStep&) {
-  return linear_bounds(reference_.read(op.in), weight_lengths(op.weight), reference_.read(op.out));
+  return linear_bounds(reference_.read(op.in), lengths_of(op.weight), reference_.read(op.out));
 }
 
 ErrorBounds BoundFinder::find(const NormLinear& op, const ScheduledStep& step) {
@@ -65,30 +65,28 @@ ErrorBounds BoundFinder::find(const NormLinear& op, const ScheduledStep& step) {
   const bool hidden = op.gated || op.activation != Activation::none;
   const HostRows linear = hidden ? run_without_activation(op) : reference_.read(op.out);
   return norm_linear_bounds(
-      op, {sum, vector_weight(op.gain), vector_weight(op.norm_bias), weight_lengths(op.weight),
-           linear, reference_.graph().activation_dtype});
+      op, {sum, vector_weight(op.gain), vector_weight(op.norm_bias), lengths_of(op.weight), linear,
+           reference_.graph().activation_dtype});
 }
 
 ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
   const auto sequences = read_sequences(reference_, step, op.layer);
-  return attention_bounds(op, reference_.read(op.qkv), vector_weight(op.q_norm), sequences,
-                          reference_.graph().activation_dtype);
+  const HostRows qkv = reference_.read(op.qkv);
+  const HostRows out = reference_.read(op.out);
+  return attention_bounds(
+      op, {qkv, vector_weight(op.q_norm), sequences, out, reference_.graph().activation_dtype});
 }
 
-const std::vector<double>& BoundFinder::weight_lengths(WeightId id) {
-  auto [entry, is_new] = weight_lengths_.try_emplace(id);
-  std::vector<double>& lengths = entry->second;
-  if (!is_new) return lengths;
+const MatrixLengths& BoundFinder::lengths_of(WeightId id) {
+  auto [entry, is_new] = lengths_.try_emplace(id);
+  if (!is_new) return entry->second;
   constexpr std::int64_t kRowsAtATime = 256;  // a weight may be larger than what is left of memory
   const std::int64_t num_rows = reference_.graph().weight(id).out_features;
   for (std::int64_t first = 0; first < num_rows; first += kRowsAtATime) {
-    const HostRows rows =
-        reference_.read_weight(id, first, std::min(kRowsAtATime, num_rows - first));
-    for (std::int64_t row = 0; row < rows.rows(); ++row) {
-      lengths.push_back(row_length(rows.row(row)));
-    }
+    entry->second.add_rows(
+        reference_.read_weight(id, first, std::min(kRowsAtATime, num_rows - first)));
   }
-  return lengths;
+  return entry->second;
 }
 
 std::span<const float> BoundFinder::vector_weight(const std::optional<WeightId>& id) {

@@ -29,7 +29,7 @@ class BoundFinder {
     return {};
   }
 
-  const std::vector<double>& weight_lengths(WeightId id);
+  const MatrixLengths& lengths_of(WeightId id);
   std::span<const float> vector_weight(const std::optional<WeightId>& id);
   /// residual + delta, of the rows that the op norms.
   HostRows normed_rows(const NormLinear& op, const ScheduledStep& step);
@@ -37,7 +37,7 @@ class BoundFinder {
   HostRows run_without_activation(const NormLinear& op);
 
   ComparedSide& reference_;
-  std::map<WeightId, std::vector<double>> weight_lengths_;
+  std::map<WeightId, MatrixLengths> lengths_;
   std::map<WeightId, std::vector<float>> vectors_;
   Buffer scratch_, workspace_;
 };

@@ -15,8 +15,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 TEST(CompareRows, SummarizesErrors) {
   const std::vector<float> reference = {1, 2, 4, 0, 0, 10};
   const std::vector<float> tested = {1.5f, 2, 3, 0.25f, 0, 10};
-  const RowsDifference difference =
-      compare_rows({tested, reference, 3, DType::float32, {}, {}});
+  const RowsDifference difference = compare_rows({tested, reference, 3, DType::float32, {}, {}});
   EXPECT_EQ(difference.absolute.max, 1.0);
   EXPECT_DOUBLE_EQ(difference.absolute.mean, 1.75 / 6);
   EXPECT_EQ(difference.absolute.median, 0.25);  // the upper of the two in the middle
@@ -31,8 +30,7 @@ TEST(CompareRows, SummarizesErrors) {
 TEST(CompareRows, TheWorstRowCounts) {
   const std::vector<float> reference = {100, 100, 0.1f, 0.1f};
   const std::vector<float> tested = {101, 100, 0.2f, 0.1f};
-  const RowsDifference difference =
-      compare_rows({tested, reference, 2, DType::float32, {}, {}});
+  const RowsDifference difference = compare_rows({tested, reference, 2, DType::float32, {}, {}});
   EXPECT_EQ(difference.nmse_row, 1);
   EXPECT_NEAR(difference.nmse, 0.5, 1e-6);
 }
@@ -64,16 +62,14 @@ TEST(CompareRows, OneTieIsNoFault) {
 
 TEST(CompareRows, WhatIsNotFiniteIsEqualOrInfinitelyWrong) {
   const std::vector<float> reference = {kInfinity, kNan, -kInfinity, 1};
-  const RowsDifference same =
-      compare_rows({reference, reference, 4, DType::float16, {}, {}});
+  const RowsDifference same = compare_rows({reference, reference, 4, DType::float16, {}, {}});
   EXPECT_EQ(same.absolute.max, 0.0);
   EXPECT_EQ(same.nmse, 0.0);
   EXPECT_EQ(same.num_nan, 1);
   EXPECT_EQ(same.num_infinite, 2);
   for (const float wrong : {kNan, kInfinity}) {
     const std::vector<float> tested = {kInfinity, kNan, -kInfinity, wrong};
-    const RowsDifference difference =
-        compare_rows({tested, reference, 4, DType::float16, {}, {}});
+    const RowsDifference difference = compare_rows({tested, reference, 4, DType::float16, {}, {}});
     EXPECT_EQ(difference.nmse, std::numeric_limits<double>::infinity());
     EXPECT_EQ(difference.worst, 3);
   }

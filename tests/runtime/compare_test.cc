@@ -129,10 +129,10 @@ TEST_P(Compare, FindsOneWeightChanged) {
     std::vector<float> row(static_cast<std::size_t>(weight.in_features));
     dequantize_row(weight, 7, row);
     row[11] += 0.25f;
-    store_floats(weight.format.stored, row,
-                 weight.values.data + 7 * weight.in_features *
-                                          static_cast<std::int64_t>(
-                                              dtype_bytes(weight.format.stored)));
+    store_floats(
+        weight.format.stored, row,
+        weight.values.data +
+            7 * weight.in_features * static_cast<std::int64_t>(dtype_bytes(weight.format.stored)));
   });
 }
 
@@ -205,10 +205,10 @@ class ReferenceFiles : public ::testing::Test {
                     const std::vector<float>& values) {
     const std::vector<std::int64_t> ids = {5, 6, 7};
     const std::size_t float_bytes = values.size() * sizeof(float);
-    std::string header = fmt::format(
-        R"({{"prompt_ids":{{"dtype":"I64","shape":[3],"data_offsets":[0,24]}},)"
-        R"("{}":{{"dtype":"F32","shape":{},"data_offsets":[24,{}]}}}})",
-        name, shape, 24 + float_bytes);
+    std::string header =
+        fmt::format(R"({{"prompt_ids":{{"dtype":"I64","shape":[3],"data_offsets":[0,24]}},)"
+                    R"("{}":{{"dtype":"F32","shape":{},"data_offsets":[24,{}]}}}})",
+                    name, shape, 24 + float_bytes);
     header.resize((header.size() + 7) / 8 * 8, ' ');
     const std::uint64_t length = header.size();
     std::string content(reinterpret_cast<const char*>(&length), sizeof(length));

@@ -25,10 +25,9 @@ std::vector<Subject> subjects() {
   for (const char* name : {"tale-gpt2", "tale-llama", "tale-qwen", "tale-qwen2"}) {
     all.push_back({name, testing::demo_model(name).string(), 2048});
   }
-  for (const char* shape : {"gpt2_medium", "llama_7b", "llama3_8b", "qwen_7b_chat", "qwen2.5_7b",
-                            "qwen3_0.6b"}) {
-    all.push_back(
-        {shape, RandomModel{.shape = shape, .num_layers = 4, .outliers = true}, 32000});
+  for (const char* shape :
+       {"gpt2_medium", "llama_7b", "llama3_8b", "qwen_7b_chat", "qwen2.5_7b", "qwen3_0.6b"}) {
+    all.push_back({shape, RandomModel{.shape = shape, .num_layers = 4, .outliers = true}, 32000});
   }
   return all;
 }
@@ -62,8 +61,8 @@ class LockStepOnGpu : public ::testing::TestWithParam<std::tuple<Subject, DType>
     for (const ValueComparison& value : comparison.values) {
       EXPECT_FALSE(value.over_bound)
           << "step " << value.step << ", " << value.value << " [" << value.rows << ", "
-          << value.cols << "]: NMSE " << value.nmse << " in row " << value.nmse_row << " of at most "
-          << value.max_nmse.value_or(0) << ", worst [" << value.worst_row << ", "
+          << value.cols << "]: NMSE " << value.nmse << " in row " << value.nmse_row
+          << " of at most " << value.max_nmse.value_or(0) << ", worst [" << value.worst_row << ", "
           << value.worst_col << "] " << value.worst_tested << " for " << value.worst_reference
           << ", " << value.excess << " times its bound";
       EXPECT_EQ(value.num_nan + value.num_infinite, 0) << value.value;
@@ -123,7 +122,8 @@ TEST_P(BatchLockStepOnGpu, DecodesSeveralSequences) {
   for (const int num_seqs : {3, 6, 70}) {
     SCOPED_TRACE(::testing::Message() << num_seqs << " sequences");
     std::vector<Request> prompts;
-    for (int i = 0; i < num_seqs; ++i) prompts.push_back(random_prompt(1 + i % 40, vocab_size));
+    for (int i = 0; i < num_seqs; ++i)
+      prompts.push_back(random_prompt(1 + i % (80 / num_seqs), vocab_size));
     const Comparison batch = compare_prompts(prompts);
     EXPECT_EQ(batch.steps.back().num_decode_seqs, num_seqs);
     expect_within_bounds(batch);
