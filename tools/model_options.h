@@ -44,12 +44,6 @@ std::optional<DType> parse_dtype(const std::string& option, const std::string& v
 /// Returns --max-seqs, so that a caller can see whether it was given.
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options);
 
-/// "auto", "cpu", "cuda" or "cuda:N". Errors: UsageError.
-void parse_device(const std::string& option, const std::string& value, EngineOptions& options);
-
-/// "auto", "float32", "float16" or "bfloat16". Errors: UsageError.
-void parse_dtype(const std::string& option, const std::string& value, EngineOptions& options);
-
 /// "cpu", "cuda:0": the device of resolved options.
 std::string device_name(const EngineOptions& resolved);
 

@@ -11,7 +11,7 @@ std::optional<EngineOptions> parse_engine_spec(const std::string& text, const En
   EngineOptions options = base;
   try {
     parse_device("", text.substr(0, dash), options);
-    parse_dtype("", text.substr(dash + 1), options);
+    options.dtype = parse_dtype("", text.substr(dash + 1), "auto");
   } catch (const UsageError&) {
     return std::nullopt;
   }
