@@ -22,6 +22,8 @@ struct KernelBench {
 
 /// Projections of real layers: what the backend runs, each kernel that could, and the library.
 void bench_projections(const KernelBench& bench);
+/// All projections of decode steps, in their order.
+void bench_steps(const KernelBench& bench);
 /// A decode step's launches as mere reads of the bytes that they must read.
 void bench_skeletons(const KernelBench& bench);
 

@@ -49,7 +49,10 @@ struct ProjectionShape {
   bool float32_out = false;
 
   std::int64_t weight_rows() const { return gated ? 2 * out_features : out_features; }
-  std::int64_t weight_bytes() const { return 2 * weight_rows() * in_features; }
+  std::int64_t weight_bytes() const { return 2 * weight_rows() * in_features; }  ///< float16
+  double flops(int rows) const {
+    return 2.0 * rows * static_cast<double>(weight_rows() * in_features);
+  }
 };
 
 inline std::vector<ProjectionShape> projections_of(const ModelShape& model) {

@@ -1,7 +1,9 @@
+#include <array>
+#include <deque>
 #include <optional>
 
 #include "backend/cuda/cublaslt.h"
-#include "backend/cuda/ops.h"
+#include "backend/cuda/projection.h"
 #include "bench/bench_kernels.h"
 #include "bench/kernel_bench.h"
 #include "bench/model_shapes.h"
@@ -11,7 +13,10 @@ namespace {
 
 constexpr DType kDtype = DType::float16;
 constexpr std::size_t kNumCounters = std::size_t{1} << 16;
+/// Products of some thousands of such factors stay far within float16.
+constexpr float kWeightScale = 0.02f;
 constexpr int kMaxLogitRows = 512;
+constexpr int kMaxStepRows = 64;
 
 /// One projection at one number of rows, with everything that its launches need.
 class ProjectionCase {
@@ -42,9 +47,19 @@ class ProjectionCase {
     fill(DType::float32, bias_, 1.0f);
   }
 
+  /// What the backend launches, with weights that no launch of late has read.
+  void launch_op() {
+    weight_ = weights_.take(shape_.weight_bytes());
+    run_op();
+  }
+
   void run() {
     measure("read", [&] { read(); });
     measure("quern", [&] { run_op(); });
+    if (kernels::matvec_supports(kDtype, num_rows_, shape_.in_features)) {
+      measure("matvec", [&] { run_matvec(); });
+    }
+    if (num_rows_ <= kernels::kMaxSkinnyRows) measure("skinny", [&] { run_skinny(); });
     measure("cublaslt", [&] { run_library(); });
   }
 
@@ -70,7 +85,7 @@ class ProjectionCase {
       launch();
     });
     m.bytes = static_cast<double>(shape_.weight_bytes());
-    m.flops = 2.0 * num_rows_ * static_cast<double>(shape_.weight_rows() * shape_.in_features);
+    m.flops = shape_.flops(num_rows_);
     bench_.report.add(m);
   }
 
@@ -91,15 +106,11 @@ class ProjectionCase {
     product.out_features = shape_.weight_rows();
     product.in = in_.data();
     product.weight = weight_;
-    product.out_dtype = shape_.float32_out ? DType::float32 : kDtype;
+    product.out_dtype = out_dtype();
     product.out = library_out_.data();
     context_.cublaslt->multiply(product, workspace_.bytes().first(cuda::CublasLt::kWorkspaceBytes),
                                 context_.stream);
   }
-
-  // What the backend runs is its own op, on a step of these values and weights.
-  enum ValueIndex { kIn, kResidual, kResidualOut, kOut };
-  enum WeightIndex { kWeight, kGain, kBias };
 
   static Tensor matrix(const std::byte* data, std::int64_t rows, std::int64_t cols, DType dtype) {
     return {const_cast<std::byte*>(data), rows, cols, cols, dtype, Device{DeviceKind::cuda, 0}};
@@ -108,16 +119,28 @@ class ProjectionCase {
     return {matrix(data, out, in, dtype), {dtype}, out, in};
   }
 
+  DType out_dtype() const { return shape_.float32_out ? DType::float32 : kDtype; }
+
+  // The backend's own op is run on a step of these values and weights.
+  enum ValueIndex { kIn, kResidual, kResidualOut, kOut, kNumValues };
+  enum WeightIndex { kWeight, kGain, kBias, kNumWeights };
+
+  std::array<Tensor, kNumValues> values() const {
+    return {matrix(in_.data(), num_rows_, shape_.in_features, kDtype),
+            matrix(residual_.data(), num_rows_, shape_.in_features, DType::float32),
+            matrix(residual_out_.data(), num_rows_, shape_.in_features, DType::float32),
+            matrix(out_.data(), num_rows_, shape_.out_features, out_dtype())};
+  }
+
+  std::array<Weight, kNumWeights> weights() const {
+    return {weight(weight_, shape_.weight_rows(), shape_.in_features, kDtype),
+            weight(gain_.data(), 1, shape_.in_features, DType::float32),
+            weight(bias_.data(), 1, shape_.weight_rows(), DType::float32)};
+  }
+
   void run_op() {
-    const DType out_dtype = shape_.float32_out ? DType::float32 : kDtype;
-    const Tensor values[] = {
-        matrix(in_.data(), num_rows_, shape_.in_features, kDtype),
-        matrix(residual_.data(), num_rows_, shape_.in_features, DType::float32),
-        matrix(residual_out_.data(), num_rows_, shape_.in_features, DType::float32),
-        matrix(out_.data(), num_rows_, shape_.out_features, out_dtype)};
-    const Weight weights[] = {weight(weight_, shape_.weight_rows(), shape_.in_features, kDtype),
-                              weight(gain_.data(), 1, shape_.in_features, DType::float32),
-                              weight(bias_.data(), 1, shape_.weight_rows(), DType::float32)};
+    const auto values = this->values();
+    const auto weights = this->weights();
     Step step;
     step.batch.num_tokens = num_rows_;
     step.batch.num_logit_rows = num_rows_;
@@ -145,6 +168,35 @@ class ProjectionCase {
     cuda::run_norm_linear(op, step, context_);
   }
 
+  /// body(a projection of rows that are normed already), for the kernels one by one.
+  template <typename Body>
+  void with_projection(const Body& body) const {
+    const auto values = this->values();
+    const auto weights = this->weights();
+    cuda::Projection projection;
+    projection.in = in_.data();
+    projection.in_dtype = kDtype;
+    projection.num_rows = num_rows_;
+    projection.weight = &weights[kWeight];
+    projection.epilogue = cuda::make_epilogue(values[kOut], shape_.bias ? &weights[kBias] : nullptr,
+                                              shape_.activation, shape_.gated);
+    body(projection);
+  }
+
+  void run_matvec() const {
+    with_projection([this](const cuda::Projection& projection) {
+      kernels::matvec(cuda::matvec_params(projection, context_), context_.stream);
+    });
+  }
+
+  void run_skinny() const {
+    with_projection([this](const cuda::Projection& projection) {
+      Workspace workspace(workspace_.bytes());
+      kernels::skinny_gemm(cuda::skinny_gemm_params(projection, workspace, context_),
+                           context_.stream);
+    });
+  }
+
   std::size_t workspace_bytes() const {
     constexpr std::size_t kLibraryProducts = std::size_t{256} << 20;
     return cuda::CublasLt::kWorkspaceBytes + kLibraryProducts;
@@ -167,11 +219,43 @@ class ProjectionCase {
   const std::byte* weight_ = nullptr;
 };
 
+/// All projections of a decode step, in its order: what is left of the step when attention,
+/// sampling and the host take no time.
+void bench_step(const KernelBench& bench, ColdMemory& weights, cuda::CublasLt& cublaslt,
+                const ModelShape& model, int num_rows) {
+  const std::vector<ProjectionShape> shapes = projections_of(model);
+  std::deque<ProjectionCase> cases;
+  Measurement m{"step", std::string(model.name) + ".projections", "quern", num_rows};
+  for (const ProjectionShape& shape : shapes) {
+    cases.emplace_back(bench, weights, cublaslt, shape, num_rows);
+    const int times = &shape == &shapes.back() ? 1 : model.num_hidden_layers;
+    m.bytes += times * static_cast<double>(shape.weight_bytes());
+    m.flops += times * shape.flops(num_rows);
+  }
+  m.us = bench.timer.time_us(1, [&](int) {
+    for (int layer = 0; layer < model.num_hidden_layers; ++layer) {
+      for (std::size_t i = 0; i + 1 < cases.size(); ++i) cases[i].launch_op();
+    }
+    cases.back().launch_op();
+  });
+  bench.report.add(m);
+}
+
 }  // namespace
 
+void bench_steps(const KernelBench& bench) {
+  ColdMemory weights(bench.timer, kDtype, kWeightScale);
+  cuda::CublasLt cublaslt;
+  for (const ModelShape& model : model_shapes()) {
+    if (!bench.wants(model.name)) continue;
+    for (const int rows : bench.rows) {
+      if (rows <= kMaxStepRows) bench_step(bench, weights, cublaslt, model, rows);
+    }
+  }
+}
+
 void bench_projections(const KernelBench& bench) {
-  // Products of some thousands of such factors stay far within float16.
-  ColdMemory weights(bench.timer, kDtype, 0.02f);
+  ColdMemory weights(bench.timer, kDtype, kWeightScale);
   cuda::CublasLt cublaslt;
   for (const ModelShape& model : model_shapes()) {
     for (const ProjectionShape& shape : projections_of(model)) {
