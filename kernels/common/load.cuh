@@ -35,6 +35,11 @@ __device__ inline uint4 load_16_bytes_once(const void* source) {
   return words;
 }
 
+/// Asks for the 128 bytes around an address, without waiting for them.
+__device__ inline void prefetch_to_l2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
 /// The elements of T that 16 bytes hold.
 template <typename T>
 inline constexpr int kElementsOf16Bytes = 16 / sizeof(T);
@@ -76,6 +81,32 @@ __device__ inline void store_4(T* destination, const float4& values) {
   } else {
     *reinterpret_cast<uint2*>(destination) = {pack<T>(values.x, values.y),
                                               pack<T>(values.z, values.w)};
+  }
+}
+
+/// kWidth (1 or 4) consecutive elements.
+template <int kWidth>
+struct Elements {
+  float at[kWidth];
+};
+
+template <int kWidth, typename T>
+__device__ inline Elements<kWidth> load_elements(const T* source) {
+  if constexpr (kWidth == 4) {
+    const float4 four = load_4(source);
+    return {{four.x, four.y, four.z, four.w}};
+  } else {
+    static_assert(kWidth == 1);
+    return {{to_float(*source)}};
+  }
+}
+
+template <int kWidth, typename T>
+__device__ inline void store_elements(T* destination, const Elements<kWidth>& values) {
+  if constexpr (kWidth == 4) {
+    store_4(destination, {values.at[0], values.at[1], values.at[2], values.at[3]});
+  } else {
+    *destination = from_float<T>(values.at[0]);
   }
 }
 
