@@ -16,14 +16,26 @@ struct AttentionSequence {
   bool running = false;
 };
 
+/// A sequence of num_decode_seqs: told by its state alone.
+__device__ inline AttentionSequence decode_sequence_of(const AttentionParams& p, int seq) {
+  AttentionSequence s;
+  s.state_row = p.state_index[seq];
+  s.first_row = seq;
+  s.q_len = 1;
+  s.kv_len = p.state_kv_len[s.state_row] + 1;
+  s.decode = true;
+  s.running = p.finished[s.state_row] == 0;
+  return s;
+}
+
 __device__ inline AttentionSequence sequence_of(const AttentionParams& p, int seq) {
+  if (seq < p.num_decode_seqs) return decode_sequence_of(p, seq);
   AttentionSequence s;
   s.state_row = p.state_index[seq];
   s.first_row = p.cu_seqlens_q[seq];
   s.q_len = p.cu_seqlens_q[seq + 1] - s.first_row;
-  s.decode = seq < p.num_decode_seqs;
+  s.kv_len = p.kv_lens[seq];
   s.running = p.finished[s.state_row] == 0;
-  s.kv_len = s.decode ? p.state_kv_len[s.state_row] + s.q_len : p.kv_lens[seq];
   return s;
 }
 
