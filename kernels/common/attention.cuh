@@ -102,20 +102,6 @@ __device__ inline const T* qkv_head(const AttentionParams& p, std::int64_t row, 
   return static_cast<const T*>(p.qkv) + (row * heads + head) * p.head_dim;
 }
 
-/// Puts one kv head of a token into the cache, by a warp.
-template <typename T>
-__device__ inline void append_kv_head(const AttentionParams& p, const AttentionSequence& s, int row,
-                                      int kv_head, const float2* rotation) {
-  const int slot = s.kv_len - s.q_len + row - s.first_row;
-  const std::int64_t at = std::int64_t{slot_row(p, s.state_row, kv_head, slot)} * p.head_dim;
-  prepare_head(p, qkv_head<T>(p, row, p.num_heads + kv_head), p.k_norm, rotation, 1.0f,
-               static_cast<T*>(p.keys) + at);
-  const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + kv_head);
-  for (int i = threadIdx.x % 32; i < p.head_dim; i += 32) {
-    static_cast<T*>(p.values)[at + i] = value[i];
-  }
-}
-
 /// Some consecutive rows of one sequence under one kv head. A row is a query head of a new token:
 /// row r belongs to token r / group and to the group's head r % group.
 struct QueryTile {
