@@ -10,20 +10,23 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 256;
 /// Of which the registers and shared memory of every GPU hold so many at a time.
-constexpr int kBlocksPerMultiprocessor = 2;
+constexpr int kBlocksPerMultiprocessor = 3;
+/// Tokens that one block looks at.
+constexpr int kPartTokens = 2048;
 using Filter = SamplingFilter<kThreads>;
 
 /// A block's part of the scores, and scratch.
 struct SharedMemory {
-  float scores[kSamplePartTokens];
+  float scores[kPartTokens];
   union {
-    int counts[kSamplePartTokens];
+    int counts[kPartTokens];
     Filter::SharedMemory filter;
   };
 };
-static_assert(kBlocksPerMultiprocessor * sizeof(SharedMemory) <= kMaxSharedBytes);
+static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
+              "2048: reductions and more");
 
 __device__ bool has_filters(const SamplingRow& row) {
   return row.temperature > 0.0f && (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f);
@@ -93,9 +96,14 @@ __device__ void process(const Row& row, const ScoresPart& part, int* counts) {
   add_logit_bias(sampling, part);
 }
 
-/// The part's draw from the unfiltered distribution; 0 where there is none.
-__device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part) {
-  std::uint64_t winner = 0;
+/// The part's draw from the unfiltered distribution; 0 where there is none. `best`: of the part.
+__device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part,
+                                        std::uint64_t best) {
+  const float best_score = candidate_score(best) / row.sampling.temperature;
+  if (!isfinite(best_score)) return 0;
+  // Few tokens can beat what the best one draws, and few need more than a bound of their variate.
+  std::uint64_t winner = perturbed(best_score, candidate_id(best), row.draw);
+  const float bound = candidate_score(winner);
   for (int i = 4 * static_cast<int>(threadIdx.x); i < part.count; i += 4 * kThreads) {
     const uint4 quad = draw_words(row.draw, static_cast<std::uint32_t>(part.begin + i) / 4);
     const std::uint32_t words[4] = {quad.x, quad.y, quad.z, quad.w};
@@ -103,7 +111,7 @@ __device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part) 
     for (int j = 0; j < 4; ++j) {
       if (i + j >= part.count) continue;
       const float score = part.scores[i + j];
-      if (!(score > kLowest)) continue;
+      if (!(score + gumbel_bound(words[j]) >= bound)) continue;
       winner = max(winner, candidate(score + gumbel(words[j]), part.begin + i + j));
     }
   }
@@ -133,9 +141,9 @@ __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
 
 /// Brings a part of a row to shared memory.
 __device__ ScoresPart load_part(const SampleParams& p, const Row& row, int index, float* scores) {
-  const int begin = index * kSamplePartTokens;
-  const ScoresPart part{scores, begin, min(kSamplePartTokens, p.vocab_size - begin)};
-  constexpr int kPerThread = kSamplePartTokens / kThreads;
+  const int begin = index * kPartTokens;
+  const ScoresPart part{scores, begin, min(kPartTokens, p.vocab_size - begin)};
+  constexpr int kPerThread = kPartTokens / kThreads;
   float logits[kPerThread];
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
@@ -167,7 +175,7 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
   for (int i = threadIdx.x; i < part.count; i += kThreads) part.scores[i] /= sampling.temperature;
   __syncthreads();
   const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, part, blocks, shared)
-                                                    : draw_from_part(row, part);
+                                                    : draw_from_part(row, part, best);
   if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
 }
 
@@ -217,7 +225,7 @@ __device__ void store_logprobs(const SampleParams& p, const Row& row, const Samp
 }
 
 /// grid: parts, rows.
-__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
+__global__ void __launch_bounds__(kThreads, 4)
     sample_kernel(const __grid_constant__ SampleParams p) {
   __shared__ SharedMemory shared;
   const int count = static_cast<int>(gridDim.x);
@@ -248,18 +256,17 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
 
 }  // namespace
 
-int sample_parts(int vocab_size) {
-  return (vocab_size + kSamplePartTokens - 1) / kSamplePartTokens;
-}
+int sample_parts(int vocab_size) { return (vocab_size + kPartTokens - 1) / kPartTokens; }
 
-int max_sample_vocab(int num_multiprocessors) {
-  return kBlocksPerMultiprocessor * num_multiprocessors * kSamplePartTokens;
+int max_sample_parts(int num_multiprocessors) {
+  return kBlocksPerMultiprocessor * num_multiprocessors;
 }
 
 void sample(const SampleParams& params, cudaStream_t stream) {
-  const dim3 grid(sample_parts(params.vocab_size), params.num_logit_rows);
-  launch(sample_kernel, {.grid = grid, .block = dim3(kThreads), .overlaps = params.overlaps},
-         stream, params);
+  const LaunchShape shape{.grid = dim3(sample_parts(params.vocab_size), params.num_logit_rows),
+                          .block = dim3(kThreads),
+                          .overlaps = params.overlaps};
+  launch(sample_kernel, shape, stream, params);
 }
 
 }  // namespace quern::kernels

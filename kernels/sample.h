@@ -9,9 +9,6 @@
 
 namespace quern::kernels {
 
-/// Tokens of the vocabulary that one block looks at.
-inline constexpr int kSamplePartTokens = 4096;
-
 /// Bins of a digit of the scores, and how many sets of them a row needs.
 inline constexpr int kSampleBins = 2048;
 inline constexpr int kSampleBinSets = 3;
@@ -74,8 +71,8 @@ struct SampleParams {
 
 /// Blocks that share a row.
 int sample_parts(int vocab_size);
-/// The longest vocabulary: a row's blocks must fit onto the GPU together.
-int max_sample_vocab(int num_multiprocessors);
+/// How many may: they must fit onto the GPU together.
+int max_sample_parts(int num_multiprocessors);
 
 /// graph/op.h's Sample, in one launch. Each block processes a part of a row, which it keeps in
 /// shared memory, and finds its largest score and draw; the last block of a row merges them. For

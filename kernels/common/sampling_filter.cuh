@@ -12,6 +12,16 @@
 
 namespace quern::kernels {
 
+/// A token's score + gumbel, as a key.
+__device__ inline std::uint64_t perturbed(float score, int id, const DrawKey& key) {
+  const uint4 words = draw_words(key, static_cast<std::uint32_t>(id) / 4);
+  const std::uint32_t word = id % 4 == 0   ? words.x
+                             : id % 4 == 1 ? words.y
+                             : id % 4 == 2 ? words.z
+                                           : words.w;
+  return candidate(score + gumbel(word), id);
+}
+
 /// What top-k, top-p and min-p leave of a row. Scores are logits over temperature; NaN and -inf are
 /// never left.
 struct Survivors {
@@ -116,15 +126,6 @@ class SamplingFilter {
     std::uint64_t weight;   ///< of all that are in doubt
   };
 
-  __device__ static std::uint64_t perturbed(float score, int id, const DrawKey& key) {
-    const uint4 words = draw_words(key, static_cast<std::uint32_t>(id) / 4);
-    const std::uint32_t word = id % 4 == 0   ? words.x
-                               : id % 4 == 1 ? words.y
-                               : id % 4 == 2 ? words.z
-                                             : words.w;
-    return candidate(score + gumbel(word), id);
-  }
-
   /// exp(score - best) in units of which 2^19 fit into 64 bits.
   __device__ std::uint64_t mass_of(float score) const {
     constexpr float kUnit = 0x1p44f;
@@ -186,32 +187,31 @@ class SamplingFilter {
     }
   }
 
-  static constexpr int kBinsPerThread = kBins / kThreads;
-
   /// Takes the next digit of the crossing from the bins; false when they do not reach the target.
   template <typename TargetOf>
   __device__ bool find_bin(const std::uint64_t* bins, int shift, const TargetOf& target_of,
                            Crossing& crossing) const {
     __shared__ Crossing found;
+    constexpr int kBinsPerThread = kBins / kThreads;
     const int top = kBins - 1 - static_cast<int>(threadIdx.x) * kBinsPerThread;
-    std::uint64_t weights[kBinsPerThread];
+    const auto weight_of = [&](int i) -> std::uint64_t {
+      return __ldcg(reinterpret_cast<const unsigned long long*>(bins + top - i));
+    };
     std::uint64_t sum = 0;
 #pragma unroll
-    for (int i = 0; i < kBinsPerThread; ++i) {
-      weights[i] = __ldcg(reinterpret_cast<const unsigned long long*>(bins + top - i));
-      sum += weights[i];
-    }
+    for (int i = 0; i < kBinsPerThread; ++i) sum += weight_of(i);
     std::uint64_t above = block_exclusive_sum(sum);
     if (crossing.missing == 0) crossing.missing = target_of(block_sum(sum));
-    bool crosses = false;
-#pragma unroll
-    for (int i = 0; i < kBinsPerThread; ++i) {
-      if (above < crossing.missing && above + weights[i] >= crossing.missing) {
-        const auto bin = static_cast<std::uint32_t>(top - i);
-        found = {crossing.key | bin << shift, crossing.missing - above, weights[i]};
-        crosses = true;
+    const bool crosses = above < crossing.missing && above + sum >= crossing.missing;
+    if (crosses) {
+      int i = 0;
+      std::uint64_t weight = weight_of(0);
+      while (above + weight < crossing.missing) {
+        above += weight;
+        weight = weight_of(++i);
       }
-      above += weights[i];
+      const auto bin = static_cast<std::uint32_t>(top - i);
+      found = {crossing.key | bin << shift, crossing.missing - above, weight};
     }
     if (!__syncthreads_or(crosses)) return false;
     crossing = found;

@@ -27,10 +27,13 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   const Tensor& logits = step.value(op.logits);
   QUERN_CHECK(logits.dtype == DType::float32);
   if (batch.num_logit_rows == 0) return;
-  const int max_vocab = kernels::max_sample_vocab(context.num_multiprocessors);
-  if (logits.cols > max_vocab) {
-    fail(ErrorCode::unsupported, "vocab_size: expected at most {} on this GPU, got {}", max_vocab,
-         logits.cols);
+  const auto vocab_size = static_cast<int>(logits.cols);
+  const int parts = kernels::sample_parts(vocab_size);
+  const int max_parts = kernels::max_sample_parts(context.num_multiprocessors);
+  if (parts > max_parts) {
+    fail(ErrorCode::unsupported,
+         "vocab_size {}: takes {} blocks a row, of which this GPU's {} multiprocessors hold {}",
+         vocab_size, parts, context.num_multiprocessors, max_parts);
   }
   Workspace workspace(step.workspace);
   const SampleScratch scratch = take_scratch(workspace, batch.num_logit_rows, logits.cols);
@@ -38,7 +41,7 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   kernels::SampleParams params;
   params.logits = logits.row<float>(0);
   params.row_stride = logits.row_stride;
-  params.vocab_size = static_cast<int>(logits.cols);
+  params.vocab_size = vocab_size;
   params.num_logit_rows = batch.num_logit_rows;
   params.logit_seqs = batch.logit_seqs;
   params.state_index = batch.state_index;
