@@ -82,8 +82,8 @@ void measure(const KernelBench& bench, const SampleSetting& setting, int vocab_s
   context.overlaps = bench.timer.overlaps();
 
   Measurement m{"sample", std::to_string(vocab_size), setting.name, rows};
-  m.us = bench.timer.time_us(
-      kLaunches, [&](int) { cuda::run_sample(Sample{ValueId{0}}, step, context); });
+  m.us = bench.timer.time_us(kLaunches,
+                             [&](int) { cuda::run_sample(Sample{ValueId{0}}, step, context); });
   m.bytes = 4.0 * rows * vocab_size;
   bench.report.add(m);
 }

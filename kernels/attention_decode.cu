@@ -29,7 +29,6 @@ struct Splits {
 __host__ __device__ inline Splits split(std::int64_t slots) {
   const std::int64_t units = (slots + kMinSplitSlots - 1) / kMinSplitSlots;
   const std::int64_t units_per_split = (units + kMaxSplits - 1) / kMaxSplits;
-  if (units == 0) return {};
   return {static_cast<int>((units + units_per_split - 1) / units_per_split),
           static_cast<int>(units_per_split) * kMinSplitSlots};
 }

@@ -11,6 +11,7 @@ namespace quern::kernels {
 
 /// Parts into which a sequence's slots are split, at most. Up to that many the parts have
 /// kMinSplitSlots slots, so that the split depends on the sequence alone and not on its batch.
+/// Smaller parts serve one sequence of some hundred slots better, larger ones a batch.
 inline constexpr int kMaxSplits = 64;
 inline constexpr int kMinSplitSlots = 256;
 
