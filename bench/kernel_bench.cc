@@ -22,7 +22,7 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: kernel_bench [--family NAME] [--filter TEXT] [--rows N,N,...] [--no-overlap] [--json]\n"
-    "  --family NAME   projection, skeleton or step; all without it\n"
+    "  --family NAME   attention, projection, sample, skeleton or step; all without it\n"
     "  --filter TEXT   only what has this in its name, like llama_7b or .qkv\n"
     "  --rows N,N,...  numbers of rows (1,2,4,8,16,32,64,128,512,2048)\n"
     "  --no-overlap    launches without programmatic dependent launch\n"
@@ -93,7 +93,9 @@ double read_bandwidth(const KernelTimer& timer) {
 
 int run(const Options& options) {
   const std::map<std::string, void (*)(const KernelBench&)> families = {
+      {"attention", bench_attention},
       {"projection", bench_projections},
+      {"sample", bench_sampling},
       {"skeleton", bench_skeletons},
       {"step", bench_steps},
   };

@@ -20,6 +20,10 @@ struct KernelBench {
 
 // One function a family, each in the file of its name.
 
+/// Attention of real layers: decode at many contexts and batches, and prefill.
+void bench_attention(const KernelBench& bench);
+/// Sample's settings over vocabularies of real models.
+void bench_sampling(const KernelBench& bench);
 /// Projections of real layers: what the backend runs, each kernel that could, and the library.
 void bench_projections(const KernelBench& bench);
 /// All projections of decode steps, in their order.

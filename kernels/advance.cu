@@ -48,9 +48,10 @@ __device__ void append_token(const AdvanceParams& p, int row, std::int32_t* ring
   atomicAdd(p.num_finished, 1);
 }
 
+/// Never lets the next kernel start early: it ends a step, and the next step's kernels read before
+/// they wait what this one's have left (see attention_decode.cu).
 __global__ void __launch_bounds__(kThreads)
     advance_kernel(const __grid_constant__ AdvanceParams p) {
-  let_next_kernel_start();
   wait_for_earlier_kernels();
   for (int seq = threadIdx.x; seq < p.num_seqs; seq += kThreads) move_over_tokens(p, seq);
   if (p.num_logit_rows == 0) return;

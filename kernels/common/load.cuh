@@ -60,6 +60,18 @@ __device__ inline void unpack_16_bytes(const uint4& words, float (&values)[kElem
   }
 }
 
+/// The reverse, rounding to nearest even.
+template <typename T>
+__device__ inline uint4 pack_16_bytes(const float (&values)[kElementsOf16Bytes<T>]) {
+  if constexpr (std::is_same_v<T, float>) {
+    return {__float_as_uint(values[0]), __float_as_uint(values[1]), __float_as_uint(values[2]),
+            __float_as_uint(values[3])};
+  } else {
+    return {pack<T>(values[0], values[1]), pack<T>(values[2], values[3]),
+            pack<T>(values[4], values[5]), pack<T>(values[6], values[7])};
+  }
+}
+
 /// Four consecutive elements as float32; aligned to their size.
 template <typename T>
 __device__ inline float4 load_4(const T* source) {

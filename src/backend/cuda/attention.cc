@@ -62,7 +62,7 @@ const float* vector_of(const Step& step, const std::optional<WeightId>& id) {
   return id ? step.weight(*id).values.row<float>(0) : nullptr;
 }
 
-kernels::AttentionParams attention_params(const Attention& op, const Step& step) {
+kernels::AttentionParams attention_params(const Attention& op, const Step& step, bool overlaps) {
   const KvCacheView& cache = step.kv_cache;
   const Tensor& qkv = step.value(op.qkv);
   const Tensor& out = step.value(op.out);
@@ -80,6 +80,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step)
   }
 
   kernels::AttentionParams params;
+  params.overlaps = overlaps;
   params.dtype = qkv.dtype;
   params.qkv = qkv.data;
   params.out = out.data;
@@ -128,7 +129,7 @@ std::int64_t slots_of_block_table(const KvCacheView& cache) {
 // that tensor cores do not serve take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
   if (step.batch.num_tokens == 0) return;
-  kernels::AttentionParams params = attention_params(op, step);
+  kernels::AttentionParams params = attention_params(op, step, context.overlaps);
   const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
   Workspace workspace(step.workspace);
   const AttentionScratch scratch = take_scratch(
@@ -144,6 +145,7 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     kernels::AttentionDecodeParams decode;
     decode.attention = params;
     decode.max_splits = kernels::decode_splits(max_slots);
+    decode.max_slots = step.batch.max_kv_len;
     decode.num_multiprocessors = context.num_multiprocessors;
     decode.sums = scratch.sums;
     decode.states = scratch.states;

@@ -38,10 +38,11 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(int device_index)
       : device_{DeviceKind::cuda, select_device(device_index)},
         staging_(stream_, device_),
-        counters_(allocate(kNumCounters * sizeof(std::uint32_t), "counters")) {
+        counters_(allocate((kNumCounters + 1) * sizeof(std::uint32_t), "counters")) {
     context_.stream = stream_.get();
     context_.num_multiprocessors = num_multiprocessors(device_index);
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
+    context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = &cublaslt_;
     launch([&] { context_.overlaps = kernels::supports_overlap(); });
   }

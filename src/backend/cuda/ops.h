@@ -22,6 +22,7 @@ struct OpContext {
   int num_multiprocessors = 0;
   /// Words on the device that are zero before and after each op.
   std::span<std::uint32_t> counters;
+  std::uint32_t* sample_tickets = nullptr;  ///< a word like them, for Sample alone
   CublasLt* cublaslt = nullptr;
   /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
   bool overlaps = false;
