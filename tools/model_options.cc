@@ -20,6 +20,19 @@ namespace {
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxSeqs = 65536;
 
+void parse_device_loop(const std::string& option, const std::string& value,
+                       EngineOptions& options) {
+  if (value == "auto") {
+    options.device_loop = DeviceLoopChoice::automatic;
+  } else if (value == "off") {
+    options.device_loop = DeviceLoopChoice::off;
+  } else if (value == "require") {
+    options.device_loop = DeviceLoopChoice::require;
+  } else {
+    usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
+  }
+}
+
 }  // namespace
 
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
@@ -128,6 +141,21 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
                 options.kv_cache_memory_bytes = parse_bytes(option, value);
               });
   return max_seqs;
+}
+
+CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, "Device and limits");
+  group.integer({"--skip-steps", "N", "Look at no result before step N (default: 0)"},
+                options.skip_steps, 0);
+  group.integer({"--check-interval", "N", "Then look after every N steps (default: 1)"},
+                options.check_interval, 1);
+  return group.value(
+      {"--device-loop", "WHEN",
+       "Let the GPU run the decode loop by itself: auto, off or require (default: auto, where it "
+       "can and neither of the two above is given)"},
+      [&options](const std::string& option, const std::string& value) {
+        parse_device_loop(option, value, options);
+      });
 }
 
 std::string device_name(const EngineOptions& resolved) {

@@ -44,6 +44,10 @@ std::optional<DType> parse_dtype(const std::string& option, const std::string& v
 /// Returns --max-seqs, so that a caller can see whether it was given.
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options);
 
+/// Adds what says how the decode loop runs; returns --device-loop. `options` must live as long as
+/// the subcommand.
+CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options);
+
 /// "cpu", "cuda:0": the device of resolved options.
 std::string device_name(const EngineOptions& resolved);
 

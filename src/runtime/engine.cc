@@ -65,6 +65,7 @@ const ModelInfo& Engine::info() const { return impl_->info(); }
 const MemoryPlan& Engine::memory_plan() const { return impl_->plan().memory; }
 const EngineOptions& Engine::options() const { return impl_->plan().options; }
 Timing Engine::timing() const { return impl_->timing(); }
+Profile Engine::profile() const { return impl_->profile(); }
 std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
 
 ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {

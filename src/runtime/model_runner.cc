@@ -35,8 +35,10 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   step_.state = arrays_.state();
   step_.sampling = arrays_.sampling();
   step_.ring = arrays_.ring();
+  step_.loop = arrays_.loop();
   step_.values = values_;
   step_.weights = weights_;
+  if (plan.options.profile) profiler_.emplace(*backend_, graph_);
 }
 
 void ModelRunner::place_values(const EnginePlan& plan) {
@@ -71,16 +73,32 @@ void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   cache.max_blocks_per_seq = plan.limits.max_blocks_per_seq();
 }
 
+int ModelRunner::bucket(int kv_len) const {
+  const auto least = std::max(static_cast<unsigned>(kv_len), kMinBucket);
+  return std::min(max_seq_len_, static_cast<int>(std::bit_ceil(least)));
+}
+
 void ModelRunner::run(const BatchView& batch) {
   step_.batch = batch;
-  execute(*backend_, nodes(), step_);
+  if (profiler_) {
+    profiler_->run(step_);
+  } else {
+    execute(*backend_, nodes(), step_);
+  }
+}
+
+void ModelRunner::profile_decode(BatchView batch, int times) {
+  for (int i = 0; i < times; ++i) {
+    run(batch);
+    ++batch.max_kv_len;
+    batch.total_kv_len += batch.num_seqs;
+  }
 }
 
 void ModelRunner::replay_decode(BatchView batch, int times) {
   QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs);
-  const auto last_kv_len = static_cast<unsigned>(batch.max_kv_len + times - 1);
-  batch.max_kv_len =
-      std::min(max_seq_len_, static_cast<int>(std::bit_ceil(std::max(last_kv_len, kMinBucket))));
+  if (profiler_) return profile_decode(batch, times);
+  batch.max_kv_len = bucket(batch.max_kv_len + times - 1);
   step_.batch = batch;
   auto& recording = decode_recordings_[{batch.num_seqs, batch.max_kv_len}];
   if (!recording) {
@@ -89,7 +107,27 @@ void ModelRunner::replay_decode(BatchView batch, int times) {
     recording = backend_->record([this] { execute(*backend_, nodes(), step_); });
     --times;
   }
+  decode_counts_ = recording->counts();
   if (times > 0) recording->replay(times);
+}
+
+int ModelRunner::max_loop_steps(const BatchView& batch) const {
+  return bucket(batch.max_kv_len) - batch.max_kv_len + 1;
+}
+
+void ModelRunner::start_device_loop(BatchView batch, const LoopControl& control) {
+  QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs &&
+              control.steps_left <= max_loop_steps(batch));
+  batch.max_kv_len = bucket(batch.max_kv_len);
+  step_.batch = batch;
+  auto& recording = loop_recordings_[{batch.num_seqs, batch.max_kv_len}];
+  if (!recording) {
+    recording =
+        backend_->record([this] { execute(*backend_, nodes(), step_); }, RecordedLoop::device);
+  }
+  decode_counts_ = recording->counts();
+  arrays_.write_loop(control);
+  recording->replay(1);
 }
 
 void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "backend/workspace.h"
@@ -26,6 +27,8 @@ struct OpContext {
   CublasLt* cublaslt = nullptr;
   /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
   bool overlaps = false;
+  /// While a device loop is recorded: what Advance sets to let it go on.
+  std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 
   /// The first `count` counters. Errors: unsupported when there are fewer.
   std::uint32_t* take_counters(std::int64_t count) const {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/cuda/cublaslt.h"
 #include "backend/cuda/device_query.h"
+#include "backend/executor.h"
 #include "base/error.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/step_harness.h"
@@ -36,6 +38,14 @@ TEST(CudaBackendFactory, NamesWhatIsMissing) {
     EXPECT_EQ(message, "GPU index: expected 0 to " + std::to_string(num_gpus - 1) + ", got " +
                            std::to_string(index));
   }
+}
+
+TEST(CublasLt, NamesTheLibraryThatIsMissing) {
+  cuda::CublasLt library("libno_such_cublas.so.1");
+  std::vector<std::byte> workspace(cuda::CublasLt::kWorkspaceBytes);
+  std::string message;
+  EXPECT_EQ(code_of([&] { library.multiply({}, workspace, nullptr); }, message), ErrorCode::device);
+  EXPECT_NE(message.find("libno_such_cublas.so.1"), std::string::npos) << message;
 }
 
 class CudaBackendTest : public BackendTest {
@@ -138,6 +148,40 @@ TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
   recording->replay(3);
   EXPECT_EQ(harness.read(op.out), eager);
   recording->replay(0);
+}
+
+TEST_P(CudaBackendTest, AKernelThatCannotStartIsNamedWithItsSizeAndLeavesTheBackendUsable) {
+  StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
+  const Sample op{harness.add_value(DType::float32, 32, random_floats(32, 1), Rows::logit_rows)};
+  harness.run(op);
+  const auto tokens = harness.read_array(harness.step().state.last_token, 1);
+  Graph graph;
+  graph.nodes = {{op, "sample"}};
+  Step broken = harness.step();
+  broken.batch.num_logit_rows = 100'000;                               // more than a grid can have
+  broken.workspace = {broken.workspace.data(), std::size_t{1} << 40};  // so nothing is read there
+  std::string message;
+  EXPECT_EQ(code_of([&] { execute(*backend_, graph.nodes, broken); }, message), ErrorCode::device);
+  for (const char* part :
+       {"sample: launching", "sample_kernel", "100000", "blocks of", "threads"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+  harness.run(op);
+  EXPECT_EQ(harness.read_array(harness.step().state.last_token, 1), tokens);
+}
+
+TEST_P(CudaBackendTest, AWaitIsCountedAndSharedMemoryIsSeenMeanwhile) {
+  StepHarness harness(*backend_, DType::float32, {{.past = 1, .decode = true}});
+  const Buffer shared = backend_->allocate_shared(sizeof(std::int64_t), "a word");
+  auto* published = reinterpret_cast<std::int64_t*>(shared.data());
+  harness.step().ring.published = published;
+  const std::uint64_t waits = backend_->num_waits();
+  for (int i = 0; i < 3; ++i) backend_->run(Advance{}, harness.step());
+  EXPECT_TRUE(backend_->wait_until(published, 3));
+  EXPECT_EQ(backend_->num_waits(), waits) << "following is not waiting for all";
+  EXPECT_FALSE(backend_->wait_until(published, 4));
+  backend_->wait();
+  EXPECT_EQ(backend_->num_waits(), waits + 2);
 }
 
 TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
