@@ -58,7 +58,8 @@ WindowSettings window_settings(const PerplexityOptions& options, const std::stri
                           ? options.engine.max_seq_len
                           : load_model_config(find_model_folder(model)).max_position_embeddings;
   const int window = options.window.value_or(std::min(context, kMaxDefaultWindow));
-  if (window > context) usage_error("--window {}: expected at most the context, {}", window, context);
+  if (window > context)
+    usage_error("--window {}: expected at most the context, {}", window, context);
   const int stride = options.stride.value_or(std::min(kDefaultStride, window));
   if (stride > window) usage_error("--stride {}: expected at most the window, {}", stride, window);
   return {static_cast<std::size_t>(window), static_cast<std::size_t>(stride)};
