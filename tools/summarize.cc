@@ -11,8 +11,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/model_folder.h"
-#include "model/config.h"
 #include "tools/command.h"
 #include "tools/console.h"
 #include "tools/generate.h"
@@ -90,21 +88,17 @@ void write_summaries(const std::string& path, const SummaryReport& report,
     if (report.reference && i < report.reference->summaries.size()) {
       row["reference_text"] = report.reference->summaries[i].text;
     }
-    stream << row.dump() << '\n';
+    stream << json_line(row);
   }
   stream.close();
   if (!stream) fail(ErrorCode::bad_file, "{}: cannot write: {}", path, std::strerror(errno));
-}
-
-int context_of(const SummarizeOptions& options, const std::string& model) {
-  if (options.engine.max_seq_len != 0) return options.engine.max_seq_len;
-  return load_model_config(find_model_folder(model)).max_position_embeddings;
 }
 
 std::vector<Request> make_requests(const Request& like, int max_new_tokens,
                                    const std::vector<TokenIds>& prompts) {
   Request request = like;
   request.max_new_tokens = max_new_tokens;
+  if (!request.sampling.seed) request.sampling.seed = random_seed();
   std::vector<Request> requests;
   for (const TokenIds& ids : prompts) {
     request.prompt_ids = ids;
@@ -116,7 +110,7 @@ std::vector<Request> make_requests(const Request& like, int max_new_tokens,
 ExitCode summarize(const SummarizeOptions& options) {
   const std::string model = chosen_model(options.model);
   const Articles articles = read_articles(options.source);
-  const SummaryLengths lengths = summary_lengths(options, context_of(options, model));
+  const SummaryLengths lengths = summary_lengths(options, context_of(options.engine, model));
   const std::size_t count = articles.good.size();
   Engine engine = Engine::load(model, fitted(options.engine, options, lengths, count));
   const PromptStyle style = options.prompt_style.value_or(default_prompt_style(engine.tokenizer()));
@@ -124,14 +118,23 @@ ExitCode summarize(const SummarizeOptions& options) {
   std::vector<TokenIds> prompts;
   for (const Article& article : articles.good) prompts.push_back(prompter.prompt_ids(article.text));
 
-  SummaryReport report = {articles, engine.info().folder.string(), options.source.file,
-                          prompt_style_name(style), lengths.max_input_length,
-                          lengths.max_new_tokens, true, {}, {}, {}};
+  SummaryReport report = {articles,
+                          options.source.file,
+                          prompt_style_name(style),
+                          lengths.max_input_length,
+                          lengths.max_new_tokens,
+                          {},
+                          true,
+                          {},
+                          {},
+                          {}};
   if (options.reference_file) {
-    report.reference = {*options.reference_file, read_summaries(*options.reference_file, prompts),
-                        {}, {}};
+    report.reference = {
+        *options.reference_file, read_summaries(*options.reference_file, prompts), {}, {}};
   }
-  Summarizer summarizer(options, make_requests(options.request, lengths.max_new_tokens, prompts));
+  std::vector<Request> requests = make_requests(options.request, lengths.max_new_tokens, prompts);
+  if (!options.request.sampling.greedy) report.seed = requests.front().sampling.seed;
+  Summarizer summarizer(options, std::move(requests));
   summarizer.warm_up(engine);
   report.engine = summarizer.run(engine);
   if (options.reference && !summarizer.interrupted()) {
@@ -147,7 +150,8 @@ ExitCode summarize(const SummarizeOptions& options) {
 
   if (options.output_file) write_summaries(*options.output_file, report, prompts);
   if (options.output.json) {
-    OrderedJson json = summary_json(report);
+    OrderedJson json = subject_json(engine.info(), engine.options());
+    json.update(summary_json(report));
     json["timing"] = timing_json(engine.timing());
     print_json(json);
   } else {

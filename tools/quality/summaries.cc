@@ -26,8 +26,9 @@ void require_same_prompt(const std::string& place, const TokenIds& theirs, const
   const auto id_at = [&](const TokenIds& ids) {
     return at < ids.size() ? std::to_string(ids[at]) : "the end";
   };
-  fail(ErrorCode::bad_file, "{}: key 'prompt_ids': expected our prompt's {} ids, with {} at {}, got {} with {}",
-       place, ours.size(), id_at(ours), at, theirs.size(), id_at(theirs));
+  fail(ErrorCode::bad_file,
+       "{}: key 'prompt_ids': expected our prompt's {} ids, with {} at {}, got {} with {}", place,
+       ours.size(), id_at(ours), at, theirs.size(), id_at(theirs));
 }
 
 }  // namespace
@@ -77,9 +78,9 @@ TokenAgreement token_agreement(const std::vector<Summary>& left,
     const std::size_t longer = std::max(ours.size(), theirs.size());
     ++agreement.num_compared;
     agreement.num_same += static_cast<std::size_t>(ours == theirs);
-    shares += longer == 0 ? 1.0
-                          : static_cast<double>(shared_prefix(ours, theirs)) /
-                                static_cast<double>(longer);
+    shares += longer == 0
+                  ? 1.0
+                  : static_cast<double>(shared_prefix(ours, theirs)) / static_cast<double>(longer);
   }
   if (agreement.num_compared > 0) {
     agreement.mean_shared_prefix = shares / static_cast<double>(agreement.num_compared);

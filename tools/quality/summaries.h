@@ -42,8 +42,9 @@ std::vector<rouge::Scores> score_summaries(const std::vector<Summary>& summaries
 /// How far two sets of summaries are the same, token by token.
 struct TokenAgreement {
   std::size_t num_compared = 0;
-  std::size_t num_same = 0;      ///< articles whose ids are all the same
-  double mean_shared_prefix = 0;  ///< mean share of the longer one's ids before the first difference
+  std::size_t num_same = 0;  ///< articles whose ids are all the same
+  double mean_shared_prefix =
+      0;  ///< mean share of the longer one's ids before the first difference
 };
 
 /// Over the articles that both have ids of.

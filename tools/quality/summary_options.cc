@@ -34,8 +34,9 @@ void parse_style(const std::string& option, const std::string& value, SummarizeO
 void add_dataset_options(CLI::App& app, SummarizeOptions& options) {
   ArticleSource& source = options.source;
   OptionGroup group(app, "Data set");
-  group.text({"--dataset", "FILE", "Articles as JSON lines or CSV; docs/accuracy.md says where from"},
-             source.file);
+  group.text(
+      {"--dataset", "FILE", "Articles as JSON lines or CSV; docs/accuracy.md says where from"},
+      source.file);
   group.text({"--article-field", "NAME", "Where a record has its article (default: article)"},
              source.article.name);
   group.text({"--highlights-field", "NAME", "Where it has its summary (default: highlights)"},
@@ -66,10 +67,9 @@ ReferenceSwitches add_reference_options(CLI::App& app, SummarizeOptions& options
                                         std::string& reference) {
   OptionGroup group(app, "Reference and checks");
   ReferenceSwitches switches;
-  switches.reference =
-      group.text({"--reference", "ENGINE",
-                  "Compare with this device and dtype of ours, such as cpu-float32"},
-                 reference);
+  switches.reference = group.text(
+      {"--reference", "ENGINE", "Compare with this device and dtype of ours, such as cpu-float32"},
+      reference);
   switches.reference_file =
       group.text({"--reference-file", "FILE",
                   "Compare with the original model's summaries, from tools/hf_reference.py"},
@@ -80,8 +80,9 @@ ReferenceSwitches add_reference_options(CLI::App& app, SummarizeOptions& options
   constexpr NumberRange kPoint{0, kPoints, true, "points, from 0 to 100"};
   group.number({"--rouge1-threshold", "POINTS", "Least rouge1, as F"}, options.rouge1_threshold,
                kPoint);
-  group.number({"--max-rouge-drop", "POINTS", "How far any of the four may be below the reference's"},
-               options.max_rouge_drop, kPoint);
+  group.number(
+      {"--max-rouge-drop", "POINTS", "How far any of the four may be below the reference's"},
+      options.max_rouge_drop, kPoint);
   return switches;
 }
 
@@ -119,7 +120,8 @@ std::function<void()> add_summarize_options(CLI::App& app, SummarizeOptions& opt
   add_prompt_style_options(app, options);
   const ReferenceSwitches switches = add_reference_options(app, options, *reference);
   const auto check_generation = add_generation_options(
-      app, options.request, {.sampling = "greedy", .max_new_tokens = std::to_string(kUsualNewTokens)});
+      app, options.request,
+      {.sampling = "greedy", .max_new_tokens = std::to_string(kUsualNewTokens)});
   OptionGroup output(app, "Output");
   output.text({"-o,--output", "FILE", "Keep every summary as JSON lines; a --reference-file too"},
               options.output_file);
@@ -144,8 +146,9 @@ SummaryLengths summary_lengths(const SummarizeOptions& options, int context) {
                 max_new_tokens, context);
   }
   if (options.max_input_length && *options.max_input_length > room) {
-    usage_error("--max-input-length {} and --max-new-tokens {}: expected at most {} together, the context",
-                *options.max_input_length, max_new_tokens, context);
+    usage_error(
+        "--max-input-length {} and --max-new-tokens {}: expected at most {} together, the context",
+        *options.max_input_length, max_new_tokens, context);
   }
   return {options.max_input_length.value_or(std::min(kUsualInputLength, room)), max_new_tokens};
 }

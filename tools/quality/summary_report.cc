@@ -35,7 +35,8 @@ OrderedJson set_json(const SummarySet& set) {
 }
 
 std::string comparison_text(const SummarySet& ours, const SummarySet& reference) {
-  std::string text = fmt::format("F of {} minus that of {}, in points\n", ours.name, reference.name);
+  std::string text =
+      fmt::format("F of {} minus that of {}, in points\n", ours.name, reference.name);
   const auto differences = rouge_differences(ours.scores, reference.scores);
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
     const auto& [mean, interval] = differences[kind];
@@ -44,10 +45,10 @@ std::string comparison_text(const SummarySet& ours, const SummarySet& reference)
   }
   const TokenAgreement agreement = token_agreement(ours.summaries, reference.summaries);
   if (agreement.num_compared == 0) return text + "token ids: the reference tells none\n";
-  return text + fmt::format("token ids: {} of {} summaries are the same; {:.2f} % before the first "
-                            "difference\n",
-                            agreement.num_same, agreement.num_compared,
-                            100 * agreement.mean_shared_prefix);
+  return text + fmt::format(
+                    "token ids: {} of {} summaries are the same; {:.2f} % before the first "
+                    "difference\n",
+                    agreement.num_same, agreement.num_compared, 100 * agreement.mean_shared_prefix);
 }
 
 OrderedJson comparison_json(const SummarySet& ours, const SummarySet& reference) {
@@ -55,9 +56,9 @@ OrderedJson comparison_json(const SummarySet& ours, const SummarySet& reference)
   OrderedJson points;
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
     const auto& [mean, interval] = differences[kind];
-    points[rouge::kRougeNames[kind]] = {{"fmeasure", mean / kPoints},
-                                        {"interval", {interval.low / kPoints,
-                                                      interval.high / kPoints}}};
+    points[rouge::kRougeNames[kind]] = {
+        {"fmeasure", mean / kPoints},
+        {"interval", {interval.low / kPoints, interval.high / kPoints}}};
   }
   const TokenAgreement agreement = token_agreement(ours.summaries, reference.summaries);
   return {{"differences", std::move(points)},
@@ -98,11 +99,12 @@ std::string first_article_text(const SummaryReport& report) {
 }
 
 std::string summary_text(const SummaryReport& report) {
-  std::string text =
-      fmt::format("{}{} articles of {} ({} bad ones skipped), prompt style {}, at most {} + {} tokens\n\n",
-                  report.complete ? "" : "interrupted: ", report.engine.scores.size(),
-                  report.dataset, report.articles.num_skipped, report.prompt_style,
-                  report.max_input_length, report.max_new_tokens);
+  std::string text = fmt::format(
+      "{}{} articles of {} ({} bad ones skipped), prompt style {}, "
+      "at most {} + {} tokens{}\n\n",
+      report.complete ? "" : "interrupted: ", report.engine.scores.size(), report.dataset,
+      report.articles.num_skipped, report.prompt_style, report.max_input_length,
+      report.max_new_tokens, report.seed ? fmt::format(", seed {}", *report.seed) : "");
   text += set_text(report.engine);
   if (report.reference) {
     text += '\n' + set_text(*report.reference);
@@ -113,15 +115,16 @@ std::string summary_text(const SummaryReport& report) {
 }
 
 OrderedJson summary_json(const SummaryReport& report) {
-  OrderedJson json = {{"model", report.model},
-                      {"dataset", report.dataset},
+  OrderedJson json = {{"dataset", report.dataset},
                       {"num_articles", report.engine.scores.size()},
                       {"num_skipped", report.articles.num_skipped},
                       {"complete", report.complete},
                       {"prompt_style", report.prompt_style},
                       {"max_input_length", report.max_input_length},
                       {"max_new_tokens", report.max_new_tokens},
+                      {"seed", nullptr},
                       {"engine", set_json(report.engine)}};
+  if (report.seed) json["seed"] = *report.seed;
   if (report.reference) {
     json["reference"] = set_json(*report.reference);
     json.update(comparison_json(report.engine, *report.reference));

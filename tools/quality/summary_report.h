@@ -23,12 +23,12 @@ std::array<RougeDifference, rouge::kNumRouge> rouge_differences(
 /// What `quern summarize` found.
 struct SummaryReport {
   const Articles& articles;
-  std::string model;
   std::string dataset;
   std::string prompt_style;
   int max_input_length = 0;
   int max_new_tokens = 0;
-  bool complete = true;  ///< false after an interruption: of the first articles only
+  std::optional<std::uint64_t> seed;  ///< unset where tokens are not drawn
+  bool complete = true;               ///< false after an interruption: of the first articles only
   SummarySet engine;
   std::optional<SummarySet> reference;
   std::vector<Check> checks;
