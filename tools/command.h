@@ -16,6 +16,7 @@ Action add_run(CLI::App& app);
 Action add_tokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
+Action add_summarize(CLI::App& app);
 Action add_perplexity(CLI::App& app);
 Action add_rouge(CLI::App& app);
 Action add_compare(CLI::App& app);
@@ -29,7 +30,7 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 8> kCommands = {{
+inline constexpr std::array<Command, 9> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"tokenize", "Turn texts into token ids, or back",
@@ -39,6 +40,10 @@ inline constexpr std::array<Command, 8> kCommands = {{
     {"logits", "Write all logits of a prompt; tell how likely the model finds it",
      "quern logits -m examples/models/tale-gpt2 -p \"three sons\" -o logits.safetensors",
      add_logits},
+    {"summarize", "Summarize articles; hold the summaries against a reference by ROUGE",
+     "quern summarize -m examples/models/tale-gpt2 --dataset cnn.jsonl --dtype float16 "
+     "--reference cpu-float32 --check-accuracy",
+     add_summarize},
     {"perplexity", "Tell how well a model foresees a text; compare dtypes, devices, models",
      "quern perplexity -m examples/models/tale-gpt2 --file tales.txt --dtype float16 "
      "--against cpu-float32 --max-kl 1e-3",

@@ -10,6 +10,8 @@
 
 #include "base/dtype.h"
 #include "io/json.h"
+#include "io/model_folder.h"
+#include "model/config.h"
 #include "tools/nearest_name.h"
 #include "tools/option_group.h"
 #include "tools/usage_error.h"
@@ -156,6 +158,11 @@ CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
       [&options](const std::string& option, const std::string& value) {
         parse_device_loop(option, value, options);
       });
+}
+
+int context_of(const EngineOptions& options, const std::string& model) {
+  if (options.max_seq_len != 0) return options.max_seq_len;
+  return load_model_config(find_model_folder(model)).max_position_embeddings;
 }
 
 std::string device_name(const EngineOptions& resolved) {

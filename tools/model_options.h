@@ -48,6 +48,10 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options);
 /// the subcommand.
 CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options);
 
+/// How many tokens a sequence may have: max_seq_len where it is set, else what the model's config
+/// says. Errors: those of finding and reading it.
+int context_of(const EngineOptions& options, const std::string& model);
+
 /// "cpu", "cuda:0": the device of resolved options.
 std::string device_name(const EngineOptions& resolved);
 

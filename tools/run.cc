@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,16 +41,10 @@ struct RunOptions {
   OutputOptions output;
 };
 
-std::uint64_t random_seed() {
-  std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
-}
-
 std::vector<Request> make_requests(const RunOptions& options, const std::vector<Prompt>& prompts) {
   Request request = options.request;
   request.parse_special = !options.no_parse_special;
   if (options.no_bos) request.add_bos = false;
-  // One seed for all, so that the report needs to tell only one.
   if (!request.sampling.seed) request.sampling.seed = random_seed();
   std::vector<Request> requests;
   requests.reserve(prompts.size());

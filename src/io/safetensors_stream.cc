@@ -32,7 +32,8 @@ const char* stored_name(DType dtype) {
 }
 
 std::uint64_t tensor_bytes(const SafetensorsSpec& tensor) {
-  return static_cast<std::uint64_t>(checked_numel(tensor.shape).value()) * dtype_bytes(tensor.dtype);
+  return static_cast<std::uint64_t>(checked_numel(tensor.shape).value()) *
+         dtype_bytes(tensor.dtype);
 }
 
 /// The length and the header, padded so that the data begins at a multiple of 8 bytes.

@@ -6,7 +6,7 @@ namespace quern::tools {
 
 /// How far a model's distribution of one token lies from the reference's.
 struct Divergence {
-  double kl = 0;  ///< Σ p_reference · log(p_reference / p), in nats, at least 0
+  double kl = 0;          ///< Σ p_reference · log(p_reference / p), in nats, at least 0
   bool same_top = false;  ///< both find the same token likeliest; the first of equals counts
 };
 

@@ -13,8 +13,8 @@ namespace quern::tools {
 namespace {
 
 /// Where people look for a divergence: the middle, and the tail that a mean hides.
-constexpr std::array<std::pair<const char*, double>, 6> kPercentiles = {{
-    {"median", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}}};
+constexpr std::array<std::pair<const char*, double>, 6> kPercentiles = {
+    {{"median", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}}};
 
 std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement) {
   std::vector<double> sorted = judgement.kl;
@@ -41,9 +41,9 @@ OrderedJson reference_json(const PerplexityReport& report) {
 void add_reference_rows(const PerplexityReport& report, TextTable& table) {
   const Judgement& judgement = report.judgement;
   table.heading("Against " + report.reference);
-  table.row("perplexity", fmt::format("{:.4f}; ours differs by {:+.6f} %",
-                                      judgement.reference_perplexity(),
-                                      judgement.perplexity_increase()));
+  table.row("perplexity",
+            fmt::format("{:.4f}; ours differs by {:+.6f} %", judgement.reference_perplexity(),
+                        judgement.perplexity_increase()));
   std::string kl = fmt::format("mean {:.3g}", judgement.mean_kl());
   for (const auto& [name, value] : kl_percentiles(judgement)) {
     kl += fmt::format(", {} {:.3g}", name, value);
@@ -83,8 +83,8 @@ std::string perplexity_text(const PerplexityReport& report) {
   table.row("mean NLL", fmt::format("{:.6f} nats over {} of {} tokens", judgement.mean_nll(),
                                     grouped_digits(judgement.nll.size()),
                                     grouped_digits(report.text.ids.size())));
-  table.row("window, stride", fmt::format("{}, {} tokens", report.text.settings.window,
-                                          report.text.settings.stride));
+  table.row("window, stride",
+            fmt::format("{}, {} tokens", report.text.settings.window, report.text.settings.stride));
   table.row("time", fmt::format("{:.1f} s, {:.0f} tokens/s", report.seconds,
                                 static_cast<double>(judgement.nll.size()) / report.seconds));
   if (!report.reference.empty()) add_reference_rows(report, table);

@@ -85,9 +85,8 @@ class SavedLogits : public ReferenceLogits {
  private:
   const SafetensorsEntry& entry(const SafetensorsSpec& wanted) const {
     const auto& entries = file_.entries();
-    const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& one) {
-      return one.name == wanted.name;
-    });
+    const auto found = std::find_if(entries.begin(), entries.end(),
+                                    [&](const auto& one) { return one.name == wanted.name; });
     if (found == entries.end()) {
       fail(ErrorCode::bad_file, "{}: expected a tensor '{}', got none", file_.path().string(),
            wanted.name);
