@@ -44,8 +44,7 @@ MatrixLengths lengths_of(const HostRows& matrix) {
 
 double excess(const HostRows& tested, const HostRows& reference, const ErrorBounds& bounds,
               DType dtype) {
-  return compare_rows(
-             {tested.values, reference.values, reference.cols, dtype, bounds.elements, {}})
+  return compare_rows({tested.values, reference.values, reference.cols, dtype, bounds.elements, {}})
       .excess;
 }
 
