@@ -109,11 +109,12 @@ Action add_compare(CLI::App& app) {
                     parse_float(option, value, {0.0, kAnyNumber, true, "0 or more"});
               });
   add_output_options(app, options->output);
-  add_engine_options(app, options->compare.tested);
+  const CLI::Option* max_seqs = add_engine_options(app, options->compare.tested);
   return [=] {
     reject_together(sources.all());
     reject_with(file, reference);
     reject_with(file, sources.all());
+    if (max_seqs->count() != 0) usage_error("--max-seqs: compare runs all prompts at once");
     options->compare.lock_step = !options->free_running;
     apply_output_options(options->output);
     return run_compare(*options);

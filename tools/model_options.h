@@ -33,7 +33,7 @@ bool is_random(const ModelSource& source);
 /// names one.
 std::string chosen_model(const std::string& given);
 
-/// The device of a value such as cpu or cuda:1, to `options`. Errors: UsageError.
+/// "auto", "cpu", "cuda" or "cuda:N", to `options`. Errors: UsageError.
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options);
 
 /// The dtype of that name, or nothing for the word `unset`. Errors: UsageError.

@@ -14,9 +14,10 @@ constexpr float kMatrixScale = 0x1p-13f;  // an odd integer below 256 has the de
 constexpr float kGainScale = 0x1p-7f;
 constexpr int kGainBits = 4;
 
-/// Beside outliers the embedding is of the order of 1, and with it the residual stream: what the
-/// layers add, some tenths, then changes neither the sizes nor what the gains make up for by much.
+/// Beside outliers, which alone decide on the norms, nothing would stop the other channels from
+/// growing layer by layer. They start at the order of 1, and the layers add little.
 constexpr float kOutlierEmbeddingScale = 0x1p-7f;
+constexpr float kOutlierResidualShare = 0x1p-4f;
 
 /// Pairs of outlier channels and by how much they are larger. Several are the largest, so that a
 /// token for which one of them happens to be small has others.
@@ -61,7 +62,8 @@ class RandomWriter {
 
   void add(const Linear& op) {
     const double depth = std::sqrt(2.0 * init_.num_layers);
-    const float scale = std::ldexp(kMatrixScale, -static_cast<int>(std::lround(std::log2(depth))));
+    float scale = std::ldexp(kMatrixScale, -static_cast<int>(std::lround(std::log2(depth))));
+    if (init_.outliers) scale *= kOutlierResidualShare;
     fill(op.weight, scale);
     if (op.bias) fill(*op.bias, scale);
   }

@@ -19,17 +19,20 @@ int num_tokens(const OpenedModel& model, const Request& request) {
       model.tokenizer->encode(request.prompt, {request.parse_special, request.add_bos}).size());
 }
 
-/// The limits that both sides share: room for these prompts at once.
-void set_limits(const OpenedModel& model, std::span<const Request> prompts, int decode_steps,
-                EngineOptions& options) {
+/// The tested side's options with room for these prompts at once.
+EngineOptions with_room(EngineOptions options, std::span<const Request> prompts) {
+  options.max_seqs = static_cast<int>(prompts.size());
+  options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_seqs);
+  return resolve_options(options);
+}
+
+/// Unless it is given: as long as the prompts with their steps need.
+void set_max_seq_len(const OpenedModel& model, std::span<const Request> prompts, int decode_steps,
+                     EngineOptions& options) {
+  if (options.max_seq_len != 0) return;
   int longest = 1;
   for (const Request& request : prompts) longest = std::max(longest, num_tokens(model, request));
-  options.max_seqs = static_cast<int>(prompts.size());
-  if (options.max_seq_len == 0) {
-    options.max_seq_len =
-        std::min(longest + decode_steps + 1, model.config.max_position_embeddings);
-  }
-  options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_seqs);
+  options.max_seq_len = std::min(longest + decode_steps + 1, model.config.max_position_embeddings);
 }
 
 }  // namespace
@@ -42,10 +45,10 @@ Comparison compare(const ModelSource& model, std::span<const Request> prompts,
   if (options.decode_steps < 0) {
     fail(ErrorCode::invalid_argument, "decode_steps {}: expected 0 or more", options.decode_steps);
   }
-  EngineOptions tested_options = resolve_options(options.tested);
+  EngineOptions tested_options = with_room(options.tested, prompts);
   OpenedModel tested_model = open_model(model, tested_options);
   tested_options.dtype = tested_model.graph.activation_dtype;
-  set_limits(tested_model, prompts, options.decode_steps, tested_options);
+  set_max_seq_len(tested_model, prompts, options.decode_steps, tested_options);
 
   EngineOptions reference_options = tested_options;
   reference_options.device = options.reference_device;

@@ -135,10 +135,11 @@ Comparison compare_with_file(const ModelSource& model, const std::string& file,
                              const CompareOptions& options) {
   ReferenceFile reference(file);
   const std::vector<std::int32_t> ids = reference.prompt_ids();
-  EngineOptions resolved = resolve_options(options.tested);
+  EngineOptions resolved = options.tested;
   resolved.max_seqs = 1;
   resolved.max_seq_len = static_cast<int>(ids.size()) + 1;
   resolved.max_tokens_per_step = std::max(1, static_cast<int>(ids.size()));
+  resolved = resolve_options(resolved);
   OpenedModel opened = open_model(model, resolved);
   check_prompt_ids(ids, opened.config.vocab_size, opened.config.max_position_embeddings);
   resolved.max_seq_len = std::min(resolved.max_seq_len, opened.config.max_position_embeddings);

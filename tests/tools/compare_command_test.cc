@@ -51,7 +51,9 @@ TEST_F(CompareCommand, MistakesAreUsageErrors) {
   expect_failure(run_quern({"compare", "-m", model("tale-llama"), "--reference", "x.safetensors",
                             "--free-running"}),
                  2, {"--reference", "--free-running"});
-  expect_failure(compare({"--reference-dtype", "int8"}), 2, {"--reference-dtype", "same", "'int8'"});
+  expect_failure(compare({"--reference-dtype", "int8"}), 2,
+                 {"--reference-dtype", "same", "'int8'"});
+  expect_failure(compare({"--max-seqs", "4"}), 2, {"--max-seqs"});
   expect_failure(compare({"--decode-steps", "-1"}), 2, {"--decode-steps"});
   expect_failure(run_quern({"compare", "--shape", "gpt_350m", "-p", "text"}), 2,
                  {"--shape", "--prompt-ids"});
