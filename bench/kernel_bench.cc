@@ -93,10 +93,8 @@ double read_bandwidth(const KernelTimer& timer) {
 
 int run(const Options& options) {
   const std::map<std::string, void (*)(const KernelBench&)> families = {
-      {"attention", bench_attention},
-      {"projection", bench_projections},
-      {"sample", bench_sampling},
-      {"skeleton", bench_skeletons},
+      {"attention", bench_attention}, {"projection", bench_projections},
+      {"sample", bench_sampling},     {"skeleton", bench_skeletons},
       {"step", bench_steps},
   };
   if (!options.family.empty() && families.count(options.family) == 0) {
