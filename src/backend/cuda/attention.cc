@@ -69,6 +69,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   QUERN_CHECK(cache.dtype == qkv.dtype && out.dtype == qkv.dtype && cache.head_dim == op.head_dim &&
               cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
+  QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
   if (op.head_dim > kernels::kMaxPlainHeadDim) {
     fail(ErrorCode::unsupported, "head_dim: expected at most {} on CUDA, got {}",
          kernels::kMaxPlainHeadDim, op.head_dim);
