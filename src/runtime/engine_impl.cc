@@ -169,25 +169,29 @@ bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
   return true;
 }
 
-bool Engine::Impl::follow_device_loop() {
+bool Engine::Impl::take_loop_tokens() {
   if (!wait_for_device([&] { return device_loop_.wait_for_step(); })) return false;
   const int count = ring_.num_unread();
-  const auto& running = scheduler_.running();
-  for (const auto& sequence : running) sequence->launched += count;
+  for (const auto& sequence : scheduler_.running()) sequence->launched += count;
   add_unread(count, true);
   take_tokens();
+  return true;
+}
+
+bool Engine::Impl::follow_device_loop() {
+  if (!take_loop_tokens()) return false;
+  const auto& running = scheduler_.running();
   const auto finished = [](const auto& sequence) { return sequence->output.finished(); };
   const auto ended_on_host = [](const auto& sequence) {
     return sequence->output.finish_reason() == FinishReason::stop_string;
   };
-  const bool host_ends = std::any_of(running.begin(), running.end(), ended_on_host);
-  if (host_ends) device_loop_.request_stop();
+  if (std::any_of(running.begin(), running.end(), ended_on_host)) device_loop_.request_stop();
   if (std::all_of(running.begin(), running.end(), finished)) drain_device_loop();
   return true;
 }
 
 void Engine::Impl::drain_device_loop() {
-  while (device_loop_.running()) follow_device_loop();
+  while (device_loop_.running()) take_loop_tokens();
 }
 
 bool Engine::Impl::check_due() const {

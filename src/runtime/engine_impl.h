@@ -56,8 +56,10 @@ class QUERN_LOCAL Engine::Impl {
   /// cannot.
   bool start_device_loop(const ScheduledStep& step);
   /// Waits for a step of the running loop and takes what is there; false when the loop has ended.
+  bool take_loop_tokens();
+  /// The same; ends the loop where only the host knows that it must.
   bool follow_device_loop();
-  /// Follows a running loop to its end.
+  /// Takes the tokens of a running loop to its end.
   void drain_device_loop();
   /// How many steps of these runs, all decoding, may follow each other before the host must look.
   int decode_steps_until_check(const ScheduledStep& step) const;
