@@ -50,9 +50,11 @@ KernelTimer::KernelTimer() : overlaps_(kernels::supports_overlap()) {
 
 double KernelTimer::time_us(int count, const std::function<void(int)>& launch) const {
   constexpr int kReplays = 5;
-  const auto graph = cuda::record_graph(stream_, [&] {
+  const auto all = [&] {
     for (int i = 0; i < count; ++i) launch(i);
-  });
+  };
+  cuda::OpContext unused;
+  const auto graph = cuda::record_graph(stream_, unused, all, RecordedLoop::host);
   graph->replay(1);
   std::vector<double> times;
   for (int i = 0; i < kReplays; ++i) {
