@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/cuda/check_cuda.h"
+#include "backend/cuda/cublaslt.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/recording.h"
 #include "base/check.h"
@@ -53,8 +54,10 @@ double KernelTimer::time_us(int count, const std::function<void(int)>& launch) c
   const auto all = [&] {
     for (int i = 0; i < count; ++i) launch(i);
   };
-  cuda::OpContext unused;
-  const auto graph = cuda::record_graph(stream_, unused, all, RecordedLoop::host);
+  cuda::CublasLt uncounted;
+  cuda::OpContext context;
+  context.cublaslt = &uncounted;
+  const auto graph = cuda::record_graph(stream_, context, all, RecordedLoop::host);
   graph->replay(1);
   std::vector<double> times;
   for (int i = 0; i < kReplays; ++i) {

@@ -152,22 +152,24 @@ TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
 
 TEST_P(CudaBackendTest, AKernelThatCannotStartIsNamedWithItsSizeAndLeavesTheBackendUsable) {
   StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
-  const Sample op{harness.add_value(DType::float32, 32, random_floats(32, 1), Rows::logit_rows)};
+  Embed op{};
+  op.out = harness.add_value(DType::float32, 32);
+  op.token_embedding =
+      harness.add_weight(WeightUse::embedding, DType::float32, 100, 32, random_floats(3200, 1));
   harness.run(op);
-  const auto tokens = harness.read_array(harness.step().state.last_token, 1);
+  const std::vector<float> embedded = harness.read(op.out);
   Graph graph;
-  graph.nodes = {{op, "sample"}};
+  graph.nodes = {{op, "embed"}};
   Step broken = harness.step();
-  broken.batch.num_logit_rows = 100'000;                               // more than a grid can have
-  broken.workspace = {broken.workspace.data(), std::size_t{1} << 40};  // so nothing is read there
+  broken.batch.num_tokens = -1;  // as a size more than a grid can have
   std::string message;
   EXPECT_EQ(code_of([&] { execute(*backend_, graph.nodes, broken); }, message), ErrorCode::device);
   for (const char* part :
-       {"sample: launching", "sample_kernel", "100000", "blocks of", "threads"}) {
+       {"embed: launching", "embed_kernel", "4294967295", "blocks of", "threads"}) {
     EXPECT_NE(message.find(part), std::string::npos) << message;
   }
   harness.run(op);
-  EXPECT_EQ(harness.read_array(harness.step().state.last_token, 1), tokens);
+  EXPECT_EQ(harness.read(op.out), embedded);
 }
 
 TEST_P(CudaBackendTest, AWaitIsCountedAndSharedMemoryIsSeenMeanwhile) {
