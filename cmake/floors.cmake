@@ -1,8 +1,9 @@
-# quern_floor(NAME [SOURCES ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these files, without
+# quern_floor(NAME [APART] [SOURCES ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these files, without
 # SOURCES from all .cc files of this folder.
-# FLOORS are the floors below that it may include and link; the linker holds its tests to them.
+# FLOORS are the floors below that it may include and link; the linker holds its tests to them. One that stands APART is
+# not part of libquern.
 function(quern_floor name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;FLOORS;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "" "SOURCES;FLOORS;PACKAGES" ${ARGN})
   if(NOT ARG_SOURCES)
     file(GLOB ARG_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   endif()
@@ -11,7 +12,9 @@ function(quern_floor name)
                                                   ${PROJECT_BINARY_DIR}/generated)
   list(TRANSFORM ARG_FLOORS PREPEND quern_)
   target_link_libraries(quern_${name} PUBLIC ${ARG_FLOORS} ${ARG_PACKAGES})
-  set_property(GLOBAL APPEND PROPERTY QUERN_FLOORS quern_${name})  # library.cmake makes libquern of them
+  if(NOT ARG_APART)
+    set_property(GLOBAL APPEND PROPERTY QUERN_FLOORS quern_${name})  # library.cmake makes libquern of them
+  endif()
 endfunction()
 
 # quern_test(NAME [FLOORS ...] [PACKAGES ...]): the test program NAME_test from the .cc files of this folder, linked with

@@ -48,9 +48,34 @@ __device__ void append_token(const AdvanceParams& p, int row, std::int32_t* ring
   atomicAdd(p.num_finished, 1);
 }
 
+/// Tells the host of the step's row, which every thread has written.
+__device__ void publish(const AdvanceParams& p, std::int64_t head) {
+  __threadfence_system();
+  *static_cast<volatile std::int64_t*>(p.ring_published) = head;
+}
+
+/// How many of the step's sequences are still running; for the whole block.
+__device__ int count_running(const AdvanceParams& p) {
+  int running = 0;
+  for (int first = 0; first < p.num_seqs; first += kThreads) {
+    const int seq = first + static_cast<int>(threadIdx.x);
+    running += __syncthreads_count(seq < p.num_seqs && p.finished[p.state_index[seq]] == kRunning);
+  }
+  return running;
+}
+
+/// Lets the loop go on or end.
+__device__ void set_loop_condition(const AdvanceParams& p, int running) {
+  const std::int32_t steps_left = --*p.loop_steps_left;
+  const bool stop_requested = *static_cast<const volatile std::int32_t*>(p.loop_stop_requested);
+  const bool goes_on = steps_left > 0 && running > *p.loop_stop_at_running && !stop_requested;
+  cudaGraphSetConditional(p.loop_condition, goes_on ? 1u : 0u);
+}
+
+/// Never lets the next kernel start early: it ends a step, and the next step's kernels read before
+/// they wait what this one's have left (see attention_decode.cu).
 __global__ void __launch_bounds__(kThreads)
     advance_kernel(const __grid_constant__ AdvanceParams p) {
-  let_next_kernel_start();
   wait_for_earlier_kernels();
   for (int seq = threadIdx.x; seq < p.num_seqs; seq += kThreads) move_over_tokens(p, seq);
   if (p.num_logit_rows == 0) return;
@@ -63,9 +88,12 @@ __global__ void __launch_bounds__(kThreads)
     const int row = p.state_index[p.logit_seqs[i]];
     if (p.finished[row] == kRunning) append_token(p, row, tokens);
   }
-  __threadfence_system();  // who sees the head move, the host too, sees the row
   __syncthreads();
-  if (threadIdx.x == 0) *p.ring_head = head + 1;
+  const int running = p.loops ? count_running(p) : 0;
+  if (threadIdx.x != 0) return;
+  if (p.loops) set_loop_condition(p, running);
+  *p.ring_head = head + 1;
+  publish(p, head + 1);
 }
 
 }  // namespace

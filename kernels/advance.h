@@ -35,7 +35,16 @@ struct AdvanceParams {
   int ring_capacity = 0;
   int ring_max_seqs = 0;
   std::int64_t* ring_head = nullptr;
+  /// This and ring_tokens: the host may read them meanwhile.
+  std::int64_t* ring_published = nullptr;
   std::int32_t* ring_tokens = nullptr;
+
+  /// For a step that is the body of a WHILE node: its condition, and what it depends on.
+  bool loops = false;
+  cudaGraphConditionalHandle loop_condition = 0;
+  std::int32_t* loop_steps_left = nullptr;
+  const std::int32_t* loop_stop_at_running = nullptr;
+  const std::int32_t* loop_stop_requested = nullptr;
 
   bool overlaps = false;  ///< see LaunchShape
 };

@@ -47,6 +47,8 @@ struct AttentionParams {
   const std::int32_t* state_kv_len = nullptr;
   const std::int32_t* state_position = nullptr;
   const float* rope_alpha = nullptr;
+
+  bool overlaps = false;  ///< see LaunchShape
 };
 
 }  // namespace quern::kernels

@@ -3,18 +3,22 @@
 #include "kernels/attention_decode.h"
 #include "kernels/common/attention.cuh"
 #include "kernels/common/decode_warp.cuh"
+#include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch_attention.h"
 #include "kernels/common/last_block.cuh"
 #include "kernels/common/launch.h"
+#include "kernels/common/load.cuh"
 #include "kernels/common/rope.cuh"
 #include "kernels/common/softmax_state.cuh"
 
 namespace quern::kernels {
 namespace {
 
-constexpr int kWarps = 4;
+constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kBlocksPerMultiprocessor = 4;
+
+/// Blocks that share a multiprocessor; the compiler keeps to the registers that this leaves.
+constexpr int blocks_per_multiprocessor(int head_dim) { return head_dim <= 128 ? 2 : 1; }
 
 /// How a sequence's visible slots are split.
 struct Splits {
@@ -25,7 +29,6 @@ struct Splits {
 __host__ __device__ inline Splits split(std::int64_t slots) {
   const std::int64_t units = (slots + kMinSplitSlots - 1) / kMinSplitSlots;
   const std::int64_t units_per_split = (units + kMaxSplits - 1) / kMaxSplits;
-  if (units == 0) return {};
   return {static_cast<int>((units + units_per_split - 1) / units_per_split),
           static_cast<int>(units_per_split) * kMinSplitSlots};
 }
@@ -52,163 +55,226 @@ __device__ HeadGroup head_group(const AttentionParams& p) {
           min(kDecodeHeads, group - chunk * kDecodeHeads)};
 }
 
+/// Behind it lie sums [kWarps, heads of the block, kSumsStride].
 template <typename T, int kHeadDim>
 struct SharedMemory {
+  /// Odd, so that the heads' sums lie in different banks.
+  static constexpr int kSumsStride = kHeadDim + 1;
+  DecodeToken<T, kHeadDim> token;
   float2 rotation[kMaxRopePairs];
-  alignas(16) T queries[kDecodeHeads][kHeadDim];
-  alignas(16) float sums[kWarps][kDecodeHeads][kHeadDim];
   SoftmaxState states[kWarps][kDecodeHeads];
-  float scales[kDecodeHeads][kMaxSplits];  ///< what a part's sums are multiplied with
-  SoftmaxState merged[kDecodeHeads];
+  float scales[kDecodeHeads][kMaxSplits];     ///< what a part's sums are multiplied with
+  float part_sums[kDecodeHeads][kMaxSplits];  ///< a part's sum of weights
+
+  __device__ float* sums() { return reinterpret_cast<float*>(this + 1); }
+  __device__ float* sums(int warp, int heads) { return sums() + warp * heads * kSumsStride; }
+
+  static constexpr std::size_t bytes(int heads) {
+    return sizeof(SharedMemory) + sizeof(float) * kWarps * heads * kSumsStride;
+  }
 };
 
-/// Merges the states of `parts` parts for each head, a warp a head. state_at(head, part) gives
-/// them. The caller synchronises.
-template <typename Shared, typename StateAt>
-__device__ void merge_states(int heads, int parts, Shared& shared, const StateAt& state_at) {
-  constexpr int kPerLane = kMaxSplits / 32;
-  const int lane = threadIdx.x % 32;
-  for (int head = threadIdx.x / 32; head < heads; head += kWarps) {
-    SoftmaxState states[kPerLane];
-    SoftmaxState merged = SoftmaxState::none();
-#pragma unroll
-    for (int i = 0; i < kPerLane; ++i) {
-      const int part = lane + 32 * i;
-      states[i] = part < parts ? state_at(head, part) : SoftmaxState::none();
-      merged.exponent = fmaxf(merged.exponent, states[i].exponent);
-    }
-    merged.exponent = warp_max(merged.exponent);
-#pragma unroll
-    for (int i = 0; i < kPerLane; ++i) {
-      const float scale = merged.scale_of(states[i]);
-      shared.scales[head][lane + 32 * i] = scale;
-      merged.sum += scale * states[i].sum;
-    }
-    merged.sum = warp_sum(merged.sum);
-    if (lane == 0) shared.merged[head] = merged;
-  }
-}
-
-/// Brings the queries to shared memory and, if this block has the last slot, the new token into the
-/// cache. Blocks of further query heads of the same kv head write the same bytes there.
+/// What can be done before the query is there: angles, and zeros in place of the queries that the
+/// block does not have.
 template <typename T, int kHeadDim>
-__device__ void prepare(const AttentionParams& p, const AttentionSequence& s,
-                        const HeadGroup& heads, bool appends, SharedMemory<T, kHeadDim>& shared) {
-  const int position = p.state_position[s.state_row];
+__device__ void prepare_token(const AttentionParams& p, const AttentionSequence& s, int position,
+                              int heads, SharedMemory<T, kHeadDim>& shared) {
   if (p.rope.num_pairs > 0) {
     fill_rotation(p.rope, alpha_of(p.rope, p.rope_alpha[s.state_row], s.kv_len), position,
                   shared.rotation);
-    __syncthreads();
   }
-  const float scale = logn_scale(p, position);
-  for (int i = threadIdx.x / 32; i <= kDecodeHeads; i += kWarps) {
-    if (i < heads.count) {
-      prepare_head(p, qkv_head<T>(p, s.first_row, heads.first_head + i), p.q_norm, shared.rotation,
-                   scale, shared.queries[i]);
-    } else if (i < kDecodeHeads) {
-      for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) shared.queries[i][d] = T(0.0f);
-    } else if (appends) {
-      append_kv_head<T>(p, s, s.first_row, heads.kv_head, shared.rotation);
+  for (int head = heads + static_cast<int>(threadIdx.x) / 32; head < kDecodeHeads; head += kWarps) {
+    for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) {
+      shared.token.queries[head][d] = T(0.0f);
     }
   }
-  __syncthreads();
 }
 
-/// An element's sum over what the warps have left, scaled.
+/// Brings queries, key and value of the new token to shared memory, a warp each.
 template <typename T, int kHeadDim>
-__device__ float sum_of_warps(const SharedMemory<T, kHeadDim>& shared, int head, int element,
-                              const float* scales) {
+__device__ void load_token(const AttentionParams& p, const AttentionSequence& s,
+                           const HeadGroup& heads, int position,
+                           SharedMemory<T, kHeadDim>& shared) {
+  const int warp = threadIdx.x / 32;
+  if (warp < heads.count) {
+    prepare_head(p, qkv_head<T>(p, s.first_row, heads.first_head + warp), p.q_norm, shared.rotation,
+                 logn_scale(p, position), shared.token.queries[warp]);
+  }
+  if (warp == heads.count % kWarps) {
+    prepare_head(p, qkv_head<T>(p, s.first_row, p.num_heads + heads.kv_head), p.k_norm,
+                 shared.rotation, 1.0f, shared.token.key);
+  }
+  if (warp == (heads.count + 1) % kWarps) {
+    const T* value = qkv_head<T>(p, s.first_row, p.num_heads + p.num_kv_heads + heads.kv_head);
+    for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) shared.token.value[d] = value[d];
+  }
+}
+
+/// Puts the new token into the cache, by one warp. Blocks of further query heads of the same kv
+/// head write the same bytes there.
+template <typename T, int kHeadDim>
+__device__ void append_token(const AttentionParams& p, const KvHead& head,
+                             const DecodeToken<T, kHeadDim>& token) {
+  constexpr int kChunks = kHeadDim / 8;
+  const std::int64_t at =
+      std::int64_t{slot_row(p, head.state_row, head.kv_head, head.own_slot)} * kHeadDim;
+  for (int i = threadIdx.x % 32; i < 2 * kChunks; i += 32) {
+    const T* from = i < kChunks ? token.key : token.value;
+    T* to = static_cast<T*>(i < kChunks ? p.keys : p.values) + at;
+    reinterpret_cast<uint4*>(to)[i % kChunks] = reinterpret_cast<const uint4*>(from)[i % kChunks];
+  }
+}
+
+/// An element's sum over what the warps have left, and the state that goes with it.
+template <typename T, int kHeadDim>
+__device__ float merge_warps(SharedMemory<T, kHeadDim>& shared, const HeadGroup& heads, int head,
+                             int element, SoftmaxState& merged) {
+  merged = SoftmaxState::none();
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) {
+    merged.exponent = fmaxf(merged.exponent, shared.states[w][head].exponent);
+  }
   float sum = 0.0f;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) sum += scales[w] * shared.sums[w][head][element];
+  for (int w = 0; w < kWarps; ++w) {
+    const SoftmaxState& state = shared.states[w][head];
+    const float scale = merged.scale_of(state);
+    merged.sum += scale * state.sum;
+    sum += scale * shared.sums(w, heads.count)[head * shared.kSumsStride + element];
+  }
   return sum;
 }
 
-/// A warp's share of the parts of one head: Σ scale · sums [kHeadDim], into `destination`.
-template <int kHeadDim>
-__device__ void add_parts(const float* sums, int count, const float* scales, float* destination) {
-  constexpr int kInFlight = 8;
-  for (int d = threadIdx.x % 32 * 4; d < kHeadDim; d += 128) {
-    float4 total{};
-    for (int first = threadIdx.x / 32; first < count; first += kInFlight * kWarps) {
-      float4 parts[kInFlight];
+/// Weighs the parts of each head against each other, a warp a head. `states` [heads, max_splits].
+/// The caller synchronises.
+template <typename Shared>
+__device__ void weigh_parts(const float2* states, int heads, int max_splits, int parts,
+                            Shared& shared) {
+  constexpr int kPerLane = kMaxSplits / 32;
+  const int lane = threadIdx.x % 32;
+  const int head = threadIdx.x / 32;
+  if (head >= heads) return;
+  SoftmaxState own[kPerLane];
+  SoftmaxState merged = SoftmaxState::none();
 #pragma unroll
-      for (int i = 0; i < kInFlight; ++i) {
-        const int part = first + i * kWarps;
-        parts[i] =
-            part < count
-                ? __ldcg(reinterpret_cast<const float4*>(sums + std::int64_t{part} * kHeadDim + d))
-                : float4{};
-      }
-#pragma unroll
-      for (int i = 0; i < kInFlight; ++i) {
-        const int part = first + i * kWarps;
-        const float scale = part < count ? scales[part] : 0.0f;
-        total.x += scale * parts[i].x;
-        total.y += scale * parts[i].y;
-        total.z += scale * parts[i].z;
-        total.w += scale * parts[i].w;
-      }
+  for (int i = 0; i < kPerLane; ++i) {
+    own[i] = SoftmaxState::none();
+    if (lane + 32 * i < parts) {
+      const float2 state = __ldcg(states + head * max_splits + lane + 32 * i);
+      own[i] = {state.x, state.y};
     }
-    *reinterpret_cast<float4*>(destination + d) = total;
+    merged.exponent = fmaxf(merged.exponent, own[i].exponent);
+  }
+  merged.exponent = warp_max(merged.exponent);
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    shared.scales[head][lane + 32 * i] = merged.scale_of(own[i]);
+    shared.part_sums[head][lane + 32 * i] = own[i].sum;
   }
 }
 
+/// Four elements of a head from its parts. `sums` [parts, kHeadDim], from the first of the four on.
+template <int kHeadDim>
+__device__ float4 merge_parts(const float* sums, int parts, const float* scales,
+                              const float* part_sums) {
+  constexpr int kInFlight = 8;
+  float4 total{};
+  float weights = 0.0f;
+  for (int first = 0; first < parts; first += kInFlight) {
+    float4 loaded[kInFlight];
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      loaded[i] = float4{};
+      if (first + i < parts) {
+        const float* at = sums + std::int64_t{first + i} * kHeadDim;
+        loaded[i] = __ldcg(reinterpret_cast<const float4*>(at));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      if (first + i >= parts) break;
+      const float scale = scales[first + i];
+      weights += scale * part_sums[first + i];
+      total.x += scale * loaded[i].x;
+      total.y += scale * loaded[i].y;
+      total.z += scale * loaded[i].z;
+      total.w += scale * loaded[i].w;
+    }
+  }
+  return {total.x / weights, total.y / weights, total.z / weights, total.w / weights};
+}
+
 /// grid: parts (several a block where there are more), kv heads by eight query heads, sequences.
+///
+/// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
+/// cache but for the new token's slot. All that was written before this step: by the host's copies,
+/// and by the attention and the advance of earlier steps. advance() ends a step, waits for all
+/// before it and never lets the next kernel start early, so nothing of an earlier step is still
+/// running.
 template <typename T, int kHeadDim>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
     attention_decode_kernel(const __grid_constant__ AttentionDecodeParams params) {
+  let_next_kernel_start();
   const AttentionParams& p = params.attention;
-  __shared__ SharedMemory<T, kHeadDim> shared;
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  auto& shared = *reinterpret_cast<SharedMemory<T, kHeadDim>*>(shared_bytes);
   const HeadGroup heads = head_group(p);
-  const AttentionSequence s = sequence_of(p, heads.seq);
-  T* out = static_cast<T*>(p.out) +
-           (std::int64_t{s.first_row} * p.num_heads + heads.first_head) * kHeadDim;
+  const AttentionSequence s = decode_sequence_of(p, heads.seq);
   const int elements = heads.count * kHeadDim;
+  const auto out = [&] {
+    return static_cast<T*>(p.out) +
+           (std::int64_t{s.first_row} * p.num_heads + heads.first_head) * kHeadDim;
+  };
   if (!s.running) {
-    for (int i = threadIdx.x; blockIdx.x == 0 && i < elements; i += kThreads) out[i] = T(0.0f);
+    wait_for_earlier_kernels();
+    for (int i = threadIdx.x; blockIdx.x == 0 && i < elements; i += kThreads) out()[i] = T(0.0f);
     return;
   }
-  const int begin = first_visible(p, s.kv_len - 1);
+  const int own_slot = s.kv_len - 1;
+  const int begin = first_visible(p, own_slot);
   const Splits splits = split(s.kv_len - begin);
   const int blocks = min(static_cast<int>(gridDim.x), splits.count);
-  if (blockIdx.x >= blocks) return;
-  const auto range_of = [&](int index) {
-    const int first = begin + index * splits.slots;
-    return SlotRange{first, min(s.kv_len, first + splits.slots)};
-  };
-  const KvHead kv_head{s.state_row, heads.kv_head};
+  if (blockIdx.x >= blocks) return;  // others of the grid wait for earlier kernels
+  using Warp = DecodeWarp<T, kHeadDim>;
+  const KvHead kv_head{s.state_row, heads.kv_head, own_slot};
   const int warp_index = threadIdx.x / 32;
-  DecodeWarp<T, kHeadDim> warp;
-  warp.look_ahead(p, kv_head, range_of(blockIdx.x), warp_index);
-  prepare(p, s, heads, (splits.count - 1) % blocks == blockIdx.x, shared);
-  warp.load_queries(shared.queries[0]);
+  const auto first_slot_of = [&](int index) {
+    return begin + index * splits.slots + warp_index * Warp::kSlots;
+  };
+  Warp warp(p, kv_head);
+  warp.look_ahead(first_slot_of(blockIdx.x));
+  const int position = p.state_position[s.state_row];
+  prepare_token(p, s, position, heads.count, shared);
+  __syncthreads();
+  wait_for_earlier_kernels();
+  load_token(p, s, heads, position, shared);
+  __syncthreads();
+  if ((splits.count - 1) % blocks == blockIdx.x && warp_index == kWarps - 1) {
+    append_token(p, kv_head, shared.token);
+  }
 
-  const std::int64_t first_part =
-      (std::int64_t{heads.seq} * p.num_heads + heads.first_head) * params.max_splits;
   const auto part_of = [&](int head, int index) {
-    return first_part + std::int64_t{head} * params.max_splits + index;
+    return (std::int64_t{heads.seq} * p.num_heads + heads.first_head + head) * params.max_splits +
+           index;
   };
   for (int index = blockIdx.x; index < splits.count; index += blocks) {
-    if (index >= blocks) warp.look_ahead(p, kv_head, range_of(index), warp_index);
-    warp.attend(p, kv_head, range_of(index), warp_index, kWarps);
-    warp.store(shared.sums[warp_index][0], shared.states[warp_index]);
-    __syncthreads();
-    merge_states(heads.count, kWarps, shared,
-                 [&](int head, int w) { return shared.states[w][head]; });
+    warp.attend(shared.token, first_slot_of(index), kWarps * Warp::kSlots,
+                min(s.kv_len, begin + (index + 1) * splits.slots), first_slot_of(index + blocks));
+    warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
+               shared.states[warp_index]);
     __syncthreads();
     for (int i = threadIdx.x; i < elements; i += kThreads) {
       const int head = i / kHeadDim;
-      const float sum = sum_of_warps(shared, head, i % kHeadDim, shared.scales[head]);
+      const int element = i % kHeadDim;
+      SoftmaxState state;
+      const float sum = merge_warps(shared, heads, head, element, state);
       if (splits.count == 1) {
-        out[i] = from_float<T>(sum / shared.merged[head].sum);
-      } else {
-        params.sums[part_of(head, index) * kHeadDim + i % kHeadDim] = sum;
+        out()[i] = from_float<T>(sum / state.sum);
+        continue;
       }
-    }
-    if (splits.count > 1 && threadIdx.x < heads.count) {
-      const SoftmaxState& state = shared.merged[threadIdx.x];
-      params.states[part_of(threadIdx.x, index)] = {state.exponent, state.sum};
+      const std::int64_t part = part_of(head, index);
+      params.sums[part * kHeadDim + element] = sum;
+      if (element == 0) params.states[part] = {state.exponent, state.sum};
     }
     __syncthreads();
   }
@@ -216,21 +282,13 @@ __global__ void __launch_bounds__(kThreads)
 
   const int counter = blockIdx.z * gridDim.y + blockIdx.y;
   if (!is_last_block(params.counters + counter, blocks)) return;
-  merge_states(heads.count, splits.count, shared, [&](int head, int index) {
-    const float2 state = __ldcg(params.states + part_of(head, index));
-    return SoftmaxState{state.x, state.y};
-  });
+  weigh_parts(params.states + part_of(0, 0), heads.count, params.max_splits, splits.count, shared);
   __syncthreads();
-  for (int head = 0; head < heads.count; ++head) {
-    add_parts<kHeadDim>(params.sums + part_of(head, 0) * kHeadDim, splits.count,
-                        shared.scales[head], shared.sums[warp_index][head]);
-  }
-  __syncthreads();
-  constexpr float kNoScales[kWarps] = {1.0f, 1.0f, 1.0f, 1.0f};
-  for (int i = threadIdx.x; i < elements; i += kThreads) {
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < elements; i += 4 * kThreads) {
     const int head = i / kHeadDim;
-    const float sum = sum_of_warps(shared, head, i % kHeadDim, kNoScales);
-    out[i] = from_float<T>(sum / shared.merged[head].sum);
+    const float* sums = params.sums + part_of(head, 0) * kHeadDim + i % kHeadDim;
+    store_4<T>(out() + i, merge_parts<kHeadDim>(sums, splits.count, shared.scales[head],
+                                                shared.part_sums[head]));
   }
 }
 
@@ -252,12 +310,20 @@ int decode_counters(int num_heads, int num_kv_heads) {
 void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) {
   const AttentionParams& p = params.attention;
   const int rows = decode_counters(p.num_heads, p.num_kv_heads);
-  const int blocks = kBlocksPerMultiprocessor * params.num_multiprocessors;
-  const int parts = std::clamp(blocks / (rows * p.num_decode_seqs), 1, params.max_splits);
+  const int blocks = blocks_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
+  const int parts =
+      std::clamp(blocks / (rows * p.num_decode_seqs), 1, decode_splits(params.max_slots));
+  const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
   const dim3 grid(parts, rows, p.num_decode_seqs);
   dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
-    launch(attention_decode_kernel<T, kHeadDim>, {.grid = grid, .block = dim3(kThreads)}, stream,
-           params);
+    using Shared = SharedMemory<T, kHeadDim>;
+    static_assert(Shared::bytes(kDecodeHeads) <= kMaxSharedBytes);
+    launch(attention_decode_kernel<T, kHeadDim>,
+           {.grid = grid,
+            .block = dim3(kThreads),
+            .shared_bytes = Shared::bytes(heads),
+            .overlaps = p.overlaps},
+           stream, params);
   });
 }
 

@@ -11,8 +11,9 @@ namespace quern::kernels {
 
 /// Parts into which a sequence's slots are split, at most. Up to that many the parts have
 /// kMinSplitSlots slots, so that the split depends on the sequence alone and not on its batch.
+/// Smaller parts serve one sequence of some hundred slots better, larger ones a batch.
 inline constexpr int kMaxSplits = 64;
-inline constexpr int kMinSplitSlots = 128;
+inline constexpr int kMinSplitSlots = 256;
 
 /// Query heads of one kv head that a block works on.
 inline constexpr int kDecodeHeads = 8;
@@ -20,6 +21,7 @@ inline constexpr int kDecodeHeads = 8;
 struct AttentionDecodeParams {
   AttentionParams attention;
   int max_splits = 0;           ///< of the longest sequence that the block table has room for
+  int max_slots = 0;            ///< of the longest sequence now, about: decides the grid
   int num_multiprocessors = 0;  ///< decides how many blocks share a sequence's parts
   float* sums = nullptr;  ///< [num_decode_seqs, num_heads, max_splits, head_dim], 16-byte aligned
   float2* states = nullptr;  ///< [num_decode_seqs, num_heads, max_splits] exponent, sum of weights

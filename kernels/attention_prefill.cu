@@ -1,5 +1,6 @@
 #include "kernels/attention_prefill.h"
 #include "kernels/common/attention.cuh"
+#include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch_attention.h"
 #include "kernels/common/launch.h"
 #include "kernels/common/prefill_tile.cuh"
@@ -7,21 +8,23 @@
 namespace quern::kernels {
 namespace {
 
-/// grid: tiles, the last first since they see the most slots; kv heads.
+/// grid: kv heads; tiles, the last first since they see the most slots.
 template <typename T, int kHeadDim>
-__global__ void __launch_bounds__(PrefillTile<T, kHeadDim>::kThreads)
+__global__ void __launch_bounds__(PrefillTile<T, kHeadDim>::kThreads, 2)
     attention_prefill_kernel(const __grid_constant__ AttentionParams p) {
+  let_next_kernel_start();
   using Tile = PrefillTile<T, kHeadDim>;
   extern __shared__ __align__(16) unsigned char shared_bytes[];
   auto& shared = *reinterpret_cast<typename Tile::SharedMemory*>(shared_bytes);
-  const int index = static_cast<int>(gridDim.x - 1 - blockIdx.x);
+  const int index = static_cast<int>(gridDim.y - 1 - blockIdx.y);
   const QueryTile tile = find_tile(p, p.num_decode_seqs, Tile::kRows, index);
+  wait_for_earlier_kernels();
   if (tile.count == 0) return;
   if (!tile.sequence.running) {
-    zero_rows<T>(p, tile, blockIdx.y);
+    zero_rows<T>(p, tile, static_cast<int>(blockIdx.x));
     return;
   }
-  Tile(p, tile, blockIdx.y, shared).run();
+  Tile(p, tile, static_cast<int>(blockIdx.x), shared).run();
 }
 
 }  // namespace
@@ -35,9 +38,10 @@ void attention_prefill(const AttentionParams& params, cudaStream_t stream) {
     using Tile = PrefillTile<T, kHeadDim>;
     const int tiles = max_tiles(params, params.num_decode_seqs, Tile::kRows);
     launch(attention_prefill_kernel<T, kHeadDim>,
-           {.grid = dim3(tiles, params.num_kv_heads),
+           {.grid = dim3(params.num_kv_heads, tiles),
             .block = dim3(Tile::kThreads),
-            .shared_bytes = sizeof(typename Tile::SharedMemory)},
+            .shared_bytes = sizeof(typename Tile::SharedMemory),
+            .overlaps = params.overlaps},
            stream, params);
   });
 }

@@ -1,215 +1,199 @@
 #include <algorithm>
 
+#include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/epilogue.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/norm_row.cuh"
+#include "kernels/common/weight_stream.cuh"
 #include "kernels/matvec.h"
 
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kBlocksPerMultiprocessor = 2;
-constexpr int kDepth = 4;  ///< 16-byte loads of one weight row that a thread has under way
-constexpr int kPair = 2;   ///< weight rows that a warp works on at a time
-
-/// A warp's way through its share of the weight: chunks of 16 bytes along pairs of rows, the next
-/// pair after the last chunk.
+/// Registers and shared memory leave room for the next kernel's block beside this one's.
 template <typename T>
-class WeightStream {
- public:
-  struct Part {
-    uint4 words[kPair][kDepth];
-  };
+constexpr int kKernelsAtOnce = sizeof(T) == 2 ? 2 : 1;
+constexpr int kHeld = 2;  ///< groups of four elements: rows of 4096 are normed in registers
 
-  __device__ explicit WeightStream(const MatvecParams& p)
-      : p_(p),
-        lane_(static_cast<int>(threadIdx.x) % kWarpSize),
-        num_chunks_(static_cast<int>(p.in_features / kElementsOf16Bytes<T>)),
-        num_pairs_(p.epilogue.gated ? p.epilogue.out_features
-                                    : (p.epilogue.out_features + 1) / kPair),
-        pair_(std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize) {
-    find_rows();
+/// Rows of shared memory that the weight is multiplied with.
+struct RowLayout {
+  int pieces;  ///< of a row, with zeros up to a whole slab
+  int stride;
+
+  __host__ __device__ static RowLayout of(std::int64_t row_bytes) {
+    const int slab_bytes = 16 * kSlabPieces;
+    const int slabs = static_cast<int>((row_bytes + slab_bytes - 1) / slab_bytes);
+    return {slabs * kSlabPieces, slabs * kSlabPieces + 1};
   }
-
-  __device__ bool at_end() const { return pair_ >= num_pairs_; }
-  __device__ bool at_last_part() const { return chunk_ + kPart >= num_chunks_; }
-  __device__ std::int64_t pair() const { return pair_; }
-
-  /// This thread's i-th chunk of the part, which may lie beyond the row.
-  __device__ int chunk(int i) const { return chunk_ + i * kWarpSize + lane_; }
-  __device__ bool has_chunk(int i) const { return chunk(i) < num_chunks_; }
-
-  __device__ void load(Part& part) const {
-    if (at_end()) return;
-#pragma unroll
-    for (int i = 0; i < kDepth; ++i) {
-      if (!has_chunk(i)) continue;
-#pragma unroll
-      for (int row = 0; row < kPair; ++row) {
-        part.words[row][i] = load_16_bytes_once(rows_[row] + chunk(i));
-      }
-    }
-  }
-
-  __device__ void move_on() {
-    chunk_ += kPart;
-    if (chunk_ < num_chunks_) return;
-    chunk_ = 0;
-    pair_ += std::int64_t{gridDim.x} * kWarps;
-    if (!at_end()) find_rows();
-  }
-
-  /// The pair's second row does not exist where the number of outputs is odd.
-  __device__ bool has_second() const {
-    return p_.epilogue.gated || kPair * pair_ + 1 < p_.epilogue.out_features;
-  }
-
- private:
-  static constexpr int kPart = kDepth * kWarpSize;  ///< chunks
-
-  __device__ void find_rows() {
-    const bool gated = p_.epilogue.gated;
-    const std::int64_t first = gated ? pair_ : kPair * pair_;
-    const std::int64_t second = gated ? pair_ + p_.epilogue.out_features : first + has_second();
-    const auto* weight = static_cast<const uint4*>(p_.weight);
-    rows_[0] = weight + first * num_chunks_;
-    rows_[1] = weight + second * num_chunks_;
-  }
-
-  const MatvecParams& p_;
-  int lane_;
-  int num_chunks_;
-  std::int64_t num_pairs_;
-  std::int64_t pair_;
-  int chunk_ = 0;
-  const uint4* rows_[kPair] = {};
 };
 
-/// Brings the rows that the weight is multiplied with to shared memory: [num_rows, in_features].
+/// What the kernel is told.
+struct Plan {
+  MatvecParams params;
+  int num_stages;  ///< of each warp's ring
+};
+
+/// Sums of a tile that a warp did not begin: those of the end of its first tile, or of a part from
+/// the middle. The warp that began the tile adds them to its own.
+struct Continued {
+  int tile;  ///< or none
+  float2 sums[kWarpSize];
+};
+constexpr int kNoTile = -1;
+
+/// Brings the rows that the weight is multiplied with to shared memory.
 template <typename T>
-__device__ void prepare_rows(const MatvecParams& p, T* rows) {
+__device__ void prepare_rows(const MatvecParams& p, NormRow<T, 4, kHeld>& norm, uint4* rows) {
+  const int pieces = static_cast<int>(p.in_features) / kElementsOf16Bytes<T>;
+  const RowLayout layout = RowLayout::of(16 * std::int64_t{pieces});
+  const int thread = static_cast<int>(threadIdx.x);
+  if (p.in == nullptr) {
+    norm.load(p.norm.token_rows != nullptr ? *p.norm.token_rows : 0);
+    if (p.residual_out != nullptr && blockIdx.x == 0) norm.store(p.residual_out);
+    norm.store_norm(reinterpret_cast<T*>(rows));
+  } else {
+    const auto* from = static_cast<const uint4*>(p.in);
+    for (int row = 0; row < p.num_rows; ++row) {
+#pragma unroll 4
+      for (int i = thread; i < pieces; i += kThreads) {
+        rows[row * layout.stride + i] = from[row * pieces + i];
+      }
+    }
+  }
   for (int row = 0; row < p.num_rows; ++row) {
-    T* destination = rows + row * p.in_features;
-    if (p.in != nullptr) {
-      const T* source = static_cast<const T*>(p.in) + row * p.in_features;
-      for_elements<kElementsOf16Bytes<T>>(static_cast<int>(p.in_features), [&](int i) {
-        *reinterpret_cast<uint4*>(destination + i) = *reinterpret_cast<const uint4*>(source + i);
-      });
-      continue;
-    }
-    const std::int64_t token_row = p.norm.token_rows != nullptr ? p.norm.token_rows[row] : row;
-    if (p.residual_out != nullptr && blockIdx.x == 0) {
-      add_delta_row<T, 4>(p.norm, token_row, p.residual_out);
-    }
-    norm_row<T, 4>(p.norm, token_row, destination);
-  }
-  __syncthreads();
-}
-
-/// sums += a part of two weight rows times the same part of each row.
-template <typename T, int kRows>
-__device__ void multiply(const MatvecParams& p, const WeightStream<T>& stream,
-                         const typename WeightStream<T>::Part& part, const T* rows,
-                         float (&sums)[kPair][kRows]) {
-  constexpr int kElements = kElementsOf16Bytes<T>;
-#pragma unroll
-  for (int i = 0; i < kDepth; ++i) {
-    if (!stream.has_chunk(i)) continue;
-    float weight[kPair][kElements];
-#pragma unroll
-    for (int j = 0; j < kPair; ++j) unpack_16_bytes<T>(part.words[j][i], weight[j]);
-#pragma unroll
-    for (int row = 0; row < kRows; ++row) {
-      if (row >= p.num_rows) continue;
-      float values[kElements];
-      unpack_16_bytes<T>(
-          *reinterpret_cast<const uint4*>(rows + row * p.in_features + stream.chunk(i) * kElements),
-          values);
-#pragma unroll
-      for (int j = 0; j < kPair; ++j) {
-#pragma unroll
-        for (int k = 0; k < kElements; ++k) sums[j][row] += weight[j][k] * values[k];
-      }
-    }
+    if (thread < layout.pieces - pieces) rows[row * layout.stride + pieces + thread] = uint4{};
   }
 }
 
-/// Stores the outputs of a pair of weight rows: lane r those of row r.
-template <int kRows>
-__device__ void store_pair(const MatvecParams& p, std::int64_t pair, bool has_second,
-                           float (&sums)[kPair][kRows]) {
+/// Stores this lane's two products of a tile; see RowTile.
+__device__ void store_tile(const MatvecParams& p, const TiledWeight& weight, int tile,
+                           const float2& sums) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-#pragma unroll
-  for (int row = 0; row < kRows; ++row) {
-    const float first = warp_sum(sums[0][row]);
-    const float second = warp_sum(sums[1][row]);
-    if (lane == row && row < p.num_rows) {
-      if (p.epilogue.gated) {
-        finish(p.epilogue, row, pair, first, second);
-      } else {
-        finish(p.epilogue, row, kPair * pair, first, 0.0f);
-        if (has_second) finish(p.epilogue, row, kPair * pair + 1, second, 0.0f);
-      }
-    }
-    sums[0][row] = sums[1][row] = 0.0f;
+  const int row = lane / 4;
+  const int feature = tile * weight.features_of_tile() + lane % 4 * (weight.gated ? 1 : 2);
+  if (row >= p.num_rows || feature >= weight.features) return;
+  if (weight.gated) {
+    finish(p.epilogue, row, feature, sums.x, sums.y);
+  } else {
+    finish(p.epilogue, row, feature, sums.x, 0.0f);
+    if (feature + 1 < weight.features) finish(p.epilogue, row, feature + 1, sums.y, 0.0f);
   }
 }
 
-template <typename T, int kRows>
-__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
-    matvec_kernel(const __grid_constant__ MatvecParams p) {
-  extern __shared__ uint4 shared[];
-  T* rows = reinterpret_cast<T*>(shared);
-
-  WeightStream<T> stream(p);
-  typename WeightStream<T>::Part part;
-  stream.load(part);
-  prepare_rows(p, rows);
-
-  float sums[kPair][kRows] = {};
+/// Multiplies a warp's share. Tiles that lie in it are stored at once; of the first, if another
+/// warp began it, the sums go to `continued`. Returns the last tile, if it is not at its end here.
+template <typename T>
+__device__ int multiply(const MatvecParams& p, const TiledWeight& weight, WeightStream& stream,
+                        const uint4* rows, Continued& continued, RowTile<T>& sums) {
+  const RowLayout layout = RowLayout::of(weight.row_bytes);
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  bool began = stream.at_end() || stream.here().slab == 0;
+  continued.tile = began ? kNoTile : stream.here().tile;
   while (!stream.at_end()) {
-    const WeightStream<T> here = stream;
-    typename WeightStream<T>::Part next;
+    const WeightStream::Place here = stream.here();
+    const SlabFragment slab = RowTile<T>::load(stream.wait());
     stream.move_on();
-    stream.load(next);
-    multiply<T, kRows>(p, here, part, rows, sums);
-    if (here.at_last_part()) store_pair<kRows>(p, here.pair(), here.has_second(), sums);
-    part = next;
+    sums.multiply(slab, {rows + here.slab * kSlabPieces, layout.stride, p.num_rows});
+    const bool ends = here.slab + 1 == weight.num_slabs();
+    if (!ends && !stream.at_end()) continue;
+    if (!began) {
+      continued.sums[lane] = sums.take();
+    } else if (ends) {
+      store_tile(p, weight, here.tile, sums.take());
+    } else {
+      return here.tile;
+    }
+    began = true;
   }
+  return kNoTile;
 }
 
-std::size_t shared_bytes(DType dtype, std::int64_t num_rows, std::int64_t in_features) {
-  return static_cast<std::size_t>(num_rows * in_features) * dtype_bytes(dtype);
+template <typename T>
+__global__ void __launch_bounds__(kThreads, kKernelsAtOnce<T>)
+    matvec_kernel(const __grid_constant__ Plan plan) {
+  extern __shared__ uint4 shared[];
+  __shared__ Continued continued[kWarps];
+  let_next_kernel_start();
+  const MatvecParams& p = plan.params;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const TiledWeight weight{static_cast<const std::byte*>(p.weight),
+                           static_cast<int>(p.in_features * sizeof(T)),
+                           static_cast<int>(p.epilogue.out_features), p.epilogue.gated};
+  const int tiles = (weight.features + weight.features_of_tile() - 1) / weight.features_of_tile();
+  const int blocks = static_cast<int>(gridDim.x);
+  const int block = static_cast<int>(blockIdx.x);
+  const int begin = tiles / blocks * block + min(block, tiles % blocks);
+  const int end = begin + tiles / blocks + (block < tiles % blocks ? 1 : 0);
+
+  uint4* ring = shared + warp * plan.num_stages * (WeightStream::kSlabBytes / 16);
+  uint4* rows = shared + kWarps * plan.num_stages * (WeightStream::kSlabBytes / 16);
+  WeightStream stream(weight, begin, end, ring, plan.num_stages);
+  stream.start();
+  prefetch_biases(p.epilogue, std::int64_t{begin} * weight.features_of_tile(),
+                  min(std::int64_t{end} * weight.features_of_tile(), p.epilogue.out_features));
+  NormRow<T, 4, kHeld> norm(p.norm);
+  wait_for_earlier_kernels();
+  prepare_rows<T>(p, norm, rows);
+  __syncthreads();
+
+  RowTile<T> sums;
+  const int unfinished = multiply<T>(p, weight, stream, rows, continued[warp], sums);
+  __syncthreads();
+  if (unfinished == kNoTile) return;
+  float2 total = sums.take();
+#pragma unroll
+  for (int i = 1; i < kWarps; ++i) {
+    const float2 part = continued[i].sums[threadIdx.x % kWarpSize];
+    if (i > warp && continued[i].tile == unfinished) {
+      total.x += part.x;
+      total.y += part.y;
+    }
+  }
+  store_tile(p, weight, unfinished, total);
+}
+
+constexpr std::size_t kStageBytes = std::size_t{kWarps} * WeightStream::kSlabBytes;
+
+std::size_t rows_bytes(DType dtype, int num_rows, std::int64_t in_features) {
+  const std::int64_t row_bytes = in_features * static_cast<std::int64_t>(dtype_bytes(dtype));
+  return 16 * static_cast<std::size_t>(RowLayout::of(row_bytes).stride) *
+         static_cast<std::size_t>(num_rows);
+}
+
+/// Stages of each warp's ring, as many as there is room for; 0 if there is none.
+int num_stages(std::size_t bytes_of_rows) {
+  constexpr std::size_t kStaticBytes = 5120;
+  for (int stages = WeightStream::kMaxStages; stages > 0; --stages) {
+    const std::size_t ring_bytes = static_cast<std::size_t>(stages) * kStageBytes;
+    if (bytes_of_rows + ring_bytes <= kMaxSharedBytes - kStaticBytes) return stages;
+  }
+  return 0;
 }
 
 }  // namespace
 
-// Reductions have some shared memory of their own.
 bool matvec_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features) {
-  const std::size_t row_bytes = shared_bytes(dtype, 1, in_features);
+  const std::int64_t row_bytes = in_features * static_cast<std::int64_t>(dtype_bytes(dtype));
   return num_rows <= kMaxMatvecRows && row_bytes % 16 == 0 &&
-         row_bytes * static_cast<std::size_t>(num_rows) <= kMaxSharedBytes - 1024;
+         num_stages(rows_bytes(dtype, static_cast<int>(num_rows), in_features)) > 0;
 }
 
 void matvec(const MatvecParams& params, cudaStream_t stream) {
-  const std::int64_t pairs = params.epilogue.gated ? params.epilogue.out_features
-                                                   : (params.epilogue.out_features + 1) / kPair;
-  const std::int64_t blocks =
-      std::min<std::int64_t>((pairs + kWarps - 1) / kWarps,
-                             std::int64_t{kBlocksPerMultiprocessor} * params.num_multiprocessors);
+  const std::int64_t features = params.epilogue.gated ? kTileRows / 2 : kTileRows;
+  const std::int64_t tiles = (params.epilogue.out_features + features - 1) / features;
+  const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
+  const Plan plan{params, num_stages(bytes)};
   const LaunchShape shape{
-      .grid = dim3(static_cast<unsigned>(blocks)),
+      .grid =
+          dim3(static_cast<unsigned>(std::min<std::int64_t>(tiles, params.num_multiprocessors))),
       .block = dim3(kThreads),
-      .shared_bytes = shared_bytes(params.dtype, params.num_rows, params.in_features)};
-  // Three rows run as four.
-  const int rows = params.num_rows == 3 ? 4 : params.num_rows;
-  dispatch_float(params.dtype, "matvec", [&]<typename T>() {
-    dispatch_value(std::integer_sequence<int, 1, 2, 4>{}, rows, "matvec", "num_rows",
-                   [&]<int kRows>() { launch(matvec_kernel<T, kRows>, shape, stream, params); });
-  });
+      .shared_bytes = bytes + static_cast<std::size_t>(plan.num_stages) * kStageBytes,
+      .overlaps = params.overlaps};
+  dispatch_float(params.dtype, "matvec",
+                 [&]<typename T>() { launch(matvec_kernel<T>, shape, stream, plan); });
 }
 
 }  // namespace quern::kernels

@@ -1,25 +1,32 @@
 #include "kernels/common/candidate.cuh"
-#include "kernels/common/last_block.cuh"
+#include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/logits_processor.cuh"
 #include "kernels/common/philox.cuh"
+#include "kernels/common/row_blocks.cuh"
 #include "kernels/common/sampling_filter.cuh"
 #include "kernels/sample.h"
 
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 256;
+/// Of which the registers and shared memory of every GPU hold so many at a time.
+constexpr int kBlocksPerMultiprocessor = 3;
+/// Tokens that one block looks at.
+constexpr int kPartTokens = 2048;
 using Filter = SamplingFilter<kThreads>;
 
-/// A block's scratch: first its part of the scores, then, in the last block, the filter's.
-union SharedMemory {
-  struct {
-    float scores[kSamplePartTokens];
-    int counts[kSamplePartTokens];
-  } part;
-  Filter::SharedMemory filter;
+/// A block's part of the scores, and scratch.
+struct SharedMemory {
+  float scores[kPartTokens];
+  union {
+    int counts[kPartTokens];
+    Filter::SharedMemory filter;
+  };
 };
+static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
+              "2048: reductions and more");
 
 __device__ bool has_filters(const SamplingRow& row) {
   return row.temperature > 0.0f && (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f);
@@ -89,73 +96,98 @@ __device__ void process(const Row& row, const ScoresPart& part, int* counts) {
   add_logit_bias(sampling, part);
 }
 
-/// The part's draw from the unfiltered distribution; 0 where there is none.
-__device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part) {
-  std::uint64_t winner = 0;
+/// The part's draw from the unfiltered distribution; 0 where there is none. `best`: of the part.
+__device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part,
+                                        std::uint64_t best) {
+  const float best_score = candidate_score(best) / row.sampling.temperature;
+  if (!isfinite(best_score)) return 0;
+  // Few tokens can beat what the best one draws, and few need more than a bound of their variate.
+  std::uint64_t winner = perturbed(best_score, candidate_id(best), row.draw);
+  const float bound = candidate_score(winner);
   for (int i = 4 * static_cast<int>(threadIdx.x); i < part.count; i += 4 * kThreads) {
     const uint4 quad = draw_words(row.draw, static_cast<std::uint32_t>(part.begin + i) / 4);
     const std::uint32_t words[4] = {quad.x, quad.y, quad.z, quad.w};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       if (i + j >= part.count) continue;
-      const float score = part.scores[i + j] / row.sampling.temperature;
-      if (!(score > kLowest)) continue;
+      const float score = part.scores[i + j];
+      if (!(score + gumbel_bound(words[j]) >= bound)) continue;
       winner = max(winner, candidate(score + gumbel(words[j]), part.begin + i + j));
     }
   }
   return block_max(winner);
 }
 
-/// Finds what one part of a row has to say.
-__device__ void examine_part(const SampleParams& p, const Row& row, SharedMemory& shared,
-                             SamplePart& result) {
-  const int begin = static_cast<int>(blockIdx.x) * kSamplePartTokens;
-  const ScoresPart part{shared.part.scores, begin, min(kSamplePartTokens, p.vocab_size - begin)};
-  for (int i = threadIdx.x; i < part.count; i += kThreads) {
-    part.scores[i] = row.logits[begin + i];
-  }
-  __syncthreads();
-  if (row.sampling.num_top_logprobs >= 0) summarize_logits(row, part, result);
-  if (has_processors(row.sampling)) {
-    process(row, part, shared.part.counts);
-    float* scores = p.scores + std::int64_t{row.index} * p.vocab_size + begin;
-    if (has_filters(row.sampling)) {
-      for (int i = threadIdx.x; i < part.count; i += kThreads) scores[i] = part.scores[i];
-    }
-  }
-  const std::uint64_t best = next_best(part.count, ~std::uint64_t{0},
-                                       [&](int i) { return candidate(part.scores[i], begin + i); });
-  const bool draws = row.sampling.temperature > 0.0f && !has_filters(row.sampling);
-  const std::uint64_t drawn = draws ? draw_from_part(row, part) : 0;
-  if (threadIdx.x == 0) {
-    result.best = best;
-    result.drawn = drawn;
-  }
-}
-
-/// The row's token, from what its parts found. `parts` [count].
-__device__ int choose(const SampleParams& p, const Row& row, const SamplePart* parts, int count,
-                      SharedMemory& shared) {
-  // The id is 0 when nothing is above -inf.
-  const std::uint64_t best =
-      max(candidate(kLowest, 0),
-          next_best(count, ~std::uint64_t{0}, [&](int i) { return __ldcg(&parts[i].best); }));
-  const int best_id = candidate_id(best);
+/// The part's draw from what the filters leave, with the row's other blocks; 0 where infinity
+/// leaves nothing to draw, also where a tiny temperature makes it.
+__device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
+                                       const ScoresPart& part, RowBlocks& blocks,
+                                       SharedMemory& shared) {
+  SampleScratch scratch = p.scratch;
+  scratch.bins += std::int64_t{row.index} * kSampleBinSets * kSampleBins;
+  scratch.ties += std::int64_t{row.index} * blocks.count();
+  Filter::clear(scratch, blocks);
+  blocks.wait_for_all();  // for the best score too
+  const std::uint64_t best = __ldcg(&p.words[row.index].best);
   const SamplingRow& sampling = row.sampling;
   const float best_score = candidate_score(best) / sampling.temperature;
-  // Infinity leaves nothing to draw, also where a tiny temperature makes it.
-  if (sampling.temperature == 0.0f || !isfinite(best_score)) return best_id;
-  if (!has_filters(sampling)) {
-    return candidate_id(
-        next_best(count, ~std::uint64_t{0}, [&](int i) { return __ldcg(&parts[i].drawn); }));
-  }
-  const float* scores =
-      has_processors(sampling) ? p.scores + std::int64_t{row.index} * p.vocab_size : row.logits;
-  Filter filter({scores, p.vocab_size, sampling.temperature}, best_score, shared.filter);
+  if (!isfinite(best_score)) return 0;
+  Filter filter(part, best_score, scratch, blocks, shared.filter);
   if (sampling.top_k > 0) filter.keep_top_k(sampling.top_k);
   if (sampling.top_p < 1.0f) filter.keep_top_p(sampling.top_p);
   if (sampling.min_p > 0.0f) filter.keep_min_p(sampling.min_p);
-  return filter.draw(row.draw, best_id);
+  return filter.draw(row.draw, candidate_id(best));
+}
+
+/// Brings a part of a row to shared memory.
+__device__ ScoresPart load_part(const SampleParams& p, const Row& row, int index, float* scores) {
+  const int begin = index * kPartTokens;
+  const ScoresPart part{scores, begin, min(kPartTokens, p.vocab_size - begin)};
+  constexpr int kPerThread = kPartTokens / kThreads;
+  float logits[kPerThread];
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kThreads;
+    logits[i] = at < part.count ? row.logits[begin + at] : kLowest;
+  }
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) scores[threadIdx.x + i * kThreads] = logits[i];
+  __syncthreads();
+  return part;
+}
+
+/// Finds what one part of a row has to say, and says it.
+__device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& blocks,
+                             SharedMemory& shared) {
+  const ScoresPart part = load_part(p, row, blocks.index(), shared.scores);
+  const SamplingRow& sampling = row.sampling;
+  if (sampling.num_top_logprobs >= 0) {
+    summarize_logits(row, part, p.parts[row.index * blocks.count() + blocks.index()]);
+  }
+  if (has_processors(sampling)) process(row, part, shared.counts);
+  SampleWords& words = p.words[row.index];
+  const std::uint64_t best = next_best(part.count, ~std::uint64_t{0}, [&](int i) {
+    return candidate(part.scores[i], part.begin + i);
+  });
+  if (threadIdx.x == 0) atomicMax(&words.best, best);
+  if (sampling.temperature == 0.0f) return;
+
+  for (int i = threadIdx.x; i < part.count; i += kThreads) part.scores[i] /= sampling.temperature;
+  __syncthreads();
+  const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, part, blocks, shared)
+                                                    : draw_from_part(row, part, best);
+  if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
+}
+
+/// The row's token, from what its parts have said.
+__device__ int choose(const Row& row, const SampleWords& words) {
+  // The id is 0 when nothing is above -inf.
+  const std::uint64_t best = max(candidate(kLowest, 0), std::uint64_t{__ldcg(&words.best)});
+  const float temperature = row.sampling.temperature;
+  if (temperature == 0.0f || !isfinite(candidate_score(best) / temperature)) {
+    return candidate_id(best);
+  }
+  return candidate_id(__ldcg(&words.drawn));
 }
 
 /// log Σ exp(logits); NaN where a logit is NaN or +inf, or none is above -inf.
@@ -193,30 +225,48 @@ __device__ void store_logprobs(const SampleParams& p, const Row& row, const Samp
 }
 
 /// grid: parts, rows.
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kThreads, 4)
     sample_kernel(const __grid_constant__ SampleParams p) {
   __shared__ SharedMemory shared;
-  const Row row = row_of(p, static_cast<int>(blockIdx.y));
-  if (p.finished[row.state_row] != 0) return;
   const int count = static_cast<int>(gridDim.x);
-  SamplePart* parts = p.parts + static_cast<std::int64_t>(row.index) * count;
-  examine_part(p, row, shared, parts[blockIdx.x]);
-  if (!is_last_block(p.counters + row.index, count)) return;
+  int block = static_cast<int>(blockIdx.x);
+  if (gridDim.y > 1) block = take_ticket(p.tickets, static_cast<int>(gridDim.x * gridDim.y));
+  let_next_kernel_start();  // all tickets are taken once all blocks have said so
+  const Row row = row_of(p, block / count);
+  const bool finished = p.finished[row.state_row] != 0;
+  // So far only what the last step has left, see attention_decode.cu.
+  wait_for_earlier_kernels();
+  if (finished) return;
+  SampleWords& words = p.words[row.index];
+  RowBlocks blocks(&words.arrivals, count, block % count);
+  examine_part(p, row, blocks, shared);
+  if (!blocks.finish()) return;
 
-  const int token = choose(p, row, parts, count, shared);
-  if (threadIdx.x == 0) p.last_token[row.state_row] = token;
-  if (row.sampling.num_top_logprobs >= 0) store_logprobs(p, row, parts, count, token);
+  const int token = choose(row, words);
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    p.last_token[row.state_row] = token;
+    words.best = 0;
+    words.drawn = 0;
+  }
+  if (row.sampling.num_top_logprobs >= 0) {
+    store_logprobs(p, row, p.parts + std::int64_t{row.index} * count, count, token);
+  }
 }
 
 }  // namespace
 
-int sample_parts(int vocab_size) {
-  return (vocab_size + kSamplePartTokens - 1) / kSamplePartTokens;
+int sample_parts(int vocab_size) { return (vocab_size + kPartTokens - 1) / kPartTokens; }
+
+int max_sample_parts(int num_multiprocessors) {
+  return kBlocksPerMultiprocessor * num_multiprocessors;
 }
 
 void sample(const SampleParams& params, cudaStream_t stream) {
-  const dim3 grid(sample_parts(params.vocab_size), params.num_logit_rows);
-  launch(sample_kernel, {.grid = grid, .block = dim3(kThreads)}, stream, params);
+  const LaunchShape shape{.grid = dim3(sample_parts(params.vocab_size), params.num_logit_rows),
+                          .block = dim3(kThreads),
+                          .overlaps = params.overlaps};
+  launch(sample_kernel, shape, stream, params);
 }
 
 }  // namespace quern::kernels

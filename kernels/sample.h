@@ -9,13 +9,27 @@
 
 namespace quern::kernels {
 
-/// Tokens of the vocabulary that one block looks at.
-inline constexpr int kSamplePartTokens = 4096;
+/// Bins of a digit of the scores, and how many sets of them a row needs.
+inline constexpr int kSampleBins = 2048;
+inline constexpr int kSampleBinSets = 3;
 
-/// What a block finds in its part of a row; see common/candidate.cuh for the keys.
+/// What the blocks of a row tell each other: zero before and after. See common/candidate.cuh for
+/// the keys.
+struct SampleWords {
+  unsigned long long best;   ///< of the processed scores
+  unsigned long long drawn;  ///< of the perturbed scores
+  std::uint32_t arrivals;
+  std::uint32_t unused;
+};
+
+/// What the filters of a row need in global memory; not initialised.
+struct SampleScratch {
+  std::uint64_t* bins = nullptr;  ///< [kSampleBinSets, kSampleBins]
+  int* ties = nullptr;            ///< [sample_parts(vocab_size)]
+};
+
+/// What a block finds in its part of a row where log-probabilities are asked for.
 struct SamplePart {
-  std::uint64_t best;                  ///< of the processed scores
-  std::uint64_t drawn;                 ///< of the perturbed scores, where nothing is filtered
   double sum;                          ///< Σ exp(logit - largest)
   float largest;                       ///< logit
   std::uint64_t top[kMaxTopLogprobs];  ///< best logits first
@@ -46,19 +60,25 @@ struct SampleParams {
   std::int32_t* ring_top_ids = nullptr;
   float* ring_top_logprobs = nullptr;
 
-  SamplePart* parts = nullptr;        ///< [num_logit_rows, sample_parts(vocab_size)]
-  float* scores = nullptr;            ///< [num_logit_rows, vocab_size] rows that are processed
-  std::uint32_t* counters = nullptr;  ///< [num_logit_rows] zero before and after
+  SamplePart* parts = nullptr;   ///< [num_logit_rows, sample_parts(vocab_size)]
+  SampleScratch scratch;         ///< of the first row; each array goes on with the next row's
+  SampleWords* words = nullptr;  ///< [num_logit_rows] zero before and after
+  /// A word that is zero before and after; no kernel between two of these uses it.
+  std::uint32_t* tickets = nullptr;
+
+  bool overlaps = false;  ///< see LaunchShape
 };
 
 /// Blocks that share a row.
 int sample_parts(int vocab_size);
+/// How many may: they must fit onto the GPU together.
+int max_sample_parts(int num_multiprocessors);
 
-/// graph/op.h's Sample, in one launch. Each block processes a part of a row and finds its largest
-/// score and draw; the last block of a row merges them. Top-k, top-p and min-p cost that block up
-/// to three passes over the row each for the threshold, and one for the draw; nothing is sorted.
-/// Results do not depend on the order in which blocks and threads run. Ids of the history beyond
-/// the vocabulary are ignored. Errors: see launch.h.
+/// graph/op.h's Sample, in one launch. Each block processes a part of a row, which it keeps in
+/// shared memory, and finds its largest score and draw; the last block of a row merges them. For
+/// top-k, top-p and min-p the row's blocks first find thresholds together: they wait for each other
+/// up to three times each. Nothing is sorted. Results do not depend on the order in which blocks
+/// and threads run. Ids of the history beyond the vocabulary are ignored. Errors: see launch.h.
 void sample(const SampleParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -8,6 +8,9 @@
 
 namespace quern::kernels {
 
+/// Rows for which skinny_gemm() reads the weight once.
+inline constexpr int kMaxSkinnyRows = 64;
+
 struct SkinnyGemmParams {
   DType dtype = DType::float16;  ///< of `in` and `weight`: float16 or bfloat16
   std::int64_t num_rows = 0;
@@ -15,15 +18,27 @@ struct SkinnyGemmParams {
   const void* weight = nullptr;  ///< [weight rows, in_features], dense
   const void* in = nullptr;      ///< [num_rows, in_features], dense
   Epilogue epilogue;
+  /// Scratch of skinny_gemm_partial_sums() floats, and as many words as skinny_gemm_counters()
+  /// says, which are zero before and after; unused with more than kMaxSkinnyRows rows.
+  float* partial_sums = nullptr;
+  std::uint32_t* counters = nullptr;
+  int num_multiprocessors = 0;
+  bool overlaps = false;  ///< see LaunchShape
 };
 
 /// Whether skinny_gemm() is made for this: a 16-bit dtype and rows of 16 bytes.
 bool skinny_gemm_supports(DType dtype, std::int64_t in_features);
 
-/// A projection of some rows (it is made for 2 to 64) on tensor cores: mma.sync with the weight as
-/// the left operand, so that the rows are its narrow side, and asynchronous copies several stages
-/// ahead. Pointers are aligned to 16 bytes. Rounding: products accumulate in float32, the epilogue
-/// is float32. Errors: see launch.h. Cost: reads the weight once for each 64 rows.
+/// What it wants as scratch for up to so many rows, and no more than kMaxSkinnyRows.
+std::int64_t skinny_gemm_partial_sums(std::int64_t num_rows, int num_multiprocessors);
+std::int64_t skinny_gemm_counters(std::int64_t weight_rows);
+
+/// A projection of some rows (it is made for up to kMaxSkinnyRows) on tensor cores: mma.sync with
+/// the weight as the left operand, so that the rows are its narrow side, and asynchronous copies
+/// several stages ahead. Each multiprocessor reads an equal share of the weight; where that is a
+/// part of a tile, the last block to come adds up all parts in their fixed order. Pointers are
+/// aligned to 16 bytes. Rounding: products accumulate in float32, the epilogue is float32.
+/// Errors: see launch.h. Cost: reads the weight once for each kMaxSkinnyRows rows.
 void skinny_gemm(const SkinnyGemmParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

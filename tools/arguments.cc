@@ -15,12 +15,13 @@ namespace quern::tools {
 namespace {
 
 /// TensorRT-LLM's spellings that are not ours with another dash.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kAliases = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kAliases = {{
     {"--input-text", "--prompt"},
     {"--max-output-len", "--max-new-tokens"},
     {"--batch-size", "--max-seqs"},
     {"--skip-step", "--skip-steps"},
     {"--check-step", "--check-interval"},
+    {"--tensorrt-llm-rouge1-threshold", "--rouge1-threshold"},
 }};
 
 std::string with_dashes(std::string_view name) {

@@ -6,7 +6,6 @@
 #include <optional>
 #include <vector>
 
-#include "base/shape.h"
 #include "quern/error.h"
 #include "tools/bench/report.h"
 #include "tools/bench/run_cell.h"
@@ -26,8 +25,6 @@ namespace {
 struct BenchOptions {
   SourceOptions source;
   EngineOptions engine;
-  bool max_seqs_given = false;
-  bool max_tokens_per_step_given = false;
   std::vector<int> batch_sizes = {1};
   std::vector<Lengths> lengths = {{128, 128}};
   BenchSettings settings;
@@ -39,7 +36,7 @@ struct BenchOptions {
 /// A prefill this large keeps any GPU busy; larger ones take memory alone.
 constexpr int kMaxTokensPerStep = 8192;
 
-/// The limits that the largest cells need.
+/// What the largest of the cells need. Prompts of one cell run in as few steps as can be.
 EngineOptions limits_for(const BenchOptions& options, const std::vector<BenchCell>& cells) {
   EngineOptions engine = options.engine;
   int max_tokens = 1;
@@ -52,9 +49,7 @@ EngineOptions limits_for(const BenchOptions& options, const std::vector<BenchCel
     max_tokens =
         std::max(max_tokens, static_cast<int>(std::min<std::int64_t>(tokens, kMaxTokensPerStep)));
   }
-  if (!options.max_tokens_per_step_given) {
-    engine.max_tokens_per_step = std::max(max_tokens, engine.max_seqs);
-  }
+  engine.max_tokens_per_step = std::max(max_tokens, engine.max_seqs);
   return engine;
 }
 
@@ -86,7 +81,7 @@ std::vector<CellResult> planned_cells(const BenchOptions& options, const ModelSo
   const int limit = inspect(model, options.engine).info.max_position_embeddings;
   std::vector<CellResult> results;
   for (const BenchCell& cell : all_cells(options.batch_sizes, options.lengths)) {
-    results.push_back({.cell = cell});
+    results.emplace_back().cell = cell;
     if (cell.seq_len() <= limit) continue;
     results.back().skipped =
         fmt::format("{} tokens, the model's max_position_embeddings is {}", cell.seq_len(), limit);
@@ -125,47 +120,58 @@ OrderedJson memory_json(const MemoryPlan& plan) {
           {"step_input_bytes", plan.step_input_bytes}};
 }
 
+OrderedJson settings_json(const BenchOptions& options) {
+  return {{"warm_up", options.settings.warm_up},
+          {"runs", options.settings.runs},
+          {"duration_s", options.settings.min_seconds},
+          {"seed", options.settings.seed},
+          {"skip_steps", options.engine.skip_steps},
+          {"check_interval", options.engine.check_interval}};
+}
+
+OrderedJson engine_json(const Engine& engine) {
+  return {{"model", engine.info().name},
+          {"weights", engine.info().random_weights ? "random" : "checkpoint"},
+          {"device", device_name(engine.options())},
+          {"dtype", dtype_name(engine.options())},
+          {"max_tokens_per_step", engine.options().max_tokens_per_step},
+          {"memory", memory_json(engine.memory_plan())},
+          {"peak_memory_bytes", engine.timing().peak_memory_bytes}};
+}
+
 OrderedJson report_json(const BenchOptions& options, const std::optional<Engine>& engine,
-                        const Ceilings& ceilings, const std::vector<CellResult>& results) {
-  OrderedJson json = {{"schema", "quern bench"}, {"schema_version", kBenchSchemaVersion}};
-  json["environment"] = environment_json(environment());
-  if (engine) {
-    json["model"] = engine->info().name;
-    json["weights"] = engine->info().random_weights ? "random" : "checkpoint";
-    json["device"] = device_name(engine->options());
-    json["dtype"] = dtype_name(engine->options());
-    json["memory"] = memory_json(engine->memory_plan());
-    json["peak_memory_bytes"] = engine->timing().peak_memory_bytes;
-  }
-  json["settings"] = {{"warm_up", options.settings.warm_up},
-                      {"runs", options.settings.runs},
-                      {"duration_s", options.settings.min_seconds},
-                      {"seed", options.settings.seed},
-                      {"skip_steps", options.engine.skip_steps},
-                      {"check_interval", options.engine.check_interval}};
-  json["ceilings"] = {{"read_gbps", rounded(ceilings.read_gbps, 1)},
-                      {"matrix_tflops", rounded(ceilings.matrix_tflops, 2)}};
-  json["cells"] = OrderedJson::array();
+                        double read_gbps, const std::vector<CellResult>& results) {
+  OrderedJson json = {{"schema", "quern bench"},
+                      {"schema_version", kBenchSchemaVersion},
+                      {"environment", environment_json(environment())},
+                      {"settings", settings_json(options)},
+                      {"engine", engine ? engine_json(*engine) : OrderedJson(nullptr)},
+                      {"read_gbps", rounded(read_gbps, 1)},
+                      {"cells", OrderedJson::array()}};
   for (const CellResult& result : results) json["cells"].push_back(bench_cell_json(result));
   return json;
 }
 
-/// A cell's floor by the larger of its two ceilings, in the middle of its decode steps.
-double floor_ms(const Engine& engine, const BenchCell& cell, const Ceilings& ceilings) {
+/// What reading weights and KV cache takes in the middle of a cell's decode steps.
+double floor_ms(const Engine& engine, const BenchCell& cell, double read_gbps) {
   const StepCost cost = engine.decode_cost(cell.batch_size, cell.input_len + cell.output_len / 2);
-  const double read_ms = (cost.weight_bytes + cost.kv_bytes) / (ceilings.read_gbps * 1e6);
-  return std::max(read_ms, cost.flops / (ceilings.matrix_tflops * 1e9));
+  return (cost.weight_bytes + cost.kv_bytes) / (read_gbps * 1e6);
+}
+
+std::string head_text(const Engine& engine, double read_gbps) {
+  return fmt::format("{}{}, {} on {}; long reads reach {:.0f} GB/s\n", engine.info().name,
+                     engine.info().random_weights ? " (random weights)" : "",
+                     dtype_name(engine.options()), device_name(engine.options()), read_gbps);
 }
 
 ExitCode bench(const BenchOptions& options) {
   const ModelSource model = chosen_source(options.source);
   std::vector<CellResult> results = planned_cells(options, model);
   std::optional<Engine> engine = make_engine(options, model, results);
-  Ceilings ceilings;
-  if (engine) ceilings = engine->measure_ceilings();
+  const double read_gbps = engine ? engine->measure_read_gbps() : 0.0;
   const OutputOptions& output = options.output;
   const bool table = !output.json && !options.csv;
-  if (table) write_stdout(head_text(engine, ceilings) + bench_table_head());
+  if (table && engine) write_stdout(head_text(*engine, read_gbps) + bench_table_head());
   if (options.csv) write_stdout(bench_csv_head());
 
   const InterruptScope interrupt;
@@ -173,7 +179,7 @@ ExitCode bench(const BenchOptions& options) {
   for (CellResult& result : results) {
     if (interrupt.requested()) result.skipped = "interrupted";
     if (result.skipped.empty()) {
-      const double floor = floor_ms(*engine, result.cell, ceilings);
+      const double floor = floor_ms(*engine, result.cell, read_gbps);
       result =
           run_cell(*engine, result.cell, options.settings, [&] { return interrupt.requested(); });
       result.decode_floor_ms = floor;
@@ -184,7 +190,7 @@ ExitCode bench(const BenchOptions& options) {
     progress.add_finished();
   }
   progress.clear();
-  if (output.json) print_json(report_json(options, engine, ceilings, results));
+  if (output.json) print_json(report_json(options, engine, read_gbps, results));
   return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
 }
 
@@ -214,11 +220,13 @@ Action add_bench(CLI::App& app) {
                 options->settings.seed = parse_unsigned(option, value);
               });
   OptionGroup output(app, "Output");
-  CLI::Option* csv = output.flag("--csv", options->csv, "Print comma-separated values");
+  const CLI::Option* csv = output.flag("--csv", options->csv, "Print comma-separated values");
   add_output_options(app, options->output);
-  add_bench_engine_options(app, options->engine);
+  add_device_options(app, options->engine);
+  add_loop_options(app, options->engine);
+  const CLI::Option* json = app.get_option("--json");
   return [=] {
-    reject_together({csv, app.get_option("--json")});
+    reject_together({csv, json});
     options->settings.min_seconds = options->duration.value_or(0.0F);
     apply_output_options(options->output);
     return bench(*options);

@@ -16,6 +16,10 @@ Action add_run(CLI::App& app);
 Action add_tokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
+Action add_summarize(CLI::App& app);
+Action add_perplexity(CLI::App& app);
+Action add_rouge(CLI::App& app);
+Action add_compare(CLI::App& app);
 Action add_bench(CLI::App& app);
 Action add_env(CLI::App& app);
 
@@ -27,7 +31,7 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 6> kCommands = {{
+inline constexpr std::array<Command, 10> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"tokenize", "Turn texts into token ids, or back",
@@ -37,6 +41,18 @@ inline constexpr std::array<Command, 6> kCommands = {{
     {"logits", "Write all logits of a prompt; tell how likely the model finds it",
      "quern logits -m examples/models/tale-gpt2 -p \"three sons\" -o logits.safetensors",
      add_logits},
+    {"summarize", "Summarize articles; hold the summaries against a reference by ROUGE",
+     "quern summarize -m examples/models/tale-gpt2 --dataset cnn.jsonl --dtype float16 "
+     "--reference cpu-float32 --check-accuracy",
+     add_summarize},
+    {"perplexity", "Tell how well a model foresees a text; compare dtypes, devices, models",
+     "quern perplexity -m examples/models/tale-gpt2 --file tales.txt --dtype float16 "
+     "--against cpu-float32 --max-kl 1e-3",
+     add_perplexity},
+    {"rouge", "Score texts against references by ROUGE",
+     "quern rouge --predictions summaries.jsonl --references highlights.txt --stemmer", add_rouge},
+    {"compare", "Compare two devices or dtypes, node by node",
+     "quern compare -m examples/models/tale-gpt2 -p \"three sons\" --device cuda", add_compare},
     {"bench", "Time prompts of given lengths and batch sizes",
      "quern bench --shape gpt_350m --batch-size \"1;8\" --input-output-len \"128,20\"", add_bench},
     {"env", "Show versions and the machine, for reports", "quern env --json", add_env},

@@ -1,6 +1,7 @@
 #include "tools/generate.h"
 
 #include <optional>
+#include <random>
 #include <unordered_map>
 #include <utility>
 
@@ -24,6 +25,11 @@ std::unordered_map<RequestId, std::size_t> submit_all(Engine& engine,
 }
 
 }  // namespace
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
 
 std::vector<Result> generate_all(Engine& engine, const std::vector<Request>& requests,
                                  const GenerateObservers& observers) {

@@ -23,8 +23,9 @@ struct SamplingSwitches {
   std::vector<const CLI::Option*> filters;
 };
 
-SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling) {
-  OptionGroup group(app, "Sampling (default: the model's generation_config.json, else greedy)");
+SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling,
+                              const GenerationDefaults& defaults) {
+  OptionGroup group(app, fmt::format("Sampling (default: {})", defaults.sampling));
   SamplingSwitches switches;
   switches.greedy = group.flag("--greedy", sampling.greedy,
                                "Always the best token; generation_config.json does not apply");
@@ -63,10 +64,10 @@ void add_penalties(CLI::App& app, SamplingParams& sampling) {
                });
 }
 
-void add_ends(CLI::App& app, Request& request) {
+void add_ends(CLI::App& app, Request& request, const GenerationDefaults& defaults) {
   OptionGroup group(app, "Ends");
   group.integer({"-n,--max-new-tokens", "N",
-                 "At most N new tokens (default: generation_config.json's, else 128)"},
+                 fmt::format("At most N new tokens (default: {})", defaults.max_new_tokens)},
                 request.max_new_tokens, 1);
   group.values(
       {"--stop", "TEXT", "End before this text; \\n, \\t, \\\\ are escapes; may be repeated"},
@@ -90,10 +91,11 @@ void reject_contradictions(const SamplingSwitches& switches, const SamplingParam
 
 }  // namespace
 
-std::function<void()> add_generation_options(CLI::App& app, Request& request) {
-  const SamplingSwitches switches = add_sampling(app, request.sampling);
+std::function<void()> add_generation_options(CLI::App& app, Request& request,
+                                             const GenerationDefaults& defaults) {
+  const SamplingSwitches switches = add_sampling(app, request.sampling, defaults);
   add_penalties(app, request.sampling);
-  add_ends(app, request);
+  add_ends(app, request, defaults);
   return [switches, &request] { reject_contradictions(switches, request.sampling); };
 }
 

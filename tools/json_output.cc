@@ -65,9 +65,11 @@ OrderedJson timing_json(const Timing& timing) {
           {"peak_memory_bytes", timing.peak_memory_bytes}};
 }
 
-void print_json(const OrderedJson& json) {
+std::string json_line(const OrderedJson& json) {
   constexpr int kOneLine = -1;
-  write_stdout(json.dump(kOneLine, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+  return json.dump(kOneLine, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
+
+void print_json(const OrderedJson& json) { write_stdout(json_line(json)); }
 
 }  // namespace quern::tools

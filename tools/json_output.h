@@ -26,8 +26,10 @@ OrderedJson result_json(const Result& result, const std::string& prompt, bool wi
 
 OrderedJson timing_json(const Timing& timing);
 
-/// One line of JSON on standard output. What is not UTF-8 is replaced, so that the line is always
-/// valid.
+/// One line of JSON and its end. What is not UTF-8 is replaced, so that the line is always valid.
+std::string json_line(const OrderedJson& json);
+
+/// The same on standard output.
 void print_json(const OrderedJson& json);
 
 }  // namespace quern::tools

@@ -5,7 +5,6 @@
 #include <cstddef>
 
 namespace quern::tools {
-namespace {
 
 double log_sum_exp(std::span<const float> values) {
   const double largest = *std::max_element(values.begin(), values.end());
@@ -13,8 +12,6 @@ double log_sum_exp(std::span<const float> values) {
   for (const float value : values) sum += std::exp(static_cast<double>(value) - largest);
   return largest + std::log(sum);
 }
-
-}  // namespace
 
 std::optional<double> mean_negative_log_likelihood(std::span<const float> logits,
                                                    std::span<const std::int32_t> ids) {

@@ -6,6 +6,9 @@
 
 namespace quern::tools {
 
+/// log(Σ exp(values)) in double precision, without overflow. `values` is not empty.
+double log_sum_exp(std::span<const float> values);
+
 /// How unlikely a model finds its own prompt: the mean over positions 1 … n - 1 of -log
 /// softmax(logits[i - 1])[ids[i]], in nats and double precision. Nothing for fewer than two ids.
 /// Its exponential is the perplexity. Shapes: logits [ids.size(), vocab_size] row-major; ids in [0,

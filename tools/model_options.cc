@@ -8,7 +8,10 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "base/dtype.h"
 #include "io/json.h"
+#include "io/model_folder.h"
+#include "model/config.h"
 #include "tools/nearest_name.h"
 #include "tools/option_group.h"
 #include "tools/usage_error.h"
@@ -16,8 +19,24 @@
 namespace quern::tools {
 namespace {
 
+constexpr const char* kDeviceGroup = "Device and limits";
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxSeqs = 65536;
+
+void parse_device_loop(const std::string& option, const std::string& value,
+                       EngineOptions& options) {
+  if (value == "auto") {
+    options.device_loop = DeviceLoopChoice::automatic;
+  } else if (value == "off") {
+    options.device_loop = DeviceLoopChoice::off;
+  } else if (value == "require") {
+    options.device_loop = DeviceLoopChoice::require;
+  } else {
+    usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
+  }
+}
+
+}  // namespace
 
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
   constexpr std::string_view kCudaIndex = "cuda:";
@@ -37,22 +56,13 @@ void parse_device(const std::string& option, const std::string& value, EngineOpt
   }
 }
 
-void parse_dtype(const std::string& option, const std::string& value, EngineOptions& options) {
-  if (value == "auto") {
-    options.dtype.reset();
-    return;
-  }
-  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
-    if (value == quern::dtype_name(dtype)) {
-      options.dtype = dtype;
-      return;
-    }
-  }
-  usage_error("{}: expected auto, float32, float16 or bfloat16, got {}", option,
+std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
+                                 std::string_view unset) {
+  if (value == unset) return std::nullopt;
+  if (const auto dtype = parse_float_dtype(value)) return dtype;
+  usage_error("{}: expected {}, float32, float16 or bfloat16, got {}", option, unset,
               quoted_name(value));
 }
-
-}  // namespace
 
 void add_model_option(CLI::App& app, std::string& model) {
   OptionGroup group(app, "Model");
@@ -107,8 +117,8 @@ std::string chosen_model(const std::string& given) {
   return model;
 }
 
-CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
-  OptionGroup group(app, "Device and limits");
+void add_device_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, kDeviceGroup);
   group.value({"--device", "DEVICE", "auto, cpu, cuda or cuda:N (default: auto)"},
               [&options](const std::string& option, const std::string& value) {
                 parse_device(option, value, options);
@@ -117,10 +127,19 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
       {"--dtype", "DTYPE",
        "Activations: auto, float32, float16 or bfloat16 (default: auto, on the CPU float32)"},
       [&options](const std::string& option, const std::string& value) {
-        parse_dtype(option, value, options);
+        options.dtype = parse_dtype(option, value, "auto");
       });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
                 options.threads, 1, kMaxThreads);
+  group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},
+              [&options](const std::string& option, const std::string& value) {
+                options.kv_cache_memory_bytes = parse_bytes(option, value);
+              });
+}
+
+CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
+  add_device_options(app, options);
+  OptionGroup group(app, kDeviceGroup);
   CLI::Option* max_seqs = group.integer(
       {"--max-seqs", "N", "Sequences at a time; more prompts wait their turn (default: 8)"},
       options.max_seqs, 1, kMaxSeqs);
@@ -129,11 +148,27 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
   group.integer(
       {"--max-tokens-per-step", "N", "A longer prompt runs in chunks of this size (default: 512)"},
       options.max_tokens_per_step, 1);
-  group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},
-              [&options](const std::string& option, const std::string& value) {
-                options.kv_cache_memory_bytes = parse_bytes(option, value);
-              });
   return max_seqs;
+}
+
+CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, kDeviceGroup);
+  group.integer({"--skip-steps", "N", "Look at no result before step N (default: 0)"},
+                options.skip_steps, 0);
+  group.integer({"--check-interval", "N", "Then look after every N steps (default: 1)"},
+                options.check_interval, 1);
+  return group.value(
+      {"--device-loop", "WHEN",
+       "Let the GPU run the decode loop by itself: auto, off or require (default: auto, where it "
+       "can and neither of the two above is given)"},
+      [&options](const std::string& option, const std::string& value) {
+        parse_device_loop(option, value, options);
+      });
+}
+
+int context_of(const EngineOptions& options, const std::string& model) {
+  if (options.max_seq_len != 0) return options.max_seq_len;
+  return load_model_config(find_model_folder(model)).max_position_embeddings;
 }
 
 std::string device_name(const EngineOptions& resolved) {

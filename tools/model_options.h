@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "quern/engine.h"
 #include "tools/cli_forward.h"
@@ -31,9 +33,28 @@ bool is_random(const ModelSource& source);
 /// names one.
 std::string chosen_model(const std::string& given);
 
-/// Adds device, dtype, threads and the limits; `options` must live as long as the subcommand.
+/// "auto", "cpu", "cuda" or "cuda:N", to `options`. Errors: UsageError.
+void parse_device(const std::string& option, const std::string& value, EngineOptions& options);
+
+/// The dtype of that name, or nothing for the word `unset`. Errors: UsageError.
+std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
+                                 std::string_view unset);
+
+/// Adds device, dtype, threads and the KV cache's memory; `options` must live as long as the
+/// subcommand.
+void add_device_options(CLI::App& app, EngineOptions& options);
+
+/// Adds those and the limits; `options` must live as long as the subcommand.
 /// Returns --max-seqs, so that a caller can see whether it was given.
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options);
+
+/// Adds what says how the decode loop runs; returns --device-loop. `options` must live as long as
+/// the subcommand.
+CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options);
+
+/// How many tokens a sequence may have: max_seq_len where it is set, else what the model's config
+/// says. Errors: those of finding and reading it.
+int context_of(const EngineOptions& options, const std::string& model);
 
 /// "cpu", "cuda:0": the device of resolved options.
 std::string device_name(const EngineOptions& resolved);

@@ -6,6 +6,14 @@
 #include "tools/usage_error.h"
 
 namespace quern::tools {
+namespace {
+
+const std::string& checked_text(const std::string& option, const std::string& value) {
+  if (value.empty()) usage_error("{}: expected some text, got ''", option);
+  return value;
+}
+
+}  // namespace
 
 CLI::Option* OptionGroup::flag(const std::string& names, bool& target,
                                const std::string& description) {
@@ -34,6 +42,18 @@ CLI::Option* OptionGroup::value(const Text& text, Assign assign) {
                                                           const std::string& value) {
     if (std::exchange(*given, true)) usage_error("{} is given twice", option);
     assign(option, value);
+  });
+}
+
+CLI::Option* OptionGroup::text(const Text& text, std::string& target) {
+  return value(text, [&target](const std::string& option, const std::string& value) {
+    target = checked_text(option, value);
+  });
+}
+
+CLI::Option* OptionGroup::text(const Text& text, std::optional<std::string>& target) {
+  return value(text, [&target](const std::string& option, const std::string& value) {
+    target = checked_text(option, value);
   });
 }
 

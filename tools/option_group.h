@@ -31,6 +31,9 @@ class OptionGroup {
   CLI::Option* value(const Text& text, Assign assign);
   /// Takes one value each time it is given.
   CLI::Option* values(const Text& text, Assign assign);
+  /// Any text but an empty one.
+  CLI::Option* text(const Text& text, std::string& target);
+  CLI::Option* text(const Text& text, std::optional<std::string>& target);
   /// An integer in [low, high].
   CLI::Option* integer(const Text& text, int& target, int low,
                        int high = std::numeric_limits<int>::max());

@@ -5,11 +5,10 @@
 
 namespace quern::tools {
 
-/// A bar on standard error, "[####......] 4/10 prompts, 512 tokens", rewritten at most ten times a
-/// second. Nothing at all unless enabled.
+/// A bar on standard error, "[####......] 4/10 prompts, 512 tokens", with another unit if wanted,
+/// rewritten at most ten times a second. Nothing at all unless enabled.
 class ProgressBar {
  public:
-  /// `unit` is what there are `total` of.
   ProgressBar(std::size_t total, bool enabled, const char* unit = "prompts")
       : total_(total), enabled_(enabled), unit_(unit) {}
   ~ProgressBar() { clear(); }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +22,7 @@
 #include "tools/model_options.h"
 #include "tools/option_group.h"
 #include "tools/output_options.h"
+#include "tools/profile_report.h"
 #include "tools/progress.h"
 #include "tools/prompts.h"
 #include "tools/usage_error.h"
@@ -41,16 +41,10 @@ struct RunOptions {
   OutputOptions output;
 };
 
-std::uint64_t random_seed() {
-  std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
-}
-
 std::vector<Request> make_requests(const RunOptions& options, const std::vector<Prompt>& prompts) {
   Request request = options.request;
   request.parse_special = !options.no_parse_special;
   if (options.no_bos) request.add_bos = false;
-  // One seed for all, so that the report needs to tell only one.
   if (!request.sampling.seed) request.sampling.seed = random_seed();
   std::vector<Request> requests;
   requests.reserve(prompts.size());
@@ -108,6 +102,7 @@ OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
   json.update({{"seed", results.front().seed},
                {"results", OrderedJson::array()},
                {"timing", timing_json(engine.timing())}});
+  if (engine.options().profile) json["profile"] = profile_json(engine.profile());
   for (std::size_t i = 0; i < results.size(); ++i) {
     json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
   }
@@ -147,6 +142,7 @@ ExitCode run(const RunOptions& options) {
   const std::vector<Result> results = generate_all(engine, requests, observers);
   progress.clear();
 
+  if (options.engine.profile) write_stderr(profile_table(engine.profile()));
   if (output.json) {
     print_json(run_json(engine, results, texts, options.request.top_logprobs.has_value()));
   } else if (!output.quiet) {
@@ -155,20 +151,18 @@ ExitCode run(const RunOptions& options) {
   return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
 }
 
-void add_loop_options(CLI::App& app, EngineOptions& options) {
-  OptionGroup group(app, "Device and limits");
-  group.integer({"--skip-steps", "N", "Look at no result before step N (default: 0)"},
-                options.skip_steps, 0);
-  group.integer({"--check-interval", "N", "Then look after every N steps (default: 1)"},
-                options.check_interval, 1);
-}
-
 CLI::Option* add_text_options(CLI::App& app, Request& request) {
   OptionGroup group(app, "Output");
   group.flag("--keep-special", request.keep_special, "Let special tokens appear in the text");
   return group.integer(
       {"--logprobs", "N", "With --json: log-probabilities, and the N best tokens'"},
       request.top_logprobs, 0, kMaxTopLogprobs);
+}
+
+CLI::Option* add_profile_option(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, "Output");
+  return group.flag("--profile", options.profile,
+                    "Tell what each kind of node takes, against the device's read bandwidth");
 }
 
 }  // namespace
@@ -182,10 +176,14 @@ Action add_run(CLI::App& app) {
   const CLI::Option* logprobs = add_text_options(app, options->request);
   add_output_options(app, options->output);
   const CLI::Option* max_seqs = add_engine_options(app, options->engine);
-  add_loop_options(app, options->engine);
+  const CLI::Option* device_loop = add_loop_options(app, options->engine);
+  const CLI::Option* profile = add_profile_option(app, options->engine);
   return [=] {
     reject_together(sources.all());
     check_generation();
+    if (options->engine.device_loop == DeviceLoopChoice::require) {
+      reject_together({device_loop, profile});
+    }
     if (logprobs->count() != 0 && !options->output.json) {
       usage_error("--logprobs needs --json: plain text has no place for them");
     }

@@ -37,6 +37,14 @@ QUERN_API std::vector<std::string> known_shapes();
 /// weights.
 using ModelSource = std::variant<std::string, RandomModel>;
 
+/// Who runs the decode loop: the host step by step, or a GPU by itself, which then ends it on the
+/// very step that ends the sequences, and tells each token as it comes. No token depends on it.
+enum class DeviceLoopChoice {
+  automatic,  ///< the GPU where it can, unless skip_steps or check_interval is set
+  off,        ///< the host
+  require,    ///< the GPU, or an error
+};
+
 /// The limits an engine is built for. Memory is planned from them before anything is allocated;
 /// what does not fit is an error that says in bytes what was needed and what to lower.
 struct EngineOptions {
@@ -53,10 +61,15 @@ struct EngineOptions {
   /// of free memory.
   std::optional<std::uint64_t> kv_cache_memory_bytes;
 
-  /// The host looks at the results after steps S, S + C, S + 2C, … (from 1; S = 0: after C) and at
-  /// the limit. No token changes; up to C - 1 steps may run beyond the end.
+  /// When it runs the loop, the host looks at the results after steps S, S + C, S + 2C, … (from 1;
+  /// S = 0: after C) and at the limit. No token changes; up to C - 1 steps may run beyond the end.
   int skip_steps = 0;
   int check_interval = 1;
+  DeviceLoopChoice device_loop = DeviceLoopChoice::automatic;
+
+  /// Times every node, see Engine::profile(). The host then runs each node by itself, so the whole
+  /// is slower.
+  bool profile = false;
 };
 
 /// A checkpoint's facts, for people and programs.
@@ -85,7 +98,7 @@ struct MemoryPlan {
   std::uint64_t kv_cache_bytes = 0;
   std::uint64_t activation_bytes = 0;
   std::uint64_t workspace_bytes = 0;
-  std::uint64_t step_input_bytes = 0;
+  std::uint64_t step_input_bytes = 0;  ///< with the output ring, host memory also on a GPU
   std::int64_t num_kv_blocks = 0;
   int kv_block_tokens = 0;
   std::uint64_t total_bytes() const {
@@ -111,20 +124,46 @@ struct Timing {
   double decode_tokens_per_s = 0;
   double total_ms = 0;  ///< spent in step()
   std::uint64_t prefill_tokens = 0;
-  std::uint64_t decode_tokens = 0;      ///< output tokens after each request's first
-  std::uint64_t steps_run = 0;          ///< steps that sampled, overshoot included
-  std::uint64_t stop_checks = 0;        ///< times the host looked
-  std::uint64_t host_syncs = 0;         ///< times the host waited for the device
-  std::string loop = "host";            ///< who ran the decode loop: "host" or "device"
-  std::uint64_t launches_per_step = 0;  ///< kernel launches of a decode step; on the CPU its nodes
-  /// Of which library matrix products, on a GPU; not counted on the CPU.
-  std::uint64_t library_calls_per_step = 0;
-  std::uint64_t peak_memory_bytes =
-      0;  ///< the process's peak resident memory; on a GPU the device's peak in use
+  std::uint64_t decode_tokens = 0;  ///< output tokens after each request's first
+  std::uint64_t steps_run = 0;      ///< steps that sampled, overshoot included
+  std::uint64_t stop_checks = 0;    ///< times the host looked
+  std::uint64_t host_syncs = 0;     ///< times the host waited until the device had done all
+  std::string loop = "host";        ///< who ran the latest decode steps: "host" or "device"
+  /// Kernels that the latest recorded decode step launches, a library's included; on the CPU its
+  /// nodes.
+  std::uint64_t launches_per_step = 0;
+  std::uint64_t library_calls_per_step = 0;  ///< its library matrix products; 0 on the CPU
+  /// The process's peak resident memory; on a GPU the most that was seen in use on the device, by
+  /// whomever: the plan, CUDA's context, kernels and recordings, other programs.
+  std::uint64_t peak_memory_bytes = 0;
+};
+
+/// What the nodes of one kind, the same in every layer, took in an average step.
+struct NodeProfile {
+  std::string kind;  ///< "qkv", "attention": the node's name without its layer
+  double count_per_step = 0;
+  double us_per_step = 0;     ///< of all of them; on a GPU without what launching takes the host
+  double bytes_per_step = 0;  ///< that they cannot help but move: weights, cache, input, output
+  double gbps() const { return us_per_step > 0 ? bytes_per_step / us_per_step / 1e3 : 0; }
+};
+
+/// Steps of one phase; one that mixes both counts as prefill.
+struct PhaseProfile {
+  std::uint64_t num_steps = 0;
+  std::vector<NodeProfile> nodes;  ///< in the graph's order
+};
+
+struct Profile {
+  double read_gbps = 0;  ///< that plain reading reaches on the device, measured at loading
+  PhaseProfile prefill;
+  PhaseProfile decode;
 };
 
 /// Called with each update as it comes; return false to cancel that request.
 using UpdateCallback = std::function<bool(const Update&)>;
+
+/// Receives rows of logits, [any number of rows, vocab_size] row-major, which live for the call.
+using LogitsSink = std::function<void(std::span<const float> rows)>;
 
 /// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
 /// come from any thread. Errors are quern::Error; an engine stays usable after one thrown by
@@ -142,9 +181,10 @@ class QUERN_API Engine {
   /// max_seq_len, ids outside the vocabulary, text that is not UTF-8, sampling values out of range.
   RequestId submit(const Request& request);
 
-  /// Runs one step, or decode steps up to the next look at the results, and returns what is new:
-  /// perhaps nothing, while a prompt is still in prefill or the look is yet to come. Errors: a
-  /// failed step ends all requests, without results.
+  /// Runs one step, or decode steps up to the next look at the results, or waits for the next
+  /// tokens of a loop that the device runs by itself, and returns what is new: perhaps nothing,
+  /// while a prompt is still in prefill or the look is yet to come. Errors: a failed step ends all
+  /// requests, without results.
   std::vector<Update> step();
 
   /// True while requests wait or run.
@@ -166,6 +206,9 @@ class QUERN_API Engine {
   /// The logits of every position: [token_ids.size(), vocab_size] row-major float32. No request may
   /// be running.
   std::vector<float> logits(std::span<const std::int32_t> token_ids);
+  /// The same from position `first` on, a few rows at a time, in order: for long prompts and large
+  /// vocabularies, whose logits need not lie in memory all at once.
+  void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   const Tokenizer& tokenizer() const;
   const ModelInfo& info() const;
@@ -176,6 +219,11 @@ class QUERN_API Engine {
   /// Of a step that decodes one token for each of `num_seqs` sequences with `kv_len` tokens each,
   /// the new one included.
   StepCost decode_cost(int num_seqs, int kv_len) const;
+  /// The bandwidth, in GB/s, that plain reading of the device's memory reaches; takes some
+  /// milliseconds. Errors: out_of_memory without a free gigabyte on a GPU.
+  double measure_read_gbps();
+  /// Since loading. Errors: invalid_argument unless EngineOptions::profile is set.
+  Profile profile() const;
   /// The layer graph with the runtime's nodes, one line a node.
   std::string graph_dump() const;
 

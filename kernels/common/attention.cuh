@@ -16,14 +16,26 @@ struct AttentionSequence {
   bool running = false;
 };
 
+/// A sequence of num_decode_seqs: told by its state alone.
+__device__ inline AttentionSequence decode_sequence_of(const AttentionParams& p, int seq) {
+  AttentionSequence s;
+  s.state_row = p.state_index[seq];
+  s.first_row = seq;
+  s.q_len = 1;
+  s.kv_len = p.state_kv_len[s.state_row] + 1;
+  s.decode = true;
+  s.running = p.finished[s.state_row] == 0;
+  return s;
+}
+
 __device__ inline AttentionSequence sequence_of(const AttentionParams& p, int seq) {
+  if (seq < p.num_decode_seqs) return decode_sequence_of(p, seq);
   AttentionSequence s;
   s.state_row = p.state_index[seq];
   s.first_row = p.cu_seqlens_q[seq];
   s.q_len = p.cu_seqlens_q[seq + 1] - s.first_row;
-  s.decode = seq < p.num_decode_seqs;
+  s.kv_len = p.kv_lens[seq];
   s.running = p.finished[s.state_row] == 0;
-  s.kv_len = s.decode ? p.state_kv_len[s.state_row] + s.q_len : p.kv_lens[seq];
   return s;
 }
 
@@ -88,20 +100,6 @@ template <typename T>
 __device__ inline const T* qkv_head(const AttentionParams& p, std::int64_t row, int head) {
   const std::int64_t heads = p.num_heads + 2 * p.num_kv_heads;
   return static_cast<const T*>(p.qkv) + (row * heads + head) * p.head_dim;
-}
-
-/// Puts one kv head of a token into the cache, by a warp.
-template <typename T>
-__device__ inline void append_kv_head(const AttentionParams& p, const AttentionSequence& s, int row,
-                                      int kv_head, const float2* rotation) {
-  const int slot = s.kv_len - s.q_len + row - s.first_row;
-  const std::int64_t at = std::int64_t{slot_row(p, s.state_row, kv_head, slot)} * p.head_dim;
-  prepare_head(p, qkv_head<T>(p, row, p.num_heads + kv_head), p.k_norm, rotation, 1.0f,
-               static_cast<T*>(p.keys) + at);
-  const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + kv_head);
-  for (int i = threadIdx.x % 32; i < p.head_dim; i += 32) {
-    static_cast<T*>(p.values)[at + i] = value[i];
-  }
 }
 
 /// Some consecutive rows of one sequence under one kv head. A row is a query head of a new token:

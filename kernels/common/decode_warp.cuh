@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/attention_decode.h"
 #include "kernels/common/attention.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/row_part.cuh"
@@ -12,10 +13,21 @@ struct SlotRange {
   int end = 0;
 };
 
-/// One kv head of a sequence's cache.
+/// One kv head of a sequence's cache, and the slot whose key and value are not in it yet.
 struct KvHead {
   int state_row = 0;
   int kv_head = 0;
+  int own_slot = 0;
+};
+
+/// What a warp needs of the new token, in shared memory and aligned to 16 bytes. A query's row is
+/// longer than a head, so that two of them under each other lie in different banks.
+template <typename T, int kHeadDim>
+struct DecodeToken {
+  static constexpr int kStride = kHeadDim + 32;
+  alignas(16) T queries[kDecodeHeads][kStride];
+  alignas(16) T key[kHeadDim];
+  alignas(16) T value[kHeadDim];
 };
 
 /// A warp's share of decode attention: eight queries over slots, on tensor cores. Keys and values
@@ -26,41 +38,41 @@ struct KvHead {
 ///   sums [elements, queries] = Vᵀ · P, where the order of the elements decides only which thread
 ///   holds which: again consecutive ones, and two slots are interleaved to a fragment in registers.
 /// In both results a thread's columns are the same two queries, so that rescaling needs no
-/// exchange.
+/// exchange. The next slots' keys are on their way once the scores are there, their values once the
+/// sums are.
 template <typename T, int kHeadDim>
 class DecodeWarp {
  public:
-  __device__ DecodeWarp() : row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
+  static constexpr int kSlots = 16;  ///< of a step
 
-  /// Finds the first slots that attend() will want and asks for their keys and values, while there
-  /// is something else to wait for.
-  __device__ void look_ahead(const AttentionParams& p, const KvHead& head, const SlotRange& range,
-                             int warp) {
-    next_row_ = find_row(p, head, {range.begin + warp * kSlots, range.end});
-    if (next_row_ < 0) return;
-    const std::int64_t at = std::int64_t{next_row_} * kHeadDim;
-    for (int d = 0; d < kHeadDim; d += 64) {
-      prefetch(static_cast<const T*>(p.keys) + at + d);
-      prefetch(static_cast<const T*>(p.values) + at + d);
-    }
+  __device__ DecodeWarp(const AttentionParams& p, const KvHead& head)
+      : p_(p), head_(head), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
+
+  /// Asks for the slots from `slot` on, those that the first attend() begins with.
+  __device__ void look_ahead(int slot) {
+    const int row = find_row(slot);
+    load_keys(row);
+    load_values(row);
   }
 
-  /// `queries` [8, kHeadDim] in shared memory, aligned to 16 bytes.
-  __device__ void load_queries(const T* queries) {
-    Keys::load(queries + row_ * kHeadDim, quad_, true, queries_);
-  }
-
-  /// Attends to the range's slots that are this warp's of `warps`; look_ahead() has seen the range.
-  /// Starts anew.
-  __device__ void attend(const AttentionParams& p, const KvHead& head, const SlotRange& range,
-                         int warp, int warps) {
+  /// Attends to the slots from `first` on, in steps `stride` apart, up to `end`. Starts anew.
+  /// `after`: the first slot of the next call.
+  __device__ void attend(const DecodeToken<T, kHeadDim>& token, int first, int stride, int end,
+                         int after) {
     states_[0] = states_[1] = SoftmaxState::none();
 #pragma unroll
     for (auto& tile : sums_) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
-    for (int slot = range.begin + warp * kSlots; slot < range.end; slot += warps * kSlots) {
-      const int row = next_row_;
-      next_row_ = find_row(p, head, {slot + warps * kSlots, range.end});
-      attend_step(p, row, {slot, range.end});
+    for (int slot = first; slot < end; slot += stride) {
+      const int next_row = find_row(slot + stride < end ? slot + stride : after);
+      const bool has_own = slot <= head_.own_slot && head_.own_slot < slot + kSlots;
+      if (has_own) place_own_key(token, slot);
+      float scores[4];
+      score(token, slot, end, scores);
+      load_keys(next_row);
+      weigh(scores);
+      if (has_own) place_own_value(token, slot);
+      add_values(scores);
+      load_values(next_row);
     }
 #pragma unroll
     for (SoftmaxState& state : states_) {
@@ -71,105 +83,100 @@ class DecodeWarp {
     }
   }
 
-  /// Writes sums [8, kHeadDim] and states [8].
-  __device__ void store(float* sums, SoftmaxState* states) const {
+  /// Writes the first `queries` rows of sums, `stride` apart, and their states.
+  __device__ void store(int queries, int stride, float* sums, SoftmaxState* states) const {
 #pragma unroll
-    for (int tile = 0; tile < kHeadDim / 16; ++tile) {
-      const int element = Values::element(row_, tile);
+    for (int i = 0; i < 2; ++i) {
+      const int query = 2 * quad_ + i;
+      if (query >= queries) continue;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        sums[(2 * quad_ + i % 2) * kHeadDim + element + i / 2] = sums_[tile][i];
+      for (int tile = 0; tile < kHeadDim / 16; ++tile) {
+        float* at = sums + query * stride + Values::element(row_, tile);
+        at[0] = sums_[tile][i];
+        at[1] = sums_[tile][i + 2];
       }
-    }
-    if (row_ == 0) {
-      states[2 * quad_] = states_[0];
-      states[2 * quad_ + 1] = states_[1];
+      if (row_ == 0) states[query] = states_[i];
     }
   }
 
  private:
   using Keys = RowPart<T, kHeadDim, 4>;
   using Values = RowPart<T, kHeadDim, 8>;
-  static constexpr int kTiles = kHeadDim <= 128 ? 2 : 1;  ///< of 16 slots in a step
-  static constexpr int kSlots = 16 * kTiles;
-  /// Values are asked for together with the keys where there are registers for both.
-  static constexpr bool kLoadsTogether = kHeadDim <= 128;
 
-  /// The row of the lane's slot of those that the range begins with, or -1 beyond the end.
-  __device__ static int find_row(const AttentionParams& p, const KvHead& head,
-                                 const SlotRange& range) {
-    const int slot = range.begin + static_cast<int>(threadIdx.x % kSlots);
-    return slot < range.end ? slot_row(p, head.state_row, head.kv_head, slot) : -1;
+  /// Slots of a tile that a thread's fragments hold in place i.
+  __device__ int key_slot(int i) const { return row_ + 8 * i; }
+  __device__ int value_slot(int i) const { return 2 * quad_ + i % 2 + i / 2 * 8; }
+
+  /// The cache's row of the lane's slot of those from `first` on, or -1 where there is none.
+  __device__ int find_row(int first) const {
+    const int slot = first + static_cast<int>(threadIdx.x % kSlots);
+    return slot < head_.own_slot ? slot_row(p_, head_.state_row, head_.kv_head, slot) : -1;
   }
 
-  __device__ static void prefetch(const void* address) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
-  }
-
-  /// The address of a slot's vector, or null beyond the end. All lanes of the warp ask at once.
+  /// The address of a slot's vector, or null where there is none. All lanes ask at once.
   __device__ static const T* slot_vector(const void* base, int row, int lane) {
     const int index = __shfl_sync(~0u, row, lane);
     return index < 0 ? nullptr : static_cast<const T*>(base) + std::int64_t{index} * kHeadDim;
   }
 
-  __device__ void attend_step(const AttentionParams& p, int row, const SlotRange& range) {
-    std::uint32_t keys[kTiles][2][Keys::kWords];
+  __device__ void load_keys(int row) {
 #pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const T* key = slot_vector(p.keys, row, 16 * tile + 8 * i + row_);
-        Keys::load(key, quad_, key != nullptr, keys[tile][i]);
-      }
-    }
-    std::uint32_t values[kTiles][4][Values::kWords];
-    if (kLoadsTogether) load_values(p, row, values);
-    float scores[kTiles][4];
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) score(p, range, tile, keys[tile], scores[tile]);
-    weigh(scores);
-    if (!kLoadsTogether) load_values(p, row, values);
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) add_values(scores[tile], values[tile]);
-  }
-
-  __device__ void load_values(const AttentionParams& p, int row,
-                              std::uint32_t (&values)[kTiles][4][Values::kWords]) {
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const T* value = slot_vector(p.values, row, 16 * tile + 2 * quad_ + i % 2 + i / 2 * 8);
-        Values::load(value, row_, value != nullptr, values[tile][i]);
-      }
+    for (int i = 0; i < 2; ++i) {
+      const T* key = slot_vector(p_.keys, row, key_slot(i));
+      Keys::template load<FromL2>(key, quad_, key != nullptr, keys_[i]);
     }
   }
 
-  /// scores: of slots row_ and row_ + 8 of the tile, each under queries 2 quad_ and 2 quad_ + 1.
-  __device__ void score(const AttentionParams& p, const SlotRange& range, int tile,
-                        const std::uint32_t (&keys)[2][Keys::kWords], float (&scores)[4]) {
-    scores[0] = scores[1] = scores[2] = scores[3] = 0.0f;
+  __device__ void load_values(int row) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const T* value = slot_vector(p_.values, row, value_slot(i));
+      Values::template load<FromL2>(value, row_, value != nullptr, values_[i]);
+    }
+  }
+
+  __device__ void place_own_key(const DecodeToken<T, kHeadDim>& token, int first) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if (first + key_slot(i) != head_.own_slot) continue;
+      Keys::template load<FromAnywhere>(token.key, quad_, true, keys_[i]);
+    }
+  }
+
+  __device__ void place_own_value(const DecodeToken<T, kHeadDim>& token, int first) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (first + value_slot(i) != head_.own_slot) continue;
+      Values::template load<FromAnywhere>(token.value, row_, true, values_[i]);
+    }
+  }
+
+  /// scores: of the slots row_ and row_ + 8 from `first` on, each under queries 2 quad_ and
+  /// 2 quad_ + 1.
+  __device__ void score(const DecodeToken<T, kHeadDim>& token, int first, int end,
+                        float (&scores)[4]) {
+    std::uint32_t queries[Keys::kWords];
+    Keys::template load<FromAnywhere>(token.queries[row_], quad_, true, queries);
+    float parts[2][4] = {};  // two, so that a product need not wait for the one before
 #pragma unroll
     for (int word = 0; word < Keys::kWords; word += 2) {
-      const std::uint32_t a[4] = {keys[0][word], keys[1][word], keys[0][word + 1],
-                                  keys[1][word + 1]};
-      const std::uint32_t b[2] = {queries_[word], queries_[word + 1]};
-      mma_m16n8k16<T>(scores, a, b);
+      const std::uint32_t a[4] = {keys_[0][word], keys_[1][word], keys_[0][word + 1],
+                                  keys_[1][word + 1]};
+      const std::uint32_t b[2] = {queries[word], queries[word + 1]};
+      mma_m16n8k16<T>(parts[word / 2 % 2], a, b);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool visible = range.begin + 16 * tile + row_ + i / 2 * 8 < range.end;
-      scores[i] = visible ? score_of(p, scores[i]) : kLowest;
+      const bool visible = first + key_slot(i / 2) < end;
+      scores[i] = visible ? score_of(p_, parts[0][i] + parts[1][i]) : kLowest;
     }
   }
 
   /// Turns scores into weights relative to the new largest, and rescales the sums for it.
-  __device__ void weigh(float (&scores)[kTiles][4]) {
+  __device__ void weigh(float (&scores)[4]) {
 #pragma unroll
     for (int query = 0; query < 2; ++query) {
-      float largest = kLowest;
-#pragma unroll
-      for (auto& tile : scores) largest = fmaxf(largest, fmaxf(tile[query], tile[query + 2]));
+      float largest = fmaxf(scores[query], scores[query + 2]);
 #pragma unroll
       for (int step = 4; step < 32; step *= 2) {
         largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, step));
@@ -181,35 +188,33 @@ class DecodeWarp {
         tile[query + 2] *= correction;
       }
 #pragma unroll
-      for (auto& tile : scores) {
-#pragma unroll
-        for (int i = query; i < 4; i += 2) {
-          tile[i] = states_[query].weight(tile[i]);
-          states_[query].sum += tile[i];
-        }
+      for (int i = query; i < 4; i += 2) {
+        scores[i] = states_[query].weight(scores[i]);
+        states_[query].sum += scores[i];
       }
     }
   }
 
-  __device__ void add_values(const float (&weights)[4],
-                             const std::uint32_t (&values)[4][Values::kWords]) {
+  __device__ void add_values(const float (&weights)[4]) {
     // [slot, query] as the scores lie, [query, slot] as the product wants it.
     const std::uint32_t b[2] = {transpose_8x8(pack<T>(weights[0], weights[1])),
                                 transpose_8x8(pack<T>(weights[2], weights[3]))};
 #pragma unroll
     for (int tile = 0; tile < kHeadDim / 16; ++tile) {
-      const std::uint32_t a[4] = {__byte_perm(values[0][tile], values[1][tile], 0x5410),
-                                  __byte_perm(values[0][tile], values[1][tile], 0x7632),
-                                  __byte_perm(values[2][tile], values[3][tile], 0x5410),
-                                  __byte_perm(values[2][tile], values[3][tile], 0x7632)};
+      const std::uint32_t a[4] = {__byte_perm(values_[0][tile], values_[1][tile], 0x5410),
+                                  __byte_perm(values_[0][tile], values_[1][tile], 0x7632),
+                                  __byte_perm(values_[2][tile], values_[3][tile], 0x5410),
+                                  __byte_perm(values_[2][tile], values_[3][tile], 0x7632)};
       mma_m16n8k16<T>(sums_[tile], a, b);
     }
   }
 
-  int row_;       ///< of a fragment
-  int quad_;      ///< column pair of a fragment
-  int next_row_;  ///< what find_row() says of the next step
-  std::uint32_t queries_[Keys::kWords];
+  const AttentionParams& p_;
+  KvHead head_;
+  int row_;   ///< of a fragment
+  int quad_;  ///< column pair of a fragment
+  std::uint32_t keys_[2][Keys::kWords];
+  std::uint32_t values_[4][Values::kWords];
   SoftmaxState states_[2];
   float sums_[kHeadDim / 16][4];
 };

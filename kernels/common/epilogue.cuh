@@ -27,16 +27,53 @@ __device__ inline float activate(Activation activation, float x) {
   return x;
 }
 
-/// Stores one element of the result from its product, or from those of its gate and up rows.
+/// What comes after the products of one feature. It reads the biases at once: weights, so that
+/// earlier kernels may still run.
+class FeatureEpilogue {
+ public:
+  __device__ FeatureEpilogue(const Epilogue& epilogue, std::int64_t feature)
+      : epilogue_(epilogue), feature_(feature) {
+    if (epilogue.bias == nullptr) return;
+    bias_ = epilogue.bias[feature];
+    if (epilogue.gated) up_bias_ = epilogue.bias[epilogue.out_features + feature];
+  }
+
+  /// The result, not rounded, of a product, or of those of its gate and up rows.
+  __device__ float apply(float product, float up) const {
+    const float value = activate(epilogue_.activation, product + bias_);
+    return epilogue_.gated ? value * (up + up_bias_) : value;
+  }
+
+  /// Stores that as an element of the output.
+  __device__ void finish(std::int64_t row, float product, float up) const {
+    store_element(epilogue_.out_dtype, epilogue_.out, row * epilogue_.out_features + feature_,
+                  apply(product, up));
+  }
+
+ private:
+  const Epilogue& epilogue_;
+  std::int64_t feature_;
+  float bias_ = 0.0f;
+  float up_bias_ = 0.0f;
+};
+
+/// Brings the biases of some features to L2, by the block. They are weights: earlier kernels may
+/// still run.
+__device__ inline void prefetch_biases(const Epilogue& epilogue, std::int64_t begin,
+                                       std::int64_t end) {
+  constexpr int kFloatsOfLine = 32;
+  if (epilogue.bias == nullptr) return;
+  for (std::int64_t i = begin + kFloatsOfLine * static_cast<int>(threadIdx.x); i < end;
+       i += kFloatsOfLine * static_cast<int>(blockDim.x)) {
+    prefetch_to_l2(epilogue.bias + i);
+    if (epilogue.gated) prefetch_to_l2(epilogue.bias + epilogue.out_features + i);
+  }
+}
+
+/// Stores one element alone.
 __device__ inline void finish(const Epilogue& epilogue, std::int64_t row, std::int64_t feature,
                               float product, float up) {
-  if (epilogue.bias != nullptr) product += epilogue.bias[feature];
-  float value = activate(epilogue.activation, product);
-  if (epilogue.gated) {
-    if (epilogue.bias != nullptr) up += epilogue.bias[epilogue.out_features + feature];
-    value *= up;
-  }
-  store_element(epilogue.out_dtype, epilogue.out, row * epilogue.out_features + feature, value);
+  FeatureEpilogue(epilogue, feature).finish(row, product, up);
 }
 
 }  // namespace quern::kernels

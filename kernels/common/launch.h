@@ -41,6 +41,12 @@ void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t strea
                                       static_cast<int>(shape.shared_bytes)),
                  address, shape);
   }
+  if (shape.overlaps) {
+    // Kernels that want different parts of a multiprocessor's memory as cache cannot share it.
+    check_launch(cudaFuncSetAttribute(address, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                      cudaSharedmemCarveoutMaxShared),
+                 address, shape);
+  }
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;

@@ -35,6 +35,11 @@ __device__ inline uint4 load_16_bytes_once(const void* source) {
   return words;
 }
 
+/// Asks for the 128 bytes around an address, without waiting for them.
+__device__ inline void prefetch_to_l2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
 /// The elements of T that 16 bytes hold.
 template <typename T>
 inline constexpr int kElementsOf16Bytes = 16 / sizeof(T);
@@ -52,6 +57,18 @@ __device__ inline void unpack_16_bytes(const uint4& words, float (&values)[kElem
       values[2 * i] = pair.x;
       values[2 * i + 1] = pair.y;
     }
+  }
+}
+
+/// The reverse, rounding to nearest even.
+template <typename T>
+__device__ inline uint4 pack_16_bytes(const float (&values)[kElementsOf16Bytes<T>]) {
+  if constexpr (std::is_same_v<T, float>) {
+    return {__float_as_uint(values[0]), __float_as_uint(values[1]), __float_as_uint(values[2]),
+            __float_as_uint(values[3])};
+  } else {
+    return {pack<T>(values[0], values[1]), pack<T>(values[2], values[3]),
+            pack<T>(values[4], values[5]), pack<T>(values[6], values[7])};
   }
 }
 
@@ -76,6 +93,32 @@ __device__ inline void store_4(T* destination, const float4& values) {
   } else {
     *reinterpret_cast<uint2*>(destination) = {pack<T>(values.x, values.y),
                                               pack<T>(values.z, values.w)};
+  }
+}
+
+/// kWidth (1 or 4) consecutive elements.
+template <int kWidth>
+struct Elements {
+  float at[kWidth];
+};
+
+template <int kWidth, typename T>
+__device__ inline Elements<kWidth> load_elements(const T* source) {
+  if constexpr (kWidth == 4) {
+    const float4 four = load_4(source);
+    return {{four.x, four.y, four.z, four.w}};
+  } else {
+    static_assert(kWidth == 1);
+    return {{to_float(*source)}};
+  }
+}
+
+template <int kWidth, typename T>
+__device__ inline void store_elements(T* destination, const Elements<kWidth>& values) {
+  if constexpr (kWidth == 4) {
+    store_4(destination, {values.at[0], values.at[1], values.at[2], values.at[3]});
+  } else {
+    *destination = from_float<T>(values.at[0]);
   }
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/common/load.cuh"
 #include "kernels/common/reduce.cuh"
@@ -9,114 +8,116 @@
 
 namespace quern::kernels {
 
-/// Calls body(first element) for each group of kWidth elements of a row that this thread of the
-/// block works on.
-template <int kWidth, typename Body>
-__device__ inline void for_elements(int count, const Body& body) {
-  for (int i = kWidth * static_cast<int>(threadIdx.x); i < count;
-       i += kWidth * static_cast<int>(blockDim.x)) {
-    body(i);
+/// One token row of residual (+ delta), spread over the block's threads: groups of kWidth elements,
+/// of which each thread keeps its first kHeld, with their gains, in registers. Longer rows are read
+/// again for the rest.
+template <typename T, int kWidth, int kHeld>
+class NormRow {
+ public:
+  /// Reads the gains: weights, so that earlier kernels may still run.
+  __device__ explicit NormRow(const NormInput& input) : input_(input) {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      if (first(i) < input_.in_features) factors_[i] = load_factors(first(i));
+    }
   }
-}
 
-/// kWidth (1 or 4) consecutive elements.
-template <int kWidth>
-struct Elements {
-  float at[kWidth];
-};
-
-template <int kWidth, typename T>
-__device__ inline Elements<kWidth> load_elements(const T* source) {
-  if constexpr (kWidth == 4) {
-    const float4 four = load_4(source);
-    return {{four.x, four.y, four.z, four.w}};
-  } else {
-    static_assert(kWidth == 1);
-    return {{to_float(*source)}};
+  /// Takes up a row.
+  __device__ void load(std::int64_t token_row) {
+    const std::int64_t begin = token_row * input_.in_features;
+    residual_ = input_.residual + begin;
+    delta_ = input_.delta == nullptr ? nullptr : static_cast<const T*>(input_.delta) + begin;
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      if (first(i) < input_.in_features) values_[i] = load_sum(first(i));
+    }
   }
-}
 
-template <int kWidth, typename T>
-__device__ inline void store_elements(T* destination, const Elements<kWidth>& values) {
-  if constexpr (kWidth == 4) {
-    store_4(destination, {values.at[0], values.at[1], values.at[2], values.at[3]});
-  } else {
-    *destination = from_float<T>(values.at[0]);
+  /// Stores the row itself, [in_features].
+  __device__ void store(float* out) const {
+    for_each([&](int first, const Elements<kWidth>& values, const auto&) {
+      store_elements<kWidth>(out + first, values);
+    });
   }
-}
 
-/// One row of residual (+ delta).
-template <typename T, int kWidth>
-struct ResidualRow {
-  const float* residual;
-  const T* delta;  ///< or null
+  /// Stores the row's norm, [in_features], rounded to T; `out` may be shared memory, and a barrier
+  /// must follow before others read it. The variance comes from the differences to the mean rather
+  /// than from a sum of squares: outliers would swallow the rest.
+  __device__ void store_norm(T* out) const {
+    const auto divisor = static_cast<float>(input_.in_features);
+    float mean = 0.0f;
+    if (input_.kind == NormKind::layer) {
+      mean = sum_of([](float x) { return x; }) / divisor;
+    }
+    const float mean_square = sum_of([=](float x) { return (x - mean) * (x - mean); }) / divisor;
+    const float scale = 1.0f / sqrtf(mean_square + input_.epsilon);
+    for_each([&](int first, const Elements<kWidth>& values, const auto& factors_of) {
+      const Factors factors = factors_of();
+      Elements<kWidth> normed;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        normed.at[i] = (values.at[i] - mean) * scale * factors.gain.at[i] + factors.bias.at[i];
+      }
+      store_elements<kWidth>(out + first, normed);
+    });
+  }
 
-  __device__ ResidualRow(const NormInput& input, std::int64_t row)
-      : residual(input.residual + row * input.in_features),
-        delta(input.delta == nullptr
-                  ? nullptr
-                  : static_cast<const T*>(input.delta) + row * input.in_features) {}
+ private:
+  struct Factors {
+    Elements<kWidth> gain;
+    Elements<kWidth> bias;
+  };
 
-  __device__ Elements<kWidth> load(int first) const {
-    Elements<kWidth> sum = load_elements<kWidth>(residual + first);
-    if (delta == nullptr) return sum;
-    const Elements<kWidth> added = load_elements<kWidth>(delta + first);
+  __device__ static int first(int i) {
+    return kWidth * static_cast<int>(threadIdx.x + i * blockDim.x);
+  }
+
+  __device__ Factors load_factors(int first) const {
+    Factors factors{load_elements<kWidth>(input_.gain + first), {}};
+    if (input_.bias != nullptr) factors.bias = load_elements<kWidth>(input_.bias + first);
+    return factors;
+  }
+
+  __device__ Elements<kWidth> load_sum(int first) const {
+    Elements<kWidth> sum = load_elements<kWidth>(residual_ + first);
+    if (delta_ == nullptr) return sum;
+    const Elements<kWidth> added = load_elements<kWidth>(delta_ + first);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) sum.at[i] += added.at[i];
     return sum;
   }
-};
 
-/// Σ term(x) over a row, the same in all threads of the block.
-template <typename T, int kWidth, typename Term>
-__device__ inline float sum_over(const ResidualRow<T, kWidth>& row, int count, const Term& term) {
-  float sum = 0.0f;
-  for_elements<kWidth>(count, [&](int first) {
-    const Elements<kWidth> values = row.load(first);
+  /// body(first element, values, how to get their factors) for each group of this thread.
+  template <typename Body>
+  __device__ void for_each(const Body& body) const {
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) sum += term(values.at[i]);
-  });
-  return block_sum(sum);
-}
-
-/// out [in_features] = the norm of one token row, rounded to T, by the block; `out` may be shared
-/// memory, and a barrier must follow before others read it. Arrays are read kWidth elements at a
-/// time. The sums go over the row again rather than over squares of sums: outliers would swallow
-/// the rest.
-template <typename T, int kWidth>
-__device__ inline void norm_row(const NormInput& input, std::int64_t token_row, T* out) {
-  const ResidualRow<T, kWidth> row(input, token_row);
-  const int count = input.in_features;
-  const auto divisor = static_cast<float>(count);
-  float mean = 0.0f;
-  if (input.kind == NormKind::layer) {
-    mean = sum_over(row, count, [](float x) { return x; }) / divisor;
-  }
-  const float mean_square =
-      sum_over(row, count, [=](float x) { return (x - mean) * (x - mean); }) / divisor;
-  const float scale = 1.0f / sqrtf(mean_square + input.epsilon);
-  for_elements<kWidth>(count, [&](int first) {
-    Elements<kWidth> values = row.load(first);
-    const Elements<kWidth> gain = load_elements<kWidth>(input.gain + first);
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) values.at[i] = (values.at[i] - mean) * scale * gain.at[i];
-    if (input.bias != nullptr) {
-      const Elements<kWidth> bias = load_elements<kWidth>(input.bias + first);
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) values.at[i] += bias.at[i];
+    for (int i = 0; i < kHeld; ++i) {
+      if (first(i) < input_.in_features) {
+        body(first(i), values_[i], [&] { return factors_[i]; });
+      }
     }
-    store_elements<kWidth>(out + first, values);
-  });
-}
+#pragma unroll 1
+    for (int i = kHeld; first(i) < input_.in_features; ++i) {
+      body(first(i), load_sum(first(i)), [&] { return load_factors(first(i)); });
+    }
+  }
 
-/// residual_out's row = residual (+ delta), by the block.
-template <typename T, int kWidth>
-__device__ inline void add_delta_row(const NormInput& input, std::int64_t token_row,
-                                     float* residual_out) {
-  const ResidualRow<T, kWidth> row(input, token_row);
-  float* out = residual_out + token_row * input.in_features;
-  for_elements<kWidth>(input.in_features,
-                       [&](int first) { store_elements<kWidth>(out + first, row.load(first)); });
-}
+  /// Σ term(x) over the row, the same in all threads of the block.
+  template <typename Term>
+  __device__ float sum_of(const Term& term) const {
+    float sum = 0.0f;
+    for_each([&](int, const Elements<kWidth>& values, const auto&) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) sum += term(values.at[i]);
+    });
+    return block_sum(sum);
+  }
+
+  const NormInput& input_;
+  const float* residual_ = nullptr;
+  const T* delta_ = nullptr;
+  Elements<kWidth> values_[kHeld];
+  Factors factors_[kHeld];
+};
 
 }  // namespace quern::kernels

@@ -37,6 +37,13 @@ __device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
 /// No Gumbel variate of one word is larger.
 inline constexpr float kLargestGumbel = 23.0f;
 
+/// No less than gumbel(word), and seldom much more where that is large; cheap.
+/// -log(-log1p(-v)) <= -log(v), and the rest covers the rounding.
+__device__ inline float gumbel_bound(std::uint32_t word) {
+  constexpr float kLog2 = 0.693147181f;
+  return kLog2 * (32.0f - __log2f(static_cast<float>(word) + 0.5f)) + 1e-3f;
+}
+
 /// A standard Gumbel variate from one word, as base/philox.h's gumbel.
 __device__ inline float gumbel(std::uint32_t word) {
   const float v = fminf((static_cast<float>(word) + 0.5f) * 0x1p-32f, 1.0f - 0x1p-24f);

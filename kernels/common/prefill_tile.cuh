@@ -8,14 +8,17 @@
 
 namespace quern::kernels {
 
-/// One block of prefill attention: 64 rows of a QueryTile, 16 a warp, over tiles of slots. While
-/// the scores of a tile are computed its values are on their way, and while the values are summed
-/// the next tile's keys.
+/// One block of prefill attention: rows of a QueryTile over tiles of slots. While the scores of a
+/// tile are computed its values are on their way, and while the values are summed the next tile's
+/// keys. A warp has 32 rows where there are registers for their sums: each fragment of keys and
+/// values that it reads from shared memory then serves twice.
 template <typename T, int kHeadDim>
 class PrefillTile {
  public:
-  static constexpr int kRows = 64;
-  static constexpr int kThreads = 128;
+  static constexpr int kWarps = 4;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kRowTiles = kHeadDim <= 128 ? 2 : 1;  ///< of 16 rows, of a warp
+  static constexpr int kRows = 16 * kRowTiles * kWarps;
   static constexpr int kSlots = kHeadDim <= 128 ? 64 : 32;
   /// Rows in shared memory are 16 bytes longer than a head, so that eight of them under each other
   /// lie in different banks.
@@ -36,32 +39,32 @@ class PrefillTile {
         kv_head_(kv_head),
         group_(p.num_heads / p.num_kv_heads),
         shared_(shared),
-        warp_(threadIdx.x / 32),
-        row_(threadIdx.x % 32 / 4),
-        quad_(threadIdx.x % 4) {
-    const int past = tile.sequence.kv_len - tile.sequence.q_len;
-    first_own_ = past + tile.first / group_;
-    last_own_ = past + (tile.first + tile.count - 1) / group_;
-    for (int i = 0; i < 2; ++i) own_[i] = past + (tile.first + clamped_row(i)) / group_;
-    // Tiles begin at multiples of their size, so that sums do not depend on how a prompt was cut.
-    begin_ = first_visible(p, first_own_) / kSlots * kSlots;
-    states_[0] = states_[1] = SoftmaxState::none();
-    for (auto& sums : sums_) sums[0] = sums[1] = sums[2] = sums[3] = 0.0f;
+        quad_(threadIdx.x % 4),
+        first_own_(own_slot(0)),
+        last_own_(own_slot(tile.count - 1)) {
+    for (SoftmaxState& state : states_) state = SoftmaxState::none();
+    for (auto& tile : sums_) {
+      for (auto& sums : tile) sums[0] = sums[1] = sums[2] = sums[3] = 0.0f;
+    }
+    factor_ = kLog2E * (p.softcap > 0.0f ? p.softcap : p.scale);
   }
 
   __device__ void run() {
-    find_slot_rows(begin_, 0);
+    // Tiles begin at multiples of their size, so that sums do not depend on how a prompt was cut.
+    const int first = first_visible(p_, first_own_) / kSlots * kSlots;
+    find_slot_rows(first, 0);
     load_queries();
     __syncthreads();
     load_slots(p_.keys, 0, shared_.keys);
     int parity = 0;
-    for (int begin = begin_; begin <= last_own_; begin += kSlots, parity ^= 1) {
+    for (int begin = first; begin <= last_own_; begin += kSlots, parity ^= 1) {
       wait_for_copies();
       __syncthreads();  // the keys are there, and the values of the last tile no longer needed
       load_slots(p_.values, parity, shared_.values);
       find_slot_rows(begin + kSlots, parity ^ 1);
-      float scores[kSlots / 8][4];
+      Scores scores;
       multiply_keys(scores);
+      if (p_.softcap > 0.0f) bend(scores);
       const bool partial = !all_visible(begin);
       if (partial) mask(begin, scores);
       weigh(scores);
@@ -78,18 +81,28 @@ class PrefillTile {
 
  private:
   static constexpr int kChunks = kHeadDim / 8;  ///< 16 bytes each
+  static constexpr int kThreadRows = 2 * kRowTiles;
+  /// [t][j]: the thread's rows 2 t and 2 t + 1, slots 8 j + 2 quad_ and the next of each.
+  using Scores = float[kRowTiles][kSlots / 8][4];
 
-  /// The tile's row that a thread's fragments hold in place i, or the last one.
-  __device__ int clamped_row(int i) const {
-    return min(16 * warp_ + row_ + 8 * i, tile_.count - 1);
+  /// The row of the block's that a thread's fragments hold in place i.
+  __device__ static int row_of(int i) {
+    return 16 * kRowTiles * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * i;
+  }
+
+  /// The slot of a row's token.
+  __device__ int own_slot(int row) const {
+    return tile_.sequence.kv_len - tile_.sequence.q_len + (tile_.first + row) / group_;
   }
 
   __device__ bool all_visible(int begin) const {
     return begin + kSlots - 1 <= first_own_ && begin >= first_visible(p_, last_own_);
   }
 
+  /// Rows beyond the last one see what that sees.
   __device__ bool is_visible(int slot, int i) const {
-    return slot <= own_[i] && slot >= first_visible(p_, own_[i]);
+    const int own = own_slot(min(row_of(i), tile_.count - 1));
+    return slot <= own && slot >= first_visible(p_, own);
   }
 
   __device__ void find_slot_rows(int begin, int parity) {
@@ -123,82 +136,111 @@ class PrefillTile {
     }
   }
 
-  /// scores[j]: rows row_ and row_ + 8 of the warp, slots 8 j + 2 quad_ and the next.
-  __device__ void multiply_keys(float (&scores)[kSlots / 8][4]) {
+  __device__ void multiply_keys(Scores& scores) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
-    for (auto& tile : scores) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
+    for (auto& rows : scores) {
+#pragma unroll
+      for (auto& tile : rows) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
+    }
 #pragma unroll
     for (int k = 0; k < kHeadDim; k += 16) {
-      std::uint32_t a[4];
-      load_matrices(&shared_.queries[16 * warp_ + lane % 16][k + lane / 16 * 8], a);
+      std::uint32_t a[kRowTiles][4];
+#pragma unroll
+      for (int t = 0; t < kRowTiles; ++t) {
+        const int row = 16 * (kRowTiles * (threadIdx.x / 32) + t) + lane % 16;
+        load_matrices(&shared_.queries[row][k + lane / 16 * 8], a[t]);
+      }
 #pragma unroll
       for (int j = 0; j < kSlots / 8; j += 2) {
         std::uint32_t b[4];
         load_matrices(&shared_.keys[8 * j + lane / 16 * 8 + lane % 8][k + lane / 8 % 2 * 8], b);
-        mma_m16n8k16<T>(scores[j], a, {b[0], b[1]});
-        mma_m16n8k16<T>(scores[j + 1], a, {b[2], b[3]});
-      }
-    }
 #pragma unroll
-    for (auto& tile : scores) {
-#pragma unroll
-      for (float& score : tile) score = score_of(p_, score);
-    }
-  }
-
-  __device__ void mask(int begin, float (&scores)[kSlots / 8][4]) const {
-#pragma unroll
-    for (int j = 0; j < kSlots / 8; ++j) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (!is_visible(begin + 8 * j + 2 * quad_ + i % 2, i / 2)) scores[j][i] = kLowest;
-      }
-    }
-  }
-
-  /// Turns scores into weights relative to the new largest, and rescales the sums for it.
-  __device__ void weigh(float (&scores)[kSlots / 8][4]) {
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      float largest = kLowest;
-#pragma unroll
-      for (auto& tile : scores) {
-        largest = fmaxf(largest, fmaxf(tile[2 * row], tile[2 * row + 1]));
-      }
-      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
-      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
-      const float correction = states_[row].raise(SoftmaxState::exponent_of(largest));
-#pragma unroll
-      for (auto& sums : sums_) {
-        sums[2 * row] *= correction;
-        sums[2 * row + 1] *= correction;
-      }
-#pragma unroll
-      for (auto& tile : scores) {
-#pragma unroll
-        for (int i = 2 * row; i < 2 * row + 2; ++i) {
-          tile[i] = states_[row].weight(tile[i]);
-          states_[row].sum += tile[i];
+        for (int t = 0; t < kRowTiles; ++t) {
+          mma_m16n8k16<T>(scores[t][j], a[t], {b[0], b[1]});
+          mma_m16n8k16<T>(scores[t][j + 1], a[t], {b[2], b[3]});
         }
       }
     }
   }
 
-  __device__ void add_values(const float (&weights)[kSlots / 8][4]) {
+  /// visit(score, row, slot) for all scores of the thread: the row's place and the tile's slot.
+  template <typename Visit>
+  __device__ void for_each(Scores& scores, const Visit& visit) const {
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t) {
+#pragma unroll
+      for (int j = 0; j < kSlots / 8; ++j) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          visit(scores[t][j][i], 2 * t + i / 2, 8 * j + 2 * quad_ + i % 2);
+      }
+    }
+  }
+
+  /// Softcap, but for the last factor.
+  __device__ void bend(Scores& scores) const {
+    const float scale = p_.scale / p_.softcap;
+    for_each(scores, [=](float& score, int, int) { score = tanhf(scale * score); });
+  }
+
+  __device__ void mask(int begin, Scores& scores) const {
+    for_each(scores, [&](float& score, int row, int slot) {
+      if (!is_visible(begin + slot, row)) score = kLowest;
+    });
+  }
+
+  /// Turns scores into weights relative to the new largest, and rescales the sums for it.
+  __device__ void weigh(Scores& scores) {
+#pragma unroll
+    for (int row = 0; row < kThreadRows; ++row) {
+      auto& tiles = scores[row / 2];
+      const int first = row % 2 * 2;
+      float largest = kLowest;
+#pragma unroll
+      for (auto& tile : tiles) largest = fmaxf(largest, fmaxf(tile[first], tile[first + 1]));
+      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
+      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
+      SoftmaxState& state = states_[row];
+      const float correction = state.raise(SoftmaxState::exponent_of(largest, factor_));
+#pragma unroll
+      for (auto& sums : sums_[row / 2]) {
+        sums[first] *= correction;
+        sums[first + 1] *= correction;
+      }
+#pragma unroll
+      for (auto& tile : tiles) {
+#pragma unroll
+        for (int i = first; i < first + 2; ++i) {
+          tile[i] = state.weight(tile[i], factor_);
+          state.sum += tile[i];
+        }
+      }
+    }
+  }
+
+  __device__ void add_values(const Scores& weights) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int j = 0; j < kSlots / 8; j += 2) {
-      const std::uint32_t a[4] = {pack<T>(weights[j][0], weights[j][1]),
-                                  pack<T>(weights[j][2], weights[j][3]),
-                                  pack<T>(weights[j + 1][0], weights[j + 1][1]),
-                                  pack<T>(weights[j + 1][2], weights[j + 1][3])};
+      std::uint32_t a[kRowTiles][4];
+#pragma unroll
+      for (int t = 0; t < kRowTiles; ++t) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float* pair = &weights[t][j + i / 2][i % 2 * 2];
+          a[t][i] = pack<T>(pair[0], pair[1]);
+        }
+      }
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; n += 2) {
         std::uint32_t b[4];
         load_matrices_transposed(&shared_.values[8 * j + lane % 16][8 * n + lane / 16 * 8], b);
-        mma_m16n8k16<T>(sums_[n], a, {b[0], b[1]});
-        mma_m16n8k16<T>(sums_[n + 1], a, {b[2], b[3]});
+#pragma unroll
+        for (int t = 0; t < kRowTiles; ++t) {
+          mma_m16n8k16<T>(sums_[t][n], a[t], {b[0], b[1]});
+          mma_m16n8k16<T>(sums_[t][n + 1], a[t], {b[2], b[3]});
+        }
       }
     }
   }
@@ -224,9 +266,14 @@ class PrefillTile {
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const T value = shared_.values[slot][8 * n + 2 * quad_ + i % 2];
-          if (!is_finite(value) && is_visible(begin + slot, i / 2)) sums_[n][i] += to_float(value);
+        for (int i = 0; i < 2; ++i) {
+          const T value = shared_.values[slot][8 * n + 2 * quad_ + i];
+          if (is_finite(value)) continue;
+#pragma unroll
+          for (int row = 0; row < kThreadRows; ++row) {
+            if (!is_visible(begin + slot, row)) continue;
+            sums_[row / 2][n][row % 2 * 2 + i] += to_float(value);
+          }
         }
       }
     }
@@ -240,17 +287,17 @@ class PrefillTile {
 
   __device__ void store() {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < kThreadRows; ++i) {
       float sum = states_[i].sum;
       sum += __shfl_xor_sync(~0u, sum, 1);
       sum += __shfl_xor_sync(~0u, sum, 2);
-      const int row = 16 * warp_ + row_ + 8 * i;
-      if (row >= tile_.count) continue;
-      T* out = tile_row<T>(p_, tile_, kv_head_, row);
+      if (row_of(i) >= tile_.count) continue;
+      T* out = tile_row<T>(p_, tile_, kv_head_, row_of(i));
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n) {
+        const float* pair = &sums_[i / 2][n][i % 2 * 2];
         *reinterpret_cast<std::uint32_t*>(out + 8 * n + 2 * quad_) =
-            pack<T>(sums_[n][2 * i] / sum, sums_[n][2 * i + 1] / sum);
+            pack<T>(pair[0] / sum, pair[1] / sum);
       }
     }
   }
@@ -260,15 +307,12 @@ class PrefillTile {
   int kv_head_;
   int group_;
   SharedMemory& shared_;
-  int warp_;
-  int row_;        ///< of a fragment
   int quad_;       ///< column pair of a fragment
   int first_own_;  ///< the slot of the tile's first token
   int last_own_;   ///< of its last
-  int own_[2];     ///< of the rows that this thread's fragments hold
-  int begin_;      ///< where the tiles of slots begin
-  SoftmaxState states_[2];
-  float sums_[kHeadDim / 8][4];
+  float factor_;   ///< a score times it is the logarithm of a weight, to base 2
+  SoftmaxState states_[kThreadRows];
+  float sums_[kRowTiles][kHeadDim / 8][4];
 };
 
 }  // namespace quern::kernels

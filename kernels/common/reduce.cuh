@@ -24,6 +24,7 @@ __device__ inline T block_reduce(T value, const Combine& combine) {
   __syncthreads();
   value = of_warps[0];
   const int warps = static_cast<int>(blockDim.x) / kWarpSize;
+#pragma unroll 8
   for (int warp = 1; warp < warps; ++warp) value = combine(value, of_warps[warp]);
   __syncthreads();  // of_warps may be written again
   return value;

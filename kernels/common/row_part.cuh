@@ -4,6 +4,24 @@
 
 namespace quern::kernels {
 
+// Where a row is read from.
+
+/// Shared or global memory.
+struct FromAnywhere {
+  template <typename Vector>
+  __device__ static Vector read(const Vector* at) {
+    return *at;
+  }
+};
+
+/// Global memory, past L1: what is read once.
+struct FromL2 {
+  template <typename Vector>
+  __device__ static Vector read(const Vector* at) {
+    return __ldcg(at);
+  }
+};
+
 /// How kThreads threads share a row of kElements 16-bit elements, with loads as wide as they can
 /// be: 16 bytes each while the row lasts, then 8, then 4. A word is two elements.
 template <typename T, int kElements, int kThreads>
@@ -25,12 +43,13 @@ struct RowPart {
   }
 
   /// A thread's words; zeros when the row is not `valid`.
+  template <typename From>
   __device__ static void load(const T* row, int thread, bool valid,
                               std::uint32_t (&words)[kWords]) {
 #pragma unroll
     for (int i = 0; i < kQuads; ++i) {
       uint4 loaded{};
-      if (valid) loaded = *reinterpret_cast<const uint4*>(row + element(thread, 4 * i));
+      if (valid) loaded = From::read(reinterpret_cast<const uint4*>(row + element(thread, 4 * i)));
       words[4 * i] = loaded.x;
       words[4 * i + 1] = loaded.y;
       words[4 * i + 2] = loaded.z;
@@ -38,7 +57,9 @@ struct RowPart {
     }
     if constexpr (kHasPair) {
       uint2 loaded{};
-      if (valid) loaded = *reinterpret_cast<const uint2*>(row + element(thread, 4 * kQuads));
+      if (valid) {
+        loaded = From::read(reinterpret_cast<const uint2*>(row + element(thread, 4 * kQuads)));
+      }
       words[4 * kQuads] = loaded.x;
       words[4 * kQuads + 1] = loaded.y;
     }
@@ -46,7 +67,7 @@ struct RowPart {
       words[kWords - 1] = 0;
       if (valid) {
         words[kWords - 1] =
-            *reinterpret_cast<const std::uint32_t*>(row + element(thread, kWords - 1));
+            From::read(reinterpret_cast<const std::uint32_t*>(row + element(thread, kWords - 1)));
       }
     }
   }

@@ -19,8 +19,11 @@ struct SoftmaxState {
   /// That of no scores. Not a constructor, so that shared memory can hold states.
   __device__ static SoftmaxState none() { return {kLowest, 0.0f}; }
 
-  /// The exponent that a score asks for.
-  __device__ static float exponent_of(float score) { return ceilf(score * kLog2E); }
+  /// The exponent that a score asks for. `factor`: what makes of a score a logarithm to base 2; for
+  /// scores that are yet to be scaled, their scale is in it.
+  __device__ static float exponent_of(float score, float factor = kLog2E) {
+    return ceilf(score * factor);
+  }
 
   /// Takes in an exponent; returns what the sums so far are multiplied with.
   __device__ float raise(float candidate) {
@@ -32,8 +35,12 @@ struct SoftmaxState {
   }
 
   /// e^score / 2^exponent, 0 for a masked score even when there is none yet.
-  __device__ float weight(float score) const {
-    return exp2f(fmaf(score, kLog2E, exponent == kLowest ? 0.0f : -exponent));
+  __device__ float weight(float score, float factor = kLog2E) const {
+    float weight;  // below 2^-126 it is 0, which no sum beside one of at least 1/2 notices
+    asm("ex2.approx.ftz.f32 %0, %1;"
+        : "=f"(weight)
+        : "f"(fmaf(score, factor, exponent == kLowest ? 0.0f : -exponent)));
+    return weight;
   }
 
   /// What another part's sums are multiplied with.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "backend/trace_range.h"
 #include "base/error.h"
 
 namespace quern {
@@ -10,6 +11,7 @@ namespace quern {
 void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
              const NodeObserver& observer) {
   for (const Node& node : nodes) {
+    const TraceRange range(backend, node.name.c_str());
     if (observer) observer(node, false);
     try {
       std::visit([&](const auto& op) { backend.run(op, step); }, node.op);

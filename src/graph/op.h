@@ -156,7 +156,8 @@ struct Sample {
 /// Ends a closed step: for each sequence of the batch that is not finished, moves kv_len and
 /// position over the step's tokens; where a token was sampled, appends it to history, counts it,
 /// and sets finished (stop on an end id, limit at max_tokens); counts the finished; writes the
-/// output ring's row (-1 for no token) and moves its head if the step has logit rows.
+/// output ring's row (-1 for no token) and moves its head if the step has logit rows. In a loop
+/// that the device runs by itself it also decides whether another step follows: see LoopControl.
 struct Advance {};
 
 /// Everything a backend must be able to run. Adding an alternative breaks every backend that lacks

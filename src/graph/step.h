@@ -21,6 +21,7 @@ struct BatchView {
   int num_logit_rows = 0;
   int max_q_len = 0;
   int max_kv_len = 0;
+  std::int64_t total_kv_len = 0;               ///< of all sequences together; only reports need it
   const std::int32_t* state_index = nullptr;   ///< [num_seqs] row of the persistent state
   const std::int32_t* token_ids = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* positions = nullptr;     ///< [num_tokens]; unused for decode rows
@@ -78,14 +79,25 @@ struct SamplingRow {
 };
 
 /// What the host reads when it looks: the last `capacity` sampling steps, one column a state row.
+/// All but `head` lies in memory that the host reads while the device writes.
 struct OutputRing {
   std::int32_t capacity = 0;
   std::int32_t max_seqs = 0;
-  std::int64_t* head = nullptr;     ///< [1] sampling steps so far; step n lies in row n % capacity
+  std::int64_t* head = nullptr;  ///< [1] sampling steps so far; step n lies in row n % capacity
+  /// [1] the same for the host to read at any time: rows below it are there to be seen
+  std::int64_t* published = nullptr;
   std::int32_t* tokens = nullptr;   ///< [capacity, max_seqs] -1: no token
   float* logprobs = nullptr;        ///< [capacity, max_seqs] of the chosen token
   std::int32_t* top_ids = nullptr;  ///< [capacity, max_seqs, kMaxTopLogprobs] best first
   float* top_logprobs = nullptr;    ///< [capacity, max_seqs, kMaxTopLogprobs]
+};
+
+/// When a loop that the device runs by itself ends: after the step in which one of these comes
+/// true. The host writes it before the loop; Advance counts and decides.
+struct LoopControl {
+  std::int32_t steps_left = 0;       ///< counted down to 0
+  std::int32_t stop_at_running = 0;  ///< so few of the batch's sequences are still running
+  std::int32_t stop_requested = 0;   ///< not 0; the host may write it while the loop runs
 };
 
 /// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], in the activation
@@ -114,6 +126,7 @@ struct Step {
   SequenceState state;
   const SamplingRow* sampling = nullptr;  ///< [max_seqs]
   OutputRing ring;
+  LoopControl* loop = nullptr;  ///< [1] on the device
   KvCacheView kv_cache;
   std::span<const Tensor> values;
   std::span<const Weight> weights;

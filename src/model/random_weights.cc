@@ -14,6 +14,11 @@ constexpr float kMatrixScale = 0x1p-13f;  // an odd integer below 256 has the de
 constexpr float kGainScale = 0x1p-7f;
 constexpr int kGainBits = 4;
 
+/// Beside outliers, which alone decide on the norms, nothing would stop the other channels from
+/// growing layer by layer. They start at the order of 1, and the layers add little.
+constexpr float kOutlierEmbeddingScale = 0x1p-7f;
+constexpr float kOutlierResidualShare = 0x1p-4f;
+
 /// Pairs of outlier channels and by how much they are larger. Several are the largest, so that a
 /// token for which one of them happens to be small has others.
 constexpr std::array kOutlierFactors = {0x1p10f, 0x1p10f, 0x1p11f, 0x1p12f,
@@ -33,29 +38,16 @@ class RandomWriter {
   }
 
  private:
-  /// Where the outliers of a weight lie: `channels` of them in all, `stride` elements from one to
-  /// the next, each of `count` elements `element_stride` apart.
-  struct ChannelLayout {
-    std::int64_t channels = 0;
-    std::int64_t stride = 1;
-    std::int64_t count = 1;
-    std::int64_t element_stride = 1;
-  };
-
   void add(const Embed& op) {
-    for (const auto& id : {std::optional(op.token_embedding), op.position_embedding}) {
-      if (!id) continue;
-      const WeightSpec& spec = graph_.weight(*id);
-      fill(*id, kMatrixScale);
-      scale_up(*id, {spec.in_features, 1, spec.out_features, spec.in_features});
-    }
+    if (op.position_embedding) fill(*op.position_embedding, kMatrixScale);
+    fill(op.token_embedding, init_.outliers ? kOutlierEmbeddingScale : kMatrixScale);
+    if (init_.outliers) add_outliers(op.token_embedding);
   }
 
   void add(const NormLinear& op) {
-    // A tied lm_head has the outliers of the embedding, which it must not amplify again.
     const bool tied = graph_.weight(op.weight).use == WeightUse::embedding;
     add_gain(op.gain);
-    if (init_.outliers) balance(op.gain, tied ? 2 : 1);
+    if (init_.outliers) balance(op.gain, tied);
     for (const auto& id : {op.norm_bias, op.bias}) {
       if (id) fill(*id, kMatrixScale);
     }
@@ -69,14 +61,11 @@ class RandomWriter {
   }
 
   void add(const Linear& op) {
-    const WeightSpec& spec = graph_.weight(op.weight);
     const double depth = std::sqrt(2.0 * init_.num_layers);
-    const float scale = std::ldexp(kMatrixScale, -static_cast<int>(std::lround(std::log2(depth))));
+    float scale = std::ldexp(kMatrixScale, -static_cast<int>(std::lround(std::log2(depth))));
+    if (init_.outliers) scale *= kOutlierResidualShare;
     fill(op.weight, scale);
-    scale_up(op.weight, {spec.out_features, spec.in_features, spec.in_features, 1});
-    if (!op.bias) return;
-    fill(*op.bias, scale);
-    scale_up(*op.bias, {spec.out_features, 1, 1, 1});
+    if (op.bias) fill(*op.bias, scale);
   }
 
   template <typename Other>
@@ -109,38 +98,40 @@ class RandomWriter {
     }
   }
 
-  /// Makes the outlier channels of a weight that writes to the residual stream large.
-  void scale_up(WeightId id, const ChannelLayout& layout) {
-    if (!init_.outliers) return;
-    RandomRun run = runs_of(id).front();
-    const float scale = run.scale;
-    run.stride = layout.element_stride;
-    run.count = layout.count;
-    for_each_pair(layout.channels, [&](std::int64_t channel, std::int64_t partner, float factor) {
-      run.source = channel * layout.stride;
+  /// Makes columns of an embedding large, each of a pair the other's negative.
+  void add_outliers(WeightId id) {
+    const WeightSpec& spec = graph_.weight(id);
+    RandomRun column = runs_of(id).front();
+    const float scale = column.scale;
+    column.stride = spec.in_features;
+    column.count = spec.out_features;
+    for_each_pair(spec.in_features, [&](std::int64_t channel, std::int64_t partner, float factor) {
+      column.source = channel;
       for (const std::int64_t target : {channel, partner}) {
-        run.first = target * layout.stride;
-        run.scale = target == channel ? factor * scale : -factor * scale;
-        runs_of(id).push_back(run);
+        column.first = target;
+        column.scale = target == channel ? factor * scale : -factor * scale;
+        runs_of(id).push_back(column);
       }
     });
   }
 
-  /// Lets a norm's gain take the outliers back, `times` times, and give the other channels the size
-  /// that they would have without them.
-  void balance(WeightId gain, int times) {
+  /// Lets a norm's gain take the outliers back and give the other channels the size that they would
+  /// have without them. A tied lm_head has outliers and sizes of the embedding: its norm takes them
+  /// back too.
+  void balance(WeightId gain, bool tied) {
     const std::int64_t num_channels = graph_.weight(gain).in_features;
     double mean_square = 1.0;
     for_each_pair(num_channels, [&](std::int64_t, std::int64_t, float factor) {
       mean_square += 2.0 * factor * factor / static_cast<double>(num_channels);
     });
-    const float others = std::exp2(static_cast<float>(std::lround(0.5 * std::log2(mean_square))));
+    float others = std::exp2(static_cast<float>(std::lround(0.5 * std::log2(mean_square))));
+    if (tied) others *= kMatrixScale / kOutlierEmbeddingScale;
     fill(gain, others * kGainScale, others, kGainBits);
     const RandomRun whole = runs_of(gain).front();
     for_each_pair(num_channels, [&](std::int64_t channel, std::int64_t partner, float factor) {
       for (const std::int64_t target : {channel, partner}) {
         RandomRun run = whole.part(target, 1);
-        run.offset = others / std::pow(factor, static_cast<float>(times));
+        run.offset = others / (tied ? factor * factor : factor);
         run.scale = run.offset * kGainScale;
         runs_of(gain).push_back(run);
       }

@@ -20,10 +20,10 @@ struct RandomInit {
 /// √(2 layers) to the next power of two; gains are about 1. Activations stay sane over any depth,
 /// and logits are of the order of 1 to 10.
 /// With outliers 16 channels of the residual stream are 2^10 to 2^13 times as large as the others,
-/// as in trained models: what writes to them is scaled up, and the norms' gains make up for it, so
-/// that the other channels keep their share. They come in pairs of opposite sign, so that the mean
-/// of a layer norm does not see them. Source: "Massive Activations in Large Language Models", Sun
-/// et al. 2024.
+/// which are of the order of 1: the embedding has them so, and the norms' gains make up for it, so
+/// that the other channels keep their share, as in trained models. They come in pairs of opposite
+/// sign, so that the mean of a layer norm does not see them.
+/// Source: "Massive Activations in Large Language Models", Sun et al. 2024.
 std::vector<std::vector<RandomRun>> random_weights(const Graph& graph, const RandomInit& init);
 
 }  // namespace quern

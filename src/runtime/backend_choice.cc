@@ -15,9 +15,13 @@ DeviceChoice choose_device(DeviceChoice wanted) {
   if (wanted == DeviceChoice::cpu) return wanted;
 #ifdef QUERN_WITH_CUDA
   if (wanted == DeviceChoice::cuda) return wanted;
-  const CudaEnvironment cuda = query_cuda();
-  if (cuda.unavailable_reason.empty()) return DeviceChoice::cuda;
-  log(LogLevel::info, "no GPU ({}): running on the CPU", cuda.unavailable_reason);
+  try {
+    const CudaEnvironment environment = query_cuda();
+    usable_gpu(environment, 0);
+    return DeviceChoice::cuda;
+  } catch (const Error& error) {
+    log(LogLevel::info, "{}: running on the CPU", error.what());
+  }
 #else
   if (wanted == DeviceChoice::cuda) {
     fail(ErrorCode::device, "device cuda: this build of Quern is without CUDA (QUERN_CUDA)");

@@ -48,7 +48,16 @@ Result Engine::generate(const Request& request, const UpdateCallback& on_update)
 }
 
 std::vector<float> Engine::logits(std::span<const std::int32_t> token_ids) {
-  return impl_->logits(token_ids);
+  std::vector<float> all;
+  all.reserve(token_ids.size() * static_cast<std::size_t>(info().vocab_size));
+  logits(token_ids, 0,
+         [&](std::span<const float> rows) { all.insert(all.end(), rows.begin(), rows.end()); });
+  return all;
+}
+
+void Engine::logits(std::span<const std::int32_t> token_ids, std::size_t first,
+                    const LogitsSink& sink) {
+  impl_->logits(token_ids, first, sink);
 }
 
 const Tokenizer& Engine::tokenizer() const { return *impl_->model().tokenizer; }
@@ -59,7 +68,10 @@ StepCost Engine::decode_cost(int num_seqs, int kv_len) const {
   return impl_->decode_cost(num_seqs, kv_len);
 }
 
+double Engine::measure_read_gbps() { return impl_->measure_read_gbps(); }
+
 Timing Engine::timing() const { return impl_->timing(); }
+Profile Engine::profile() const { return impl_->profile(); }
 std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
 
 ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {

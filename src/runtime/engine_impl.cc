@@ -3,12 +3,30 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/trace_range.h"
+#include "base/check.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "graph/node_cost.h"
-#include "graph/rope.h"
 #include "runtime/request_check.h"
 
 namespace quern {
+namespace {
+
+/// The fewest and the most steps that the runs, all decoding, have to go.
+std::pair<int, int> remaining_steps(const ScheduledStep& step) {
+  const auto remaining = [](const ScheduledRun& run) {
+    return run.sequence->max_tokens - run.sequence->launched;
+  };
+  const auto by_remaining = [&](const ScheduledRun& a, const ScheduledRun& b) {
+    return remaining(a) < remaining(b);
+  };
+  const auto [shortest, longest] =
+      std::minmax_element(step.runs.begin(), step.runs.end(), by_remaining);
+  return {remaining(*shortest), remaining(*longest)};
+}
+
+}  // namespace
 
 // EngineOptions are resolved before the model is opened, since its graph depends on them.
 Engine::Impl::Impl(const ModelSource& model, const EngineOptions& options)
@@ -20,9 +38,13 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved, Reso
       backend_(make_backend(resolved)),
       plan_(plan_engine(model_, *backend_, resolved)),
       runner_(model_, plan_, *backend_),
-      ring_(*backend_, runner_.arrays().ring()),
+      ring_(runner_.arrays().ring()),
+      device_loop_(*backend_, runner_, ring_),
       scheduler_(plan_.limits),
       schedule_(plan_.options.skip_steps, plan_.options.check_interval) {
+  warn_of_random_weights(model_);
+  backend_->wait();
+  waits_of_loading_ = backend_->num_waits();
   clock_.timing.load_ms = StepClock::ms_since(load_begin_);
 }
 
@@ -33,53 +55,66 @@ RequestId Engine::Impl::submit(const Request& request) {
     clock_.started();
   }
   scheduler_.add(std::move(sequence));
+  device_loop_.request_stop();
   return next_id_++;
 }
 
 std::vector<Update> Engine::Impl::step() {
-  const auto begin = StepClock::now();
+  // A loop that the device runs goes on while the caller handles updates.
+  const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
   const auto prefilled = clock_.timing.prefill_tokens;
   try {
+    const TraceRange range(*backend_, "step");
     run_step();
   } catch (...) {
-    scheduler_.clear();
-    unread_steps_.clear();
-    ring_.skip_unread();
+    abandon_step();
     throw;
   }
-  clock_.add_step(StepClock::ms_since(begin), clock_.timing.prefill_tokens > prefilled);
+  clock_.add_step(begin, clock_.timing.prefill_tokens > prefilled);
   return collect_updates();
+}
+
+void Engine::Impl::abandon_step() {
+  device_loop_.abandon();
+  try {
+    backend_->wait();
+  } catch (const Error&) {
+    // The step's own error is the one to tell.
+  }
+  scheduler_.clear();
+  unread_steps_.clear();
+  ring_.skip_unread();
 }
 
 void Engine::Impl::run_step() {
   apply_cancellations();
+  if (device_loop_.running() && follow_device_loop()) return;
   admit();
   const ScheduledStep step = scheduler_.schedule();
-  if (!step.runs.empty()) {
-    launch(step, step.num_prefill_tokens > 0 ? 1 : decode_steps_until_check(step));
-  }
+  if (!step.runs.empty()) run_scheduled(step);
   if (check_due()) check();
+}
+
+void Engine::Impl::run_scheduled(const ScheduledStep& step) {
+  if (step.num_prefill_tokens > 0) {
+    launch(step, 1);
+  } else if (plan_.device_loop && !device_loop_fails_ && start_device_loop(step)) {
+    follow_device_loop();
+  } else {
+    launch(step, decode_steps_until_check(step));
+  }
 }
 
 void Engine::Impl::admit() {
   for (const Sequence* sequence : scheduler_.admit()) {
-    const auto& rope = model_.config.rope;
-    const double alpha = rope ? rope_alpha(*rope, sequence->prompt_len()) : 1.0;
-    runner_.arrays().write_sequence(*sequence, static_cast<float>(alpha));
+    runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
   }
 }
 
 int Engine::Impl::decode_steps_until_check(const ScheduledStep& step) const {
-  const auto remaining = [](const ScheduledRun& run) {
-    return run.sequence->max_tokens - run.sequence->launched;
-  };
-  const auto by_remaining = [&](const ScheduledRun& a, const ScheduledRun& b) {
-    return remaining(a) < remaining(b);
-  };
-  const auto [shortest, longest] =
-      std::minmax_element(step.runs.begin(), step.runs.end(), by_remaining);
+  const auto [shortest, longest] = remaining_steps(step);
   // Requests that wait for a row get the first one whose owner is known to be at its limit.
-  const std::int64_t limit = remaining(scheduler_.waiting().empty() ? *longest : *shortest);
+  const std::int64_t limit = scheduler_.waiting().empty() ? longest : shortest;
   const std::int64_t room = plan_.ring_capacity - std::ssize(unread_steps_);
   return static_cast<int>(std::min({limit, room, schedule_.steps_until_check(steps_done_)}));
 }
@@ -87,22 +122,83 @@ int Engine::Impl::decode_steps_until_check(const ScheduledStep& step) const {
 void Engine::Impl::launch(const ScheduledStep& step, int times) {
   const BatchView batch = runner_.arrays().write_batch(step);
   const bool decodes_only = step.num_prefill_tokens == 0;
+  under_way_ = fmt::format("step of {} sequences, {} tokens", batch.num_seqs, batch.num_tokens);
   if (decodes_only) {
     runner_.replay_decode(batch, times);
+    clock_.timing.loop = "host";
   } else {
     runner_.run(batch);
   }
   scheduler_.launched(step, times);
   clock_.timing.prefill_tokens += static_cast<std::uint64_t>(step.num_prefill_tokens);
-  if (!step.samples()) return;
+  if (step.samples()) add_unread(times, decodes_only);
+}
+
+void Engine::Impl::add_unread(int times, bool decodes_only) {
   steps_done_ += times;
   clock_.timing.steps_run += static_cast<std::uint64_t>(times);
   unread_steps_.insert(unread_steps_.end(), static_cast<std::size_t>(times), decodes_only);
 }
 
+template <typename Wait>
+auto Engine::Impl::wait_for_device(const Wait& wait) const {
+  try {
+    return wait();
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", under_way_, error.what());
+  }
+}
+
+bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
+  QUERN_CHECK(unread_steps_.empty());
+  const BatchView batch = runner_.arrays().write_batch(step);
+  under_way_ = fmt::format("device loop of {} sequences", batch.num_seqs);
+  LoopControl control;
+  control.steps_left =
+      std::min({remaining_steps(step).second, plan_.ring_capacity, runner_.max_loop_steps(batch)});
+  // A row that is free goes to who waits for one; else half a batch is worth a narrower loop.
+  control.stop_at_running = scheduler_.waiting().empty() ? batch.num_seqs / 2 : batch.num_seqs - 1;
+  try {
+    device_loop_.start(batch, control);
+  } catch (const Error& error) {
+    if (plan_.options.device_loop == DeviceLoopChoice::require) throw;
+    log(LogLevel::warning, "the host takes over the decode loop: {}", error.what());
+    device_loop_fails_ = true;
+    return false;
+  }
+  clock_.timing.loop = "device";
+  return true;
+}
+
+bool Engine::Impl::take_loop_tokens() {
+  if (!wait_for_device([&] { return device_loop_.wait_for_step(); })) return false;
+  const int count = ring_.num_unread();
+  for (const auto& sequence : scheduler_.running()) sequence->launched += count;
+  add_unread(count, true);
+  take_tokens();
+  return true;
+}
+
+bool Engine::Impl::follow_device_loop() {
+  if (!take_loop_tokens()) return false;
+  const auto& running = scheduler_.running();
+  const auto finished = [](const auto& sequence) { return sequence->output.finished(); };
+  const auto ended_on_host = [](const auto& sequence) {
+    return sequence->output.finish_reason() == FinishReason::stop_string;
+  };
+  if (std::any_of(running.begin(), running.end(), ended_on_host)) device_loop_.request_stop();
+  if (std::all_of(running.begin(), running.end(), finished)) drain_device_loop();
+  return true;
+}
+
+void Engine::Impl::drain_device_loop() {
+  while (device_loop_.running()) take_loop_tokens();
+}
+
 bool Engine::Impl::check_due() const {
   if (unread_steps_.empty()) return false;
-  if (schedule_.is_check(steps_done_) || std::ssize(unread_steps_) == plan_.ring_capacity) {
+  if (plan_.device_loop || schedule_.is_check(steps_done_) ||
+      std::ssize(unread_steps_) == plan_.ring_capacity) {
     return true;
   }
   const auto& running = scheduler_.running();
@@ -112,12 +208,14 @@ bool Engine::Impl::check_due() const {
 }
 
 void Engine::Impl::check() {
-  const auto& running = scheduler_.running();
-  const bool with_logprobs = std::any_of(running.begin(), running.end(), [](const auto& sequence) {
-    return sequence->sampling.num_top_logprobs >= 0;
-  });
-  ring_.read(static_cast<int>(unread_steps_.size()), with_logprobs);
-  for (const auto& sequence : running) {
+  wait_for_device([&] { backend_->wait(); });
+  QUERN_CHECK(ring_.num_unread() == std::ssize(unread_steps_), "{} steps published, {} launched",
+              ring_.num_unread(), unread_steps_.size());
+  take_tokens();
+}
+
+void Engine::Impl::take_tokens() {
+  for (const auto& sequence : scheduler_.running()) {
     for (std::size_t i = 0; i < unread_steps_.size(); ++i) {
       TokenLogprobs token = ring_.token(static_cast<int>(i), sequence->state_row,
                                         sequence->sampling.num_top_logprobs);
@@ -127,9 +225,9 @@ void Engine::Impl::check() {
       clock_.first_token();
     }
   }
+  ring_.consume(static_cast<int>(unread_steps_.size()));
   unread_steps_.clear();
   ++clock_.timing.stop_checks;
-  ++clock_.timing.host_syncs;
 }
 
 void Engine::Impl::cancel(RequestId id) {
@@ -145,6 +243,8 @@ void Engine::Impl::apply_cancellations() {
   }
   if (ids.empty()) return;
   // What a sequence has already sampled is read before its row can go to another.
+  device_loop_.request_stop();
+  drain_device_loop();
   if (!unread_steps_.empty()) check();
   const auto cancel_all = [&](const auto& sequences) {
     for (const auto& sequence : sequences) {
@@ -179,12 +279,15 @@ std::optional<Result> Engine::Impl::take_result(RequestId id) {
 
 void Engine::Impl::forget(RequestId id) { scheduler_.remove_waiting(id); }
 
-std::vector<float> Engine::Impl::logits(std::span<const std::int32_t> token_ids) {
+void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t first,
+                          const LogitsSink& sink) {
   if (busy()) fail(ErrorCode::invalid_argument, "logits: expected no request to be under way");
   check_prompt_ids(token_ids, model_.config.vocab_size, plan_.limits.max_seq_len);
   const auto num_tokens = static_cast<int>(token_ids.size());
-  const auto vocab_size = static_cast<std::size_t>(model_.config.vocab_size);
-  std::vector<float> out(token_ids.size() * vocab_size);
+  if (first >= token_ids.size()) {
+    fail(ErrorCode::invalid_argument, "logits: expected a position below {}, got {}", num_tokens,
+         first);
+  }
 
   Request request;
   request.prompt_ids.assign(token_ids.begin(), token_ids.end());
@@ -197,15 +300,14 @@ std::vector<float> Engine::Impl::logits(std::span<const std::int32_t> token_ids)
       const int q_len = std::min(plan_.limits.max_tokens_per_step, num_tokens - begin);
       ScheduledStep step;
       step.runs.push_back({&sequence, begin, q_len, false, false});
-      runner_.run_logits(runner_.arrays().write_batch(step), q_len,
-                         std::span(out).subspan(static_cast<std::size_t>(begin) * vocab_size));
+      const int first_row = std::clamp(static_cast<int>(first) - begin, 0, q_len);
+      runner_.run_logits(runner_.arrays().write_batch(step), first_row, q_len - first_row, sink);
     }
   } catch (...) {
     scheduler_.clear();
     throw;
   }
   scheduler_.clear();
-  return out;
 }
 
 StepCost Engine::Impl::decode_cost(int num_seqs, int kv_len) const {
@@ -219,13 +321,22 @@ StepCost Engine::Impl::decode_cost(int num_seqs, int kv_len) const {
 
 Timing Engine::Impl::timing() const {
   Timing timing = clock_.snapshot();
+  timing.host_syncs = backend_->num_waits() - waits_of_loading_;
+  const LaunchCounts& counts = runner_.decode_counts();
+  timing.launches_per_step = counts.launches;
+  timing.library_calls_per_step = counts.library_calls;
   if (backend_->device().kind == DeviceKind::cpu) {
     timing.launches_per_step = model_.graph.nodes.size();
-    timing.peak_memory_bytes = peak_resident_bytes();
-  } else {
-    timing.peak_memory_bytes = plan_.memory.total_bytes();
   }
+  timing.peak_memory_bytes = backend_->peak_memory_bytes();
   return timing;
+}
+
+Profile Engine::Impl::profile() const {
+  if (runner_.profiler() == nullptr) {
+    fail(ErrorCode::invalid_argument, "profile: expected an engine with the profile option");
+  }
+  return runner_.profiler()->profile();
 }
 
 }  // namespace quern

@@ -14,6 +14,7 @@
 #include "quern/engine.h"
 #include "runtime/backend_choice.h"
 #include "runtime/check_schedule.h"
+#include "runtime/device_loop.h"
 #include "runtime/engine_plan.h"
 #include "runtime/model_runner.h"
 #include "runtime/opened_model.h"
@@ -36,13 +37,15 @@ class QUERN_LOCAL Engine::Impl {
   std::optional<Result> take_result(RequestId id);
   /// Drops a request that has not been stepped since it was submitted.
   void forget(RequestId id);
-  std::vector<float> logits(std::span<const std::int32_t> token_ids);
+  void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   const OpenedModel& model() const { return model_; }
   const ModelInfo& info() const { return info_; }
   const EnginePlan& plan() const { return plan_; }
   Timing timing() const;
   StepCost decode_cost(int num_seqs, int kv_len) const;
+  double measure_read_gbps() { return backend_->measure_read_gbps(); }
+  Profile profile() const;
 
  private:
   struct ResolvedTag {};
@@ -50,12 +53,30 @@ class QUERN_LOCAL Engine::Impl {
 
   void run_step();
   void admit();
+  void run_scheduled(const ScheduledStep& step);
+  /// Starts a loop of these runs, all decoding, that the device runs by itself; false where it
+  /// cannot.
+  bool start_device_loop(const ScheduledStep& step);
+  /// Waits for a step of the running loop and takes what is there; false when the loop has ended.
+  bool take_loop_tokens();
+  /// The same; ends the loop where only the host knows that it must.
+  bool follow_device_loop();
+  /// Takes the tokens of a running loop to its end.
+  void drain_device_loop();
   /// How many steps of these runs, all decoding, may follow each other before the host must look.
   int decode_steps_until_check(const ScheduledStep& step) const;
   void launch(const ScheduledStep& step, int times);
+  void add_unread(int times, bool decodes_only);
   /// True when the rule, a reached limit or a full ring asks the host to look.
   bool check_due() const;
   void check();
+  /// Brings the unread steps' tokens to their sequences.
+  void take_tokens();
+  /// Calls `wait`; an error of it is told with what was under way.
+  template <typename Wait>
+  auto wait_for_device(const Wait& wait) const;
+  /// Ends everything after an error, also on the device.
+  void abandon_step();
   void apply_cancellations();
   std::vector<Update> collect_updates();
 
@@ -66,6 +87,7 @@ class QUERN_LOCAL Engine::Impl {
   EnginePlan plan_;
   ModelRunner runner_;
   RingReader ring_;
+  DeviceLoop device_loop_;
   Scheduler scheduler_;
   CheckSchedule schedule_;
   StepClock clock_;
@@ -73,6 +95,9 @@ class QUERN_LOCAL Engine::Impl {
   RequestId next_id_ = 1;
   std::int64_t steps_done_ = 0;     ///< sampling steps since the engine was last idle
   std::vector<bool> unread_steps_;  ///< sampling steps not looked at yet; true: decode alone
+  std::string under_way_;           ///< what was launched last, for errors
+  std::uint64_t waits_of_loading_ = 0;
+  bool device_loop_fails_ = false;  ///< it was tried, and the host has taken over
   std::map<RequestId, Result> results_;
 
   std::mutex cancel_mutex_;

@@ -16,6 +16,8 @@ namespace {
 
 constexpr int kBlockSize = 32;
 constexpr int kMinLogitRows = 64;
+/// Starting a device loop costs about as much as ten of its turns on the smallest models.
+constexpr int kDeviceLoopSteps = 128;
 constexpr int kMaxSeqs = 1 << 14;
 constexpr int kMaxTokens = 1 << 24;
 
@@ -27,6 +29,32 @@ void require_range(const char* name, std::int64_t value, std::int64_t low, std::
 
 std::string mebibytes(std::uint64_t bytes) {
   return fmt::format("{} bytes ({:.1f} MiB)", bytes, static_cast<double>(bytes) / (1 << 20));
+}
+
+/// Whether the device is to run the decode loop by itself.
+bool chooses_device_loop(const EngineOptions& options, const Backend& backend) {
+  if (options.profile && options.device_loop == DeviceLoopChoice::require) {
+    fail(ErrorCode::invalid_argument, "device_loop require: profile runs each node from the host");
+  }
+  if (options.profile || options.device_loop == DeviceLoopChoice::off) return false;
+  const std::string obstacle = backend.device_loop_obstacle();
+  if (options.device_loop == DeviceLoopChoice::require) {
+    if (!obstacle.empty()) fail(ErrorCode::unsupported, "device_loop require: {}", obstacle);
+    return true;
+  }
+  // Who sets a rule for the host wants it followed.
+  if (options.skip_steps != 0 || options.check_interval != 1) return false;
+  if (!obstacle.empty() && backend.device().kind == DeviceKind::cuda) {
+    log(LogLevel::info, "the host runs the decode loop: {}", obstacle);
+  }
+  return obstacle.empty();
+}
+
+/// Sampling steps that the host may leave unread.
+int ring_capacity(const EngineOptions& options, bool device_loop) {
+  const int wanted =
+      device_loop ? kDeviceLoopSteps : std::max(options.skip_steps, options.check_interval);
+  return std::clamp(options.max_seq_len, 1, wanted);
 }
 
 /// True when positions beyond the trained length are defined: the rope base grows with the
@@ -48,8 +76,12 @@ void resolve_max_seq_len(const ModelConfig& config, EngineOptions& options) {
 
 class Planner {
  public:
-  Planner(const OpenedModel& model, const Backend& backend, std::uint64_t available_bytes)
-      : model_(model), backend_(backend), available_bytes_(available_bytes) {
+  Planner(const OpenedModel& model, const Backend& backend, std::uint64_t available_bytes,
+          bool device_loop)
+      : model_(model),
+        backend_(backend),
+        available_bytes_(available_bytes),
+        device_loop_(device_loop) {
     const auto stored = stored_dtypes(model);
     for (std::size_t i = 0; i < stored.size(); ++i) {
       const std::size_t bytes = backend.upload_bytes(model.graph.weights[i], stored[i]);
@@ -68,13 +100,14 @@ class Planner {
     plan.limits.max_logit_rows =
         std::max(options.max_seqs, std::min(options.max_tokens_per_step, kMinLogitRows));
     plan.limits.block_size = kBlockSize;
-    plan.ring_capacity =
-        std::clamp(options.max_seq_len, 1, std::max(options.skip_steps, options.check_interval));
+    plan.device_loop = device_loop_;
+    plan.ring_capacity = ring_capacity(options, device_loop_);
     plan.activations = plan_activations(model_.graph, plan.limits);
     plan.memory.weight_bytes = weight_bytes_;
     plan.memory.activation_bytes = plan.activations.total_bytes;
     plan.memory.workspace_bytes = workspace_bytes(backend_, model_.graph, plan.limits);
-    plan.memory.step_input_bytes = StepArrays::bytes(plan.limits, plan.ring_capacity);
+    plan.memory.step_input_bytes = StepArrays::bytes(plan.limits, plan.ring_capacity) +
+                                   StepArrays::shared_bytes(plan.limits, plan.ring_capacity);
     set_blocks(plan, plan.limits.max_blocks_per_seq());
     return plan;
   }
@@ -128,6 +161,7 @@ class Planner {
   const OpenedModel& model_;
   const Backend& backend_;
   std::uint64_t available_bytes_;
+  bool device_loop_;
   std::uint64_t weight_bytes_ = 0;
   std::uint64_t block_bytes_ = 0;
 };
@@ -154,7 +188,7 @@ EngineOptions resolve_options(EngineOptions options) {
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
                        const EngineOptions& resolved) {
   const std::uint64_t available_bytes = backend.available_bytes();
-  const Planner planner(model, backend, available_bytes);
+  const Planner planner(model, backend, available_bytes, chooses_device_loop(resolved, backend));
   EngineOptions options = resolved;
   options.dtype = model.graph.activation_dtype;
   resolve_max_seq_len(model.config, options);

@@ -13,6 +13,7 @@ struct EnginePlan {
   EngineOptions options;  ///< as resolved
   Limits limits;
   int ring_capacity = 0;
+  bool device_loop = false;  ///< whether the device runs the decode loop by itself
   ActivationPlan activations;
   MemoryPlan memory;
 };
@@ -24,8 +25,9 @@ EngineOptions resolve_options(EngineOptions options);
 
 /// Fits the limits to the model and to the memory that is free on the backend's device. A
 /// max_seq_len that was not asked for shrinks to what fits, with a log line; what was asked for and
-/// does not fit is an error. Errors: invalid_argument, out_of_memory with the bytes of each part
-/// and what to lower.
+/// does not fit is an error. Decides who runs the decode loop, with a log line where a GPU cannot.
+/// Errors: invalid_argument; out_of_memory with the bytes of each part and what to lower;
+/// unsupported for a device loop that is required and cannot be.
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
                        const EngineOptions& resolved);
 

@@ -35,8 +35,10 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   step_.state = arrays_.state();
   step_.sampling = arrays_.sampling();
   step_.ring = arrays_.ring();
+  step_.loop = arrays_.loop();
   step_.values = values_;
   step_.weights = weights_;
+  if (plan.options.profile) profiler_.emplace(*backend_, graph_);
 }
 
 void ModelRunner::place_values(const EnginePlan& plan) {
@@ -71,16 +73,32 @@ void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   cache.max_blocks_per_seq = plan.limits.max_blocks_per_seq();
 }
 
+int ModelRunner::bucket(int kv_len) const {
+  const auto least = std::max(static_cast<unsigned>(kv_len), kMinBucket);
+  return std::min(max_seq_len_, static_cast<int>(std::bit_ceil(least)));
+}
+
 void ModelRunner::run(const BatchView& batch) {
   step_.batch = batch;
-  execute(*backend_, nodes(), step_);
+  if (profiler_) {
+    profiler_->run(step_);
+  } else {
+    execute(*backend_, nodes(), step_);
+  }
+}
+
+void ModelRunner::profile_decode(BatchView batch, int times) {
+  for (int i = 0; i < times; ++i) {
+    run(batch);
+    ++batch.max_kv_len;
+    batch.total_kv_len += batch.num_seqs;
+  }
 }
 
 void ModelRunner::replay_decode(BatchView batch, int times) {
   QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs);
-  const auto last_kv_len = static_cast<unsigned>(batch.max_kv_len + times - 1);
-  batch.max_kv_len =
-      std::min(max_seq_len_, static_cast<int>(std::bit_ceil(std::max(last_kv_len, kMinBucket))));
+  if (profiler_) return profile_decode(batch, times);
+  batch.max_kv_len = bucket(batch.max_kv_len + times - 1);
   step_.batch = batch;
   auto& recording = decode_recordings_[{batch.num_seqs, batch.max_kv_len}];
   if (!recording) {
@@ -89,24 +107,45 @@ void ModelRunner::replay_decode(BatchView batch, int times) {
     recording = backend_->record([this] { execute(*backend_, nodes(), step_); });
     --times;
   }
+  decode_counts_ = recording->counts();
   if (times > 0) recording->replay(times);
 }
 
-void ModelRunner::run_logits(BatchView batch, int num_rows, std::span<float> out) {
+int ModelRunner::max_loop_steps(const BatchView& batch) const {
+  return bucket(batch.max_kv_len) - batch.max_kv_len + 1;
+}
+
+void ModelRunner::start_device_loop(BatchView batch, const LoopControl& control) {
+  QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs &&
+              control.steps_left <= max_loop_steps(batch));
+  batch.max_kv_len = bucket(batch.max_kv_len);
+  step_.batch = batch;
+  auto& recording = loop_recordings_[{batch.num_seqs, batch.max_kv_len}];
+  if (!recording) {
+    recording =
+        backend_->record([this] { execute(*backend_, nodes(), step_); }, RecordedLoop::device);
+  }
+  decode_counts_ = recording->counts();
+  arrays_.write_loop(control);
+  recording->replay(1);
+}
+
+void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink) {
   step_.batch = batch;
   const auto body = nodes().first(graph_.nodes.size() - kClosingNodes - 1);
   const Node& lm_head = graph_.nodes[body.size()];
   execute(*backend_, body, step_);
 
   const Tensor& logits = step_.value(op_outputs(lm_head.op).front());
-  for (int first = 0; first < num_rows; first += max_logit_rows_) {
-    const int count = std::min(max_logit_rows_, num_rows - first);
-    arrays_.write_logit_rows(batch, first, count);
+  std::vector<float> rows;
+  for (int done = 0; done < num_rows; done += max_logit_rows_) {
+    const int count = std::min(max_logit_rows_, num_rows - done);
+    arrays_.write_logit_rows(batch, first_row + done, count);
     step_.batch = batch;
     execute(*backend_, {&lm_head, 1}, step_);
-    const auto part = out.subspan(static_cast<std::size_t>(first * logits.cols),
-                                  static_cast<std::size_t>(count * logits.cols));
-    backend_->copy_out(part.data(), logits.data, part.size_bytes());
+    rows.resize(static_cast<std::size_t>(count * logits.cols));
+    backend_->copy_out(rows.data(), logits.data, std::span(rows).size_bytes());
+    sink(rows);
   }
 }
 

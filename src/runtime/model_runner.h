@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -10,8 +11,10 @@
 #include "backend/executor.h"
 #include "base/arena.h"
 #include "graph/graph.h"
+#include "quern/engine.h"
 #include "runtime/engine_plan.h"
 #include "runtime/opened_model.h"
+#include "runtime/profiler.h"
 #include "runtime/step_arrays.h"
 
 namespace quern {
@@ -30,16 +33,32 @@ class ModelRunner {
   void run(const BatchView& batch);
   /// Runs a closed step of decode sequences alone, `times` times without a look in between.
   void replay_decode(BatchView batch, int times);
-  /// Runs the model for a batch without sampling and copies the logits of its first `num_rows`
-  /// token rows to `out`, [num_rows, vocab_size].
-  void run_logits(BatchView batch, int num_rows, std::span<float> out);
+  /// The most decode steps that one recording serves, from a batch's context on.
+  int max_loop_steps(const BatchView& batch) const;
+  /// Starts a loop of decode steps that the device runs by itself and ends as `control` says, after
+  /// at most max_loop_steps(). Errors: see Backend::record.
+  void start_device_loop(BatchView batch, const LoopControl& control);
+  /// Runs the model for a batch without sampling and hands `sink` the logits of `num_rows` of its
+  /// token rows from `first_row` on.
+  void run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
 
   StepArrays& arrays() { return arrays_; }
   std::span<const Weight> weights() const { return weights_; }
+  /// Null unless the plan's options ask for a profile.
+  const Profiler* profiler() const { return profiler_ ? &*profiler_ : nullptr; }
+  /// Of the decode step that was recorded last.
+  const LaunchCounts& decode_counts() const { return decode_counts_; }
+
+  // For those who run it node by node.
+  const Graph& graph() const { return graph_; }
+  Step& step() { return step_; }
 
  private:
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);
+  void profile_decode(BatchView batch, int times);
+  /// The context length that the recording for `kv_len` tokens serves.
+  int bucket(int kv_len) const;
   std::span<const Node> nodes() const { return graph_.nodes; }
 
   Backend* backend_;
@@ -53,7 +72,10 @@ class ModelRunner {
   int max_seq_len_;
   /// By num_seqs and by a bound of the context's length, so that short contexts do not pay for a
   /// launch made for long ones.
-  std::map<std::pair<int, int>, std::unique_ptr<Recording>> decode_recordings_;
+  using Recordings = std::map<std::pair<int, int>, std::unique_ptr<Recording>>;
+  Recordings decode_recordings_, loop_recordings_;
+  LaunchCounts decode_counts_;
+  std::optional<Profiler> profiler_;
 };
 
 }  // namespace quern

@@ -62,7 +62,6 @@ OpenedModel open_random(const RandomModel& model, const EngineOptions& resolved)
   const DType stored = opened.config.dtype.value_or(DType::float32);
   opened.graph = build_graph(opened.config, activation_dtype(stored, resolved));
   opened.tokenizer = make_no_tokenizer();
-  log(LogLevel::warning, "shape {}: random weights, what they say means nothing", model.shape);
   return opened;
 }
 
@@ -75,6 +74,11 @@ OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) 
   close_step(opened.graph);
   validate(opened.graph);
   return opened;
+}
+
+void warn_of_random_weights(const OpenedModel& model) {
+  if (!model.random) return;
+  log(LogLevel::warning, "shape {}: random weights, what they say means nothing", model.name);
 }
 
 ModelInfo model_info(const OpenedModel& model) {

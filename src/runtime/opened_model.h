@@ -36,6 +36,9 @@ struct OpenedModel {
 /// Errors: those of every file, naming it; invalid_argument for an unknown shape.
 OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved);
 
+/// Logs that nothing of what such a model says means anything, if its weights are random.
+void warn_of_random_weights(const OpenedModel& model);
+
 ModelInfo model_info(const OpenedModel& model);
 
 }  // namespace quern

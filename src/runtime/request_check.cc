@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "graph/rope.h"
 #include "runtime/sampling_config.h"
 
 namespace quern {
@@ -51,6 +52,11 @@ void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max
     fail(ErrorCode::invalid_argument, "token id {} at place {} of the prompt: expected 0 to {}",
          *bad, bad - ids.begin(), vocab_size - 1);
   }
+}
+
+float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence) {
+  const auto& rope = model.config.rope;
+  return rope ? static_cast<float>(rope_alpha(*rope, sequence.prompt_len())) : 1.0f;
 }
 
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,

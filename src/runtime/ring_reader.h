@@ -1,39 +1,35 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
-#include "backend/backend.h"
 #include "graph/step.h"
 #include "quern/request.h"
 
 namespace quern {
 
-/// Reads the output ring: what the host does when it looks.
+/// Reads the output ring: what the host does when it looks. The device may go on writing rows that
+/// it has not yet published.
 class RingReader {
  public:
-  RingReader(Backend& backend, const OutputRing& ring);
+  explicit RingReader(const OutputRing& ring);
 
-  /// Brings the rows of the `count` sampling steps since the last read to the host;
-  /// log-probabilities only where asked.
-  void read(int count, bool with_logprobs);
-  /// After read(): the token that step `index` (0 … count - 1) gave to a state row; id -1 when it
-  /// gave none.
+  /// The published sampling steps that have not been consumed. Errors: internal when some of them
+  /// have been overwritten.
+  int num_unread() const;
+  /// How far the ring's `published` must come for `count` unread steps.
+  std::int64_t position_of(int count) const { return read_ + count; }
+  const std::int64_t* published() const { return ring_.published; }
+
+  /// The token that unread step `index` (0 … num_unread() - 1) gave to a state row; id -1 when it
+  /// gave none. Log-probabilities only where num_top_logprobs is 0 or more.
   TokenLogprobs token(int index, int state_row, int num_top_logprobs) const;
+  void consume(int count) { read_ += count; }
   /// Forgets what has not been read, after a step that failed.
   void skip_unread();
 
  private:
-  template <typename T>
-  void copy_rows(std::vector<T>& host, const T* ring, std::int64_t row_size, int count);
-
-  Backend* backend_;
   OutputRing ring_;
-  std::int64_t read_ = 0;  ///< sampling steps read so far
-  std::vector<std::int32_t> tokens_;
-  std::vector<float> logprobs_;
-  std::vector<std::int32_t> top_ids_;
-  std::vector<float> top_logprobs_;
+  std::int64_t read_ = 0;  ///< sampling steps consumed so far
 };
 
 }  // namespace quern

@@ -26,6 +26,7 @@ class SequenceOutput {
   void accept(TokenLogprobs token);
   void finish(FinishReason reason);
   bool finished() const { return finish_reason_.has_value(); }
+  std::optional<FinishReason> finish_reason() const { return finish_reason_; }
 
   /// What is new since the last call.
   Update take_update();

@@ -30,14 +30,17 @@ std::size_t batch_ints(const Limits& limits) {
   return 3 * seqs + 1 + 2 * logit_rows + 2 * tokens;
 }
 
+template <typename Taker, typename T>
+void take(Taker& taker, T*& array, std::size_t count) {
+  array = taker.template take_array<T>(count).data();
+}
+
 }  // namespace
 
 template <typename Taker>
 void StepArrays::lay_out(Taker& taker, const Limits& limits, int ring_capacity) {
   const auto seqs = static_cast<std::size_t>(limits.max_seqs);
-  const auto take = [&]<typename T>(T*& array, std::size_t count) {
-    array = taker.template take_array<T>(count).data();
-  };
+  const auto take = [&](auto*& array, std::size_t count) { quern::take(taker, array, count); };
   for (auto* array : {&state_.last_token, &state_.position, &state_.kv_len, &state_.finished,
                       &state_.generated, &state_.max_tokens, &state_.prompt_len}) {
     take(*array, seqs);
@@ -50,16 +53,23 @@ void StepArrays::lay_out(Taker& taker, const Limits& limits, int ring_capacity) 
   take(sampling_, seqs);
   take(block_table_, seqs * static_cast<std::size_t>(limits.max_blocks_per_seq()));
 
-  const std::size_t cells = seqs * static_cast<std::size_t>(ring_capacity);
   take(ring_.head, 1);
-  take(ring_.tokens, cells);
-  take(ring_.logprobs, cells);
-  take(ring_.top_ids, cells * kMaxTopLogprobs);
-  take(ring_.top_logprobs, cells * kMaxTopLogprobs);
   ring_.capacity = ring_capacity;
   ring_.max_seqs = limits.max_seqs;
+  take(loop_, 1);
 
   take(batch_, batch_ints(limits));
+}
+
+template <typename Taker>
+void StepArrays::lay_out_shared(Taker& taker, const Limits& limits, int ring_capacity) {
+  const auto cells =
+      static_cast<std::size_t>(limits.max_seqs) * static_cast<std::size_t>(ring_capacity);
+  take(taker, ring_.published, 1);
+  take(taker, ring_.tokens, cells);
+  take(taker, ring_.logprobs, cells);
+  take(taker, ring_.top_ids, cells * kMaxTopLogprobs);
+  take(taker, ring_.top_logprobs, cells * kMaxTopLogprobs);
 }
 
 std::size_t StepArrays::bytes(const Limits& limits, int ring_capacity) {
@@ -69,12 +79,22 @@ std::size_t StepArrays::bytes(const Limits& limits, int ring_capacity) {
   return counter.bytes();
 }
 
+std::size_t StepArrays::shared_bytes(const Limits& limits, int ring_capacity) {
+  StepArrays arrays;
+  ByteCounter counter;
+  arrays.lay_out_shared(counter, limits, ring_capacity);
+  return counter.bytes();
+}
+
 StepArrays::StepArrays(Backend& backend, const Limits& limits, int ring_capacity)
     : backend_(&backend),
       limits_(limits),
       arena_("step inputs", backend.allocate(bytes(limits, ring_capacity), "step inputs")),
+      shared_arena_("output ring",
+                    backend.allocate_shared(shared_bytes(limits, ring_capacity), "output ring")),
       staging_(batch_ints(limits)) {
   lay_out(arena_, limits, ring_capacity);
+  lay_out_shared(shared_arena_, limits, ring_capacity);
   std::int32_t* next = staging_.data();
   const auto take = [&](std::int32_t*& array, int count) {
     array = next;
@@ -110,6 +130,8 @@ void StepArrays::write_sequence(const Sequence& sequence, float rope_alpha) {
                     sequence.blocks.data(), sequence.blocks.size() * sizeof(std::int32_t));
 }
 
+void StepArrays::write_loop(const LoopControl& control) { write(loop_, control); }
+
 void StepArrays::add_run(const ScheduledRun& run, BatchView& batch) {
   const int seq = batch.num_seqs++;
   const int kv_len =
@@ -131,6 +153,7 @@ void StepArrays::add_run(const ScheduledRun& run, BatchView& batch) {
   batch.num_decode_seqs += run.decode ? 1 : 0;
   batch.max_q_len = std::max(batch.max_q_len, run.q_len);
   batch.max_kv_len = std::max(batch.max_kv_len, kv_len);
+  batch.total_kv_len += kv_len;
 }
 
 BatchView StepArrays::upload(BatchView batch) {

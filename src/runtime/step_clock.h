@@ -26,11 +26,15 @@ class StepClock {
     waiting_for_first_ = false;
     timing.time_to_first_token_ms = ms_since(begin_);
   }
-  /// Books a launched step's time as prefill or decode; a step that mixes both counts as prefill.
-  void add_step(double ms, bool prefill) {
+  /// Books the time from `begin` to now as prefill or decode; a step that mixes both counts as
+  /// prefill.
+  void add_step(Time begin, bool prefill) {
+    last_step_end_ = now();
+    const double ms = std::chrono::duration<double, std::milli>(last_step_end_ - begin).count();
     timing.total_ms += ms;
     (prefill ? prefill_ms_ : decode_ms_) += ms;
   }
+  Time last_step_end() const { return last_step_end_; }
   Timing snapshot() const {
     Timing result = timing;
     const auto rate = [](std::uint64_t tokens, double ms) {
@@ -45,6 +49,7 @@ class StepClock {
 
  private:
   Time begin_ = now();
+  Time last_step_end_ = begin_;
   bool waiting_for_first_ = false;
   double prefill_ms_ = 0;
   double decode_ms_ = 0;

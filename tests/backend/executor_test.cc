@@ -29,14 +29,25 @@ class RecordingBackend final : public Backend {
   }
   std::uint64_t available_bytes() const override { return 0; }
   Buffer allocate(std::size_t, const char*) override { return {}; }
+  Buffer allocate_shared(std::size_t, const char*) override { return {}; }
   void copy_in(void*, const void*, std::size_t) override {}
   void copy_out(void*, const void*, std::size_t) override {}
+  void write_now(std::int32_t*, std::int32_t) override {}
+  void wait() override {}
+  bool wait_until(const std::int64_t*, std::int64_t) override { return false; }
+  std::uint64_t num_waits() const override { return 0; }
+  std::uint64_t peak_memory_bytes() const override { return 0; }
   std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }
   Weight upload(const WeightSource& source, std::byte* destination) override {
     return plain_weight(source, destination, device());
   }
   void fill_random(const RandomRun&, DType, std::byte*) override {}
-  std::unique_ptr<Recording> record(std::function<void()>) override { return nullptr; }
+  std::unique_ptr<Stopwatch> make_stopwatch() override { return nullptr; }
+  double measure_read_gbps() override { return 0; }
+  std::unique_ptr<Recording> record(std::function<void()>, RecordedLoop) override {
+    return nullptr;
+  }
+  std::string device_loop_obstacle() const override { return "none"; }
 
   std::vector<std::string> calls;
 };

@@ -4,7 +4,7 @@ set -euo pipefail
 lints=$1/.ci
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
-mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime} \
+mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime,rouge} \
   "$room"/src/backend/{cpu,cuda} "$room"/tests/io
 failures=0
 
@@ -41,6 +41,10 @@ good src/runtime/a.cc '"backend/cpu/cpu_backend.h"'
 bad src/runtime/a.cc '"tools/program.h"'
 bad src/runtime/a.cc '"kernels/attention.h"'
 good tools/a.cc '"runtime/scheduler.h"'
+good tools/a.cc '"rouge/rouge.h"'
+good src/rouge/a.cc '"base/statistics.h"'
+bad src/rouge/a.cc '"io/json.h"'
+bad src/runtime/a.cc '"rouge/rouge.h"'
 bad src/backend/cpu/a.cc '"backend/cuda/device_query.h"'
 bad src/backend/cpu/a.cc '"kernels/attention.h"'
 bad src/backend/cpu/a.cc '<cuda_runtime.h>'

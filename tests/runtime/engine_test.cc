@@ -320,6 +320,41 @@ TEST(Engine, TimingCounts) {
   EXPECT_EQ(timing.loop, "host");
 }
 
+TEST(Engine, ADeviceLoopCannotBeRequiredOfTheCpu) {
+  EngineOptions options;
+  options.device_loop = DeviceLoopChoice::require;
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"device_loop require", "CPU"}), load(options));
+  options.profile = true;
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"device_loop require", "profile"}),
+                     load(options));
+}
+
+TEST(Engine, AProfileChangesNoTokenAndTellsOfEveryNode) {
+  EngineOptions options;
+  options.profile = true;
+  options.check_interval = 3;
+  Engine engine = load(options);
+  const Request request = greedy("Once upon a time there was a", 10);
+  EXPECT_EQ(engine.generate(request).output_ids, load().generate(request).output_ids);
+  const Profile profile = engine.profile();
+  EXPECT_GT(profile.read_gbps, 0.1);
+  EXPECT_EQ(profile.prefill.num_steps, 1u);
+  EXPECT_EQ(profile.decode.num_steps, 9u);
+  std::map<std::string, NodeProfile> decode;
+  for (const NodeProfile& node : profile.decode.nodes) decode[node.kind] = node;
+  // tale-llama in float16: 4 layers, hidden 192, intermediate 512, heads 3 and 1 of 64.
+  for (const char* kind : {"qkv", "attention", "attention_out", "gate_up", "down"}) {
+    EXPECT_EQ(decode.at(kind).count_per_step, 4) << kind;
+    EXPECT_GT(decode.at(kind).us_per_step, 0) << kind;
+  }
+  EXPECT_EQ(decode.at("lm_head").count_per_step, 1);
+  // Weights in float16; inputs and outputs of the row in float32.
+  EXPECT_EQ(decode.at("attention_out").bytes_per_step, 4 * (192 * 192 * 2 + 192 * 4 + 192 * 4));
+  // 8 to 16 slots read and one written, keys and values of 64 float32; q, k, v and the output.
+  EXPECT_EQ(decode.at("attention").bytes_per_step, 4 * ((12 + 1) * 2 * 64 * 4 + (320 + 192) * 4));
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"profile"}), load().profile());
+}
+
 TEST(Engine, EndIdsNameTheirSources) {
   const Engine engine = load({}, "tale-qwen");
   std::map<std::int32_t, std::string> ends;

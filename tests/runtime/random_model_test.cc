@@ -46,28 +46,28 @@ TEST(RandomModel, SaysWhatItIs) {
   EXPECT_EQ(result.finish_reason, FinishReason::length);
 }
 
-TEST(RandomModel, LogitsAreSaneAndTheSeedsOwn) {
-  for (const bool outliers : {false, true}) {
-    for (const char* shape : {"gpt_350m", "qwen2.5_0.5b"}) {
-      SCOPED_TRACE(::testing::Message() << shape << (outliers ? " with outliers" : ""));
-      const RandomModel model{.shape = shape, .num_layers = 3, .outliers = outliers};
-      const auto logits = load(model).logits(kPrompt);
-      EXPECT_EQ(load(model).logits(kPrompt), logits);
-      const double size = root_mean_square(logits);
-      EXPECT_GT(size, 0.1);
-      EXPECT_LT(size, 10.0);
-      RandomModel other = model;
-      other.weights_seed = 1;
-      EXPECT_NE(load(other).logits(kPrompt), logits);
+TEST(RandomModel, LogitsAreSaneInEveryDtype) {
+  for (const auto& model :
+       {RandomModel{.shape = "gpt_350m", .num_layers = 3},
+        RandomModel{.shape = "qwen2.5_0.5b", .num_layers = 2, .outliers = true}}) {
+    SCOPED_TRACE(model.shape);
+    const auto logits = load(model).logits(kPrompt);
+    const double size = root_mean_square(logits);
+    EXPECT_GT(size, 0.1);
+    EXPECT_LT(size, 10.0);
 
-      const auto half = load(model, DType::float16).logits(kPrompt);
-      double error = 0.0;
-      for (std::size_t i = 0; i < half.size(); ++i) {
-        error += (half[i] - logits[i]) * (half[i] - logits[i]);
-      }
-      EXPECT_LT(std::sqrt(error / static_cast<double>(half.size())), 0.01 * size);
-    }
+    auto error = load(model, DType::float16).logits(kPrompt);
+    for (std::size_t i = 0; i < error.size(); ++i) error[i] -= logits[i];
+    EXPECT_LT(root_mean_square(error), 0.01 * size);
   }
+}
+
+TEST(RandomModel, TheSeedDecides) {
+  RandomModel model{.shape = "gpt_350m", .num_layers = 1};
+  const auto logits = load(model).logits(kPrompt);
+  EXPECT_EQ(load(model).logits(kPrompt), logits);
+  model.weights_seed = 1;
+  EXPECT_NE(load(model).logits(kPrompt), logits);
 }
 
 TEST(RandomModel, UnknownShapesAreErrors) {

@@ -1,8 +1,7 @@
-#include "tools/bench/cells.h"
-
 #include <gtest/gtest.h>
 
 #include "tests/tools/expect_usage_error.h"
+#include "tools/bench/cells.h"
 #include "tools/bench/report.h"
 
 namespace quern::tools {

@@ -94,6 +94,8 @@ TEST_F(OptionsTest, ContradictionsNameBoth) {
     expect_failure(run_llama(arguments), kUsage, {names.front(), names.back()});
   }
   expect_failure(run_llama({"-p", "a", "--logprobs", "2"}), kUsage, {"--logprobs", "--json"});
+  expect_failure(run_llama({"-p", "a", "--device-loop", "require", "--profile"}), kUsage,
+                 {"--device-loop", "--profile"});
   expect_failure(run_quern({"tokenize", "-m", "x", "--decode", "-p", "a"}), kUsage,
                  {"--decode", "--prompt"});
 }
@@ -127,6 +129,7 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
                                                                    {"--device", "cuda:x"},
                                                                    {"--device", "cuda:-1"},
                                                                    {"--dtype", "int8"},
+                                                                   {"--device-loop", "on"},
                                                                    {"--prompt-ids", ""},
                                                                    {"--prompt-ids", "1,x"},
                                                                    {"--prompt-ids", "-1"},

@@ -104,6 +104,28 @@ TEST_F(RunTest, ARandomSeedIsToldAndReproduces) {
   EXPECT_NE(first["seed"], json_of(run_llama({"-p", "a", "-n", "1", "--json"}))["seed"]);
 }
 
+TEST_F(RunTest, AProfileIsATableForPeopleAndAKeyForPrograms) {
+  const auto json = json_of(run_llama({"-p", "Once", "-n", "5", "--profile", "--json"}));
+  const auto& profile = json["profile"];
+  EXPECT_GT(profile["read_gbps"], 0);
+  EXPECT_EQ(profile["prefill"]["num_steps"], 1);
+  EXPECT_EQ(profile["decode"]["num_steps"], 4);
+  EXPECT_EQ(profile["decode"]["nodes"][0]["kind"], "embed");
+  const ChildResult plain = run_llama({"-p", "Once", "-n", "5", "--profile"});
+  for (const char* part : {"read bandwidth", "prefill, per step of 1", "decode, per step of 4",
+                           "attention", "GB/s", "all"}) {
+    EXPECT_NE(plain.err.find(part), std::string::npos) << plain.err;
+  }
+  EXPECT_EQ(plain.out, run_llama({"-p", "Once", "-n", "5"}).out);
+}
+
+TEST_F(RunTest, TheDeviceLoopIsOfGpus) {
+  expect_failure(run_llama({"-p", "a", "--device-loop", "require"}), 1, {"device_loop", "CPU"});
+  EXPECT_EQ(json_of(run_llama(
+                {"-p", "a", "-n", "2", "--device-loop", "off", "--json"}))["timing"]["loop"],
+            "host");
+}
+
 TEST_F(RunTest, TheLookRuleShowsInTheCounts) {
   const auto timing = [](const char* skip, const char* interval) {
     const auto json =

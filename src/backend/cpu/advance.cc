@@ -62,7 +62,7 @@ void run_advance(const Advance&, const Step& step) {
     tokens[row] = step.state.last_token[row];
     append_token(step, row);
   }
-  ++*ring.head;
+  *ring.published = ++*ring.head;
 }
 
 }  // namespace quern::cpu

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
@@ -24,6 +25,7 @@ class CpuRecording final : public Recording {
   void replay(int times) override {
     for (int i = 0; i < times; ++i) step_();
   }
+  LaunchCounts counts() const override { return {}; }
 
  private:
   std::function<void()> step_;
@@ -73,6 +75,9 @@ class CpuBackend final : public Backend {
   Buffer allocate(std::size_t size_bytes, const char* what) override {
     return allocate_host(size_bytes, what);
   }
+  Buffer allocate_shared(std::size_t size_bytes, const char* what) override {
+    return allocate_host(size_bytes, what);
+  }
   void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) override {
     if (size_bytes > 0) std::memcpy(device_destination, host_source, size_bytes);
   }
@@ -80,6 +85,15 @@ class CpuBackend final : public Backend {
                 std::size_t size_bytes) override {
     if (size_bytes > 0) std::memcpy(host_destination, device_source, size_bytes);
   }
+
+  void write_now(std::int32_t* device_word, std::int32_t value) override { *device_word = value; }
+  // Calls return when their work is done: there is nothing to wait for.
+  void wait() override {}
+  bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
+    return *shared_word >= value;
+  }
+  std::uint64_t num_waits() const override { return 0; }
+  std::uint64_t peak_memory_bytes() const override { return peak_resident_bytes(); }
 
   std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
     return weight_bytes(spec, stored);
@@ -108,8 +122,17 @@ class CpuBackend final : public Backend {
     });
   }
 
-  std::unique_ptr<Recording> record(std::function<void()> step) override {
+  std::unique_ptr<Stopwatch> make_stopwatch() override {
+    return std::make_unique<cpu::ClockStopwatch>();
+  }
+  double measure_read_gbps() override { return cpu::measure_read_gbps(threads_); }
+
+  std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
+    if (loop == RecordedLoop::device) fail(ErrorCode::unsupported, "{}", device_loop_obstacle());
     return std::make_unique<CpuRecording>(std::move(step));
+  }
+  std::string device_loop_obstacle() const override {
+    return "the CPU is the host: it has no loop of its own";
   }
 
  private:

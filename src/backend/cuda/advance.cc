@@ -32,7 +32,16 @@ void run_advance(const Advance&, const Step& step, const OpContext& context) {
   params.ring_capacity = step.ring.capacity;
   params.ring_max_seqs = step.ring.max_seqs;
   params.ring_head = step.ring.head;
+  params.ring_published = step.ring.published;
   params.ring_tokens = step.ring.tokens;
+  if (context.loop_condition) {
+    QUERN_CHECK(step.loop != nullptr && batch.num_logit_rows > 0);
+    params.loops = true;
+    params.loop_condition = *context.loop_condition;
+    params.loop_steps_left = &step.loop->steps_left;
+    params.loop_stop_at_running = &step.loop->stop_at_running;
+    params.loop_stop_requested = &step.loop->stop_requested;
+  }
   params.overlaps = context.overlaps;
   kernels::advance(params, context.stream);
 }

@@ -62,13 +62,14 @@ const float* vector_of(const Step& step, const std::optional<WeightId>& id) {
   return id ? step.weight(*id).values.row<float>(0) : nullptr;
 }
 
-kernels::AttentionParams attention_params(const Attention& op, const Step& step) {
+kernels::AttentionParams attention_params(const Attention& op, const Step& step, bool overlaps) {
   const KvCacheView& cache = step.kv_cache;
   const Tensor& qkv = step.value(op.qkv);
   const Tensor& out = step.value(op.out);
   QUERN_CHECK(cache.dtype == qkv.dtype && out.dtype == qkv.dtype && cache.head_dim == op.head_dim &&
               cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
+  QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
   if (op.head_dim > kernels::kMaxPlainHeadDim) {
     fail(ErrorCode::unsupported, "head_dim: expected at most {} on CUDA, got {}",
          kernels::kMaxPlainHeadDim, op.head_dim);
@@ -80,6 +81,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step)
   }
 
   kernels::AttentionParams params;
+  params.overlaps = overlaps;
   params.dtype = qkv.dtype;
   params.qkv = qkv.data;
   params.out = out.data;
@@ -128,7 +130,7 @@ std::int64_t slots_of_block_table(const KvCacheView& cache) {
 // that tensor cores do not serve take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
   if (step.batch.num_tokens == 0) return;
-  kernels::AttentionParams params = attention_params(op, step);
+  kernels::AttentionParams params = attention_params(op, step, context.overlaps);
   const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
   Workspace workspace(step.workspace);
   const AttentionScratch scratch = take_scratch(
@@ -144,6 +146,7 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     kernels::AttentionDecodeParams decode;
     decode.attention = params;
     decode.max_splits = kernels::decode_splits(max_slots);
+    decode.max_slots = step.batch.max_kv_len;
     decode.num_multiprocessors = context.num_multiprocessors;
     decode.sums = scratch.sums;
     decode.states = scratch.states;

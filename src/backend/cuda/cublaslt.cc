@@ -4,6 +4,7 @@
 
 #include <map>
 #include <tuple>
+#include <utility>
 
 #include "backend/cuda/dynamic_library.h"
 #include "base/check.h"
@@ -53,7 +54,7 @@ struct Layouts {
 /// The library's functions, found by name, and its handle.
 class CublasLt::Library {
  public:
-  Library() {
+  explicit Library(const std::string& soname) : soname_(soname), library_(soname.c_str()) {
     check_cublas(find<decltype(cublasLtCreate)>("cublasLtCreate")(&handle_), "cublasLtCreate");
   }
   Library(const Library&) = delete;
@@ -141,7 +142,7 @@ class CublasLt::Library {
            library_.error());
     }
     Function* function = library_.function<Function>(name);
-    if (function == nullptr) fail(ErrorCode::device, "{} lacks {}", kSoname, name);
+    if (function == nullptr) fail(ErrorCode::device, "{} lacks {}", soname_, name);
     return function;
   }
 
@@ -153,7 +154,8 @@ class CublasLt::Library {
     return {layout, destroy_layout_};
   }
 
-  DynamicLibrary library_{kSoname};
+  std::string soname_;
+  DynamicLibrary library_;
 #define QUERN_FIND(member, name) decltype(name)* member = find<decltype(name)>(#name)
   QUERN_FIND(destroy_, cublasLtDestroy);
   QUERN_FIND(create_operation_, cublasLtMatmulDescCreate);
@@ -171,14 +173,16 @@ class CublasLt::Library {
   std::map<Key, cublasLtMatmulAlgo_t> algorithms_;
 };
 
-CublasLt::CublasLt() = default;
+CublasLt::CublasLt(std::string soname) : soname_(std::move(soname)) {}
 CublasLt::~CublasLt() = default;
+const char* CublasLt::default_soname() { return kSoname; }
 
 void CublasLt::multiply(const MatrixProduct& product, std::span<std::byte> workspace,
                         cudaStream_t stream) {
   QUERN_CHECK(workspace.size() >= kWorkspaceBytes);
-  if (library_ == nullptr) library_ = std::make_unique<Library>();
+  if (library_ == nullptr) library_ = std::make_unique<Library>(soname_);
   library_->multiply(product, workspace, stream);
+  ++num_calls_;
 }
 
 }  // namespace quern::cuda

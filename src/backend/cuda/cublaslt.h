@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/dtype.h"
 
@@ -30,7 +31,8 @@ class CublasLt {
   /// Scratch that multiply() is given.
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-  CublasLt();
+  /// `soname` is the library's; tests name one that is missing.
+  explicit CublasLt(std::string soname = default_soname());
   CublasLt(const CublasLt&) = delete;
   CublasLt& operator=(const CublasLt&) = delete;
   ~CublasLt();
@@ -39,11 +41,16 @@ class CublasLt {
   /// are aligned to 16 bytes, the workspace to 256.
   /// Errors: device when the library is missing or fails, naming the call.
   void multiply(const MatrixProduct& product, std::span<std::byte> workspace, cudaStream_t stream);
+  /// How often multiply() was called.
+  std::uint64_t num_calls() const { return num_calls_; }
 
  private:
   class Library;
+  static const char* default_soname();
 
+  std::string soname_;
   std::unique_ptr<Library> library_;
+  std::uint64_t num_calls_ = 0;
 };
 
 }  // namespace quern::cuda

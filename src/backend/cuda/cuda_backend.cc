@@ -1,12 +1,19 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include <nvtx3/nvToolsExt.h>
+
+#include <algorithm>
+#include <cstring>
+
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/device_query.h"
+#include "backend/cuda/measure.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/recording.h"
 #include "backend/cuda/stream.h"
+#include "base/shared_word.h"
 #include "graph/memory_plan.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
@@ -16,7 +23,6 @@
 namespace quern {
 namespace {
 
-constexpr int kMinComputeCapability = 8;
 /// For the op with the most blocks that wait for each other: attention of many sequences and heads.
 constexpr std::size_t kNumCounters = std::size_t{1} << 18;
 
@@ -38,10 +44,11 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(int device_index)
       : device_{DeviceKind::cuda, select_device(device_index)},
         staging_(stream_, device_),
-        counters_(allocate(kNumCounters * sizeof(std::uint32_t), "counters")) {
+        counters_(allocate((kNumCounters + 1) * sizeof(std::uint32_t), "counters")) {
     context_.stream = stream_.get();
     context_.num_multiprocessors = num_multiprocessors(device_index);
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
+    context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = &cublaslt_;
     launch([&] { context_.overlaps = kernels::supports_overlap(); });
   }
@@ -77,13 +84,13 @@ class CudaBackend final : public Backend {
   std::size_t workspace_bytes(const Op& op, const Graph& graph,
                               const Limits& limits) const override {
     if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
-      return cuda::norm_linear_workspace_bytes(*norm_linear, graph, limits);
+      return cuda::norm_linear_workspace_bytes(*norm_linear, graph, limits, context_);
     }
     if (const auto* attention = std::get_if<Attention>(&op)) {
       return cuda::attention_workspace_bytes(*attention, graph, limits);
     }
     if (const auto* linear = std::get_if<Linear>(&op)) {
-      return cuda::linear_workspace_bytes(*linear, graph, limits);
+      return cuda::linear_workspace_bytes(*linear, graph, limits, context_);
     }
     if (const auto* sample = std::get_if<Sample>(&op)) {
       return cuda::sample_workspace_bytes(*sample, graph, limits);
@@ -104,6 +111,13 @@ class CudaBackend final : public Backend {
     return cuda::allocate_device(size_bytes, what, device_, stream_);
   }
 
+  Buffer allocate_shared(std::size_t size_bytes, const char* what) override {
+    select_device(device_.index);
+    Buffer buffer = cuda::allocate_pinned(size_bytes, what);
+    std::memset(buffer.data(), 0, size_bytes);
+    return buffer;
+  }
+
   void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) override {
     select_device(device_.index);
     staging_.copy(device_destination, host_source, size_bytes);
@@ -119,6 +133,41 @@ class CudaBackend final : public Backend {
                        "cudaMemcpyAsync");
     }
     stream_.synchronize();
+  }
+
+  void write_now(std::int32_t* device_word, std::int32_t value) override {
+    select_device(device_.index);
+    // A copy from memory that is not pinned takes the value before it returns.
+    cuda::check_cuda(cudaMemcpyAsync(device_word, &value, sizeof(value), cudaMemcpyHostToDevice,
+                                     side_stream_.get()),
+                     "cudaMemcpyAsync");
+  }
+
+  void wait() override { stream_.synchronize(); }
+
+  bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
+    // Reading is cheap; asking the driver, who also tells of errors, is not.
+    constexpr int kReadsPerQuery = 1000;
+    const auto reached = [&] { return read_shared(shared_word) >= value; };
+    for (;;) {
+      for (int i = 0; i < kReadsPerQuery; ++i) {
+        if (reached()) return true;
+      }
+      if (!stream_.idle() || reached()) continue;
+      stream_.count_wait();
+      return false;
+    }
+  }
+
+  std::uint64_t num_waits() const override { return stream_.num_waits(); }
+
+  std::uint64_t peak_memory_bytes() const override {
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    if (cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess) {
+      peak_memory_bytes_ = std::max<std::uint64_t>(peak_memory_bytes_, total_bytes - free_bytes);
+    }
+    return peak_memory_bytes_;
   }
 
   std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
@@ -147,10 +196,32 @@ class CudaBackend final : public Backend {
     launch([&] { kernels::random_fill(params, stream_.get()); });
   }
 
-  std::unique_ptr<Recording> record(std::function<void()> step) override {
+  void push_range(const char* name) override { nvtxRangePushA(name); }
+  void pop_range() override { nvtxRangePop(); }
+
+  std::unique_ptr<Stopwatch> make_stopwatch() override {
     select_device(device_.index);
-    return cuda::record_graph(stream_, step);
+    return cuda::make_stopwatch(stream_);
   }
+
+  double measure_read_gbps() override {
+    constexpr std::uint64_t kEnough = std::uint64_t{1} << 30;  // many times any cache
+    const Buffer memory =
+        allocate(std::min(kEnough, available_bytes() / 2), "memory to measure its bandwidth");
+    double gbps = 0;
+    launch([&] {
+      gbps = cuda::measure_read_gbps(memory.bytes(), context_.take_counters(1),
+                                     context_.num_multiprocessors, stream_);
+    });
+    return gbps;
+  }
+
+  std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
+    select_device(device_.index);
+    return cuda::record_graph(stream_, context_, step, loop);
+  }
+
+  std::string device_loop_obstacle() const override { return cuda::device_loop_obstacle(); }
 
  private:
   /// A recording cannot wait for the device; asked to, CUDA spoils it and may crash on its end.
@@ -177,30 +248,18 @@ class CudaBackend final : public Backend {
 
   Device device_;
   cuda::Stream stream_;
+  cuda::Stream side_stream_;  ///< for what does not wait for the work of the other
   cuda::StagingRing staging_;
   cuda::CublasLt cublaslt_;
   Buffer counters_;
   cuda::OpContext context_;
+  mutable std::uint64_t peak_memory_bytes_ = 0;
 };
 
 }  // namespace
 
 std::unique_ptr<Backend> make_cuda_backend(int device_index) {
-  const CudaEnvironment environment = query_cuda();
-  if (!environment.unavailable_reason.empty()) {
-    fail(ErrorCode::device, "CUDA cannot be used: {}", environment.unavailable_reason);
-  }
-  const auto num_gpus = static_cast<int>(environment.gpus.size());
-  if (device_index < 0 || device_index >= num_gpus) {
-    fail(ErrorCode::invalid_argument, "GPU index: expected 0 to {}, got {}", num_gpus - 1,
-         device_index);
-  }
-  const Gpu& gpu = environment.gpus[static_cast<std::size_t>(device_index)];
-  if (gpu.compute_capability_major < kMinComputeCapability) {
-    fail(ErrorCode::unsupported, "GPU {} ({}): expected compute capability 8.0 or newer, got {}.{}",
-         device_index, gpu.name, gpu.compute_capability_major, gpu.compute_capability_minor);
-  }
-  return std::make_unique<CudaBackend>(device_index);
+  return std::make_unique<CudaBackend>(usable_gpu(query_cuda(), device_index).index);
 }
 
 }  // namespace quern

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "backend/cuda/dynamic_library.h"
+#include "base/error.h"
 
 #ifdef QUERN_WITH_CUDA
 #include <cuda.h>
@@ -24,6 +25,7 @@ constexpr int kComputeCapabilityMinor = 76;
 constexpr int kSmClock = 1;
 constexpr int kMemoryClock = 2;
 constexpr int kTextBytes = 128;
+constexpr int kMinComputeCapability = 8;
 constexpr const char* kNoDriver = "no NVIDIA driver";
 
 using Text = std::array<char, kTextBytes>;
@@ -192,6 +194,23 @@ CudaEnvironment query_cuda() {
     found.unavailable_reason = "the NVIDIA driver sees no GPU";
   }
   return found;
+}
+
+const Gpu& usable_gpu(const CudaEnvironment& environment, int index) {
+  if (!environment.unavailable_reason.empty()) {
+    fail(ErrorCode::device, "CUDA cannot be used: {}", environment.unavailable_reason);
+  }
+  const auto num_gpus = static_cast<int>(environment.gpus.size());
+  if (index < 0 || index >= num_gpus) {
+    fail(ErrorCode::invalid_argument, "GPU index: expected 0 to {}, got {}", num_gpus - 1, index);
+  }
+  const Gpu& gpu = environment.gpus[static_cast<std::size_t>(index)];
+  if (gpu.compute_capability_major < kMinComputeCapability) {
+    fail(ErrorCode::unsupported,
+         "GPU {} ({}): expected compute capability {}.0 or newer, got {}.{}", index, gpu.name,
+         kMinComputeCapability, gpu.compute_capability_major, gpu.compute_capability_minor);
+  }
+  return gpu;
 }
 
 }  // namespace quern

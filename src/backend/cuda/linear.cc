@@ -15,17 +15,15 @@ void run_linear(const Linear& op, const Step& step, const OpContext& context) {
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, Activation::none, false);
   check_shapes(projection, in.cols);
   if (projection.num_rows == 0) return;
-  if (runs_as_matvec(projection)) {
-    kernels::matvec(matvec_params(projection, context), context.stream);
-    return;
-  }
   Workspace workspace(step.workspace);
   project(projection, workspace, context);
 }
 
-std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits) {
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits,
+                                   const OpContext& context) {
   Workspace workspace;
-  plan_projection(workspace, limits.max_tokens_per_step, graph.weight(op.weight).out_features);
+  plan_projection(workspace, limits.max_tokens_per_step, graph.weight(op.weight).out_features,
+                  context);
   return workspace.used_bytes();
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/cuda/allocation_fault.h"
 #include "backend/cuda/check_cuda.h"
 #include "base/error.h"
 #include "base/shape.h"
@@ -45,7 +46,9 @@ Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
                        const Stream& stream) {
   void* data = nullptr;
   // CUDA gives no pointer for nothing.
-  const cudaError_t status = cudaMalloc(&data, std::max<std::size_t>(size_bytes, 1));
+  const cudaError_t status = allocation_must_fail()
+                                 ? cudaErrorMemoryAllocation
+                                 : cudaMalloc(&data, std::max<std::size_t>(size_bytes, 1));
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     std::size_t free_bytes = 0;
@@ -63,7 +66,8 @@ Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
 
 Buffer allocate_pinned(std::size_t size_bytes, const char* what) {
   void* data = nullptr;
-  const cudaError_t status = cudaMallocHost(&data, size_bytes);
+  const cudaError_t status =
+      allocation_must_fail() ? cudaErrorMemoryAllocation : cudaMallocHost(&data, size_bytes);
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     fail(ErrorCode::out_of_memory, "{}: {} bytes of pinned memory are not to be had", what,

@@ -14,7 +14,8 @@ namespace quern::cuda {
 Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
                        const Stream& stream);
 
-/// Page-locked host memory, which the device copies from and to by itself.
+/// Page-locked host memory, which the device copies from and to by itself, and which its kernels
+/// read and write at the same address. Not zeroed.
 /// Errors: out_of_memory naming `what` and the bytes.
 Buffer allocate_pinned(std::size_t size_bytes, const char* what);
 

@@ -55,6 +55,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
   kernels::NormParams norm;
   norm.input = norm_input(op, step);
   norm.residual_out = residual_out_of(op, step);
+  norm.overlaps = context.overlaps;
   if (op.logit_rows_only && norm.residual_out != nullptr) {
     // It has all token rows, of which only some are normed.
     norm.num_rows = batch.num_tokens;
@@ -71,7 +72,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (runs_as_matvec(projection)) {
+  if (norm.num_rows == 1 && runs_as_matvec(projection)) {
     kernels::MatvecParams params = matvec_params(projection, context);
     params.norm = norm.input;
     params.residual_out = norm.residual_out;
@@ -86,11 +87,11 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
 }
 
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
-                                        const Limits& limits) {
+                                        const Limits& limits, const OpContext& context) {
   Workspace workspace;
   const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
   take_normed(workspace, rows, graph.value(op.residual).cols, graph.activation_dtype);
-  plan_projection(workspace, rows, graph.weight(op.weight).out_features);
+  plan_projection(workspace, rows, graph.weight(op.weight).out_features, context);
   return workspace.used_bytes();
 }
 

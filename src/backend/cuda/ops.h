@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "backend/workspace.h"
@@ -22,9 +23,12 @@ struct OpContext {
   int num_multiprocessors = 0;
   /// Words on the device that are zero before and after each op.
   std::span<std::uint32_t> counters;
+  std::uint32_t* sample_tickets = nullptr;  ///< a word like them, for Sample alone
   CublasLt* cublaslt = nullptr;
   /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
   bool overlaps = false;
+  /// While a device loop is recorded: what Advance sets to let it go on.
+  std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 
   /// The first `count` counters. Errors: unsupported when there are fewer.
   std::uint32_t* take_counters(std::int64_t count) const {
@@ -49,10 +53,11 @@ void run_advance(const Advance& op, const Step& step, const OpContext& context);
 
 // The scratch of those that need some, at the limits.
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
-                                        const Limits& limits);
+                                        const Limits& limits, const OpContext& context);
 std::size_t attention_workspace_bytes(const Attention& op, const Graph& graph,
                                       const Limits& limits);
-std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits);
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits,
+                                   const OpContext& context);
 std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, const Limits& limits);
 
 }  // namespace quern::cuda

@@ -4,12 +4,12 @@
 
 #include "backend/cuda/cublaslt.h"
 #include "kernels/plain_gemm.h"
-#include "kernels/skinny_gemm.h"
 
 namespace quern::cuda {
 namespace {
 
-constexpr std::int64_t kMaxSkinnyRows = 64;
+using kernels::kMaxSkinnyRows;
+
 /// float32 products that wait for their epilogue; more rows go band by band.
 constexpr std::int64_t kMaxProducts = std::int64_t{16} << 20;
 
@@ -30,6 +30,12 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
   return kernels::Activation::none;
 }
 
+// Measured on an H200, see docs/performance.md.
+/// With more rows skinny_gemm() is faster than matvec().
+constexpr std::int64_t kMaxMatvecRows = 4;
+/// With more rows the library is faster than skinny_gemm().
+constexpr std::int64_t kMaxOwnRows = 32;
+
 struct LibraryScratch {
   std::span<std::byte> workspace;
   float* products = nullptr;  ///< [band_rows, weight rows]
@@ -40,7 +46,8 @@ LibraryScratch take_scratch(Workspace& workspace, std::int64_t num_rows, std::in
   constexpr auto kBytes = static_cast<std::int64_t>(CublasLt::kWorkspaceBytes);
   LibraryScratch scratch;
   scratch.workspace = {workspace.take<std::byte>(kBytes), CublasLt::kWorkspaceBytes};
-  scratch.band_rows = std::min(num_rows, std::max(kMaxSkinnyRows, kMaxProducts / weight_rows));
+  scratch.band_rows =
+      std::min(num_rows, std::max<std::int64_t>(kMaxSkinnyRows, kMaxProducts / weight_rows));
   scratch.products = workspace.take<float>(scratch.band_rows * weight_rows);
   return scratch;
 }
@@ -103,19 +110,14 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
     params.epilogue = epilogue;
     params.epilogue.out = const_cast<std::byte*>(
         row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
+    params.overlaps = context.overlaps;
     kernels::apply_epilogue(params, context.stream);
   }
 }
 
-void project_on_tensor_cores(const Projection& projection, const OpContext& context) {
-  kernels::SkinnyGemmParams params;
-  params.dtype = projection.in_dtype;
-  params.num_rows = projection.num_rows;
-  params.in_features = projection.weight->in_features;
-  params.weight = projection.weight->values.data;
-  params.in = projection.in;
-  params.epilogue = projection.epilogue;
-  kernels::skinny_gemm(params, context.stream);
+float* take_partial_sums(Workspace& workspace, std::int64_t num_rows, const OpContext& context) {
+  return workspace.take<float>(kernels::skinny_gemm_partial_sums(
+      std::min<std::int64_t>(num_rows, kMaxSkinnyRows), context.num_multiprocessors));
 }
 
 void project_plainly(const Projection& projection, const OpContext& context) {
@@ -153,7 +155,7 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
 }
 
 bool runs_as_matvec(const Projection& projection) {
-  return is_regular(projection) &&
+  return is_regular(projection) && projection.num_rows <= kMaxMatvecRows &&
          kernels::matvec_supports(projection.in_dtype, projection.num_rows,
                                   projection.weight->in_features);
 }
@@ -167,24 +169,51 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
   params.in = projection.in;
   params.epilogue = projection.epilogue;
   params.num_multiprocessors = context.num_multiprocessors;
+  params.overlaps = context.overlaps;
+  return params;
+}
+
+kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Workspace& workspace,
+                                             const OpContext& context) {
+  kernels::SkinnyGemmParams params;
+  params.dtype = projection.in_dtype;
+  params.num_rows = projection.num_rows;
+  params.in_features = projection.weight->in_features;
+  params.weight = projection.weight->values.data;
+  params.in = projection.in;
+  params.epilogue = projection.epilogue;
+  params.partial_sums = take_partial_sums(workspace, projection.num_rows, context);
+  params.counters =
+      context.take_counters(kernels::skinny_gemm_counters(projection.weight->out_features));
+  params.num_multiprocessors = context.num_multiprocessors;
+  params.overlaps = context.overlaps;
   return params;
 }
 
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
   const Weight& weight = *projection.weight;
   const bool regular = is_regular(projection);
-  if (regular && projection.num_rows > kMaxSkinnyRows && fits_library(projection)) {
+  if (runs_as_matvec(projection)) {
+    kernels::matvec(matvec_params(projection, context), context.stream);
+  } else if (regular && projection.num_rows > kMaxOwnRows && fits_library(projection)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
-    project_on_tensor_cores(projection, context);
+    kernels::skinny_gemm(skinny_gemm_params(projection, workspace, context), context.stream);
   } else {
     project_plainly(projection, context);
   }
 }
 
-void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
-  if (num_rows > kMaxSkinnyRows) take_scratch(workspace, num_rows, weight_rows);
+void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows,
+                     const OpContext& context) {
+  // A step has so many rows or fewer: room for whichever way it takes.
+  Workspace for_library;
+  if (num_rows > kMaxOwnRows) take_scratch(for_library, num_rows, weight_rows);
+  Workspace for_skinny;
+  take_partial_sums(for_skinny, num_rows, context);
+  workspace.take<std::byte>(
+      static_cast<std::int64_t>(std::max(for_library.used_bytes(), for_skinny.used_bytes())));
 }
 
 }  // namespace quern::cuda

@@ -5,6 +5,7 @@
 #include "backend/cuda/ops.h"
 #include "kernels/epilogue.h"
 #include "kernels/matvec.h"
+#include "kernels/skinny_gemm.h"
 
 namespace quern::cuda {
 
@@ -25,17 +26,23 @@ kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activatio
 /// Errors: internal, unless weight, input and output fit each other.
 void check_shapes(const Projection& projection, std::int64_t in_features);
 
-/// Whether the projection has so few rows that one launch streams the weight and makes the norm.
+/// Whether the projection has so few rows that project() streams the weight by matvec(). With one
+/// row that launch can make the norm as well.
 bool runs_as_matvec(const Projection& projection);
 
-/// That launch's parameters but for `norm` and `residual_out`.
+/// The parameters of a launch of matvec() but for `norm` and `residual_out`.
 kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context);
 
-/// Runs any other projection: up to kMaxSkinnyRows rows on tensor cores by a kernel of ours, more
-/// by cuBLASLt where its rows are aligned; float32 of few rows and odd sizes by a plain kernel.
+/// The parameters of a launch of skinny_gemm(), with scratch from the workspace.
+kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Workspace& workspace,
+                                             const OpContext& context);
+
+/// Runs a projection of rows that are there: few by matvec(), some by skinny_gemm(), more by
+/// cuBLASLt where its rows are aligned; float32 of some rows and odd sizes by a plain kernel.
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.
-void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows);
+void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows,
+                     const OpContext& context);
 
 }  // namespace quern::cuda

@@ -1,6 +1,12 @@
 #include "backend/cuda/recording.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
 #include "backend/cuda/check_cuda.h"
+#include "backend/cuda/cublaslt.h"
 
 namespace quern::cuda {
 namespace {
@@ -12,13 +18,26 @@ struct GraphDeleter {
 using GraphOwner = std::unique_ptr<CUgraph_st, GraphDeleter>;
 using GraphExecOwner = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
 
-/// Keeps the stream capturing for as long as it lives.
+GraphOwner make_graph() {
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaGraphCreate(&graph, 0), "cudaGraphCreate");
+  return GraphOwner(graph);
+}
+
+/// Keeps the stream capturing for as long as it lives. Relaxed: the first use of a kernel or of
+/// cuBLASLt loads modules.
 class Capture {
  public:
+  /// Into a graph of its own.
   explicit Capture(const Stream& stream) : stream_(stream.get()) {
-    // Relaxed: the first use of a kernel or of cuBLASLt loads modules.
     check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed),
                "cudaStreamBeginCapture");
+  }
+  /// Into a graph that belongs to another.
+  Capture(const Stream& stream, cudaGraph_t graph) : stream_(stream.get()), target_(graph) {
+    check_cuda(cudaStreamBeginCaptureToGraph(stream_, graph, nullptr, nullptr, 0,
+                                             cudaStreamCaptureModeRelaxed),
+               "cudaStreamBeginCaptureToGraph");
   }
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
@@ -27,46 +46,127 @@ class Capture {
     cudaGraph_t graph = nullptr;
     static_cast<void>(cudaStreamEndCapture(stream_, &graph));
     static_cast<void>(cudaGetLastError());
-    if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+    if (graph != nullptr && graph != target_) static_cast<void>(cudaGraphDestroy(graph));
   }
 
-  GraphOwner end() {
+  cudaGraph_t end() {
     cudaGraph_t graph = nullptr;
     const cudaError_t status = cudaStreamEndCapture(stream_, &graph);
     stream_ = nullptr;
     check_cuda(status, "cudaStreamEndCapture");
-    return GraphOwner(graph);
+    return graph;
   }
 
  private:
   cudaStream_t stream_;
+  cudaGraph_t target_ = nullptr;
 };
+
+/// An empty WHILE node in `graph`, which runs at least once.
+struct WhileNode {
+  explicit WhileNode(cudaGraph_t graph) {
+    constexpr unsigned kRuns = 1;
+    check_cuda(
+        cudaGraphConditionalHandleCreate(&condition, graph, kRuns, cudaGraphCondAssignDefault),
+        "cudaGraphConditionalHandleCreate");
+    cudaGraphNodeParams params{};
+    params.type = cudaGraphNodeTypeConditional;
+    params.conditional.handle = condition;
+    params.conditional.type = cudaGraphCondTypeWhile;
+    params.conditional.size = 1;
+    cudaGraphNode_t node = nullptr;
+#if CUDART_VERSION >= 13000
+    check_cuda(cudaGraphAddNode(&node, graph, nullptr, nullptr, 0, &params), "cudaGraphAddNode");
+#else
+    check_cuda(cudaGraphAddNode(&node, graph, nullptr, 0, &params), "cudaGraphAddNode");
+#endif
+    body = params.conditional.phGraph_out[0];
+  }
+
+  cudaGraphConditionalHandle condition = 0;
+  cudaGraph_t body = nullptr;  ///< belongs to the graph
+};
+
+std::uint64_t count_kernels(cudaGraph_t graph) {
+  std::size_t num_nodes = 0;
+  check_cuda(cudaGraphGetNodes(graph, nullptr, &num_nodes), "cudaGraphGetNodes");
+  std::vector<cudaGraphNode_t> nodes(num_nodes);
+  check_cuda(cudaGraphGetNodes(graph, nodes.data(), &num_nodes), "cudaGraphGetNodes");
+  const auto is_kernel = [](cudaGraphNode_t node) {
+    cudaGraphNodeType type{};
+    check_cuda(cudaGraphNodeGetType(node, &type), "cudaGraphNodeGetType");
+    return type == cudaGraphNodeTypeKernel;
+  };
+  return static_cast<std::uint64_t>(std::count_if(nodes.begin(), nodes.end(), is_kernel));
+}
 
 class GraphRecording final : public Recording {
  public:
-  GraphRecording(const Stream& stream, GraphExecOwner graph)
-      : stream_(stream), graph_(std::move(graph)) {}
+  GraphRecording(const Stream& stream, cudaGraph_t graph, LaunchCounts counts)
+      : stream_(stream), counts_(counts) {
+    cudaGraphExec_t executable = nullptr;
+    check_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+    executable_.reset(executable);
+  }
 
   void replay(int times) override {
     for (int i = 0; i < times; ++i) {
-      check_cuda(cudaGraphLaunch(graph_.get(), stream_.get()), "cudaGraphLaunch");
+      check_cuda(cudaGraphLaunch(executable_.get(), stream_.get()), "cudaGraphLaunch");
     }
   }
+  LaunchCounts counts() const override { return counts_; }
 
  private:
   const Stream& stream_;
-  GraphExecOwner graph_;
+  GraphExecOwner executable_;
+  LaunchCounts counts_;
 };
+
+/// The graph that holds a loop around `step`, and in `body` the step's own.
+GraphOwner capture_loop(const Stream& stream, OpContext& context, const std::function<void()>& step,
+                        cudaGraph_t& body) {
+  GraphOwner graph = make_graph();
+  const WhileNode loop(graph.get());
+  Capture capture(stream, loop.body);
+  context.loop_condition = loop.condition;
+  try {
+    step();
+  } catch (...) {
+    context.loop_condition.reset();
+    throw;
+  }
+  context.loop_condition.reset();
+  body = capture.end();
+  return graph;
+}
+
+GraphOwner capture_once(const Stream& stream, const std::function<void()>& step) {
+  Capture capture(stream);
+  step();
+  return GraphOwner(capture.end());
+}
 
 }  // namespace
 
-std::unique_ptr<Recording> record_graph(const Stream& stream, const std::function<void()>& step) {
-  Capture capture(stream);
-  step();
-  const GraphOwner graph = capture.end();
-  cudaGraphExec_t executable = nullptr;
-  check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate");
-  return std::make_unique<GraphRecording>(stream, GraphExecOwner(executable));
+std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context,
+                                        const std::function<void()>& step, RecordedLoop loop) {
+  const std::uint64_t calls_before = context.cublaslt->num_calls();
+  cudaGraph_t body = nullptr;
+  const GraphOwner graph = loop == RecordedLoop::device ? capture_loop(stream, context, step, body)
+                                                        : capture_once(stream, step);
+  LaunchCounts counts;
+  counts.launches = count_kernels(body != nullptr ? body : graph.get());
+  counts.library_calls = context.cublaslt->num_calls() - calls_before;
+  return std::make_unique<GraphRecording>(stream, graph.get(), counts);
+}
+
+std::string device_loop_obstacle() {
+  constexpr int kNeeded = 12040;
+  int version = 0;
+  check_cuda(cudaDriverGetVersion(&version), "cudaDriverGetVersion");
+  if (version >= kNeeded) return "";
+  return fmt::format("the driver knows CUDA {}.{}, and WHILE nodes in graphs need 12.4",
+                     version / 1000, version % 1000 / 10);
 }
 
 }  // namespace quern::cuda

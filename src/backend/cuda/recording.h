@@ -2,14 +2,21 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "backend/backend.h"
+#include "backend/cuda/ops.h"
 #include "backend/cuda/stream.h"
 
 namespace quern::cuda {
 
-/// Captures what `step` launches on the stream as a CUDA graph; nothing runs meanwhile. The stream
-/// outlives the recording. Errors: what `step` throws; device, naming the call.
-std::unique_ptr<Recording> record_graph(const Stream& stream, const std::function<void()>& step);
+/// Captures what `step` launches on the stream as a CUDA graph; nothing runs meanwhile. A device
+/// loop's step becomes the body of a WHILE node, whose condition `context` tells the step's ops.
+/// The stream outlives the recording. Errors: what `step` throws; device, naming the call.
+std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context,
+                                        const std::function<void()>& step, RecordedLoop loop);
+
+/// Why the driver cannot run a device loop; empty when it can.
+std::string device_loop_obstacle();
 
 }  // namespace quern::cuda

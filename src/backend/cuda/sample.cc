@@ -9,13 +9,14 @@ namespace {
 
 struct SampleScratch {
   kernels::SamplePart* parts = nullptr;  ///< [rows, sample_parts(vocab_size)]
-  float* scores = nullptr;               ///< [rows, vocab_size]
+  kernels::SampleScratch filters;        ///< a row's after the other
 };
 
 SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t vocab_size) {
   const int parts = kernels::sample_parts(static_cast<int>(vocab_size));
   return {workspace.take<kernels::SamplePart>(rows * parts),
-          workspace.take<float>(rows * vocab_size)};
+          {workspace.take<std::uint64_t>(rows * kernels::kSampleBinSets * kernels::kSampleBins),
+           workspace.take<int>(rows * parts)}};
 }
 
 }  // namespace
@@ -26,13 +27,21 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   const Tensor& logits = step.value(op.logits);
   QUERN_CHECK(logits.dtype == DType::float32);
   if (batch.num_logit_rows == 0) return;
+  const auto vocab_size = static_cast<int>(logits.cols);
+  const int parts = kernels::sample_parts(vocab_size);
+  const int max_parts = kernels::max_sample_parts(context.num_multiprocessors);
+  if (parts > max_parts) {
+    fail(ErrorCode::unsupported,
+         "vocab_size {}: takes {} blocks a row, of which this GPU's {} multiprocessors hold {}",
+         vocab_size, parts, context.num_multiprocessors, max_parts);
+  }
   Workspace workspace(step.workspace);
   const SampleScratch scratch = take_scratch(workspace, batch.num_logit_rows, logits.cols);
 
   kernels::SampleParams params;
   params.logits = logits.row<float>(0);
   params.row_stride = logits.row_stride;
-  params.vocab_size = static_cast<int>(logits.cols);
+  params.vocab_size = vocab_size;
   params.num_logit_rows = batch.num_logit_rows;
   params.logit_seqs = batch.logit_seqs;
   params.state_index = batch.state_index;
@@ -50,8 +59,12 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.ring_top_ids = step.ring.top_ids;
   params.ring_top_logprobs = step.ring.top_logprobs;
   params.parts = scratch.parts;
-  params.scores = scratch.scores;
-  params.counters = context.take_counters(batch.num_logit_rows);
+  params.scratch = scratch.filters;
+  constexpr auto kCounters = static_cast<int>(sizeof(kernels::SampleWords) / sizeof(std::uint32_t));
+  params.words = reinterpret_cast<kernels::SampleWords*>(
+      context.take_counters(std::int64_t{batch.num_logit_rows} * kCounters));
+  params.tickets = context.sample_tickets;
+  params.overlaps = context.overlaps;
   kernels::sample(params, context.stream);
 }
 

@@ -3,6 +3,19 @@
 #include "backend/cuda/check_cuda.h"
 
 namespace quern::cuda {
+namespace {
+
+/// What a query answers, which is an error only if it is not "not yet".
+bool is_done(cudaError_t answer, const char* call) {
+  if (answer == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());
+    return false;
+  }
+  check_cuda(answer, call);
+  return true;
+}
+
+}  // namespace
 
 Stream::Stream() {
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
@@ -11,8 +24,11 @@ Stream::Stream() {
 Stream::~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
 
 void Stream::synchronize() const {
+  count_wait();
   check_cuda(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
+
+bool Stream::idle() const { return is_done(cudaStreamQuery(stream_), "cudaStreamQuery"); }
 
 Event::Event() {
   check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
@@ -22,9 +38,12 @@ Event::~Event() { static_cast<void>(cudaEventDestroy(event_)); }
 
 void Event::record(const Stream& stream) {
   check_cuda(cudaEventRecord(event_, stream.get()), "cudaEventRecord");
+  stream_ = &stream;
 }
 
 void Event::synchronize() const {
+  if (stream_ == nullptr || is_done(cudaEventQuery(event_), "cudaEventQuery")) return;
+  stream_->count_wait();
   check_cuda(cudaEventSynchronize(event_), "cudaEventSynchronize");
 }
 

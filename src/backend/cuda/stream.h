@@ -2,6 +2,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
+#include <cstdint>
+
 namespace quern::cuda {
 
 /// Owns a stream of the current device. It does not wait for the legacy default stream.
@@ -15,9 +18,16 @@ class Stream {
   cudaStream_t get() const { return stream_; }
   /// Waits for all work so far. Errors: device, also for what that work ran into.
   void synchronize() const;
+  /// Whether all work so far is done. Errors: as synchronize().
+  bool idle() const;
+
+  /// How often the host has waited for this stream's work, here or by an event. Any thread may.
+  std::uint64_t num_waits() const { return num_waits_; }
+  void count_wait() const { ++num_waits_; }
 
  private:
   cudaStream_t stream_ = nullptr;
+  mutable std::atomic<std::uint64_t> num_waits_ = 0;
 };
 
 /// Owns an event without timing.
@@ -28,12 +38,14 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event();
 
+  /// The stream outlives the event's use.
   void record(const Stream& stream);
   /// Waits for the work before the last record(); returns at once when there was none.
   void synchronize() const;
 
  private:
   cudaEvent_t event_ = nullptr;
+  const Stream* stream_ = nullptr;
 };
 
 }  // namespace quern::cuda

@@ -270,6 +270,29 @@ TEST_P(AttentionConformance, EveryRope) {
   }
 }
 
+TEST_P(AttentionConformance, RopeOfAPartOfTheHead) {
+  for (const int rotary_dim : {16, 32, 64}) {
+    const Case c{.seqs = {{.past = 30, .decode = true}, {.q_len = 9, .past = 17}},
+                 .num_heads = 4,
+                 .head_dim = 64,
+                 .rope = rope_of(RopeType::standard, rotary_dim)};
+    check(c);
+    Case normed = c;
+    normed.qk_norm = true;
+    check(normed);
+  }
+}
+
+TEST_P(AttentionConformance, LargeAngles) {
+  // As at positions beyond 100000.
+  Rope rope = rope_of(RopeType::linear, 16);
+  rope.factor = 1.0 / 64.0;
+  check({.seqs = {{.past = 2000, .decode = true}, {.q_len = 3, .past = 1900}},
+         .block_size = 32,
+         .rope = rope,
+         .window = 4});
+}
+
 TEST_P(AttentionConformance, RopeAlphaOfTheState) {
   for (const RopeType type : {RopeType::dynamic, RopeType::qwen_ntk}) {
     check({.seqs = {{.past = 30, .decode = true, .rope_alpha = 3.0f},

@@ -156,6 +156,31 @@ TEST_P(NormLinearConformance, OneDtypeThroughout) {
   check({.seqs = many, .in = 64, .out = 40, .logit_rows_only = true, .stored = dtype()});
 }
 
+// More rows of weight than a GPU's multiprocessors take at a time: shares that begin and end within
+// tiles of the weight, and some that hold several.
+TEST_P(NormLinearConformance, ManyOutputs) {
+  for (const int rows : {1, 3}) {
+    const std::vector<SequenceSpec> seqs = {{.q_len = rows}};
+    check({.seqs = seqs, .in = 2312, .out = 3001, .stored = dtype()});
+    check({.seqs = seqs,
+           .in = 392,
+           .out = 2602,
+           .activation = Activation::silu,
+           .gated = true,
+           .bias = true,
+           .stored = dtype()});
+  }
+  for (const int rows : {7, 12, 30}) {
+    check({.seqs = {{.q_len = rows}}, .in = 264, .out = 20000, .stored = dtype()});
+  }
+  check({.seqs = {{.q_len = 9}},
+         .in = 392,
+         .out = 9001,
+         .activation = Activation::silu,
+         .gated = true,
+         .stored = dtype()});
+}
+
 TEST_P(NormLinearConformance, WithoutDeltaOrResidualOut) {
   check({.delta = false});
   check({.residual_out = false});

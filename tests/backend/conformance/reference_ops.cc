@@ -35,10 +35,13 @@ Bounded dot_product(const Matrix& in, const Matrix& slack, std::int64_t row, con
   double weight_square = 0.0;
   for (std::int64_t k = 0; k < in.cols; ++k) {
     sum.value += in.at(row, k) * weight.at(column, k);
-    sum.bound += slack.at(row, k) * std::abs(weight.at(column, k));
+    const double moved = slack.at(row, k) * weight.at(column, k);
+    sum.bound += std::abs(moved);
+    sum.slack += moved * moved;  // their signs are independent
     in_square += in.at(row, k) * in.at(row, k);
     weight_square += weight.at(column, k) * weight.at(column, k);
   }
+  sum.slack = std::sqrt(sum.slack);
   sum.bound += static_cast<double>(in.cols) * kFloatEpsilon * std::sqrt(in_square * weight_square);
   return sum;
 }
@@ -50,7 +53,7 @@ Bounded reference_activation(Activation activation, Bounded x) {
   // the larger of argument and result.
   const double value = activation_of(activation, x.value);
   if (activation == Activation::none) return x;
-  return {value, 1.13 * x.bound + 4.0 * kFloatEpsilon * std::abs(x.value)};
+  return {value, 1.13 * x.bound + 4.0 * kFloatEpsilon * std::abs(x.value), 1.13 * x.slack};
 }
 
 Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype, Matrix& slack) {
@@ -98,17 +101,24 @@ Expected reference_projection(const Matrix& in, const Matrix& slack, const Matri
   };
   Expected expected;
   for (std::int64_t row = 0; row < in.rows; ++row) {
+    double square = 0.0;
+    double slack_square = 0.0;
     for (std::int64_t column = 0; column < columns; ++column) {
       Bounded result = reference_activation(activation, linear(row, column));
       if (gated) {
         const Bounded up = linear(row, columns + column);
-        result = {result.value * up.value, result.bound * (std::abs(up.value) + up.bound) +
-                                               up.bound * std::abs(result.value) +
-                                               kFloatEpsilon * std::abs(result.value * up.value)};
+        result = {result.value * up.value,
+                  result.bound * (std::abs(up.value) + up.bound) +
+                      up.bound * std::abs(result.value) +
+                      kFloatEpsilon * std::abs(result.value * up.value),
+                  result.slack * std::abs(up.value) + up.slack * std::abs(result.value)};
       }
       expected.values.push_back(result.value);
       expected.bounds.push_back(result.bound);
+      square += result.value * result.value;
+      slack_square += result.slack * result.slack;
     }
+    expected.nmse_slack.push_back(square > 0.0 ? slack_square / square : 0.0);
   }
   return expected;
 }

@@ -35,6 +35,7 @@ struct Matrix {
 struct Bounded {
   double value = 0.0;
   double bound = 0.0;
+  double slack = 0.0;  ///< of the bound, what roundings of the inputs do, most likely
 };
 
 /// activation(x).

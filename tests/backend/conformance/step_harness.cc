@@ -107,6 +107,7 @@ void StepHarness::add_state() {
   ring.capacity = kRingCapacity;
   ring.max_seqs = num_seqs();
   ring.head = upload(std::vector<std::int64_t>(1, 0));
+  ring.published = upload(std::vector<std::int64_t>(1, 0));
   const std::size_t cells = rows * kRingCapacity;
   ring.tokens = upload(std::vector<std::int32_t>(cells, -9));
   ring.logprobs = upload(std::vector<float>(cells, -9.0f));

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/cuda/cublaslt.h"
 #include "backend/cuda/device_query.h"
+#include "backend/executor.h"
 #include "base/error.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/step_harness.h"
@@ -36,6 +38,14 @@ TEST(CudaBackendFactory, NamesWhatIsMissing) {
     EXPECT_EQ(message, "GPU index: expected 0 to " + std::to_string(num_gpus - 1) + ", got " +
                            std::to_string(index));
   }
+}
+
+TEST(CublasLt, NamesTheLibraryThatIsMissing) {
+  cuda::CublasLt library("libno_such_cublas.so.1");
+  std::vector<std::byte> workspace(cuda::CublasLt::kWorkspaceBytes);
+  std::string message;
+  EXPECT_EQ(code_of([&] { library.multiply({}, workspace, nullptr); }, message), ErrorCode::device);
+  EXPECT_NE(message.find("libno_such_cublas.so.1"), std::string::npos) << message;
 }
 
 class CudaBackendTest : public BackendTest {
@@ -138,6 +148,42 @@ TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
   recording->replay(3);
   EXPECT_EQ(harness.read(op.out), eager);
   recording->replay(0);
+}
+
+TEST_P(CudaBackendTest, AKernelThatCannotStartIsNamedWithItsSizeAndLeavesTheBackendUsable) {
+  StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
+  Embed op{};
+  op.out = harness.add_value(DType::float32, 32);
+  op.token_embedding =
+      harness.add_weight(WeightUse::embedding, DType::float32, 100, 32, random_floats(3200, 1));
+  harness.run(op);
+  const std::vector<float> embedded = harness.read(op.out);
+  Graph graph;
+  graph.nodes = {{op, "embed"}};
+  Step broken = harness.step();
+  broken.batch.num_tokens = -1;  // as a size more than a grid can have
+  std::string message;
+  EXPECT_EQ(code_of([&] { execute(*backend_, graph.nodes, broken); }, message), ErrorCode::device);
+  for (const char* part :
+       {"embed: launching", "embed_kernel", "4294967295", "blocks of", "threads"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+  harness.run(op);
+  EXPECT_EQ(harness.read(op.out), embedded);
+}
+
+TEST_P(CudaBackendTest, AWaitIsCountedAndSharedMemoryIsSeenMeanwhile) {
+  StepHarness harness(*backend_, DType::float32, {{.past = 1, .decode = true}});
+  const Buffer shared = backend_->allocate_shared(sizeof(std::int64_t), "a word");
+  auto* published = reinterpret_cast<std::int64_t*>(shared.data());
+  harness.step().ring.published = published;
+  const std::uint64_t waits = backend_->num_waits();
+  for (int i = 0; i < 3; ++i) backend_->run(Advance{}, harness.step());
+  EXPECT_TRUE(backend_->wait_until(published, 3));
+  EXPECT_EQ(backend_->num_waits(), waits) << "following is not waiting for all";
+  EXPECT_FALSE(backend_->wait_until(published, 4));
+  backend_->wait();
+  EXPECT_EQ(backend_->num_waits(), waits + 2);
 }
 
 TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {

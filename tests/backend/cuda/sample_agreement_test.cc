@@ -87,6 +87,33 @@ TEST_P(SampleAgreement, LargeVocabulary) {
   }
 }
 
+TEST_P(SampleAgreement, RightBehindEachOther) {
+  // The blocks of a row wait for each other; those of the next launch may have started by then.
+  constexpr int kVocab = 20000;
+  constexpr int kLaunches = 50;
+  StepHarness harness(*backend_, DType::float32,
+                      std::vector<SequenceSpec>(static_cast<std::size_t>(kSeqs)));
+  const Sample op{harness.add_value(DType::float32, kVocab, rows_of_logits(kSeqs, kVocab, 3),
+                                    Rows::logit_rows)};
+  for (int seq = 0; seq < kSeqs; ++seq) {
+    harness.set_sampling(seq, {.seed = 7,
+                               .sequence_index = static_cast<std::uint32_t>(seq),
+                               .temperature = 1.0f,
+                               .top_p = 0.9f,
+                               .top_k = seq % 2 * 40});
+  }
+  harness.run(op);
+  const auto tokens = harness.read_array(harness.step().state.last_token, kSeqs);
+  const GuardedBuffer workspace(*backend_, std::size_t{16} << 20);
+  harness.step().workspace = workspace.bytes();
+  const auto recording = backend_->record([&] {
+    for (int i = 0; i < kLaunches; ++i) backend_->run(op, harness.step());
+  });
+  recording->replay(2);
+  EXPECT_EQ(harness.read_array(harness.step().state.last_token, kSeqs), tokens);
+  EXPECT_TRUE(workspace.guards_intact());
+}
+
 QUERN_INSTANTIATE(SampleAgreement);
 
 }  // namespace

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "backend/cuda/dynamic_library.h"
+#include "tests/support/expect_error.h"
 
 namespace quern {
 namespace {
@@ -39,6 +42,33 @@ TEST(DeviceQuery, TellsOfGpusOrWhyThereAreNone) {
 
 TEST(DeviceQuery, MayBeAskedAgain) {
   EXPECT_EQ(query_cuda().unavailable_reason, query_cuda().unavailable_reason);
+}
+
+CudaEnvironment one_gpu(int major, int minor) {
+  CudaEnvironment environment;
+  Gpu& gpu = environment.gpus.emplace_back();
+  gpu.name = "Old Card";
+  gpu.compute_capability_major = major;
+  gpu.compute_capability_minor = minor;
+  return environment;
+}
+
+TEST(UsableGpu, TakesThoseThatKernelsRunOn) {
+  for (const auto& [major, minor] : {std::pair{8, 0}, std::pair{8, 6}, std::pair{12, 0}}) {
+    const CudaEnvironment environment = one_gpu(major, minor);
+    EXPECT_EQ(&usable_gpu(environment, 0), &environment.gpus[0]);
+  }
+}
+
+TEST(UsableGpu, SaysWhyNot) {
+  const CudaEnvironment old = one_gpu(7, 5);
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"GPU 0", "Old Card", "8.0", "7.5"}),
+                     usable_gpu(old, 0));
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"0 to 0", "got 1"}), usable_gpu(old, 1));
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"got -1"}), usable_gpu(old, -1));
+  CudaEnvironment none;
+  none.unavailable_reason = "no NVIDIA driver";
+  EXPECT_QUERN_ERROR(ErrorCode::device, ({"no NVIDIA driver"}), usable_gpu(none, 0));
 }
 
 }  // namespace

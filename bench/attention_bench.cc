@@ -1,0 +1,178 @@
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "backend/cuda/ops.h"
+#include "bench/device_arrays.h"
+#include "bench/kernel_bench.h"
+#include "bench/model_shapes.h"
+
+namespace quern::bench {
+namespace {
+
+constexpr DType kDtype = DType::float16;
+constexpr int kBlockSize = 32;
+constexpr std::size_t kNumCounters = std::size_t{1} << 16;
+
+/// The work of one step: sequences that are all alike.
+struct AttentionLoad {
+  int num_seqs = 1;
+  int q_len = 1;
+  int kv_len = 0;  ///< after the step
+  bool decode = true;
+
+  int num_tokens() const { return num_seqs * q_len; }
+  int blocks_per_seq() const { return (kv_len + kBlockSize - 1) / kBlockSize; }
+};
+
+/// One model's attention under one load, each launch in another layer of a cold cache.
+class AttentionCase {
+ public:
+  AttentionCase(const KernelBench& bench, ColdMemory& cache, const ModelShape& model,
+                const AttentionLoad& load)
+      : bench_(bench), cache_(cache), model_(model), load_(load), arrays_(bench.timer) {
+    const std::int64_t heads_cols = std::int64_t{model.num_attention_heads} * model.head_dim;
+    values_ = {activation(model.qkv_features()), activation(heads_cols)};
+    op_.qkv = ValueId{0};
+    op_.out = ValueId{1};
+    op_.num_heads = model.num_attention_heads;
+    op_.num_kv_heads = model.num_key_value_heads;
+    op_.head_dim = model.head_dim;
+    op_.scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim));
+    if (!model.is_gpt2) op_.rope = Rope{.rotary_dim = model.head_dim};
+    add_batch();
+    add_cache();
+    step_.values = values_;
+    step_.workspace = {arrays_.zeros(workspace_bytes()), workspace_bytes()};
+    context_.stream = bench.timer.stream().get();
+    context_.num_multiprocessors = bench.timer.num_multiprocessors();
+    context_.counters = {
+        reinterpret_cast<std::uint32_t*>(arrays_.zeros(kNumCounters * sizeof(std::uint32_t))),
+        kNumCounters};
+    context_.overlaps = bench.timer.overlaps();
+  }
+
+  void run() {
+    constexpr std::int64_t kBytesOfGraph = std::int64_t{1} << 28;
+    const auto launches =
+        static_cast<int>(std::clamp<std::int64_t>(kBytesOfGraph / layer_bytes(), 8, 256));
+    Measurement m{"attention", std::string(model_.name) + "." + std::to_string(load_.kv_len),
+                  load_.decode ? "decode" : "prefill", load_.num_tokens()};
+    m.us = bench_.timer.time_us(launches, [this](int) {
+      // Two takes: keys and values of a layer lie apart.
+      step_.kv_cache.keys = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
+      step_.kv_cache.values = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
+      cuda::run_attention(op_, step_, context_);
+    });
+    const std::int64_t pairs = load_.num_seqs * (std::int64_t{load_.q_len} * load_.kv_len -
+                                                 std::int64_t{load_.q_len} * (load_.q_len - 1) / 2);
+    m.flops = 4.0 * static_cast<double>(pairs * model_.num_attention_heads * model_.head_dim);
+    m.bytes = 4.0 * static_cast<double>(std::int64_t{load_.num_seqs} * load_.kv_len *
+                                        model_.num_key_value_heads * model_.head_dim);
+    bench_.report.add(m);
+  }
+
+ private:
+  std::int64_t num_blocks() const { return std::int64_t{load_.num_seqs} * load_.blocks_per_seq(); }
+  /// Of keys and values together.
+  std::int64_t layer_bytes() const {
+    return 4 * num_blocks() * kBlockSize * model_.num_key_value_heads * model_.head_dim;
+  }
+
+  Tensor activation(std::int64_t cols) {
+    const std::int64_t rows = load_.num_tokens();
+    return {arrays_.random(kDtype, rows * cols, 1.0f),
+            rows,
+            cols,
+            cols,
+            kDtype,
+            Device{DeviceKind::cuda, 0}};
+  }
+
+  void add_batch() {
+    const auto seqs = static_cast<std::size_t>(load_.num_seqs);
+    std::vector<std::int32_t> index(seqs);
+    std::iota(index.begin(), index.end(), 0);
+    std::vector<std::int32_t> first_rows(seqs + 1);
+    for (std::size_t i = 0; i <= seqs; ++i) {
+      first_rows[i] = static_cast<std::int32_t>(i) * load_.q_len;
+    }
+    const int past = load_.kv_len - load_.q_len;
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(load_.num_tokens()));
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      positions[i] = past + static_cast<std::int32_t>(i) % load_.q_len;
+    }
+    BatchView& batch = step_.batch;
+    batch.num_tokens = load_.num_tokens();
+    batch.num_seqs = load_.num_seqs;
+    batch.num_decode_seqs = load_.decode ? load_.num_seqs : 0;
+    batch.max_q_len = load_.q_len;
+    batch.max_kv_len = load_.kv_len;
+    batch.state_index = arrays_.upload(index);
+    batch.cu_seqlens_q = arrays_.upload(first_rows);
+    batch.kv_lens = arrays_.upload(std::vector<std::int32_t>(seqs, load_.kv_len));
+    batch.positions = arrays_.upload(positions);
+    step_.state.kv_len = arrays_.upload(std::vector<std::int32_t>(seqs, past));
+    step_.state.position = arrays_.upload(std::vector<std::int32_t>(seqs, past));
+    step_.state.finished = arrays_.upload(std::vector<std::int32_t>(seqs, 0));
+    step_.state.rope_alpha = arrays_.upload(std::vector<float>(seqs, 1.0f));
+  }
+
+  void add_cache() {
+    std::vector<std::int32_t> table(static_cast<std::size_t>(num_blocks()));
+    std::iota(table.begin(), table.end(), 0);
+    KvCacheView& cache = step_.kv_cache;
+    cache.dtype = kDtype;
+    cache.num_blocks = num_blocks();
+    cache.num_kv_heads = model_.num_key_value_heads;
+    cache.block_size = kBlockSize;
+    cache.head_dim = model_.head_dim;
+    cache.max_blocks_per_seq = load_.blocks_per_seq();
+    cache.block_table = arrays_.upload(table);
+  }
+
+  std::size_t workspace_bytes() const {
+    Graph graph;
+    graph.values = {{Rows::tokens, model_.qkv_features(), kDtype, "qkv"}};
+    Limits limits;
+    limits.max_seqs = load_.num_seqs;
+    limits.max_seq_len = load_.kv_len;
+    limits.max_tokens_per_step = load_.num_tokens();
+    limits.block_size = kBlockSize;
+    return cuda::attention_workspace_bytes(op_, graph, limits);
+  }
+
+  const KernelBench& bench_;
+  ColdMemory& cache_;
+  const ModelShape& model_;
+  AttentionLoad load_;
+  DeviceArrays arrays_;
+  std::array<Tensor, 2> values_;
+  Attention op_{};
+  Step step_;
+  cuda::OpContext context_;
+};
+
+}  // namespace
+
+void bench_attention(const KernelBench& bench) {
+  constexpr std::int64_t kMostCacheBytes = std::int64_t{1} << 30;  // of keys, of one layer
+  ColdMemory cache(bench.timer, kDtype, 1.0f);
+  for (const ModelShape& model : model_shapes()) {
+    if (!bench.wants(model.name)) continue;
+    for (const int kv_len : {64, 128, 256, 512, 1000, 2000, 8000, 32000}) {
+      for (const int num_seqs : {1, 8, 32}) {
+        const std::int64_t bytes =
+            std::int64_t{2} * num_seqs * kv_len * model.num_key_value_heads * model.head_dim;
+        if (bytes > kMostCacheBytes) continue;
+        AttentionCase(bench, cache, model, {.num_seqs = num_seqs, .kv_len = kv_len}).run();
+      }
+    }
+    for (const int tokens : {128, 512, 2048, 8192}) {
+      AttentionCase(bench, cache, model, {.q_len = tokens, .kv_len = tokens, .decode = false})
+          .run();
+    }
+  }
+}
+
+}  // namespace quern::bench

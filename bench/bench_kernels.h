@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "quern/dtype.h"
+
+namespace quern::bench {
+
+struct ReadParams {
+  const void* data = nullptr;  ///< aligned to 16 bytes
+  std::int64_t size_bytes = 0;
+  std::uint32_t* sink =
+      nullptr;  ///< a word that is never written, which nothing tells the compiler
+  int num_multiprocessors = 0;
+  bool overlaps = false;  ///< see kernels::LaunchShape
+};
+
+/// Reads memory and does nothing else: what any kernel that must read as much is held against. The
+/// first loads come before the wait for earlier kernels, as weights may be read then.
+void read_memory(const ReadParams& params, cudaStream_t stream);
+
+struct FillParams {
+  DType dtype = DType::float16;
+  void* data = nullptr;
+  std::int64_t count = 0;
+  float scale = 1.0f;
+};
+
+/// Uniform random numbers in (-scale, scale). Zeros would take less power, and so less time.
+void fill_randomly(const FillParams& params, cudaStream_t stream);
+
+}  // namespace quern::bench

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "backend/cuda/stream.h"
+#include "base/buffer.h"
+#include "quern/dtype.h"
+
+namespace quern::bench {
+
+/// Times launches by replaying a graph of many of them.
+class KernelTimer {
+ public:
+  KernelTimer();
+
+  const cuda::Stream& stream() const { return stream_; }
+  int num_multiprocessors() const { return num_multiprocessors_; }
+  /// Whether launches may overlap here; see kernels::LaunchShape.
+  bool overlaps() const { return overlaps_; }
+  void forbid_overlap() { overlaps_ = false; }
+
+  /// Microseconds per launch: the median of some replays of a graph of `count` launches;
+  /// launch(i) makes the i-th. Errors: device.
+  double time_us(int count, const std::function<void(int)>& launch) const;
+
+  Buffer allocate(std::size_t size_bytes) const;
+
+ private:
+  int num_multiprocessors_ = 0;
+  bool overlaps_ = false;
+  cuda::Stream stream_;
+};
+
+/// Random numbers, several times what caches hold, from which launches take their weights in turns:
+/// each finds its own out of the caches.
+class ColdMemory {
+ public:
+  ColdMemory(const KernelTimer& timer, DType dtype, float scale);
+
+  /// The next `size_bytes`, aligned to 256.
+  const std::byte* take(std::int64_t size_bytes);
+  /// Launches of which each takes so much, such that none finds what an earlier one read.
+  static int num_launches(std::int64_t size_bytes);
+
+ private:
+  Buffer memory_;
+  std::int64_t used_bytes_ = 0;
+};
+
+}  // namespace quern::bench

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quern/engine.h"
+#include "quern/export.h"
+#include "quern/request.h"
+
+namespace quern {
+
+/// How to run a model on two devices or in two dtypes side by side.
+struct CompareOptions {
+  /// The tested side; of the limits only max_tokens_per_step and max_seq_len count (0: as long as
+  /// needed).
+  EngineOptions tested;
+  DeviceChoice reference_device = DeviceChoice::cpu;
+  int reference_device_index = 0;
+  std::optional<DType> reference_dtype;  ///< unset: the tested side's
+  /// Each node of the tested side gets the reference's inputs, KV cache and state, so that the
+  /// first bad node is the guilty one. Otherwise it gets its own, and errors add up; the tokens
+  /// are the reference's in any case.
+  bool lock_step = true;
+  int decode_steps = 2;            ///< steps of one token each after the prompts
+  std::optional<double> max_nmse;  ///< in place of the limits for the dtype
+};
+
+struct ErrorStatistics {
+  double max = 0.0;
+  double mean = 0.0;
+  double median = 0.0;
+};
+
+/// One output of one node in one step, tested against reference. NaN for NaN and an infinity for
+/// the same infinity are no error.
+struct ValueComparison {
+  int step = 0;
+  std::string node;   ///< "layers.3.attention"
+  std::string op;     ///< "Attention"
+  std::string value;  ///< as the graph dump names it; of attention also "….keys" and "….values",
+                      ///< what it appended to the KV cache; of sample the tokens
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  ErrorStatistics absolute;
+  ErrorStatistics relative;    ///< of the elements whose reference is not 0
+  double nmse = 0.0;           ///< of the worst row: Σ (tested - reference)² / Σ reference²
+  std::int64_t nmse_row = 0;   ///< which that is
+  double excess = 0.0;         ///< the largest error in units of its element's bound; 0: no bounds
+  std::int64_t worst_row = 0;  ///< the element with the largest excess or else absolute error
+  std::int64_t worst_col = 0;
+  float worst_tested = 0.0f;
+  float worst_reference = 0.0f;
+  std::int64_t num_nan = 0;        ///< of the tested side
+  std::int64_t num_infinite = 0;   ///< of the tested side
+  std::int64_t num_saturated = 0;  ///< of the tested side: the dtype's largest finite number
+  std::optional<double> max_nmse;  ///< what the rows were held to
+  bool over_bound = false;
+};
+
+/// One step: its kind and size, for people.
+struct ComparedStep {
+  int num_tokens = 0;
+  int num_seqs = 0;
+  int num_decode_seqs = 0;
+};
+
+struct Comparison {
+  ModelInfo info;
+  EngineOptions tested;     ///< as resolved
+  EngineOptions reference;  ///< as resolved; of a file: unused
+  std::vector<ComparedStep> steps;
+  std::vector<ValueComparison> values;  ///< in the order in which they were computed
+
+  /// The first one over its bound, or null.
+  const ValueComparison* first_over_bound() const {
+    for (const ValueComparison& value : values) {
+      if (value.over_bound) return &value;
+    }
+    return nullptr;
+  }
+};
+
+/// Runs the prompts, all in one batch, on both sides, node by node. Of the requests only the
+/// prompts count. In lock-step with one dtype every row is held to an NMSE of 1e-10 in float32,
+/// 1e-8 in float16 (attention 2e-7), 2e-7 in bfloat16 (attention 1e-5), apart from one number that
+/// lay between two roundings, and every element to a bound derived from the arithmetic; otherwise
+/// only to max_nmse, if that is given. See docs/compare.md.
+/// Errors: those of Engine::load and Engine::submit.
+QUERN_API Comparison compare(const ModelSource& model, std::span<const Request> prompts,
+                             const CompareOptions& options = {});
+
+/// Runs the prompt of a safetensors file (its tensor `prompt_ids`, integers [tokens]) and compares
+/// every value in the file, [tokens, cols] of floats under the value's name, with the model's own.
+/// Of the options those of the tested side and max_nmse count. Errors: those of Engine::load;
+/// bad_file naming file and tensor for one that the model does not have, or of another shape.
+QUERN_API Comparison compare_with_file(const ModelSource& model, const std::string& file,
+                                       const CompareOptions& options = {});
+
+}  // namespace quern

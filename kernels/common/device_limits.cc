@@ -1,0 +1,25 @@
+#include "kernels/common/device_limits.h"
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+#include "kernels/common/launch.h"
+
+namespace quern::kernels {
+
+std::size_t max_shared_bytes() {
+  int device = 0;
+  int bytes = 0;
+  cudaError_t status = cudaGetDevice(&device);
+  if (status == cudaSuccess) {
+    status = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  }
+  if (status != cudaSuccess) {
+    throw LaunchError(std::string("asking for a block's shared memory failed: ") +
+                      cudaGetErrorString(status));
+  }
+  return static_cast<std::size_t>(bytes);
+}
+
+}  // namespace quern::kernels

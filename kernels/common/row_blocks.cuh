@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+
+namespace quern::kernels {
+
+/// The blocks that share a row of work, some of which may wait for each other: a grid barrier
+/// without a cooperative launch, which a loop on the device could not contain. Blocks of a row may
+/// wait only where all of them are sure to run at a time: they are few enough for the GPU, and
+/// blocks take rows in the order in which they start (see take_ticket()).
+class RowBlocks {
+ public:
+  /// `arrivals` is zero before and after. All of the `count` blocks wait and finish alike.
+  __device__ RowBlocks(std::uint32_t* arrivals, int count, int index)
+      : arrivals_(arrivals), count_(static_cast<std::uint32_t>(count)), index_(index) {}
+
+  __device__ int index() const { return index_; }
+  __device__ int count() const { return static_cast<int>(count_); }
+
+  /// Until all blocks are here; what they wrote to global memory before is visible (through L2:
+  /// read it with __ldcg).
+  __device__ void wait_for_all() {
+    target_ += count_;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      atomicAdd(arrivals_, 1u);
+      while (static_cast<std::int32_t>(load(arrivals_) - target_) < 0) {
+      }
+      __threadfence();
+    }
+    __syncthreads();
+  }
+
+  /// The block's last word; true in the one that comes last. What the others wrote is visible then.
+  __device__ bool finish() {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      last = atomicAdd(arrivals_, 1u) == target_ + count_ - 1;
+      if (last) *arrivals_ = 0;
+      __threadfence();
+    }
+    __syncthreads();
+    return last;
+  }
+
+ private:
+  __device__ static std::uint32_t load(const std::uint32_t* word) {
+    std::uint32_t value;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
+    return value;
+  }
+
+  std::uint32_t* arrivals_;
+  std::uint32_t count_;
+  int index_;
+  std::uint32_t target_ = 0;
+};
+
+/// A number for each of `count` blocks, in the order in which they start. Who waits for blocks with
+/// smaller numbers, and for some with larger ones that fit onto the GPU beside it, waits for blocks
+/// that run or will. `tickets` is zero before and after.
+__device__ inline int take_ticket(std::uint32_t* tickets, int count) {
+  __shared__ std::uint32_t ticket;
+  if (threadIdx.x == 0) {
+    ticket = atomicAdd(tickets, 1u);
+    if (ticket == static_cast<std::uint32_t>(count - 1)) *tickets = 0;
+    __threadfence();
+  }
+  __syncthreads();
+  return static_cast<int>(ticket);
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace quern::kernels {
+
+// Not part of any step: what measuring needs.
+
+struct ReadPassParams {
+  const void* data = nullptr;    ///< aligned to 16 bytes
+  std::int64_t num_words = 0;    ///< of 16 bytes
+  std::uint32_t* out = nullptr;  ///< [1] never written in practice; keeps the reads alive
+  int num_multiprocessors = 0;
+};
+
+/// Reads memory once, as fast as it goes. Errors: see launch.h.
+void read_pass(const ReadPassParams& params, cudaStream_t stream);
+
+/// Keeps the stream busy for so many microseconds. Errors: see launch.h.
+void hold(std::int64_t duration_us, cudaStream_t stream);
+
+}  // namespace quern::kernels

@@ -1,0 +1,20 @@
+#include "backend/cuda/allocation_fault.h"
+
+#include <atomic>
+
+namespace quern::cuda {
+namespace {
+
+/// Allocations until the one that fails; 0 or less: it came, or none is to fail.
+// Global because allocations are made everywhere; outside tests it stays 0.
+std::atomic<int> allocations_left = 0;
+
+}  // namespace
+
+AllocationFault::AllocationFault(int nth) { allocations_left = nth; }
+AllocationFault::~AllocationFault() { allocations_left = 0; }
+bool AllocationFault::happened() const { return allocations_left <= 0; }
+
+bool allocation_must_fail() { return allocations_left > 0 && --allocations_left == 0; }
+
+}  // namespace quern::cuda

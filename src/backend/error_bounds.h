@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/dtype.h"
+#include "graph/op.h"
+
+namespace quern {
+
+// How far two correct implementations of an op may lie apart, given the same inputs: both sum in
+// float32 in an order of their own and round where graph/op.h says. All arrays are in host memory,
+// the dtype is the activation's. See docs/adr/0003-rounding-is-contract.md.
+
+/// Rows of `cols` numbers, one after the other.
+struct HostRows {
+  std::vector<float> values;
+  std::int64_t cols = 0;
+
+  std::int64_t rows() const { return std::ssize(values) / cols; }
+  std::span<const float> row(std::int64_t index) const {
+    return std::span(values).subspan(static_cast<std::size_t>(index * cols),
+                                     static_cast<std::size_t>(cols));
+  }
+};
+
+struct ErrorBounds {
+  std::vector<float> elements;     ///< see ComparedRows::bounds
+  std::vector<double> nmse_slack;  ///< see ComparedRows::nmse_slack
+};
+
+/// The Euclidean length of a row.
+double row_length(std::span<const float> row);
+
+/// The lengths of a matrix's rows, and the squares of its columns' lengths.
+struct MatrixLengths {
+  std::vector<double> rows;
+  std::vector<double> col_squares;
+
+  void add_rows(const HostRows& added);
+};
+
+/// Of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of
+/// K products.
+ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out);
+
+/// What NormLinear's bounds depend on beside the op.
+struct NormLinearInputs {
+  const HostRows& sum;               ///< residual + delta, the rows that are normed
+  std::span<const float> gain;       ///< [in]
+  std::span<const float> norm_bias;  ///< [in] or empty
+  const MatrixLengths& weight;
+  const HostRows& linear;  ///< W · n + bias, [rows, rows of the weight]
+  DType dtype = DType::float32;
+};
+
+/// Of a NormLinear's `out`: those of its sums, what a normed number that lies between two roundings
+/// adds, and the activation's slope.
+ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inputs);
+
+/// A sequence of a step: its token rows, and its slots after the append.
+struct AttentionSequence {
+  std::int64_t first_row = 0;
+  int q_len = 0;
+  HostRows keys, values;  ///< [kv_len, num_kv_heads * head_dim]
+};
+
+/// What Attention's bounds depend on beside the op.
+struct AttentionInputs {
+  const HostRows& qkv;
+  std::span<const float> q_gain;  ///< [head_dim] or empty
+  std::span<const AttentionSequence> sequences;
+  const HostRows& out;  ///< [tokens, num_heads * head_dim]
+  DType dtype = DType::float32;
+};
+
+/// Of an Attention's `out`: from the scores' sums, the probabilities' roundings and those of q and
+/// k. A row's NMSE may have one head's largest probability rounded the other way.
+ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
+
+/// Of the keys that an Attention appended: sines and cosines of float32.
+ErrorBounds appended_key_bounds(const Attention& op, const HostRows& keys);
+
+}  // namespace quern

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "backend/backend.h"
+
+namespace quern {
+
+/// Names, for the device's profilers, what the host does while this lives.
+class TraceRange {
+ public:
+  TraceRange(Backend& backend, const char* name) : backend_(backend) { backend_.push_range(name); }
+  TraceRange(const TraceRange&) = delete;
+  TraceRange& operator=(const TraceRange&) = delete;
+  ~TraceRange() { backend_.pop_range(); }
+
+ private:
+  Backend& backend_;
+};
+
+}  // namespace quern

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace quern::rouge {
+
+/// Words as numbers: equal words have equal numbers.
+using Words = std::span<const std::int32_t>;
+
+/// The length of a longest common subsequence. Cost: |a| · |b| steps, memory linear in |b|.
+std::size_t common_length(Words a, Words b);
+
+/// Sets marks[i] for each word of `reference` that is in the longest common subsequence with
+/// `prediction` that rouge_score's backtrack finds; of several it is a certain one, and the scores
+/// depend on it. Shapes: marks [reference.size()]. Cost: |reference| · |prediction| steps and bits.
+void mark_common(Words reference, Words prediction, std::vector<bool>& marks);
+
+}  // namespace quern::rouge

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/buffer.h"
+#include "runtime/compared_side.h"
+#include "runtime/scheduler.h"
+
+namespace quern {
+
+/// Finds how far another side's outputs may lie from the reference's, from the reference's inputs,
+/// weights and outputs of a node that it has just run.
+class BoundFinder {
+ public:
+  explicit BoundFinder(ComparedSide& reference) : reference_(reference) {}
+
+  /// The bounds of a node's `out`; none for what is exact.
+  ErrorBounds of(const Node& node, const ScheduledStep& step);
+
+ private:
+  ErrorBounds find(const NormLinear& op, const ScheduledStep& step);
+  ErrorBounds find(const Linear& op, const ScheduledStep& step);
+  ErrorBounds find(const Attention& op, const ScheduledStep& step);
+  template <typename Other>
+  ErrorBounds find(const Other&, const ScheduledStep&) {
+    return {};
+  }
+
+  const MatrixLengths& lengths_of(WeightId id);
+  std::span<const float> vector_weight(const std::optional<WeightId>& id);
+  /// residual + delta, of the rows that the op norms.
+  HostRows normed_rows(const NormLinear& op, const ScheduledStep& step);
+  /// W · n + bias, which an activation or gate hides: the op once more without it.
+  HostRows run_without_activation(const NormLinear& op);
+
+  ComparedSide& reference_;
+  std::map<WeightId, MatrixLengths> lengths_;
+  std::map<WeightId, std::vector<float>> vectors_;
+  Buffer scratch_, workspace_;
+};
+
+/// The sequences of a step with their keys and values after the append of `layer`.
+std::vector<AttentionSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
+                                              int layer);
+
+}  // namespace quern

@@ -1,0 +1,91 @@
+#include "runtime/compared_side.h"
+
+#include <utility>
+
+#include "backend/executor.h"
+#include "base/check.h"
+#include "base/half.h"
+
+namespace quern {
+
+ComparedSide::ComparedSide(OpenedModel model, const EngineOptions& resolved,
+                           std::unique_ptr<Backend> backend)
+    : model_(std::move(model)),
+      backend_(std::move(backend)),
+      plan_(plan_engine(model_, *backend_, resolved)),
+      runner_(model_, plan_, *backend_) {}
+
+void ComparedSide::run(const Node& node) { execute(*backend_, {&node, 1}, step()); }
+
+std::int64_t ComparedSide::num_rows(ValueId id) {
+  const BatchView& batch = step().batch;
+  return graph().value(id).rows == Rows::tokens ? batch.num_tokens : batch.num_logit_rows;
+}
+
+HostRows ComparedSide::read(ValueId id) {
+  const Tensor& tensor = step().value(id);
+  return {read_floats(tensor.data, tensor.dtype, num_rows(id) * tensor.cols), tensor.cols};
+}
+
+void ComparedSide::write(ValueId id, const HostRows& rows) {
+  const Tensor& tensor = step().value(id);
+  QUERN_CHECK(rows.cols == tensor.cols && rows.rows() == num_rows(id));
+  write_floats(tensor.data, tensor.dtype, rows.values);
+}
+
+HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int64_t count) {
+  const Weight& weight = step().weight(id);
+  QUERN_CHECK(weight.values.row_stride == weight.in_features);
+  const std::int64_t first_byte =
+      first_row * weight.in_features * static_cast<std::int64_t>(dtype_bytes(weight.format.stored));
+  return {read_floats(weight.values.data + first_byte, weight.format.stored,
+                      count * weight.in_features),
+          weight.in_features};
+}
+
+std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
+  const KvCacheView& cache = step().kv_cache;
+  const std::int64_t count = std::int64_t{cache.num_kv_heads} * cache.block_size * cache.head_dim;
+  const auto offset =
+      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
+  std::vector<float> content = read_floats(cache.keys + offset, cache.dtype, count);
+  const std::vector<float> values = read_floats(cache.values + offset, cache.dtype, count);
+  content.insert(content.end(), values.begin(), values.end());
+  return content;
+}
+
+void ComparedSide::write_block(int layer, std::int32_t block, std::span<const float> content) {
+  const KvCacheView& cache = step().kv_cache;
+  const auto offset =
+      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
+  const std::size_t half = content.size() / 2;
+  write_floats(cache.keys + offset, cache.dtype, content.first(half));
+  write_floats(cache.values + offset, cache.dtype, content.subspan(half));
+}
+
+std::int32_t ComparedSide::read_token(int state_row) {
+  std::int32_t id = -1;
+  backend_->copy_out(&id, step().state.last_token + state_row, sizeof(id));
+  return id;
+}
+
+void ComparedSide::write_token(int state_row, std::int32_t id) {
+  backend_->copy_in(step().state.last_token + state_row, &id, sizeof(id));
+}
+
+std::vector<float> ComparedSide::read_floats(const std::byte* device, DType dtype,
+                                             std::int64_t count) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(count) * dtype_bytes(dtype));
+  backend_->copy_out(bytes.data(), device, bytes.size());
+  std::vector<float> values(static_cast<std::size_t>(count));
+  load_floats(dtype, bytes.data(), values);
+  return values;
+}
+
+void ComparedSide::write_floats(std::byte* device, DType dtype, std::span<const float> values) {
+  std::vector<std::byte> bytes(values.size() * dtype_bytes(dtype));
+  store_floats(dtype, values, bytes.data());
+  backend_->copy_in(device, bytes.data(), bytes.size());
+}
+
+}  // namespace quern

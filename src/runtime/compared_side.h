@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/error_bounds.h"
+#include "runtime/engine_plan.h"
+#include "runtime/model_runner.h"
+#include "runtime/opened_model.h"
+
+namespace quern {
+
+/// One of the two models of a comparison: a model on its backend whose nodes run one at a time, and
+/// whose values the host reads and writes as float32.
+class ComparedSide {
+ public:
+  /// Errors: those of plan_engine and of loading the weights.
+  ComparedSide(OpenedModel model, const EngineOptions& resolved, std::unique_ptr<Backend> backend);
+
+  const OpenedModel& model() const { return model_; }
+  const EnginePlan& plan() const { return plan_; }
+  Backend& backend() { return *backend_; }
+  const Graph& graph() const { return runner_.graph(); }
+  StepArrays& arrays() { return runner_.arrays(); }
+  Step& step() { return runner_.step(); }
+
+  /// Uploads a step's batch; its nodes may then run.
+  void begin(const ScheduledStep& step) { this->step().batch = arrays().write_batch(step); }
+  void run(const Node& node);
+
+  /// How many rows of a value the step under way uses.
+  std::int64_t num_rows(ValueId id);
+  HostRows read(ValueId id);
+  void write(ValueId id, const HostRows& rows);
+  /// Rows of a weight; vectors have one.
+  HostRows read_weight(WeightId id, std::int64_t first_row, std::int64_t count);
+
+  /// Keys and values of a block: [2][kv_head][slot][head_dim].
+  std::vector<float> read_block(int layer, std::int32_t block);
+  void write_block(int layer, std::int32_t block, std::span<const float> content);
+
+  /// The token sampled last, by state row.
+  std::int32_t read_token(int state_row);
+  void write_token(int state_row, std::int32_t id);
+
+ private:
+  std::vector<float> read_floats(const std::byte* device, DType dtype, std::int64_t count);
+  void write_floats(std::byte* device, DType dtype, std::span<const float> values);
+
+  OpenedModel model_;
+  std::unique_ptr<Backend> backend_;
+  EnginePlan plan_;
+  ModelRunner runner_;
+};
+
+}  // namespace quern

@@ -1,0 +1,120 @@
+#include "backend/error_bounds.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "backend/compare.h"
+#include "base/half.h"
+
+namespace quern {
+namespace {
+
+HostRows random_rows(std::int64_t rows, std::int64_t cols, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  HostRows result{std::vector<float>(static_cast<std::size_t>(rows * cols)), cols};
+  std::generate(result.values.begin(), result.values.end(), [&] { return normal(generator); });
+  return result;
+}
+
+/// in · weightᵀ summed in float32, from the front or from the back, rounded to `dtype`.
+HostRows product(const HostRows& in, const HostRows& weight, bool backwards, DType dtype) {
+  HostRows out{{}, weight.rows()};
+  for (std::int64_t row = 0; row < in.rows(); ++row) {
+    for (std::int64_t col = 0; col < weight.rows(); ++col) {
+      float sum = 0.0f;
+      for (std::int64_t i = 0; i < in.cols; ++i) {
+        const auto k = static_cast<std::size_t>(backwards ? in.cols - 1 - i : i);
+        sum += in.row(row)[k] * weight.row(col)[k];
+      }
+      out.values.push_back(round_to(dtype, sum));
+    }
+  }
+  return out;
+}
+
+MatrixLengths lengths_of(const HostRows& matrix) {
+  MatrixLengths lengths;
+  lengths.add_rows(matrix);
+  return lengths;
+}
+
+double excess(const HostRows& tested, const HostRows& reference, const ErrorBounds& bounds,
+              DType dtype) {
+  return compare_rows({tested.values, reference.values, reference.cols, dtype, bounds.elements, {}})
+      .excess;
+}
+
+TEST(MatrixLengths, AreThoseOfRowsAndColumns) {
+  MatrixLengths lengths;
+  lengths.add_rows({{3, 4, 0, 1}, 2});
+  lengths.add_rows({{0, 2}, 2});
+  EXPECT_EQ(lengths.rows, (std::vector<double>{5, 1, 2}));
+  EXPECT_EQ(lengths.col_squares, (std::vector<double>{9, 21}));
+  std::vector<float> ones(19, 1.0f);
+  EXPECT_DOUBLE_EQ(row_length(ones), std::sqrt(19.0));
+}
+
+TEST(LinearBounds, HoldEveryOrderOfSummationAndNoWrongTerm) {
+  const HostRows in = random_rows(5, 300, 1);
+  const HostRows weight = random_rows(40, 300, 2);
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    const HostRows reference = product(in, weight, false, dtype);
+    const ErrorBounds bounds = linear_bounds(in, lengths_of(weight), reference);
+    HostRows tested = product(in, weight, true, dtype);
+    EXPECT_LE(excess(tested, reference, bounds, dtype), 1.0);
+    tested.values[77] += 2.0f;  // as much as two products of three hundred
+    EXPECT_GT(excess(tested, reference, bounds, dtype), 10.0);
+  }
+}
+
+TEST(NormLinearBounds, KnowTheNumbersThatLieBetweenTwoRoundings) {
+  const HostRows sum = random_rows(3, 64, 3);
+  const HostRows weight = random_rows(16, 64, 4);
+  const std::vector<float> gain(64, 1.0f);
+  const MatrixLengths lengths = lengths_of(weight);
+  const HostRows linear = product(sum, weight, false, DType::float32);  // their norm is about 1
+  NormLinear op{};
+  op.epsilon = 1e-5f;
+  const auto bounds = [&](DType dtype) {
+    return norm_linear_bounds(op, {sum, gain, {}, lengths, linear, dtype});
+  };
+  // In float32 slack is next to nothing; in bfloat16 at most that of a step in every number.
+  for (const double slack : bounds(DType::float32).nmse_slack) EXPECT_LT(slack, 1e-10);
+  for (const double slack : bounds(DType::bfloat16).nmse_slack) EXPECT_LT(slack, 0x1p-14);
+  op.activation = Activation::silu;
+  op.gated = true;
+  EXPECT_EQ(bounds(DType::float16).elements.size(), 3U * 8);
+  EXPECT_EQ(bounds(DType::float16).nmse_slack.size(), 3U);
+}
+
+TEST(AttentionBounds, GrowWithTheScoresAndTheValues) {
+  Attention op{};
+  op.num_heads = 4;
+  op.num_kv_heads = 2;
+  op.head_dim = 8;
+  op.scale = 1.0f / std::sqrt(8.0f);
+  const HostRows qkv = random_rows(3, 64, 6);
+  const HostRows out = random_rows(3, 32, 7);
+  std::vector<AttentionSequence> sequences(1);
+  sequences[0] = {0, 3, random_rows(10, 16, 8), random_rows(10, 16, 9)};
+  const auto largest = [&](DType dtype) {
+    const ErrorBounds bounds = attention_bounds(op, {qkv, {}, sequences, out, dtype});
+    EXPECT_EQ(bounds.elements.size(), 3U * 32);
+    EXPECT_EQ(bounds.nmse_slack.size(), 3U);
+    return *std::max_element(bounds.elements.begin(), bounds.elements.end());
+  };
+  const float bound = largest(DType::float16);
+  EXPECT_LT(largest(DType::float32), 0.01f * bound);
+  EXPECT_GT(largest(DType::bfloat16), 4.0f * bound);
+  for (float& value : sequences[0].values.values) value *= 3.0f;
+  EXPECT_FLOAT_EQ(largest(DType::float16), 3.0f * bound);
+  for (float& key : sequences[0].keys.values) key *= 3.0f;
+  EXPECT_GT(largest(DType::float16), 3.5f * bound);
+}
+
+}  // namespace
+}  // namespace quern

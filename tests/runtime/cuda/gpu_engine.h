@@ -1,0 +1,44 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "backend/cuda/device_query.h"
+#include "quern/engine.h"
+#include "quern/error.h"
+#include "tests/support/test_files.h"
+
+namespace quern::testing {
+
+/// Engines on the first GPU; skips where there is none.
+class GpuEngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const CudaEnvironment cuda = query_cuda();
+    if (!cuda.unavailable_reason.empty()) GTEST_SKIP() << cuda.unavailable_reason;
+  }
+
+  static Engine load(EngineOptions options = {}, const std::string& model = "tale-llama") {
+    options.device = DeviceChoice::cuda;
+    return Engine::load(demo_model(model).string(), options);
+  }
+
+  static Request greedy(const std::string& prompt, int max_new_tokens) {
+    Request request;
+    request.prompt = prompt;
+    request.sampling.greedy = true;
+    request.max_new_tokens = max_new_tokens;
+    return request;
+  }
+
+  /// A request of that many tokens, whatever they are.
+  static Request endless(const std::string& prompt, int max_new_tokens) {
+    Request request = greedy(prompt, max_new_tokens);
+    request.ignore_end_ids = true;
+    return request;
+  }
+};
+
+}  // namespace quern::testing

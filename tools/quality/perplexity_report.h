@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/json_output.h"
+#include "tools/quality/checks.h"
+#include "tools/quality/judge.h"
+
+namespace quern::tools {
+
+/// What `quern perplexity` found.
+struct PerplexityReport {
+  std::string file;
+  std::string engine;  ///< "cuda:0-float16"
+  const JudgedText& text;
+  Judgement judgement;
+  std::string reference;  ///< its name; empty without one
+  std::vector<Check> checks;
+  double seconds = 0;
+};
+
+OrderedJson perplexity_json(const PerplexityReport& report);
+std::string perplexity_text(const PerplexityReport& report);
+
+}  // namespace quern::tools
