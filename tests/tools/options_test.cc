@@ -19,11 +19,6 @@ TEST_F(OptionsTest, UnknownNamesGetTheNearestOne) {
   expect_failure(run_quern({}), kUsage, {"quern --help"});
 }
 
-TEST_F(OptionsTest, OfferNothingOfLaterIssues) {
-  expect_failure(run_quern({"run", "--shape", "llama_7b"}), kUsage, {"'--shape'"});
-  expect_failure(run_quern({"run", "--device-loop"}), kUsage, {"'--device-loop'"});
-}
-
 TEST_F(OptionsTest, UnderscoresAndOtherToolsSpellingsWork) {
   const auto expected = json_of(run_llama({"-p", "a_b", "-n", "5", "--json"}));
   const std::vector<std::vector<std::string>> spellings = {
