@@ -21,22 +21,28 @@ namespace quern::bench {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: kernel_bench [--family NAME] [--filter TEXT] [--rows N,N,...] [--no-overlap] [--json]\n"
+    "usage: kernel_bench [--family NAME] [--filter TEXT] [--rows N,N,...] [--no-overlap] "
+    "[--cold-gib N]\n"
+    "                    [--json]\n"
     "  --family NAME   attention, projection, sample, skeleton or step; all without it\n"
     "  --filter TEXT   only what has this in its name, like llama_7b or .qkv\n"
     "  --rows N,N,...  numbers of rows (1,2,4,8,16,32,64,128,512,2048)\n"
     "  --no-overlap    launches without programmatic dependent launch\n"
+    "  --cold-gib N    memory that weights are taken from in turns, at least 3 (3)\n"
     "  --json          one JSON object instead of a table\n";
+
+constexpr int kFewestColdGib = 3;
 
 struct Options {
   std::string family;
   std::string filter;
   std::vector<int> rows = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048};
   bool no_overlap = false;
+  int cold_gib = kFewestColdGib;
   bool json = false;
 };
 
-std::optional<std::vector<int>> parse_rows(std::string_view text) {
+std::optional<std::vector<int>> parse_numbers(std::string_view text) {
   std::vector<int> rows;
   const char* at = text.data();
   const char* const end = text.data() + text.size();
@@ -67,9 +73,13 @@ std::optional<Options> parse(int argc, char** argv) {
     } else if (name == "--filter") {
       options.filter = argv[++i];
     } else if (name == "--rows") {
-      auto rows = parse_rows(argv[++i]);
+      auto rows = parse_numbers(argv[++i]);
       if (!rows) return std::nullopt;
       options.rows = *std::move(rows);
+    } else if (name == "--cold-gib") {
+      const auto gib = parse_numbers(argv[++i]);
+      if (!gib || gib->size() != 1 || gib->front() < kFewestColdGib) return std::nullopt;
+      options.cold_gib = gib->front();
     } else {
       return std::nullopt;
     }
@@ -107,6 +117,7 @@ int run(const Options& options) {
   }
   KernelTimer timer;
   if (options.no_overlap) timer.forbid_overlap();
+  timer.set_cold_bytes(std::int64_t{options.cold_gib} << 30);
   BenchReport report(options.json, environment.gpus.front().name, read_bandwidth(timer));
   const KernelBench bench{timer, report, options.rows, options.filter};
   for (const auto& [name, run_family] : families) {

@@ -17,8 +17,6 @@ namespace {
 
 using cuda::check_cuda;
 
-/// Larger than any projection's weight, and many times any L2.
-constexpr std::int64_t kColdBytes = std::int64_t{3} << 30;
 constexpr std::int64_t kBytesPerGraph = std::int64_t{1} << 30;
 
 /// An event that knows when it was.
@@ -78,18 +76,18 @@ Buffer KernelTimer::allocate(std::size_t size_bytes) const {
 }
 
 ColdMemory::ColdMemory(const KernelTimer& timer, DType dtype, float scale)
-    : memory_(timer.allocate(kColdBytes)) {
+    : memory_(timer.allocate(static_cast<std::size_t>(timer.cold_bytes()))) {
   FillParams params;
   params.dtype = dtype;
   params.data = memory_.data();
-  params.count = kColdBytes / static_cast<std::int64_t>(dtype_bytes(dtype));
+  params.count = size_bytes() / static_cast<std::int64_t>(dtype_bytes(dtype));
   params.scale = scale;
   fill_randomly(params, timer.stream().get());
 }
 
 const std::byte* ColdMemory::take(std::int64_t size_bytes) {
-  QUERN_CHECK(size_bytes <= kColdBytes);
-  if (used_bytes_ + size_bytes > kColdBytes) used_bytes_ = 0;
+  QUERN_CHECK(size_bytes <= this->size_bytes());
+  if (used_bytes_ + size_bytes > this->size_bytes()) used_bytes_ = 0;
   const std::byte* taken = memory_.data() + used_bytes_;
   used_bytes_ += static_cast<std::int64_t>(align_up(static_cast<std::size_t>(size_bytes), 256));
   return taken;

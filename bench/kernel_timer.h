@@ -20,6 +20,10 @@ class KernelTimer {
   /// Whether launches may overlap here; see kernels::LaunchShape.
   bool overlaps() const { return overlaps_; }
   void forbid_overlap() { overlaps_ = false; }
+  /// How much memory weights are taken from in turns; at least 3 GiB: larger than any projection's
+  /// weight, and many times any L2.
+  std::int64_t cold_bytes() const { return cold_bytes_; }
+  void set_cold_bytes(std::int64_t bytes) { cold_bytes_ = bytes; }
 
   /// Microseconds per launch: the median of some replays of a graph of `count` launches;
   /// launch(i) makes the i-th. Errors: device.
@@ -30,6 +34,7 @@ class KernelTimer {
  private:
   int num_multiprocessors_ = 0;
   bool overlaps_ = false;
+  std::int64_t cold_bytes_ = std::int64_t{3} << 30;
   cuda::Stream stream_;
 };
 
@@ -45,6 +50,8 @@ class ColdMemory {
   static int num_launches(std::int64_t size_bytes);
 
  private:
+  std::int64_t size_bytes() const { return static_cast<std::int64_t>(memory_.size_bytes()); }
+
   Buffer memory_;
   std::int64_t used_bytes_ = 0;
 };

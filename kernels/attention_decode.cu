@@ -38,21 +38,40 @@ __host__ __device__ inline int head_chunks(int num_heads, int num_kv_heads) {
   return (num_heads / num_kv_heads + kDecodeHeads - 1) / kDecodeHeads;
 }
 
+/// How the launch's blocks share the work: parts (several a block where there are more) of rows,
+/// which are kv heads by eight query heads, of sequences. Blocks beyond those have nothing to do.
+struct Plan {
+  AttentionDecodeParams params;
+  int parts = 1;
+  int rows = 1;
+  /// The next kernel's blocks may come as soon as all of this one's have.
+  bool lets_next_start = false;
+};
+
 /// What one block works on: up to eight query heads of a kv head of a sequence.
 struct HeadGroup {
+  int part = 0;
+  int row = 0;
   int seq = 0;
   int kv_head = 0;
   int first_head = 0;
   int count = 0;
 };
 
-__device__ HeadGroup head_group(const AttentionParams& p) {
+__device__ HeadGroup head_group(const Plan& plan) {
+  const AttentionParams& p = plan.params.attention;
   const int chunks = head_chunks(p.num_heads, p.num_kv_heads);
   const int group = p.num_heads / p.num_kv_heads;
-  const int chunk = blockIdx.y % chunks;
-  const int kv_head = blockIdx.y / chunks;
-  return {static_cast<int>(blockIdx.z), kv_head, kv_head * group + chunk * kDecodeHeads,
-          min(kDecodeHeads, group - chunk * kDecodeHeads)};
+  const int block = static_cast<int>(blockIdx.x);
+  HeadGroup heads;
+  heads.part = block % plan.parts;
+  heads.row = block / plan.parts % plan.rows;
+  heads.seq = block / (plan.parts * plan.rows);
+  heads.kv_head = heads.row / chunks;
+  const int first = heads.row % chunks * kDecodeHeads;
+  heads.first_head = heads.kv_head * group + first;
+  heads.count = min(kDecodeHeads, group - first);
+  return heads;
 }
 
 /// Behind it lie sums [kWarps, heads of the block, kSumsStride].
@@ -204,8 +223,6 @@ __device__ float4 merge_parts(const float* sums, int parts, const float* scales,
   return {total.x / weights, total.y / weights, total.z / weights, total.w / weights};
 }
 
-/// grid: parts (several a block where there are more), kv heads by eight query heads, sequences.
-///
 /// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
 /// cache but for the new token's slot. All that was written before this step: by the host's copies,
 /// and by the attention and the advance of earlier steps. advance() ends a step, waits for all
@@ -213,12 +230,17 @@ __device__ float4 merge_parts(const float* sums, int parts, const float* scales,
 /// running.
 template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
-    attention_decode_kernel(const __grid_constant__ AttentionDecodeParams params) {
-  let_next_kernel_start();
+    attention_decode_kernel(const __grid_constant__ Plan plan) {
+  if (plan.lets_next_start) let_next_kernel_start();
+  const AttentionDecodeParams& params = plan.params;
   const AttentionParams& p = params.attention;
   extern __shared__ __align__(16) unsigned char shared_bytes[];
   auto& shared = *reinterpret_cast<SharedMemory<T, kHeadDim>*>(shared_bytes);
-  const HeadGroup heads = head_group(p);
+  const HeadGroup heads = head_group(plan);
+  if (heads.seq >= p.num_decode_seqs) {
+    wait_for_earlier_kernels();
+    return;
+  }
   const AttentionSequence s = decode_sequence_of(p, heads.seq);
   const int elements = heads.count * kHeadDim;
   const auto out = [&] {
@@ -227,14 +249,17 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
   };
   if (!s.running) {
     wait_for_earlier_kernels();
-    for (int i = threadIdx.x; blockIdx.x == 0 && i < elements; i += kThreads) out()[i] = T(0.0f);
+    for (int i = threadIdx.x; heads.part == 0 && i < elements; i += kThreads) out()[i] = T(0.0f);
     return;
   }
   const int own_slot = s.kv_len - 1;
   const int begin = first_visible(p, own_slot);
   const Splits splits = split(s.kv_len - begin);
-  const int blocks = min(static_cast<int>(gridDim.x), splits.count);
-  if (blockIdx.x >= blocks) return;  // others of the grid wait for earlier kernels
+  const int blocks = min(plan.parts, splits.count);
+  if (heads.part >= blocks) {
+    wait_for_earlier_kernels();
+    return;
+  }
   using Warp = DecodeWarp<T, kHeadDim>;
   const KvHead kv_head{s.state_row, heads.kv_head, own_slot};
   const int warp_index = threadIdx.x / 32;
@@ -242,14 +267,14 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
     return begin + index * splits.slots + warp_index * Warp::kSlots;
   };
   Warp warp(p, kv_head);
-  warp.look_ahead(first_slot_of(blockIdx.x));
+  warp.look_ahead(first_slot_of(heads.part));
   const int position = p.state_position[s.state_row];
   prepare_token(p, s, position, heads.count, shared);
   __syncthreads();
   wait_for_earlier_kernels();
   load_token(p, s, heads, position, shared);
   __syncthreads();
-  if ((splits.count - 1) % blocks == blockIdx.x && warp_index == kWarps - 1) {
+  if ((splits.count - 1) % blocks == heads.part && warp_index == kWarps - 1) {
     append_token(p, kv_head, shared.token);
   }
 
@@ -257,7 +282,7 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
     return (std::int64_t{heads.seq} * p.num_heads + heads.first_head + head) * params.max_splits +
            index;
   };
-  for (int index = blockIdx.x; index < splits.count; index += blocks) {
+  for (int index = heads.part; index < splits.count; index += blocks) {
     warp.attend(shared.token, first_slot_of(index), kWarps * Warp::kSlots,
                 min(s.kv_len, begin + (index + 1) * splits.slots), first_slot_of(index + blocks));
     warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
@@ -280,7 +305,7 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
   }
   if (splits.count == 1) return;
 
-  const int counter = blockIdx.z * gridDim.y + blockIdx.y;
+  const int counter = heads.seq * plan.rows + heads.row;
   if (!is_last_block(params.counters + counter, blocks)) return;
   weigh_parts(params.states + part_of(0, 0), heads.count, params.max_splits, splits.count, shared);
   __syncthreads();
@@ -309,21 +334,28 @@ int decode_counters(int num_heads, int num_kv_heads) {
 
 void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) {
   const AttentionParams& p = params.attention;
-  const int rows = decode_counters(p.num_heads, p.num_kv_heads);
-  const int blocks = blocks_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
-  const int parts =
-      std::clamp(blocks / (rows * p.num_decode_seqs), 1, decode_splits(params.max_slots));
+  Plan plan{params};
+  plan.rows = decode_counters(p.num_heads, p.num_kv_heads);
+  const int most = blocks_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
+  plan.parts =
+      std::clamp(most / (plan.rows * p.num_decode_seqs), 1, decode_splits(params.max_slots));
+  int blocks = plan.parts * plan.rows * p.num_decode_seqs;
+  // One block a multiprocessor, and beside it one of the next kernel's, that is: with as many
+  // blocks as multiprocessors each gets one of both. With fewer, or more, the next kernel's blocks
+  // would crowd where there is room, and stay there for a long time.
+  plan.lets_next_start = p.overlaps && blocks_per_multiprocessor(p.head_dim) == 2 &&
+                         blocks <= params.num_multiprocessors;
+  if (plan.lets_next_start) blocks = params.num_multiprocessors;
   const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
-  const dim3 grid(parts, rows, p.num_decode_seqs);
   dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
     using Shared = SharedMemory<T, kHeadDim>;
     static_assert(Shared::bytes(kDecodeHeads) <= kMaxSharedBytes);
     launch(attention_decode_kernel<T, kHeadDim>,
-           {.grid = grid,
+           {.grid = dim3(static_cast<unsigned>(blocks)),
             .block = dim3(kThreads),
             .shared_bytes = Shared::bytes(heads),
             .overlaps = p.overlaps},
-           stream, params);
+           stream, plan);
   });
 }
 

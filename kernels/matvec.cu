@@ -127,6 +127,10 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce<T>)
   const int block = static_cast<int>(blockIdx.x);
   const int begin = tiles / blocks * block + min(block, tiles % blocks);
   const int end = begin + tiles / blocks + (block < tiles % blocks ? 1 : 0);
+  if (begin == end) {
+    wait_for_earlier_kernels();
+    return;
+  }
 
   uint4* ring = shared + warp * plan.num_stages * (WeightStream::kSlabBytes / 16);
   uint4* rows = shared + kWarps * plan.num_stages * (WeightStream::kSlabBytes / 16);
@@ -182,13 +186,12 @@ bool matvec_supports(DType dtype, std::int64_t num_rows, std::int64_t in_feature
 }
 
 void matvec(const MatvecParams& params, cudaStream_t stream) {
-  const std::int64_t features = params.epilogue.gated ? kTileRows / 2 : kTileRows;
-  const std::int64_t tiles = (params.epilogue.out_features + features - 1) / features;
+  // A block on each multiprocessor, also where some have nothing to do: two of the next kernel's
+  // blocks would come to the place of one that is not there.
   const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
   const Plan plan{params, num_stages(bytes)};
   const LaunchShape shape{
-      .grid =
-          dim3(static_cast<unsigned>(std::min<std::int64_t>(tiles, params.num_multiprocessors))),
+      .grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
       .block = dim3(kThreads),
       .shared_bytes = bytes + static_cast<std::size_t>(plan.num_stages) * kStageBytes,
       .overlaps = params.overlaps};

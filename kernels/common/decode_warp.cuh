@@ -113,25 +113,32 @@ class DecodeWarp {
     return slot < head_.own_slot ? slot_row(p_, head_.state_row, head_.kv_head, slot) : -1;
   }
 
-  /// The address of a slot's vector, or null where there is none. All lanes ask at once.
-  __device__ static const T* slot_vector(const void* base, int row, int lane) {
+  /// A slot's vector, if there is one. The address is good in any case: with a null pointer in its
+  /// place, ptxas 13.0 let some of the loads go ahead.
+  struct SlotVector {
+    const T* data;
+    bool exists;
+  };
+
+  /// All lanes ask at once.
+  __device__ static SlotVector slot_vector(const void* base, int row, int lane) {
     const int index = __shfl_sync(~0u, row, lane);
-    return index < 0 ? nullptr : static_cast<const T*>(base) + std::int64_t{index} * kHeadDim;
+    return {static_cast<const T*>(base) + std::int64_t{max(index, 0)} * kHeadDim, index >= 0};
   }
 
   __device__ void load_keys(int row) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const T* key = slot_vector(p_.keys, row, key_slot(i));
-      Keys::template load<FromL2>(key, quad_, key != nullptr, keys_[i]);
+      const SlotVector key = slot_vector(p_.keys, row, key_slot(i));
+      Keys::template load<FromL2>(key.data, quad_, key.exists, keys_[i]);
     }
   }
 
   __device__ void load_values(int row) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const T* value = slot_vector(p_.values, row, value_slot(i));
-      Values::template load<FromL2>(value, row_, value != nullptr, values_[i]);
+      const SlotVector value = slot_vector(p_.values, row, value_slot(i));
+      Values::template load<FromL2>(value.data, row_, value.exists, values_[i]);
     }
   }
 
