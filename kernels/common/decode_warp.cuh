@@ -8,11 +8,6 @@
 
 namespace quern::kernels {
 
-struct SlotRange {
-  int begin = 0;
-  int end = 0;
-};
-
 /// One kv head of a sequence's cache, and the slot whose key and value are not in it yet.
 struct KvHead {
   int state_row = 0;

@@ -4,6 +4,7 @@
 #include "kernels/common/attention.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/mma.cuh"
+#include "kernels/common/slot_range.cuh"
 #include "kernels/common/softmax_state.cuh"
 
 namespace quern::kernels {
@@ -99,10 +100,10 @@ class PrefillTile {
     return begin + kSlots - 1 <= first_own_ && begin >= first_visible(p_, last_own_);
   }
 
-  /// Rows beyond the last one see what that sees.
-  __device__ bool is_visible(int slot, int i) const {
+  /// What the thread's row in place i sees; rows beyond the last one see what that sees.
+  __device__ SlotRange visible(int i) const {
     const int own = own_slot(min(row_of(i), tile_.count - 1));
-    return slot <= own && slot >= first_visible(p_, own);
+    return {first_visible(p_, own), own + 1};
   }
 
   __device__ void find_slot_rows(int begin, int parity) {
@@ -115,6 +116,7 @@ class PrefillTile {
 
   __device__ void load_queries() {
     const T* queries = static_cast<const T*>(p_.queries);
+#pragma unroll 2  // it runs once; longer code would take longer to come than to run
     for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
       const int row = i / kChunks;
       const int token = (tile_.first + row) / group_;
@@ -185,8 +187,11 @@ class PrefillTile {
   }
 
   __device__ void mask(int begin, Scores& scores) const {
+    SlotRange ranges[kThreadRows];
+#pragma unroll
+    for (int i = 0; i < kThreadRows; ++i) ranges[i] = visible(i);
     for_each(scores, [&](float& score, int row, int slot) {
-      if (!is_visible(begin + slot, row)) score = kLowest;
+      if (!ranges[row].holds(begin + slot)) score = kLowest;
     });
   }
 
@@ -263,16 +268,18 @@ class PrefillTile {
 
   __device__ void take_out_nonfinite_values(int begin) {
     for (int slot = 0; slot < kSlots; ++slot) {
+      bool sees[kThreadRows];
+#pragma unroll
+      for (int i = 0; i < kThreadRows; ++i) sees[i] = visible(i).holds(begin + slot);
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n) {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          const T value = shared_.values[slot][8 * n + 2 * quad_ + i];
-          if (is_finite(value)) continue;
+          const float value = to_float(shared_.values[slot][8 * n + 2 * quad_ + i]);
+          if (isfinite(value)) continue;
 #pragma unroll
           for (int row = 0; row < kThreadRows; ++row) {
-            if (!is_visible(begin + slot, row)) continue;
-            sums_[row / 2][n][row % 2 * 2 + i] += to_float(value);
+            if (sees[row]) sums_[row / 2][n][row % 2 * 2 + i] += value;
           }
         }
       }
@@ -291,13 +298,14 @@ class PrefillTile {
       float sum = states_[i].sum;
       sum += __shfl_xor_sync(~0u, sum, 1);
       sum += __shfl_xor_sync(~0u, sum, 2);
+      const float inverse = 1.0f / sum;
       if (row_of(i) >= tile_.count) continue;
       T* out = tile_row<T>(p_, tile_, kv_head_, row_of(i));
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n) {
         const float* pair = &sums_[i / 2][n][i % 2 * 2];
         *reinterpret_cast<std::uint32_t*>(out + 8 * n + 2 * quad_) =
-            pack<T>(pair[0] / sum, pair[1] / sum);
+            pack<T>(pair[0] * inverse, pair[1] * inverse);
       }
     }
   }
