@@ -257,7 +257,7 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
   const Splits splits = split(s.kv_len - begin);
   const int blocks = min(plan.parts, splits.count);
   if (heads.part >= blocks) {
-    wait_for_earlier_kernels();
+    if (plan.lets_next_start) wait_for_earlier_kernels();  // others of the grid wait in any case
     return;
   }
   using Warp = DecodeWarp<T, kHeadDim>;
