@@ -340,11 +340,12 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
   plan.parts =
       std::clamp(most / (plan.rows * p.num_decode_seqs), 1, decode_splits(params.max_slots));
   int blocks = plan.parts * plan.rows * p.num_decode_seqs;
-  // One block a multiprocessor, and beside it one of the next kernel's, that is: with as many
-  // blocks as multiprocessors each gets one of both. With fewer, or more, the next kernel's blocks
-  // would crowd where there is room, and stay there for a long time.
+  // One block a multiprocessor leaves room for one of the next kernel's beside it: so each gets
+  // one. With fewer blocks, or more, the next kernel's would crowd where there is room, and stay
+  // there, as would those after them. With several sequences the norms between the projections
+  // disturb that order; here it begins anew.
   plan.lets_next_start = p.overlaps && blocks_per_multiprocessor(p.head_dim) == 2 &&
-                         blocks <= params.num_multiprocessors;
+                         p.num_decode_seqs == 1 && blocks <= params.num_multiprocessors;
   if (plan.lets_next_start) blocks = params.num_multiprocessors;
   const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
   dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
