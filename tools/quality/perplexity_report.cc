@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/statistics.h"
+#include "tools/quality/engine_spec.h"
 #include "tools/text_table.h"
 
 namespace quern::tools {
@@ -59,7 +60,7 @@ OrderedJson perplexity_json(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;
   OrderedJson json = {
       {"file", report.file},
-      {"engine", report.engine},
+      {"engine", engine_name(report.engine)},
       {"num_tokens", report.text.ids.size()},
       {"num_scored", judgement.nll.size()},
       {"complete", judgement.complete},
@@ -77,7 +78,7 @@ OrderedJson perplexity_json(const PerplexityReport& report) {
 std::string perplexity_text(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;
   TextTable table;
-  table.heading(fmt::format("{} by {}{}", report.file, report.engine,
+  table.heading(fmt::format("{} by {}{}", report.file, engine_name(report.engine),
                             judgement.complete ? "" : ", interrupted"));
   table.row("perplexity", fmt::format("{:.4f}", judgement.perplexity()));
   table.row("mean NLL", fmt::format("{:.6f} nats over {} of {} tokens", judgement.mean_nll(),

@@ -12,8 +12,9 @@ namespace quern::tools {
 /// What `quern perplexity` found.
 struct PerplexityReport {
   std::string file;
-  std::string engine;  ///< "cuda:0-float16"
-  const JudgedText& text;
+  ModelInfo info;
+  EngineOptions engine;  ///< as resolved
+  JudgedText text;
   Judgement judgement;
   std::string reference;  ///< its name; empty without one
   std::vector<Check> checks;

@@ -7,6 +7,7 @@
 
 #include "io/json.h"
 #include "tools/generation_options.h"
+#include "tools/json_output.h"
 #include "tools/model_options.h"
 #include "tools/option_group.h"
 #include "tools/quality/engine_spec.h"
@@ -113,11 +114,15 @@ void settle_sampling(SamplingParams& sampling) {
 
 }  // namespace
 
+void add_article_options(CLI::App& app, SummarizeOptions& options) {
+  add_dataset_options(app, options);
+  add_prompt_style_options(app, options);
+}
+
 std::function<void()> add_summarize_options(CLI::App& app, SummarizeOptions& options) {
   const auto reference = std::make_shared<std::string>();
   add_model_option(app, options.model);
-  add_dataset_options(app, options);
-  add_prompt_style_options(app, options);
+  add_article_options(app, options);
   const ReferenceSwitches switches = add_reference_options(app, options, *reference);
   const auto check_generation = add_generation_options(
       app, options.request,
@@ -157,14 +162,15 @@ std::vector<Check> summary_checks(const SummarizeOptions& options, const Summary
   std::vector<Check> checks;
   if (options.rouge1_threshold) {
     const double rouge1 = mean_of(rouge::fmeasures(report.engine.scores, 0));
-    checks.push_back({"rouge1-threshold", kPoints * rouge1, *options.rouge1_threshold, true});
+    checks.push_back(
+        {"rouge1-threshold", kPoints * rouge1, shortest(*options.rouge1_threshold), true});
   }
   if (options.max_rouge_drop && report.reference) {
     const auto differences = rouge_differences(report.engine.scores, report.reference->scores);
     const auto worst = std::min_element(
         differences.begin(), differences.end(),
         [](const RougeDifference& a, const RougeDifference& b) { return a.mean < b.mean; });
-    checks.push_back({"max-rouge-drop", 0 - worst->mean, *options.max_rouge_drop});
+    checks.push_back({"max-rouge-drop", 0 - worst->mean, shortest(*options.max_rouge_drop)});
   }
   return checks;
 }
