@@ -17,16 +17,6 @@ namespace {
 constexpr std::array<std::pair<const char*, double>, 6> kPercentiles = {
     {{"median", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}}};
 
-std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement) {
-  std::vector<double> sorted = judgement.kl;
-  std::sort(sorted.begin(), sorted.end());
-  std::vector<std::pair<const char*, double>> values;
-  for (const auto& [name, fraction] : kPercentiles) {
-    values.emplace_back(name, percentile(sorted, fraction));
-  }
-  return values;
-}
-
 OrderedJson reference_json(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;
   OrderedJson kl = {{"mean", judgement.mean_kl()}};
@@ -55,6 +45,16 @@ void add_reference_rows(const PerplexityReport& report, TextTable& table) {
 }
 
 }  // namespace
+
+std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement) {
+  std::vector<double> sorted = judgement.kl;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<std::pair<const char*, double>> values;
+  for (const auto& [name, fraction] : kPercentiles) {
+    values.emplace_back(name, percentile(sorted, fraction));
+  }
+  return values;
+}
 
 OrderedJson perplexity_json(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;

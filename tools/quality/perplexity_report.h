@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/json_output.h"
@@ -20,6 +21,9 @@ struct PerplexityReport {
   std::vector<Check> checks;
   double seconds = 0;
 };
+
+/// The KL divergence's middle and tail by name: "median", "p99", …, "max".
+std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement);
 
 OrderedJson perplexity_json(const PerplexityReport& report);
 std::string perplexity_text(const PerplexityReport& report);

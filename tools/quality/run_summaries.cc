@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
 #include "tools/console.h"
 #include "tools/generate.h"
 #include "tools/model_options.h"
@@ -16,6 +13,7 @@
 #include "tools/quality/engine_spec.h"
 #include "tools/quality/rouge_report.h"
 #include "tools/quality/summary_prompt.h"
+#include "tools/write_file.h"
 
 namespace quern::tools {
 namespace {
@@ -70,7 +68,7 @@ EngineOptions fitted(EngineOptions options, const SummarizeOptions& asked, Summa
 
 void write_summaries(const std::string& path, const SummaryReport& report,
                      const std::vector<TokenIds>& prompts) {
-  std::ofstream stream(path, std::ios::binary);
+  std::string lines;
   for (std::size_t i = 0; i < report.engine.summaries.size(); ++i) {
     const Summary& summary = report.engine.summaries[i];
     OrderedJson row = {{"article", report.articles.good[i].place},
@@ -82,10 +80,9 @@ void write_summaries(const std::string& path, const SummaryReport& report,
     if (report.reference && i < report.reference->summaries.size()) {
       row["reference_text"] = report.reference->summaries[i].text;
     }
-    stream << json_line(row);
+    lines += json_line(row);
   }
-  stream.close();
-  if (!stream) fail(ErrorCode::bad_file, "{}: cannot write: {}", path, std::strerror(errno));
+  write_file(path, lines);
 }
 
 std::vector<Request> make_requests(const Request& like, int max_new_tokens,

@@ -32,33 +32,6 @@ void parse_style(const std::string& option, const std::string& value, SummarizeO
   usage_error("{}: expected tldr or chat, got {}", option, quoted_name(value));
 }
 
-void add_dataset_options(CLI::App& app, SummarizeOptions& options) {
-  ArticleSource& source = options.source;
-  OptionGroup group(app, "Data set");
-  group.text(
-      {"--dataset", "FILE", "Articles as JSON lines or CSV; docs/accuracy.md says where from"},
-      source.file);
-  group.text({"--article-field", "NAME", "Where a record has its article (default: article)"},
-             source.article.name);
-  group.text({"--highlights-field", "NAME", "Where it has its summary (default: highlights)"},
-             source.highlights.name);
-  group.integer({"--max-articles", "N", "Take the first N articles (default: 20)"},
-                source.max_articles, 1);
-  group.flag("--skip-bad", source.skip_bad, "Skip and count bad records instead of failing");
-}
-
-void add_prompt_style_options(CLI::App& app, SummarizeOptions& options) {
-  OptionGroup group(app, "Prompt");
-  group.value({"--prompt-style", "STYLE",
-               "tldr or chat (default: chat where the tokenizer knows ChatML, else tldr)"},
-              [&options](const std::string& option, const std::string& value) {
-                parse_style(option, value, options);
-              });
-  group.integer({"--max-input-length", "N",
-                 "Keep the last N tokens of an article (default: 923, or what the context allows)"},
-                options.max_input_length, 1);
-}
-
 struct ReferenceSwitches {
   const CLI::Option* reference = nullptr;
   const CLI::Option* reference_file = nullptr;
@@ -114,9 +87,29 @@ void settle_sampling(SamplingParams& sampling) {
 
 }  // namespace
 
-void add_article_options(CLI::App& app, SummarizeOptions& options) {
-  add_dataset_options(app, options);
-  add_prompt_style_options(app, options);
+std::vector<const CLI::Option*> add_article_options(CLI::App& app, SummarizeOptions& options) {
+  ArticleSource& source = options.source;
+  OptionGroup group(app, "Data set");
+  group.text(
+      {"--dataset", "FILE", "Articles as JSON lines or CSV; docs/accuracy.md says where from"},
+      source.file);
+  return {
+      group.text({"--article-field", "NAME", "Where a record has its article (default: article)"},
+                 source.article.name),
+      group.text({"--highlights-field", "NAME", "Where it has its summary (default: highlights)"},
+                 source.highlights.name),
+      group.integer({"--max-articles", "N", "Take the first N articles (default: 20)"},
+                    source.max_articles, 1),
+      group.flag("--skip-bad", source.skip_bad, "Skip and count bad records instead of failing"),
+      group.value({"--prompt-style", "STYLE",
+                   "tldr or chat (default: chat where the tokenizer knows ChatML, else tldr)"},
+                  [&options](const std::string& option, const std::string& value) {
+                    parse_style(option, value, options);
+                  }),
+      group.integer(
+          {"--max-input-length", "N",
+           "Keep the last N tokens of an article (default: 923, or what the context allows)"},
+          options.max_input_length, 1)};
 }
 
 std::function<void()> add_summarize_options(CLI::App& app, SummarizeOptions& options) {
