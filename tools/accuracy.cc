@@ -48,8 +48,8 @@ class AccuracyRun {
     }
     report_.bounds = options.bounds_file.empty() ? "built-in bounds" : options.bounds_file;
     bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value());
-    text_ = options.perplexity.file.empty() ? kDefaultText
-                                            : read_judged_text(options.perplexity.file);
+    text_ =
+        options.perplexity.file.empty() ? kDefaultText : read_judged_text(options.perplexity.file);
     if (!options.summaries.source.file.empty()) articles_ = read_articles(options.summaries.source);
     requests_ = make_requests();
   }

@@ -47,19 +47,31 @@ class AccuracyCommandTest : public ProgramTest {
 TEST_F(AccuracyCommandTest, WritesOnePageOfAllParts) {
   const std::string page_file = (folder_ / "page.md").string();
   const std::string wide = bounds("float16", Json::object());
-  const std::vector<std::string> arguments = {"--dtype", "float16",  "--dataset",
-                                              data_set(), "-n",      "8",
-                                              "--bounds", wide};
+  const std::vector<std::string> arguments = {"--dtype", "float16", "--dataset", data_set(),
+                                              "-n",      "8",       "--bounds",  wide};
   const ChildResult page = run_accuracy(arguments);
   EXPECT_EQ(page.exit_code, 0) << page.err << page.out;
   EXPECT_EQ(page.err, "");
-  for (const char* part :
-       {"# Accuracy of ", "**All ", "checks hold.**", "| reference | cpu-float32 |",
-        "bounds.json |", "## Checks", "| max-kl | ", "## Nodes, lock-step",
-        "cpu-float16 against cpu-float32", "| attention.keys | ", "## Nodes, free-running",
-        "| logits | ", "## Perplexity", "the built-in text", "| same top token | ",
-        "## Summaries", "| rougeLsum | ", "Token for token the same: ", "## Environment",
-        "OpenBLAS"}) {
+  for (const char* part : {"# Accuracy of ",
+                           "**All ",
+                           "checks hold.**",
+                           "| reference | cpu-float32 |",
+                           "bounds.json |",
+                           "## Checks",
+                           "| max-kl | ",
+                           "## Nodes, lock-step",
+                           "cpu-float16 against cpu-float32",
+                           "| attention.keys | ",
+                           "## Nodes, free-running",
+                           "| logits | ",
+                           "## Perplexity",
+                           "the built-in text",
+                           "| same top token | ",
+                           "## Summaries",
+                           "| rougeLsum | ",
+                           "Token for token the same: ",
+                           "## Environment",
+                           "OpenBLAS"}) {
     EXPECT_NE(page.out.find(part), std::string::npos) << page.out << "lacks " << part;
   }
   std::vector<std::string> to_file = arguments;
@@ -85,22 +97,22 @@ TEST_F(AccuracyCommandTest, TellsWhatTheCommandsTellThatItStandsFor) {
   EXPECT_EQ(json["environment"]["commit"], json_of(run_quern({"env", "--json"}))["commit"]);
 
   const std::string m = model("tale-llama");
-  const Json perplexity = json_of(run_quern({"perplexity", "-m", m, "--device", "cpu", "--dtype",
-                                             "bfloat16", "--file", text, "--against",
-                                             "cpu-float32", "--json"}));
+  const Json perplexity =
+      json_of(run_quern({"perplexity", "-m", m, "--device", "cpu", "--dtype", "bfloat16", "--file",
+                         text, "--against", "cpu-float32", "--json"}));
   EXPECT_EQ(json["perplexity"]["mean_nll"], perplexity["mean_nll"]);
   EXPECT_EQ(json["perplexity"]["against"], perplexity["against"]);
 
-  const Json summaries = json_of(run_quern({"summarize", "-m", m, "--device", "cpu", "--dtype",
-                                            "bfloat16", "--dataset", data_set(), "-n", "8",
-                                            "--reference", "cpu-float32", "--json"}));
+  const Json summaries = json_of(
+      run_quern({"summarize", "-m", m, "--device", "cpu", "--dtype", "bfloat16", "--dataset",
+                 data_set(), "-n", "8", "--reference", "cpu-float32", "--json"}));
   EXPECT_EQ(json["summaries"]["engine"]["scores"], summaries["engine"]["scores"]);
   EXPECT_EQ(json["summaries"]["differences"], summaries["differences"]);
 
   for (const bool lock_step : {true, false}) {
-    std::vector<std::string> compare = {"compare", "-m",      m,        "--prompt-file",
-                                        text,      "--device", "cpu",    "--dtype",
-                                        "bfloat16", "--reference-dtype", "float32", "--json"};
+    std::vector<std::string> compare = {
+        "compare", "-m",      m,          "--prompt-file",     text,      "--device",
+        "cpu",     "--dtype", "bfloat16", "--reference-dtype", "float32", "--json"};
     if (!lock_step) compare.emplace_back("--free-running");
     double nmse = 0;
     double largest = 0;
@@ -193,10 +205,10 @@ TEST_F(AccuracyCommandTest, HoldsAPortAgainstTheOriginalsFiles) {
   const SafetensorsEntry& entry = expected.entries().front();
   const std::string activations = file(
       "activations.safetensors",
-      make_safetensors({{"prompt_ids", "I32", {std::ssize(ids)}, bytes_of(ids)},
-                        {"logits", "F32", entry.shape,
-                         std::string(reinterpret_cast<const char*>(entry.data.data()),
-                                     entry.data.size())}}));
+      make_safetensors(
+          {{"prompt_ids", "I32", {std::ssize(ids)}, bytes_of(ids)},
+           {"logits", "F32", entry.shape,
+            std::string(reinterpret_cast<const char*>(entry.data.data()), entry.data.size())}}));
 
   const std::vector<std::string> files = {"--file",
                                           text,
@@ -264,9 +276,9 @@ TEST_F(AccuracyCommandTest, AnInterruptShowsWhatWasDone) {
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "Once upon a time there was a king with three sons.\n";
   ChildOptions options;
-  options.arguments = {"accuracy", "-m",     model("tale-llama"),     "--device", "cpu",
-                       "--dtype",  "float16", "--file",               file("long.txt", text),
-                       "--window", "32",      "--stride",             "32"};
+  options.arguments = {"accuracy", "-m",     model("tale-llama"),    "--device", "cpu", "--dtype",
+                       "float16",  "--file", file("long.txt", text), "--window", "32",  "--stride",
+                       "32"};
   options.terminal_errors = true;
   ChildProcess child(options);
   child.wait_for_errors("windows");

@@ -16,9 +16,9 @@ constexpr const char* kPromptGroup = "Prompt, node by node (default: where the t
 /// Returns what needs a data set.
 const CLI::Option* add_reference_options(CLI::App& app, AccuracyOptions& options) {
   OptionGroup group(app, "Reference");
-  group.text(
-      {"--reference", "ENGINE", "A device and dtype of ours to compare with (default: cpu-float32)"},
-      options.reference);
+  group.text({"--reference", "ENGINE",
+              "A device and dtype of ours to compare with (default: cpu-float32)"},
+             options.reference);
   group.text({"--reference-activations", "FILE",
               "The original model's values in place of ours, from tools/hf_activations.py"},
              options.reference_activations);
@@ -58,8 +58,7 @@ std::function<void()> add_accuracy_options(CLI::App& app, AccuracyOptions& optio
   OptionGroup checks(app, "Checks");
   checks.text({"--bounds", "FILE", "What must hold, as JSON (default: see docs/accuracy.md)"},
               options.bounds_file);
-  const PromptSources sources =
-      add_prompt_options(app, options.prompts, kPromptGroup);
+  const PromptSources sources = add_prompt_options(app, options.prompts, kPromptGroup);
   OptionGroup prompt(app, kPromptGroup);
   prompt.integer({"--decode-steps", "N", "Steps of one token after the prompts (default: 2)"},
                  options.decode_steps, 0);

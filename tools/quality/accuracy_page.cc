@@ -54,8 +54,8 @@ std::string nodes_section(const NodeErrors& errors) {
       errors.mode, errors.tested, errors.reference, errors.complete ? "" : ", interrupted",
       lock_step ? "Each node gets the reference's inputs: these are its own errors."
                 : "Each side goes on with its own numbers: errors add up from node to node.");
-  text += head({"values", "absolute max", "mean", "median", "relative max", "mean", "median",
-                "NMSE"});
+  text +=
+      head({"values", "absolute max", "mean", "median", "relative max", "mean", "median", "NMSE"});
   const auto number = [](double value) { return fmt::format("{:.1e}", value); };
   for (const KindErrors& kind : errors.kinds) {
     text += row({kind.kind, number(kind.absolute.max), number(kind.absolute.mean),
@@ -117,8 +117,7 @@ std::string summaries_section(const SummaryReport& report) {
                  fmt::format("{:+.2f}", mean),
                  fmt::format("{:+.2f} to {:+.2f}", interval.low, interval.high)});
   }
-  const TokenAgreement agreement =
-      token_agreement(report.engine.summaries, reference.summaries);
+  const TokenAgreement agreement = token_agreement(report.engine.summaries, reference.summaries);
   return text + fmt::format("\nToken for token the same: {} of {} summaries.\n\n",
                             agreement.num_same, agreement.num_compared);
 }
