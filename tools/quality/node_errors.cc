@@ -74,6 +74,7 @@ std::vector<KindErrors> errors_by_kind(const Comparison& comparison, bool lock_s
     found->second.push_back(&value);
   }
   std::vector<KindErrors> errors;
+  errors.reserve(kinds.size());
   for (const auto& [kind, values] : kinds) errors.push_back(errors_of(kind, values));
   return errors;
 }
