@@ -50,6 +50,7 @@ std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judg
   std::vector<double> sorted = judgement.kl;
   std::sort(sorted.begin(), sorted.end());
   std::vector<std::pair<const char*, double>> values;
+  values.reserve(kPercentiles.size());
   for (const auto& [name, fraction] : kPercentiles) {
     values.emplace_back(name, percentile(sorted, fraction));
   }
