@@ -18,6 +18,7 @@ Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
 Action add_summarize(CLI::App& app);
 Action add_perplexity(CLI::App& app);
+Action add_accuracy(CLI::App& app);
 Action add_rouge(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_bench(CLI::App& app);
@@ -31,7 +32,7 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 10> kCommands = {{
+inline constexpr std::array<Command, 11> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"tokenize", "Turn texts into token ids, or back",
@@ -49,6 +50,9 @@ inline constexpr std::array<Command, 10> kCommands = {{
      "quern perplexity -m examples/models/tale-gpt2 --file tales.txt --dtype float16 "
      "--against cpu-float32 --max-kl 1e-3",
      add_perplexity},
+    {"accuracy", "Hold a model against a reference in every way; write a page with verdicts",
+     "quern accuracy -m examples/models/tale-gpt2 --dtype float16 --dataset cnn.jsonl -o page.md",
+     add_accuracy},
     {"rouge", "Score texts against references by ROUGE",
      "quern rouge --predictions summaries.jsonl --references highlights.txt --stemmer", add_rouge},
     {"compare", "Compare two devices or dtypes, node by node",

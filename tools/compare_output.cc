@@ -16,20 +16,14 @@ OrderedJson number(double value) {
   return std::isfinite(value) ? OrderedJson(value) : OrderedJson(nullptr);
 }
 
-OrderedJson statistics_json(const ErrorStatistics& errors) {
-  return {{"max", number(errors.max)},
-          {"mean", number(errors.mean)},
-          {"median", number(errors.median)}};
-}
-
 OrderedJson value_json(const ValueComparison& value) {
   OrderedJson json = {{"step", value.step},
                       {"node", value.node},
                       {"op", value.op},
                       {"value", value.value},
                       {"shape", {value.rows, value.cols}},
-                      {"absolute_error", statistics_json(value.absolute)},
-                      {"relative_error", statistics_json(value.relative)},
+                      {"absolute_error", error_statistics_json(value.absolute)},
+                      {"relative_error", error_statistics_json(value.relative)},
                       {"nmse", number(value.nmse)},
                       {"nmse_row", value.nmse_row},
                       {"max_nmse", nullptr},
@@ -112,6 +106,12 @@ std::string verdict(const Comparison& comparison) {
 }
 
 }  // namespace
+
+OrderedJson error_statistics_json(const ErrorStatistics& errors) {
+  return {{"max", number(errors.max)},
+          {"mean", number(errors.mean)},
+          {"median", number(errors.median)}};
+}
 
 OrderedJson comparison_json(const Comparison& comparison, const std::string& reference_file) {
   OrderedJson json = subject_json(comparison.info, comparison.tested);

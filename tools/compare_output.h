@@ -7,6 +7,9 @@
 
 namespace quern::tools {
 
+/// {"max", "mean", "median"}; null where one is not finite.
+OrderedJson error_statistics_json(const ErrorStatistics& errors);
+
 /// A comparison as JSON; `reference_file` names the file compared with, if it was one.
 OrderedJson comparison_json(const Comparison& comparison, const std::string& reference_file);
 

@@ -13,8 +13,8 @@ void ProgressBar::add_tokens(std::size_t count) {
   draw();
 }
 
-void ProgressBar::add_finished() {
-  ++finished_;
+void ProgressBar::add_finished(std::size_t count) {
+  finished_ += count;
   draw();
 }
 

@@ -16,7 +16,7 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   void add_tokens(std::size_t count);
-  void add_finished();
+  void add_finished(std::size_t count = 1);
   /// Takes the bar off the screen, so that something else can be written there.
   void clear() noexcept;
 

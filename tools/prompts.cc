@@ -60,8 +60,8 @@ Prompt parse_prompt_line(std::string_view line, const std::string& place) {
 
 }  // namespace
 
-PromptSources add_prompt_options(CLI::App& app, PromptOptions& options) {
-  OptionGroup group(app, "Prompt (or standard input)");
+PromptSources add_prompt_options(CLI::App& app, PromptOptions& options, const std::string& title) {
+  OptionGroup group(app, title);
   PromptSources sources;
   sources.prompt = group.values({"-p,--prompt", "TEXT", "A prompt; give it again for more"},
                                 [&options](const std::string&, const std::string& value) {

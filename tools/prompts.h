@@ -33,8 +33,10 @@ struct PromptSources {
   }
 };
 
-/// Adds the sources to a subcommand; `options` must live as long as it.
-PromptSources add_prompt_options(CLI::App& app, PromptOptions& options);
+/// Adds the sources to a subcommand, under a heading that says what holds without them; `options`
+/// must live as long as it.
+PromptSources add_prompt_options(CLI::App& app, PromptOptions& options,
+                                 const std::string& title = "Prompt (or standard input)");
 
 /// Adds --no-bos and --no-parse-special.
 void add_encode_options(CLI::App& app, bool& no_bos, bool& no_parse_special);

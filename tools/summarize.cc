@@ -1,158 +1,22 @@
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
-#include <cstring>
-#include <fstream>
 #include <memory>
-#include <string>
-#include <utility>
-#include <vector>
 
-#include "base/error.h"
 #include "tools/command.h"
 #include "tools/console.h"
-#include "tools/generate.h"
 #include "tools/interrupt.h"
-#include "tools/model_options.h"
-#include "tools/progress.h"
-#include "tools/quality/engine_spec.h"
-#include "tools/quality/rouge_report.h"
+#include "tools/quality/run_summaries.h"
 #include "tools/quality/summary_options.h"
 #include "tools/quality/summary_report.h"
 
 namespace quern::tools {
 namespace {
 
-/// Runs engines over the articles' prompts.
-class Summarizer {
- public:
-  Summarizer(const SummarizeOptions& options, std::vector<Request> requests)
-      : options_(&options), requests_(std::move(requests)) {}
-
-  /// The first request alone, so that what is done on first use is not timed.
-  void warm_up(Engine& engine) const { engine.generate(requests_.front()); }
-
-  /// After an interruption: of the first articles only.
-  SummarySet run(Engine& engine) {
-    const bool visible = !options_->output.quiet && is_terminal(kStderr);
-    ProgressBar progress(requests_.size(), visible, "articles");
-    GenerateObservers observers;
-    observers.on_update = [&](std::size_t, const Update& update) {
-      progress.add_tokens(update.token_ids.size());
-    };
-    observers.on_result = [&](std::size_t, const Result&) { progress.add_finished(); };
-    observers.interrupted = [&] { return interrupt_.requested(); };
-    SummarySet set = {engine_name(engine.options()), {}, {}, {}};
-    const auto begin = std::chrono::steady_clock::now();
-    for (Result& result : generate_all(engine, requests_, observers)) {
-      if (result.finish_reason == FinishReason::cancelled) break;
-      set.summaries.push_back({std::move(result.text), std::move(result.output_ids)});
-    }
-    set.latency_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    return set;
-  }
-
-  bool interrupted() const { return interrupt_.requested(); }
-
- private:
-  const SummarizeOptions* options_;
-  std::vector<Request> requests_;
-  InterruptScope interrupt_;
-};
-
-EngineOptions fitted(EngineOptions options, const SummarizeOptions& asked, SummaryLengths lengths,
-                     std::size_t num_articles) {
-  if (!asked.max_seqs_given) {
-    // No memory for sequences that cannot come.
-    options.max_seqs = static_cast<int>(std::min<std::size_t>(options.max_seqs, num_articles));
-  }
-  if (options.max_seq_len == 0) {
-    options.max_seq_len = lengths.max_input_length + lengths.max_new_tokens;
-  }
-  return options;
-}
-
-void write_summaries(const std::string& path, const SummaryReport& report,
-                     const std::vector<TokenIds>& prompts) {
-  std::ofstream stream(path, std::ios::binary);
-  for (std::size_t i = 0; i < report.engine.summaries.size(); ++i) {
-    const Summary& summary = report.engine.summaries[i];
-    OrderedJson row = {{"article", report.articles.good[i].place},
-                       {"highlights", report.articles.good[i].highlights},
-                       {"prompt_ids", prompts[i]},
-                       {"output_ids", summary.output_ids.value()},
-                       {"text", summary.text},
-                       {"scores", scores_json(report.engine.scores[i])}};
-    if (report.reference && i < report.reference->summaries.size()) {
-      row["reference_text"] = report.reference->summaries[i].text;
-    }
-    stream << json_line(row);
-  }
-  stream.close();
-  if (!stream) fail(ErrorCode::bad_file, "{}: cannot write: {}", path, std::strerror(errno));
-}
-
-std::vector<Request> make_requests(const Request& like, int max_new_tokens,
-                                   const std::vector<TokenIds>& prompts) {
-  Request request = like;
-  request.max_new_tokens = max_new_tokens;
-  if (!request.sampling.seed) request.sampling.seed = random_seed();
-  std::vector<Request> requests;
-  for (const TokenIds& ids : prompts) {
-    request.prompt_ids = ids;
-    requests.push_back(request);
-  }
-  return requests;
-}
-
 ExitCode summarize(const SummarizeOptions& options) {
-  const std::string model = chosen_model(options.model);
-  const Articles articles = read_articles(options.source);
-  const SummaryLengths lengths = summary_lengths(options, context_of(options.engine, model));
-  const std::size_t count = articles.good.size();
-  Engine engine = Engine::load(model, fitted(options.engine, options, lengths, count));
-  const PromptStyle style = options.prompt_style.value_or(default_prompt_style(engine.tokenizer()));
-  const SummaryPrompter prompter(engine.tokenizer(), style, lengths.max_input_length);
-  std::vector<TokenIds> prompts;
-  for (const Article& article : articles.good) prompts.push_back(prompter.prompt_ids(article.text));
-
-  SummaryReport report = {articles,
-                          options.source.file,
-                          prompt_style_name(style),
-                          lengths.max_input_length,
-                          lengths.max_new_tokens,
-                          {},
-                          true,
-                          {},
-                          {},
-                          {}};
-  if (options.reference_file) {
-    report.reference = {
-        *options.reference_file, read_summaries(*options.reference_file, prompts), {}, {}};
-  }
-  std::vector<Request> requests = make_requests(options.request, lengths.max_new_tokens, prompts);
-  if (!options.request.sampling.greedy) report.seed = requests.front().sampling.seed;
-  Summarizer summarizer(options, std::move(requests));
-  summarizer.warm_up(engine);
-  report.engine = summarizer.run(engine);
-  if (options.reference && !summarizer.interrupted()) {
-    Engine reference = Engine::load(model, fitted(*options.reference, options, lengths, count));
-    report.reference = summarizer.run(reference);
-  }
-  report.complete = !summarizer.interrupted();
-  for (SummarySet* set : {&report.engine, report.reference ? &*report.reference : nullptr}) {
-    if (set == nullptr) continue;
-    set->scores = score_summaries(set->summaries, articles.good, options.stemmer);
-  }
-  report.checks = summary_checks(options, report);
-
-  if (options.output_file) write_summaries(*options.output_file, report, prompts);
+  const InterruptScope interrupt;
+  const SummaryReport report = run_summaries(options, read_articles(options.source), interrupt);
   if (options.output.json) {
-    OrderedJson json = subject_json(engine.info(), engine.options());
+    OrderedJson json = subject_json(report.info, report.options);
     json.update(summary_json(report));
-    json["timing"] = timing_json(engine.timing());
+    json["timing"] = timing_json(report.timing);
     print_json(json);
   } else {
     write_stdout(first_article_text(report) + summary_text(report));

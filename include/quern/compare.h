@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,13 @@
 #include "quern/request.h"
 
 namespace quern {
+
+/// One step: its kind and size, for people.
+struct ComparedStep {
+  int num_tokens = 0;
+  int num_seqs = 0;
+  int num_decode_seqs = 0;
+};
 
 /// How to run a model on two devices or in two dtypes side by side.
 struct CompareOptions {
@@ -26,6 +34,8 @@ struct CompareOptions {
   bool lock_step = true;
   int decode_steps = 2;            ///< steps of one token each after the prompts
   std::optional<double> max_nmse;  ///< in place of the limits for the dtype
+  /// Called after each step of compare(); returns false to stop there.
+  std::function<bool(const ComparedStep&)> on_step;
 };
 
 struct ErrorStatistics {
@@ -60,17 +70,11 @@ struct ValueComparison {
   bool over_bound = false;
 };
 
-/// One step: its kind and size, for people.
-struct ComparedStep {
-  int num_tokens = 0;
-  int num_seqs = 0;
-  int num_decode_seqs = 0;
-};
-
 struct Comparison {
   ModelInfo info;
   EngineOptions tested;     ///< as resolved
   EngineOptions reference;  ///< as resolved; of a file: unused
+  bool complete = true;     ///< false when on_step stopped it: the first steps only
   std::vector<ComparedStep> steps;
   std::vector<ValueComparison> values;  ///< in the order in which they were computed
 

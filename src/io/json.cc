@@ -1,5 +1,8 @@
 #include "io/json.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -187,6 +190,14 @@ std::vector<std::int64_t> JsonObject::required_integers(std::string_view key, st
     numbers.push_back(*number);
   }
   return numbers;
+}
+
+void JsonObject::require_only(std::span<const std::string_view> known) const {
+  for (const auto& [key, value] : json_->items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    fail(ErrorCode::bad_file, "{}: key {}: unknown, expected one of {}", file_,
+         quoted_name(prefix_ + key), fmt::join(known, ", "));
+  }
 }
 
 void JsonObject::reject(std::string_view key, std::string_view expected) const {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,9 @@ class JsonObject {
   std::string required_string(std::string_view key) const;
   std::vector<std::int64_t> required_integers(std::string_view key, std::int64_t low,
                                               std::int64_t high) const;
+
+  /// Errors: bad_file naming the first key that is none of these.
+  void require_only(std::span<const std::string_view> known) const;
 
   /// Throws bad_file: "<file>: key '<key>': expected <expected>, got <the value, shortened>".
   [[noreturn]] void reject(std::string_view key, std::string_view expected) const;

@@ -103,6 +103,10 @@ void LockStep::run(std::span<const Request> prompts, Comparison& comparison) {
   }
   for (ScheduledStep step = scheduler.schedule(); !step.runs.empty(); step = scheduler.schedule()) {
     run_step(step);
+    if (options_.on_step && !options_.on_step(comparison.steps.back())) {
+      comparison.complete = false;
+      return;
+    }
     scheduler.launched(step, 1);
   }
 }

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <array>
+#include <string_view>
+
 #include "io/json.h"
 #include "tests/support/expect_error.h"
 
@@ -32,6 +35,14 @@ TEST(JsonObject, OptionalReadings) {
     EXPECT_EQ(object.string(absent), std::nullopt);
     EXPECT_FALSE(object.object(absent).has_value());
   }
+}
+
+TEST(JsonObject, RefusesKeysThatNobodyReads) {
+  const Document document(R"({"a": 1, "o": {"a": 1, "typo": 2}})");
+  constexpr std::array<std::string_view, 2> kKnown = {"a", "o"};
+  document.object.require_only(kKnown);
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"config.json", "'o.typo'", "unknown", "a, o"}),
+                     document.object.object("o")->require_only(kKnown));
 }
 
 TEST(JsonObject, IntegersOutOfRangeOrOfAnotherType) {

@@ -188,6 +188,26 @@ TEST(CompareDtypes, ReportDriftAndHoldItToALimitThatIsGiven) {
   }
 }
 
+TEST(CompareSteps, AreToldAndEndWhereTheCallerWants) {
+  const auto tested = make_side("tale-llama", DType::float32);
+  const auto reference = make_side("tale-llama", DType::float32);
+  CompareOptions options;
+  options.on_step = [](const ComparedStep&) { return true; };
+  const Comparison whole = run(*tested, *reference, options);
+  EXPECT_TRUE(whole.complete);
+  ASSERT_GE(whole.steps.size(), 3U);
+  int num_tokens = 0;
+  options.on_step = [&](const ComparedStep& step) {
+    num_tokens += step.num_tokens;
+    return num_tokens <= whole.steps[0].num_tokens;
+  };
+  const Comparison part = run(*tested, *reference, options);
+  EXPECT_FALSE(part.complete);
+  EXPECT_EQ(part.steps.size(), 2U);
+  EXPECT_EQ(num_tokens, whole.steps[0].num_tokens + whole.steps[1].num_tokens);
+  EXPECT_LT(part.values.size(), whole.values.size());
+}
+
 TEST(CompareErrors, NameWhatIsWrong) {
   const std::string model = testing::demo_model("tale-llama").string();
   CompareOptions options;

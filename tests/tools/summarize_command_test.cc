@@ -140,6 +140,7 @@ TEST_F(SummarizeCommandTest, NamesWhatIsWrong) {
   };
   fails({}, 2, {"--dataset"});
   fails({"--dataset", "/nowhere.jsonl"}, 1, {"/nowhere.jsonl"});
+  fails({"--dataset", folder_.path().string()}, 1, {folder_.path().string(), "a file", "folder"});
   fails({"--dataset", file("bad.jsonl", "{\"article\": \"a\", \"highlights\": \"b\"}\n{\n")}, 1,
         {"bad.jsonl:2", "JSON"});
   fails({"--dataset", file("names.csv", "text,summary\na,b\n")}, 1,

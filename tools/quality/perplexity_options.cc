@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "io/json.h"
+#include "tools/json_output.h"
 #include "tools/model_options.h"
 #include "tools/option_group.h"
 #include "tools/quality/engine_spec.h"
@@ -15,17 +16,6 @@ namespace {
 
 constexpr int kMaxDefaultWindow = 2048;
 constexpr int kDefaultStride = 512;
-
-void add_text_options(CLI::App& app, PerplexityOptions& options) {
-  OptionGroup group(app, "Text");
-  group.text({"-f,--file", "FILE", "The text, in UTF-8"}, options.file);
-  group.integer({"--window", "N", "Tokens seen at once (default: the context, at most 2048)"},
-                options.window, 2);
-  group.integer({"--stride", "N", "Tokens from window to window (default: 512, or the window)"},
-                options.stride, 1);
-  group.integer({"--max-tokens", "N", "Take the first N tokens of the text alone"},
-                options.max_tokens, 2);
-}
 
 std::vector<const CLI::Option*> add_reference_options(CLI::App& app, PerplexityOptions& options) {
   OptionGroup group(app, "Reference");
@@ -38,11 +28,15 @@ std::vector<const CLI::Option*> add_reference_options(CLI::App& app, PerplexityO
   group.text({"--save-logits", "FILE", "Keep all logits as safetensors, to compare with later"},
              options.save_logits);
   constexpr NumberRange kBound{-kAnyNumber, kAnyNumber, true, "a finite number"};
+  constexpr NumberRange kPercent{0, 100, true, "percent, from 0 to 100"};
   return {group.number({"--max-perplexity-increase", "PERCENT",
                         "Exit with 3 if the perplexity is larger than the reference's by more"},
                        options.max_perplexity_increase, kBound),
           group.number({"--max-kl", "NATS", "Exit with 3 if the mean KL divergence is larger"},
-                       options.max_kl, kBound)};
+                       options.max_kl, kBound),
+          group.number({"--min-top1-agreement", "PERCENT",
+                        "Exit with 3 if the same top token is found at fewer of the positions"},
+                       options.min_top1_agreement, kPercent)};
 }
 
 void check_options(const PerplexityOptions& options,
@@ -66,10 +60,21 @@ void check_options(const PerplexityOptions& options,
 
 }  // namespace
 
+void add_text_options(CLI::App& app, PerplexityOptions& options, const std::string& default_text) {
+  OptionGroup group(app, "Text");
+  group.text({"-f,--file", "FILE", "The text, in UTF-8" + default_text}, options.file);
+  group.integer({"--window", "N", "Tokens seen at once (default: the context, at most 2048)"},
+                options.window, 2);
+  group.integer({"--stride", "N", "Tokens from window to window (default: 512, or the window)"},
+                options.stride, 1);
+  group.integer({"--max-tokens", "N", "Take the first N tokens of the text alone"},
+                options.max_tokens, 2);
+}
+
 std::function<void()> add_perplexity_options(CLI::App& app, PerplexityOptions& options) {
   options.engine.max_seqs = 1;
   add_model_option(app, options.model);
-  add_text_options(app, options);
+  add_text_options(app, options, "");
   const auto checks = add_reference_options(app, options);
   add_output_options(app, options.output);
   add_engine_options(app, options.engine);
@@ -89,9 +94,13 @@ std::vector<Check> perplexity_checks(const PerplexityOptions& options, const Jud
   std::vector<Check> checks;
   if (options.max_perplexity_increase) {
     checks.push_back({"max-perplexity-increase", judgement.perplexity_increase(),
-                      *options.max_perplexity_increase});
+                      shortest(*options.max_perplexity_increase)});
   }
-  if (options.max_kl) checks.push_back({"max-kl", judgement.mean_kl(), *options.max_kl});
+  if (options.max_kl) checks.push_back({"max-kl", judgement.mean_kl(), shortest(*options.max_kl)});
+  if (options.min_top1_agreement) {
+    checks.push_back({"min-top1-agreement", 100 * judgement.top1_agreement(),
+                      shortest(*options.min_top1_agreement), true});
+  }
   return checks;
 }
 

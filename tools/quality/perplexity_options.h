@@ -27,10 +27,14 @@ struct PerplexityOptions {
   std::optional<std::string> save_logits;
   std::optional<float> max_perplexity_increase;
   std::optional<float> max_kl;
+  std::optional<float> min_top1_agreement;
   OutputOptions output;
 
   bool has_reference() const { return against || against_model; }
 };
+
+/// Adds the text and how to go over it alone; `options` must live as long as the subcommand.
+void add_text_options(CLI::App& app, PerplexityOptions& options, const std::string& default_text);
 
 /// Adds them to a subcommand; `options` must live as long as it. The returned check throws a
 /// UsageError for what is missing or contradicts; call it after parsing.

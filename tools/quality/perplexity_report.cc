@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/statistics.h"
+#include "tools/quality/engine_spec.h"
 #include "tools/text_table.h"
 
 namespace quern::tools {
@@ -15,16 +16,6 @@ namespace {
 /// Where people look for a divergence: the middle, and the tail that a mean hides.
 constexpr std::array<std::pair<const char*, double>, 6> kPercentiles = {
     {{"median", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}}};
-
-std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement) {
-  std::vector<double> sorted = judgement.kl;
-  std::sort(sorted.begin(), sorted.end());
-  std::vector<std::pair<const char*, double>> values;
-  for (const auto& [name, fraction] : kPercentiles) {
-    values.emplace_back(name, percentile(sorted, fraction));
-  }
-  return values;
-}
 
 OrderedJson reference_json(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;
@@ -55,11 +46,22 @@ void add_reference_rows(const PerplexityReport& report, TextTable& table) {
 
 }  // namespace
 
+std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement) {
+  std::vector<double> sorted = judgement.kl;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<std::pair<const char*, double>> values;
+  values.reserve(kPercentiles.size());
+  for (const auto& [name, fraction] : kPercentiles) {
+    values.emplace_back(name, percentile(sorted, fraction));
+  }
+  return values;
+}
+
 OrderedJson perplexity_json(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;
   OrderedJson json = {
       {"file", report.file},
-      {"engine", report.engine},
+      {"engine", engine_name(report.engine)},
       {"num_tokens", report.text.ids.size()},
       {"num_scored", judgement.nll.size()},
       {"complete", judgement.complete},
@@ -77,7 +79,7 @@ OrderedJson perplexity_json(const PerplexityReport& report) {
 std::string perplexity_text(const PerplexityReport& report) {
   const Judgement& judgement = report.judgement;
   TextTable table;
-  table.heading(fmt::format("{} by {}{}", report.file, report.engine,
+  table.heading(fmt::format("{} by {}{}", report.file, engine_name(report.engine),
                             judgement.complete ? "" : ", interrupted"));
   table.row("perplexity", fmt::format("{:.4f}", judgement.perplexity()));
   table.row("mean NLL", fmt::format("{:.6f} nats over {} of {} tokens", judgement.mean_nll(),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/json_output.h"
@@ -12,13 +13,17 @@ namespace quern::tools {
 /// What `quern perplexity` found.
 struct PerplexityReport {
   std::string file;
-  std::string engine;  ///< "cuda:0-float16"
-  const JudgedText& text;
+  ModelInfo info;
+  EngineOptions engine;  ///< as resolved
+  JudgedText text;
   Judgement judgement;
   std::string reference;  ///< its name; empty without one
   std::vector<Check> checks;
   double seconds = 0;
 };
+
+/// The KL divergence's middle and tail by name: "median", "p99", …, "max".
+std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement);
 
 OrderedJson perplexity_json(const PerplexityReport& report);
 std::string perplexity_text(const PerplexityReport& report);

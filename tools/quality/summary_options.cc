@@ -7,6 +7,7 @@
 
 #include "io/json.h"
 #include "tools/generation_options.h"
+#include "tools/json_output.h"
 #include "tools/model_options.h"
 #include "tools/option_group.h"
 #include "tools/quality/engine_spec.h"
@@ -29,33 +30,6 @@ void parse_style(const std::string& option, const std::string& value, SummarizeO
     }
   }
   usage_error("{}: expected tldr or chat, got {}", option, quoted_name(value));
-}
-
-void add_dataset_options(CLI::App& app, SummarizeOptions& options) {
-  ArticleSource& source = options.source;
-  OptionGroup group(app, "Data set");
-  group.text(
-      {"--dataset", "FILE", "Articles as JSON lines or CSV; docs/accuracy.md says where from"},
-      source.file);
-  group.text({"--article-field", "NAME", "Where a record has its article (default: article)"},
-             source.article.name);
-  group.text({"--highlights-field", "NAME", "Where it has its summary (default: highlights)"},
-             source.highlights.name);
-  group.integer({"--max-articles", "N", "Take the first N articles (default: 20)"},
-                source.max_articles, 1);
-  group.flag("--skip-bad", source.skip_bad, "Skip and count bad records instead of failing");
-}
-
-void add_prompt_style_options(CLI::App& app, SummarizeOptions& options) {
-  OptionGroup group(app, "Prompt");
-  group.value({"--prompt-style", "STYLE",
-               "tldr or chat (default: chat where the tokenizer knows ChatML, else tldr)"},
-              [&options](const std::string& option, const std::string& value) {
-                parse_style(option, value, options);
-              });
-  group.integer({"--max-input-length", "N",
-                 "Keep the last N tokens of an article (default: 923, or what the context allows)"},
-                options.max_input_length, 1);
 }
 
 struct ReferenceSwitches {
@@ -113,11 +87,35 @@ void settle_sampling(SamplingParams& sampling) {
 
 }  // namespace
 
+std::vector<const CLI::Option*> add_article_options(CLI::App& app, SummarizeOptions& options) {
+  ArticleSource& source = options.source;
+  OptionGroup group(app, "Data set");
+  group.text(
+      {"--dataset", "FILE", "Articles as JSON lines or CSV; docs/accuracy.md says where from"},
+      source.file);
+  return {
+      group.text({"--article-field", "NAME", "Where a record has its article (default: article)"},
+                 source.article.name),
+      group.text({"--highlights-field", "NAME", "Where it has its summary (default: highlights)"},
+                 source.highlights.name),
+      group.integer({"--max-articles", "N", "Take the first N articles (default: 20)"},
+                    source.max_articles, 1),
+      group.flag("--skip-bad", source.skip_bad, "Skip and count bad records instead of failing"),
+      group.value({"--prompt-style", "STYLE",
+                   "tldr or chat (default: chat where the tokenizer knows ChatML, else tldr)"},
+                  [&options](const std::string& option, const std::string& value) {
+                    parse_style(option, value, options);
+                  }),
+      group.integer(
+          {"--max-input-length", "N",
+           "Keep the last N tokens of an article (default: 923, or what the context allows)"},
+          options.max_input_length, 1)};
+}
+
 std::function<void()> add_summarize_options(CLI::App& app, SummarizeOptions& options) {
   const auto reference = std::make_shared<std::string>();
   add_model_option(app, options.model);
-  add_dataset_options(app, options);
-  add_prompt_style_options(app, options);
+  add_article_options(app, options);
   const ReferenceSwitches switches = add_reference_options(app, options, *reference);
   const auto check_generation = add_generation_options(
       app, options.request,
@@ -157,14 +155,15 @@ std::vector<Check> summary_checks(const SummarizeOptions& options, const Summary
   std::vector<Check> checks;
   if (options.rouge1_threshold) {
     const double rouge1 = mean_of(rouge::fmeasures(report.engine.scores, 0));
-    checks.push_back({"rouge1-threshold", kPoints * rouge1, *options.rouge1_threshold, true});
+    checks.push_back(
+        {"rouge1-threshold", kPoints * rouge1, shortest(*options.rouge1_threshold), true});
   }
   if (options.max_rouge_drop && report.reference) {
     const auto differences = rouge_differences(report.engine.scores, report.reference->scores);
     const auto worst = std::min_element(
         differences.begin(), differences.end(),
         [](const RougeDifference& a, const RougeDifference& b) { return a.mean < b.mean; });
-    checks.push_back({"max-rouge-drop", 0 - worst->mean, *options.max_rouge_drop});
+    checks.push_back({"max-rouge-drop", 0 - worst->mean, shortest(*options.max_rouge_drop)});
   }
   return checks;
 }

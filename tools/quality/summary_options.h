@@ -36,6 +36,10 @@ struct SummarizeOptions {
   bool has_reference() const { return reference || reference_file; }
 };
 
+/// Adds the data set and how prompts are made of it alone; `options` must live as long as the
+/// subcommand. Returns those that mean nothing without a data set.
+std::vector<const CLI::Option*> add_article_options(CLI::App& app, SummarizeOptions& options);
+
 /// Adds them to a subcommand; `options` must live as long as it. The returned check throws a
 /// UsageError for contradictions and settles what depends on several options; call it after
 /// parsing.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "quern/engine.h"
 #include "tools/json_output.h"
 #include "tools/quality/checks.h"
 #include "tools/quality/summaries.h"
@@ -22,8 +23,11 @@ std::array<RougeDifference, rouge::kNumRouge> rouge_differences(
 
 /// What `quern summarize` found.
 struct SummaryReport {
-  const Articles& articles;
+  Articles articles;
   std::string dataset;
+  ModelInfo info;
+  EngineOptions options;  ///< as resolved
+  Timing timing;          ///< of our engine
   std::string prompt_style;
   int max_input_length = 0;
   int max_new_tokens = 0;

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace quern::tools {
+
+/// Writes `text` as the whole of a file. Errors: bad_file with the reason.
+void write_file(const std::string& path, std::string_view text);
+
+}  // namespace quern::tools
