@@ -20,7 +20,7 @@ from results_schema import ResultError, Series, read_json, run_script, series_of
 try:
     from plotting import breakdown, style, sweeps
 except ImportError as error:
-    raise SystemExit(f"error: plots need matplotlib: {error}")
+    raise SystemExit(f"error: plot.py needs matplotlib: {error}")
 
 
 def file_name(model: str) -> str:

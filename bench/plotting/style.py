@@ -58,7 +58,7 @@ def legend_below(figure, axes) -> None:
     """One legend for all panels, if there is anything to tell apart."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 1:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 4))
+        figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=min(len(handles), 4))
 
 
 def log_axis(axes) -> None:
@@ -74,6 +74,6 @@ def save(figure, folder: pathlib.Path, name: str) -> list[pathlib.Path]:
     paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
     for path in paths:
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=160, metadata=metadata)
+        figure.savefig(path, dpi=160, bbox_inches="tight", metadata=metadata)
     plt.close(figure)
     return paths

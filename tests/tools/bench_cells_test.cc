@@ -59,6 +59,7 @@ TEST(BenchCells, RatesFollowFromMedians) {
   EXPECT_EQ(json["above_floor_us"], 250.0);
   EXPECT_EQ(json["runs"], 5);
   EXPECT_EQ(json["latencies_ms"], OrderedJson({50.0, 30.0, 40.0, 20.0, 60.0}));
+  EXPECT_EQ(json["prefill_tokens_per_s"], 17067) << "rounded, not cut off";
   EXPECT_EQ(json["first_tokens_ms"], OrderedJson({10.0, 20.0, 15.0}));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <string_view>
 
 namespace quern::tools {
@@ -121,7 +122,7 @@ OrderedJson bench_cell_json(const CellResult& result) {
   for (const Column& column : kColumns) {
     const std::string name(column.name);
     if (column.digits == 0) {
-      json[name] = static_cast<std::int64_t>(column.value(result));
+      json[name] = std::llround(column.value(result));
     } else {
       json[name] = rounded(column.value(result), column.digits);
     }

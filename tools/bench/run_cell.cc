@@ -155,6 +155,7 @@ CellResult run_cell(Engine& engine, const BenchCell& cell, const BenchSettings& 
     before = engine.timing();
     result.latencies = timed_runs(engine, requests, cell.output_len, settings, interrupted);
   }
+  if (result.latencies.empty() || result.prefills.empty()) result.skipped = "interrupted";
   const Timing after = engine.timing();
   count_runs(before, after, result);
   result.memory = memory_of(engine.memory_plan(), after, cell);

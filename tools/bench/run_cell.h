@@ -72,7 +72,7 @@ struct CellResult {
 using Interrupted = std::function<bool()>;
 
 /// Measures one cell on an engine that has room for it, and holds it against the ceilings. A cell
-/// that is interrupted has the runs so far.
+/// that is interrupted has the runs so far, or is skipped where there are none.
 CellResult run_cell(Engine& engine, const BenchCell& cell, const BenchSettings& settings,
                     const Ceilings& ceilings, const Interrupted& interrupted);
 

@@ -12,11 +12,11 @@ namespace quern::tools {
 /// Requests that come by themselves, as to a server: at random times, independent of each other,
 /// and of random lengths.
 struct StressSettings {
-  double seconds = 0;       ///< for so long they come
-  double rate = 4;          ///< so many a second, on average
-  int max_input_len = 0;    ///< a prompt has from 1 to so many tokens, each number as likely
-  int max_output_len = 0;   ///< likewise an answer
-  int warm_up = 2;          ///< full batches before it begins
+  double seconds = 0;      ///< for so long they come
+  double rate = 4;         ///< so many a second, on average
+  int max_input_len = 0;   ///< a prompt has from 1 to so many tokens, each number as likely
+  int max_output_len = 0;  ///< likewise an answer
+  int warm_up = 2;         ///< full batches before it begins
   std::uint64_t seed = 0;
 };
 

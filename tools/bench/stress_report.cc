@@ -59,18 +59,19 @@ std::string stress_table(const StressSettings& settings, const StressResult& res
 }
 
 OrderedJson stress_json(const StressSettings& settings, const StressResult& result) {
-  OrderedJson json = {{"arrival_s", settings.seconds},
-                      {"rate", settings.rate},
-                      {"max_input_len", settings.max_input_len},
-                      {"max_output_len", settings.max_output_len},
-                      {"seconds", rounded(result.seconds, 3)},
-                      {"requests", result.num_requests},
-                      {"finished", result.num_finished},
-                      {"input_tokens", result.input_tokens},
-                      {"output_tokens", result.output_tokens},
-                      {"requests_per_s", rounded(per_second(result.num_finished, result), 3)},
-                      {"input_tokens_per_s", rounded(per_second(result.input_tokens, result), 1)},
-                      {"output_tokens_per_s", rounded(per_second(result.output_tokens, result), 1)}};
+  OrderedJson json = {
+      {"arrival_s", settings.seconds},
+      {"rate", settings.rate},
+      {"max_input_len", settings.max_input_len},
+      {"max_output_len", settings.max_output_len},
+      {"seconds", rounded(result.seconds, 3)},
+      {"requests", result.num_requests},
+      {"finished", result.num_finished},
+      {"input_tokens", result.input_tokens},
+      {"output_tokens", result.output_tokens},
+      {"requests_per_s", rounded(per_second(result.num_finished, result), 3)},
+      {"input_tokens_per_s", rounded(per_second(result.input_tokens, result), 1)},
+      {"output_tokens_per_s", rounded(per_second(result.output_tokens, result), 1)}};
   for (const Row& row : rows_of(result)) {
     const Spread spread = spread_of(row.times_ms);
     json[row.name] = {{"median", rounded(spread.median, 3)},
