@@ -83,11 +83,12 @@ def main() -> int:
     parser.add_argument("files", metavar="FILE.json", nargs="+")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("."), help="a folder (default: this one)")
     arguments = parser.parse_args()
-    found = figures(*_read(arguments.files))
-    if not found:
-        raise ResultError(f"{', '.join(arguments.files)}: nothing to plot")
+    results = _read(arguments.files)
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
+        found = figures(*results)
+        if not found:
+            raise ResultError(f"{', '.join(arguments.files)}: nothing to plot")
         for name, figure in found.items():
             for path in style.save(figure, arguments.output, name):
                 print(path)
