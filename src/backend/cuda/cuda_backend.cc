@@ -222,7 +222,11 @@ class CudaBackend final : public Backend {
     // Zeros would draw less power than numbers do, and so run at higher clocks.
     const RandomRun factors{.count = 2 * product.size * product.size, .scale = 0x1p-10f};
     fill_random(factors, dtype, memory.data());
-    return cuda::measure_product_tflops(product, memory.bytes(), cublaslt_, stream_);
+    double tflops = 0;
+    launch([&] {
+      tflops = cuda::measure_product_tflops(product, memory.bytes(), cublaslt_, stream_);
+    });
+    return tflops;
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
