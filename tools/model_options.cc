@@ -25,15 +25,13 @@ constexpr int kMaxSeqs = 65536;
 
 void parse_device_loop(const std::string& option, const std::string& value,
                        EngineOptions& options) {
-  if (value == "auto") {
-    options.device_loop = DeviceLoopChoice::automatic;
-  } else if (value == "off") {
-    options.device_loop = DeviceLoopChoice::off;
-  } else if (value == "require") {
-    options.device_loop = DeviceLoopChoice::require;
-  } else {
-    usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
+  for (const DeviceLoopChoice choice :
+       {DeviceLoopChoice::automatic, DeviceLoopChoice::off, DeviceLoopChoice::require}) {
+    if (value != device_loop_name(choice)) continue;
+    options.device_loop = choice;
+    return;
   }
+  usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
 }
 
 }  // namespace
@@ -174,6 +172,18 @@ int context_of(const EngineOptions& options, const std::string& model) {
 std::string device_name(const EngineOptions& resolved) {
   if (resolved.device == DeviceChoice::cuda) return fmt::format("cuda:{}", resolved.device_index);
   return "cpu";
+}
+
+const char* device_loop_name(DeviceLoopChoice choice) {
+  switch (choice) {
+    case DeviceLoopChoice::automatic:
+      return "auto";
+    case DeviceLoopChoice::off:
+      return "off";
+    case DeviceLoopChoice::require:
+      break;
+  }
+  return "require";
 }
 
 std::string dtype_name(const EngineOptions& resolved) {

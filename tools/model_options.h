@@ -59,6 +59,9 @@ int context_of(const EngineOptions& options, const std::string& model);
 /// "cpu", "cuda:0": the device of resolved options.
 std::string device_name(const EngineOptions& resolved);
 
+/// "auto", "off" or "require", as the option has it.
+const char* device_loop_name(DeviceLoopChoice choice);
+
 /// "float32": the activation dtype of resolved options.
 std::string dtype_name(const EngineOptions& resolved);
 

@@ -17,6 +17,8 @@ class ProgressBar {
 
   void add_tokens(std::size_t count);
   void add_finished(std::size_t count = 1);
+  /// So many of so many are done, where nobody knew how many there would be.
+  void set(std::size_t finished, std::size_t total);
   /// Takes the bar off the screen, so that something else can be written there.
   void clear() noexcept;
 

@@ -219,9 +219,14 @@ class QUERN_API Engine {
   /// Of a step that decodes one token for each of `num_seqs` sequences with `kv_len` tokens each,
   /// the new one included.
   StepCost decode_cost(int num_seqs, int kv_len) const;
+  /// Of a step that runs `num_seqs` prompts of `prompt_len` tokens each, whole.
+  StepCost prefill_cost(int num_seqs, int prompt_len) const;
   /// The bandwidth, in GB/s, that plain reading of the device's memory reaches; takes some
   /// milliseconds. Errors: out_of_memory without a free gigabyte on a GPU.
   double measure_read_gbps();
+  /// The rate, in TFLOP/s, of a large matrix product in the activation dtype: cuBLASLt's on a GPU,
+  /// our own on the CPU. Errors: out_of_memory; device without cuBLASLt.
+  double measure_product_tflops();
   /// Since loading. Errors: invalid_argument unless EngineOptions::profile is set.
   Profile profile() const;
   /// The layer graph with the runtime's nodes, one line a node.

@@ -117,6 +117,10 @@ class Backend {
   /// The bandwidth, in GB/s, that reading memory of the device reaches; takes some milliseconds.
   /// Errors: out_of_memory.
   virtual double measure_read_gbps() = 0;
+  /// The rate, in TFLOP/s, of a large product of dense matrices of `dtype` with random numbers: a
+  /// library's on a GPU, on the CPU the backend's own, whose arithmetic is float32. Takes some
+  /// hundredths of a second. Errors: out_of_memory; device where the library is missing.
+  virtual double measure_product_tflops(DType dtype) = 0;
 
   /// Makes a step ready for replay. `step` calls run() on this backend and nothing else; for a
   /// device loop it ends with Advance. Errors: unsupported for a device loop where there is none.

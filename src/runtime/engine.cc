@@ -68,7 +68,12 @@ StepCost Engine::decode_cost(int num_seqs, int kv_len) const {
   return impl_->decode_cost(num_seqs, kv_len);
 }
 
+StepCost Engine::prefill_cost(int num_seqs, int prompt_len) const {
+  return impl_->prefill_cost(num_seqs, prompt_len);
+}
+
 double Engine::measure_read_gbps() { return impl_->measure_read_gbps(); }
+double Engine::measure_product_tflops() { return impl_->measure_product_tflops(); }
 
 Timing Engine::timing() const { return impl_->timing(); }
 Profile Engine::profile() const { return impl_->profile(); }

@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "graph/node_cost.h"
 #include "runtime/request_check.h"
 
 namespace quern {
@@ -310,8 +309,7 @@ void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t f
   scheduler_.clear();
 }
 
-StepCost Engine::Impl::decode_cost(int num_seqs, int kv_len) const {
-  const StepSizes sizes = decode_sizes(num_seqs, kv_len);
+StepCost Engine::Impl::step_cost(const StepSizes& sizes) const {
   NodeCost total;
   for (const Node& node : model_.graph.nodes) {
     total += node_cost(model_.graph, node, runner_.weights(), sizes);

@@ -32,6 +32,16 @@ TEST(CpuBackend, RefusesNegativeThreads) {
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"threads", "-2"}), make_cpu_backend(-2));
 }
 
+TEST(CpuBackend, MeasuresWhatItReachesInEveryDtype) {
+  const auto backend = make_cpu_backend(1);
+  EXPECT_GT(backend->measure_read_gbps(), 0.1);
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    const double tflops = backend->measure_product_tflops(dtype);
+    EXPECT_GT(tflops, 1e-4) << dtype_name(dtype) << ": a tenth of a GFLOP/s is no machine";
+    EXPECT_LT(tflops, 10) << dtype_name(dtype) << ": nor does one core do that";
+  }
+}
+
 TEST(CpuBackend, ReplaysARecordingSoManyTimes) {
   int runs = 0;
   const auto recording = make_cpu_backend(1)->record([&] { ++runs; });

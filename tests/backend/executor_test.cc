@@ -44,6 +44,7 @@ class RecordingBackend final : public Backend {
   void fill_random(const RandomRun&, DType, std::byte*) override {}
   std::unique_ptr<Stopwatch> make_stopwatch() override { return nullptr; }
   double measure_read_gbps() override { return 0; }
+  double measure_product_tflops(DType) override { return 0; }
   std::unique_ptr<Recording> record(std::function<void()>, RecordedLoop) override {
     return nullptr;
   }

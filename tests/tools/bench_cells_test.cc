@@ -3,6 +3,7 @@
 #include "tests/tools/expect_usage_error.h"
 #include "tools/bench/cells.h"
 #include "tools/bench/report.h"
+#include "tools/bench/sweep_plan.h"
 
 namespace quern::tools {
 namespace {
@@ -39,7 +40,9 @@ CellResult some_result() {
   result.cell = {4, 64, 21};
   result.latencies = {50, 30, 40, 20, 60};
   result.prefills = {10, 20, 15};
-  result.decode_floor_ms = 1.0;
+  result.ceilings = {.read_gbps = 100, .product_tflops = 2};
+  result.prefill_work = {.bytes = 1e8, .flops = 6e9};
+  result.decode_work = {.bytes = 1e8, .flops = 1e9};
   return result;
 }
 
@@ -55,6 +58,34 @@ TEST(BenchCells, RatesFollowFromMedians) {
   EXPECT_EQ(json["share_of_floor"], 0.8);
   EXPECT_EQ(json["above_floor_us"], 250.0);
   EXPECT_EQ(json["runs"], 5);
+  EXPECT_EQ(json["latencies_ms"], OrderedJson({50.0, 30.0, 40.0, 20.0, 60.0}));
+  EXPECT_EQ(json["prefill_tokens_per_s"], 17067) << "rounded, not cut off";
+  EXPECT_EQ(json["first_tokens_ms"], OrderedJson({10.0, 20.0, 15.0}));
+}
+
+TEST(BenchCells, TheSlowerOfReadingAndComputingIsTheFloor) {
+  const OrderedJson json = bench_cell_json(some_result());
+  EXPECT_EQ(json["decode_floor_ms"], 1.0) << "1e8 bytes at 100 GB/s; 1e9 operations take 0.5 ms";
+  EXPECT_EQ(json["decode_bound"], "bytes");
+  EXPECT_EQ(json["prefill_floor_ms"], 3.0) << "6e9 operations at 2 TFLOP/s";
+  EXPECT_EQ(json["prefill_bound"], "flops");
+  EXPECT_EQ(json["prefill_share_of_floor"], 0.2);
+}
+
+TEST(BenchCells, EachStepOfAPrefillReadsTheWeights) {
+  const StepCost cost{.weight_bytes = 100, .kv_bytes = 7, .activation_bytes = 1000, .flops = 50};
+  EXPECT_EQ(work_of(cost).bytes, 107);
+  EXPECT_EQ(work_of(cost, 3).bytes, 307);
+  EXPECT_EQ(work_of(cost, 3).flops, 50);
+}
+
+TEST(BenchCells, ACellHasWholeBlocksOfTheCache) {
+  MemoryPlan plan;
+  plan.num_kv_blocks = 10;
+  plan.kv_block_tokens = 32;
+  plan.kv_cache_bytes = 10 * 4096;
+  EXPECT_EQ(kv_cache_bytes(plan, {2, 30, 3}), 2u * 2 * 4096) << "33 tokens need two blocks";
+  EXPECT_EQ(kv_cache_bytes(plan, {3, 30, 2}), 3u * 4096);
 }
 
 TEST(BenchCells, OneNewTokenHasNoDecodeStep) {

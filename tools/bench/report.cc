@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <string_view>
 
 namespace quern::tools {
@@ -18,16 +19,8 @@ struct Column {
 };
 
 double runs_of(const CellResult& result) { return static_cast<double>(result.latencies.size()); }
-double share_of_floor(const CellResult& result) {
-  const double step = result.decode_step();
-  return step > 0.0 ? result.decode_floor_ms / step : 0.0;
-}
-double above_floor_us(const CellResult& result) {
-  const double step = result.decode_step();
-  return step > 0.0 ? (step - result.decode_floor_ms) * 1e3 : 0.0;
-}
 
-constexpr std::array<Column, 20> kColumns = {{
+constexpr std::array<Column, 32> kColumns = {{
     {"batch_size", "batch", 5, 0, [](const CellResult& r) { return double(r.cell.batch_size); }},
     {"input_len", "in", 5, 0, [](const CellResult& r) { return double(r.cell.input_len); }},
     {"output_len", "out", 5, 0, [](const CellResult& r) { return double(r.cell.output_len); }},
@@ -40,12 +33,20 @@ constexpr std::array<Column, 20> kColumns = {{
      [](const CellResult& r) { return r.prefill_median(); }},
     {"prefill_tokens_per_s", "prefill/s", 9, 0,
      [](const CellResult& r) { return r.prefill_tokens_per_s(); }},
+    {"prefill_bytes", "", 0, 0, [](const CellResult& r) { return r.prefill_work.bytes; }},
+    {"prefill_flops", "", 0, 0, [](const CellResult& r) { return r.prefill_work.flops; }},
+    {"prefill_floor_ms", "", 0, 4, [](const CellResult& r) { return r.prefill_floor_ms(); }},
+    {"prefill_share_of_floor", "of floor", 8, 3,
+     [](const CellResult& r) { return r.prefill_share_of_floor(); }},
     {"decode_step_ms", "step ms", 8, 4, [](const CellResult& r) { return r.decode_step(); }},
     {"decode_tokens_per_s", "decode/s", 9, 1,
      [](const CellResult& r) { return r.decode_tokens_per_s(); }},
-    {"decode_floor_ms", "", 0, 4, [](const CellResult& r) { return r.decode_floor_ms; }},
-    {"above_floor_us", "over us", 8, 1, above_floor_us},
-    {"share_of_floor", "of floor", 8, 3, share_of_floor},
+    {"decode_bytes", "", 0, 0, [](const CellResult& r) { return r.decode_work.bytes; }},
+    {"decode_flops", "", 0, 0, [](const CellResult& r) { return r.decode_work.flops; }},
+    {"decode_floor_ms", "", 0, 4, [](const CellResult& r) { return r.decode_floor_ms(); }},
+    {"above_floor_us", "over us", 8, 1, [](const CellResult& r) { return r.above_floor_us(); }},
+    {"share_of_floor", "of floor", 8, 3,
+     [](const CellResult& r) { return r.decode_share_of_floor(); }},
     {"steps_run", "", 0, 1, [](const CellResult& r) { return r.steps_run; }},
     {"stop_checks", "", 0, 1, [](const CellResult& r) { return r.stop_checks; }},
     {"host_syncs", "", 0, 1, [](const CellResult& r) { return r.host_syncs; }},
@@ -53,6 +54,16 @@ constexpr std::array<Column, 20> kColumns = {{
      [](const CellResult& r) { return double(r.launches_per_step); }},
     {"library_calls_per_step", "", 0, 0,
      [](const CellResult& r) { return double(r.library_calls_per_step); }},
+    {"weight_bytes", "", 0, 0, [](const CellResult& r) { return double(r.memory.weight_bytes); }},
+    {"kv_cache_bytes", "", 0, 0,
+     [](const CellResult& r) { return double(r.memory.kv_cache_bytes); }},
+    {"activation_bytes", "", 0, 0,
+     [](const CellResult& r) { return double(r.memory.activation_bytes); }},
+    {"workspace_bytes", "", 0, 0,
+     [](const CellResult& r) { return double(r.memory.workspace_bytes); }},
+    {"context_bytes", "", 0, 0, [](const CellResult& r) { return double(r.memory.context_bytes); }},
+    {"peak_memory_bytes", "", 0, 0,
+     [](const CellResult& r) { return double(r.memory.peak_bytes); }},
 }};
 
 template <typename Part>
@@ -64,6 +75,12 @@ std::string joined(const Part& part, std::string_view separator, bool in_table) 
     line += part(column);
   }
   return line + '\n';
+}
+
+OrderedJson times_json(const std::vector<double>& times_ms) {
+  OrderedJson json = OrderedJson::array();
+  for (const double time_ms : times_ms) json.push_back(rounded(time_ms, 3));
+  return json;
 }
 
 }  // namespace
@@ -105,14 +122,16 @@ OrderedJson bench_cell_json(const CellResult& result) {
   for (const Column& column : kColumns) {
     const std::string name(column.name);
     if (column.digits == 0) {
-      json[name] = static_cast<std::int64_t>(column.value(result));
+      json[name] = std::llround(column.value(result));
     } else {
       json[name] = rounded(column.value(result), column.digits);
     }
   }
   json["loop"] = result.loop;
-  json["latencies_ms"] = OrderedJson::array();
-  for (const double latency : result.latencies) json["latencies_ms"].push_back(rounded(latency, 3));
+  json["prefill_bound"] = result.prefill_work.bound(result.ceilings);
+  json["decode_bound"] = result.decode_work.bound(result.ceilings);
+  json["latencies_ms"] = times_json(result.latencies);
+  json["first_tokens_ms"] = times_json(result.prefills);
   return json;
 }
 

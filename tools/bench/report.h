@@ -7,9 +7,6 @@
 
 namespace quern::tools {
 
-/// Moves whenever a reader of the JSON or the CSV would have to.
-inline constexpr int kBenchSchemaVersion = 1;
-
 /// The table's head, and one line for each cell.
 std::string bench_table_head();
 std::string bench_table_row(const CellResult& result);

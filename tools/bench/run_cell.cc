@@ -6,6 +6,8 @@
 #include <span>
 
 #include "base/statistics.h"
+#include "tools/bench/random_requests.h"
+#include "tools/bench/sweep_plan.h"
 
 namespace quern::tools {
 namespace {
@@ -24,14 +26,10 @@ double percentile_of(std::vector<double> values, double fraction) {
 std::vector<Request> random_requests(const Engine& engine, const BenchCell& cell,
                                      std::uint64_t seed) {
   std::mt19937_64 generator(seed);
-  std::uniform_int_distribution<std::int32_t> any_id(0, engine.info().vocab_size - 1);
-  std::vector<Request> requests(static_cast<std::size_t>(cell.batch_size));
-  for (Request& request : requests) {
-    for (int position = 0; position < cell.input_len; ++position) {
-      request.prompt_ids.push_back(any_id(generator));
-    }
-    request.sampling.greedy = true;
-    request.ignore_end_ids = true;
+  std::vector<Request> requests;
+  for (int i = 0; i < cell.batch_size; ++i) {
+    requests.push_back(
+        random_request(generator, engine.info().vocab_size, cell.input_len, cell.output_len));
   }
   return requests;
 }
@@ -76,6 +74,30 @@ void count_runs(const Timing& before, const Timing& after, CellResult& result) {
   result.loop = after.loop;
 }
 
+void count_work(const Engine& engine, CellResult& result) {
+  const BenchCell& cell = result.cell;
+  const std::int64_t prompt_tokens = std::int64_t{cell.batch_size} * cell.input_len;
+  const std::int64_t per_step = engine.options().max_tokens_per_step;
+  const auto prefill_steps = static_cast<int>((prompt_tokens + per_step - 1) / per_step);
+  result.prefill_work =
+      work_of(engine.prefill_cost(cell.batch_size, cell.input_len), prefill_steps);
+  result.decode_work =
+      work_of(engine.decode_cost(cell.batch_size, cell.input_len + cell.output_len / 2));
+}
+
+CellMemory memory_of(const MemoryPlan& plan, const Timing& timing, const BenchCell& cell) {
+  CellMemory memory;
+  memory.weight_bytes = plan.weight_bytes;
+  memory.kv_cache_bytes = kv_cache_bytes(plan, cell);
+  memory.activation_bytes = plan.activation_bytes;
+  memory.workspace_bytes = plan.workspace_bytes;
+  memory.peak_bytes = timing.peak_memory_bytes;
+  const std::uint64_t planned =
+      plan.weight_bytes + plan.kv_cache_bytes + plan.activation_bytes + plan.workspace_bytes;
+  memory.context_bytes = memory.peak_bytes - std::min(memory.peak_bytes, planned);
+  return memory;
+}
+
 }  // namespace
 
 double CellResult::latency(double fraction) const { return percentile_of(latencies, fraction); }
@@ -102,23 +124,41 @@ double CellResult::decode_tokens_per_s() const {
   return step > 0.0 ? 1e3 * cell.batch_size / step : 0.0;
 }
 
+double CellResult::above_floor_us() const {
+  const double step = decode_step();
+  return step > 0.0 ? (step - decode_floor_ms()) * 1e3 : 0.0;
+}
+
+double CellResult::prefill_share_of_floor() const {
+  return prefills.empty() ? 0.0 : prefill_floor_ms() / prefill_median();
+}
+
+double CellResult::decode_share_of_floor() const {
+  const double step = decode_step();
+  return step > 0.0 ? decode_floor_ms() / step : 0.0;
+}
+
 CellResult run_cell(Engine& engine, const BenchCell& cell, const BenchSettings& settings,
-                    const Interrupted& interrupted) {
+                    const Ceilings& ceilings, const Interrupted& interrupted) {
   CellResult result;
   result.cell = cell;
+  result.ceilings = ceilings;
+  count_work(engine, result);
   std::vector<Request> requests = random_requests(engine, cell, settings.seed);
   warm_up(engine, requests, 1, settings, interrupted);
   Timing before = engine.timing();
   result.prefills = timed_runs(engine, requests, 1, settings, interrupted);
   if (cell.output_len == 1) {
     result.latencies = result.prefills;
-    count_runs(before, engine.timing(), result);
-    return result;
+  } else {
+    warm_up(engine, requests, cell.output_len, settings, interrupted);
+    before = engine.timing();
+    result.latencies = timed_runs(engine, requests, cell.output_len, settings, interrupted);
   }
-  warm_up(engine, requests, cell.output_len, settings, interrupted);
-  before = engine.timing();
-  result.latencies = timed_runs(engine, requests, cell.output_len, settings, interrupted);
-  count_runs(before, engine.timing(), result);
+  if (result.latencies.empty() || result.prefills.empty()) result.skipped = "interrupted";
+  const Timing after = engine.timing();
+  count_runs(before, after, result);
+  result.memory = memory_of(engine.memory_plan(), after, cell);
   return result;
 }
 

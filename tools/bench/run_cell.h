@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "quern/engine.h"
+#include "tools/bench/ceilings.h"
 #include "tools/bench/cells.h"
 
 namespace quern::tools {
@@ -15,6 +16,18 @@ struct BenchSettings {
   int runs = 10;             ///< at least so many are
   double min_seconds = 0.0;  ///< and so much time
   std::uint64_t seed = 0;    ///< of the prompts' random ids
+};
+
+/// Where a cell's bytes lie. Activations and workspace are planned for the whole sweep.
+struct CellMemory {
+  std::uint64_t weight_bytes = 0;
+  std::uint64_t kv_cache_bytes = 0;  ///< of the cell's sequences
+  std::uint64_t activation_bytes = 0;
+  std::uint64_t workspace_bytes = 0;
+  /// What was in use beyond the plan: CUDA's context, kernels, recordings; on the CPU the rest of
+  /// the process.
+  std::uint64_t context_bytes = 0;
+  std::uint64_t peak_bytes = 0;  ///< so far, see Timing
 };
 
 /// What one cell gave. Times in milliseconds.
@@ -28,8 +41,10 @@ struct CellResult {
   double steps_run = 0;
   double stop_checks = 0;
   double host_syncs = 0;
-  /// What a decode step in the middle of the cell needs at least, by the ceilings.
-  double decode_floor_ms = 0;
+  Ceilings ceilings;
+  Work prefill_work;  ///< of all prompts
+  Work decode_work;   ///< of a step in the middle of the cell
+  CellMemory memory;
   std::uint64_t launches_per_step = 0;
   std::uint64_t library_calls_per_step = 0;
   std::string loop;
@@ -44,14 +59,21 @@ struct CellResult {
   double prefill_tokens_per_s() const;
   /// New tokens after the first ones, over the time after them; 0 without decode steps.
   double decode_tokens_per_s() const;
+  double prefill_floor_ms() const { return prefill_work.floor_ms(ceilings); }
+  /// Of a decode step.
+  double decode_floor_ms() const { return decode_work.floor_ms(ceilings); }
+  double above_floor_us() const;
+  /// The floor over what was measured; 0 without.
+  double prefill_share_of_floor() const;
+  double decode_share_of_floor() const;
 };
 
 /// True to stop before the next run.
 using Interrupted = std::function<bool()>;
 
-/// Measures one cell on an engine that has room for it. A cell that is interrupted has the runs so
-/// far.
+/// Measures one cell on an engine that has room for it, and holds it against the ceilings. A cell
+/// that is interrupted has the runs so far, or is skipped where there are none.
 CellResult run_cell(Engine& engine, const BenchCell& cell, const BenchSettings& settings,
-                    const Interrupted& interrupted);
+                    const Ceilings& ceilings, const Interrupted& interrupted);
 
 }  // namespace quern::tools

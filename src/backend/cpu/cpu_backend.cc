@@ -126,6 +126,9 @@ class CpuBackend final : public Backend {
     return std::make_unique<cpu::ClockStopwatch>();
   }
   double measure_read_gbps() override { return cpu::measure_read_gbps(threads_); }
+  double measure_product_tflops(DType dtype) override {
+    return cpu::measure_product_tflops(dtype, threads_);
+  }
 
   std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
     if (loop == RecordedLoop::device) fail(ErrorCode::unsupported, "{}", device_loop_obstacle());

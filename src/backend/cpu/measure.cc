@@ -6,7 +6,11 @@
 #include <cstring>
 
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/projection.h"
+#include "backend/workspace.h"
 #include "base/buffer.h"
+#include "weights/random.h"
+#include "weights/weight.h"
 
 namespace quern::cpu {
 namespace {
@@ -22,6 +26,19 @@ std::uint64_t sum_words(const std::byte* data, std::size_t size_bytes) {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < count; ++i) sum += words[i];
   return sum;
+}
+
+/// The shortest of so many passes.
+template <typename Pass>
+double best_lap_us(int passes, const Pass& pass) {
+  ClockStopwatch stopwatch;
+  stopwatch.start(passes);
+  for (int i = 0; i < passes; ++i) {
+    pass();
+    stopwatch.mark();
+  }
+  const std::vector<double> laps = stopwatch.take_laps_us();
+  return *std::min_element(laps.begin(), laps.end());
 }
 
 }  // namespace
@@ -50,17 +67,47 @@ double measure_read_gbps(int threads) {
   // Pages that nobody has written all lie in one place, which a cache holds.
   std::memset(memory.data(), 1, memory.size_bytes());
   std::atomic<std::uint64_t> sum = 0;
-  ClockStopwatch stopwatch;
-  stopwatch.start(kPasses);
-  for (int pass = 0; pass < kPasses; ++pass) {
+  const auto read_all = [&] {
     parallel_for(threads, kBands, [&](std::int64_t band, int) {
       sum += sum_words(memory.data() + band * static_cast<std::int64_t>(kBandBytes), kBandBytes);
     });
-    stopwatch.mark();
-  }
-  const std::vector<double> laps = stopwatch.take_laps_us();
-  return static_cast<double>(memory.size_bytes()) / *std::min_element(laps.begin(), laps.end()) /
-         1e3;
+  };
+  return static_cast<double>(memory.size_bytes()) / best_lap_us(kPasses, read_all) / 1e3;
+}
+
+double measure_product_tflops(DType dtype, int threads) {
+  constexpr std::int64_t kRows = 256;
+  constexpr std::int64_t kInFeatures = 1024;
+  constexpr std::int64_t kOutFeaturesPerThread = 480;
+  constexpr int kPasses = 5;
+  const std::int64_t out_features = threads * kOutFeaturesPerThread;
+  const std::size_t weight_bytes =
+      static_cast<std::size_t>(out_features * kInFeatures) * dtype_bytes(dtype);
+  const Buffer in = allocate_host(kRows * kInFeatures * sizeof(float), "a product's rows");
+  const Buffer values = allocate_host(weight_bytes, "a product's weight");
+  const Buffer out = allocate_host(static_cast<std::size_t>(kRows * out_features) * sizeof(float),
+                                   "a product's result");
+  fill_random({.count = kRows * kInFeatures, .scale = 0x1p-7f}, DType::float32, in.data());
+  fill_random({.key = 1, .count = out_features * kInFeatures, .scale = 0x1p-10f}, dtype,
+              values.data());
+
+  WeightSource source;
+  source.stored = dtype;
+  source.out_features = out_features;
+  source.in_features = kInFeatures;
+  const Weight weight = plain_weight(source, values.data(), Device{});
+  Projection projection;
+  projection.in = {in.data(), kRows, kInFeatures, kInFeatures, DType::float32, Device{}};
+  projection.weight = &weight;
+  projection.out = {out.data(), kRows, out_features, out_features, DType::float32, Device{}};
+  Workspace plan;
+  take_projection_scratch(plan, kRows, kInFeatures, threads);
+  const Buffer scratch_memory = allocate_host(plan.used_bytes(), "a product's scratch");
+  Workspace workspace(scratch_memory.bytes());
+  const auto scratch = take_projection_scratch(workspace, kRows, kInFeatures, threads);
+
+  const double flops = 2.0 * kRows * kInFeatures * static_cast<double>(out_features);
+  return flops / best_lap_us(kPasses, [&] { project(projection, scratch, threads); }) / 1e6;
 }
 
 }  // namespace quern::cpu

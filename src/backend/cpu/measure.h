@@ -20,4 +20,8 @@ class ClockStopwatch final : public Stopwatch {
 /// The best of some passes of reads, by that many threads, over memory larger than caches, in GB/s.
 double measure_read_gbps(int threads);
 
+/// The best of some products of float32 rows with a weight stored as `dtype`, by that many threads,
+/// in TFLOP/s.
+double measure_product_tflops(DType dtype, int threads);
+
 }  // namespace quern::cpu

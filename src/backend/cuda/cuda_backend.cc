@@ -216,6 +216,19 @@ class CudaBackend final : public Backend {
     return gbps;
   }
 
+  double measure_product_tflops(DType dtype) override {
+    const auto product = cuda::product_to_measure(dtype, available_bytes() / 2);
+    const Buffer memory = allocate(product.memory_bytes(), "a product to measure");
+    // Zeros would draw less power than numbers do, and so run at higher clocks.
+    const RandomRun factors{.count = 2 * product.size * product.size, .scale = 0x1p-10f};
+    fill_random(factors, dtype, memory.data());
+    double tflops = 0;
+    launch([&] {
+      tflops = cuda::measure_product_tflops(product, memory.bytes(), cublaslt_, stream_);
+    });
+    return tflops;
+  }
+
   std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
     select_device(device_.index);
     return cuda::record_graph(stream_, context_, step, loop);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cuda/check_cuda.h"
+#include "base/check.h"
 #include "kernels/measure.h"
 
 namespace quern::cuda {
@@ -90,6 +91,40 @@ double measure_read_gbps(std::span<const std::byte> memory, std::uint32_t* scrat
   const std::vector<double> laps = stopwatch.take_laps_us();
   const double best_us = *std::min_element(laps.begin(), laps.end());
   return static_cast<double>(params.num_words * 16) / best_us / 1e3;
+}
+
+MeasuredProduct product_to_measure(DType dtype, std::uint64_t available_bytes) {
+  constexpr std::int64_t kEnough = 8192;
+  constexpr std::int64_t kLeast = 1024;
+  MeasuredProduct product{dtype, kEnough};
+  while (product.size > kLeast && product.memory_bytes() > available_bytes) product.size /= 2;
+  return product;
+}
+
+double measure_product_tflops(const MeasuredProduct& product, std::span<std::byte> memory,
+                              CublasLt& library, const Stream& stream) {
+  constexpr int kPasses = 5;
+  QUERN_CHECK(memory.size() >= product.memory_bytes());
+  std::byte* next = memory.data();
+  const auto take = [&](std::size_t size_bytes) { return std::exchange(next, next + size_bytes); };
+  MatrixProduct call;
+  call.dtype = call.out_dtype = product.dtype;
+  call.num_rows = call.in_features = call.out_features = product.size;
+  call.in = take(product.matrix_bytes());
+  call.weight = take(product.matrix_bytes());
+  call.out = take(product.matrix_bytes());
+  const std::span<std::byte> workspace{next, CublasLt::kWorkspaceBytes};
+  const auto multiply = [&] { library.multiply(call, workspace, stream.get()); };
+  multiply();  // opens the library and looks for its best algorithm
+  EventStopwatch stopwatch(stream);
+  stopwatch.start(kPasses);
+  for (int i = 0; i < kPasses; ++i) {
+    multiply();
+    stopwatch.mark();
+  }
+  const std::vector<double> laps = stopwatch.take_laps_us();
+  const double size = static_cast<double>(product.size);
+  return 2 * size * size * size / *std::min_element(laps.begin(), laps.end()) / 1e6;
 }
 
 }  // namespace quern::cuda

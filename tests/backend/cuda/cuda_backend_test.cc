@@ -186,6 +186,17 @@ TEST_P(CudaBackendTest, AWaitIsCountedAndSharedMemoryIsSeenMeanwhile) {
   EXPECT_EQ(backend_->num_waits(), waits + 2);
 }
 
+TEST_P(CudaBackendTest, MeasuresWhatTheDeviceReaches) {
+  const double gbps = backend_->measure_read_gbps();
+  EXPECT_GT(gbps, 50);
+  EXPECT_LT(gbps, 2e4);
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    const double tflops = backend_->measure_product_tflops(dtype);
+    EXPECT_GT(tflops, 1) << dtype_name(dtype);
+    EXPECT_LT(tflops, 1e4) << dtype_name(dtype);
+  }
+}
+
 TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
   StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
   const Linear op = add_linear(harness, 32);

@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""run.py MODULE: runs the tests of a module of this folder. Exit codes: 0 passed, 1 failed, 77 all skipped."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True  # the checkout may be read-only
+
+try:
+    suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[1])
+except unittest.SkipTest as reason:
+    print(f"skipped: {reason}")
+    sys.exit(77)
+result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+if not result.wasSuccessful() or result.testsRun == 0:
+    sys.exit(1)
+sys.exit(77 if len(result.skipped) == result.testsRun else 0)

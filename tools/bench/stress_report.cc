@@ -1,0 +1,85 @@
+#include "tools/bench/stress_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/statistics.h"
+
+namespace quern::tools {
+namespace {
+
+struct Spread {
+  double median = 0;
+  double p95 = 0;
+  double p99 = 0;
+  double max = 0;
+};
+
+Spread spread_of(std::vector<double> times_ms) {
+  if (times_ms.empty()) return {};
+  std::sort(times_ms.begin(), times_ms.end());
+  return {percentile(times_ms, 0.5), percentile(times_ms, 0.95), percentile(times_ms, 0.99),
+          times_ms.back()};
+}
+
+struct Row {
+  const char* name;
+  const char* title;
+  const std::vector<double>& times_ms;
+};
+
+std::array<Row, 3> rows_of(const StressResult& result) {
+  return {{{"latency_ms", "latency", result.latencies},
+           {"time_to_first_token_ms", "first token", result.first_tokens},
+           {"inter_token_ms", "between tokens", result.inter_tokens}}};
+}
+
+double per_second(std::uint64_t count, const StressResult& result) {
+  return result.seconds > 0 ? static_cast<double>(count) / result.seconds : 0.0;
+}
+
+}  // namespace
+
+std::string stress_table(const StressSettings& settings, const StressResult& result) {
+  std::string text = fmt::format(
+      "{} requests came in {:g} s ({:g} a second wanted), {} were answered in {:.2f} s\n"
+      "{:.2f} requests/s, {:.1f} prompt tokens/s, {:.1f} new tokens/s\n"
+      "{:>16} {:>10} {:>10} {:>10} {:>10}\n",
+      result.num_requests, settings.seconds, settings.rate, result.num_finished, result.seconds,
+      per_second(result.num_finished, result), per_second(result.input_tokens, result),
+      per_second(result.output_tokens, result), "ms", "median", "p95", "p99", "max");
+  for (const Row& row : rows_of(result)) {
+    const Spread spread = spread_of(row.times_ms);
+    text += fmt::format("{:>16} {:>10.3f} {:>10.3f} {:>10.3f} {:>10.3f}\n", row.title,
+                        spread.median, spread.p95, spread.p99, spread.max);
+  }
+  return text;
+}
+
+OrderedJson stress_json(const StressSettings& settings, const StressResult& result) {
+  OrderedJson json = {
+      {"arrival_s", settings.seconds},
+      {"rate", settings.rate},
+      {"max_input_len", settings.max_input_len},
+      {"max_output_len", settings.max_output_len},
+      {"seconds", rounded(result.seconds, 3)},
+      {"requests", result.num_requests},
+      {"finished", result.num_finished},
+      {"input_tokens", result.input_tokens},
+      {"output_tokens", result.output_tokens},
+      {"requests_per_s", rounded(per_second(result.num_finished, result), 3)},
+      {"input_tokens_per_s", rounded(per_second(result.input_tokens, result), 1)},
+      {"output_tokens_per_s", rounded(per_second(result.output_tokens, result), 1)}};
+  for (const Row& row : rows_of(result)) {
+    const Spread spread = spread_of(row.times_ms);
+    json[row.name] = {{"median", rounded(spread.median, 3)},
+                      {"p95", rounded(spread.p95, 3)},
+                      {"p99", rounded(spread.p99, 3)},
+                      {"max", rounded(spread.max, 3)}};
+  }
+  return json;
+}
+
+}  // namespace quern::tools
