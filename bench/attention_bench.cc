@@ -39,7 +39,7 @@ class AttentionCase {
     op_.num_kv_heads = model.num_key_value_heads;
     op_.head_dim = model.head_dim;
     op_.scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim));
-    if (!model.is_gpt2) op_.rope = Rope{.rotary_dim = model.head_dim};
+    op_.rope = model.rope;
     add_batch();
     add_cache();
     step_.values = values_;

@@ -17,7 +17,8 @@ class Profiler {
   /// Measures the device's bandwidth. Both must outlive this.
   Profiler(Backend& backend, const Graph& graph);
 
-  /// Runs the graph's nodes, and waits for them.
+  /// Runs the graph's nodes, and waits for them. A phase's first step runs once more before that:
+  /// what is loaded on first use does not count.
   void run(const Step& step);
   Profile profile() const;
 

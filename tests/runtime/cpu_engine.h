@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "quern/engine.h"
+#include "tests/support/test_files.h"
+
+namespace quern {
+
+/// Engines of these tests run on the CPU, also where there is a GPU.
+inline Engine load(EngineOptions options = {}, const std::string& model = "tale-llama") {
+  if (options.device == DeviceChoice::automatic) options.device = DeviceChoice::cpu;
+  return Engine::load(testing::demo_model(model).string(), options);
+}
+
+inline Request greedy(const std::string& prompt, int max_new_tokens) {
+  Request request;
+  request.prompt = prompt;
+  request.sampling.greedy = true;
+  request.max_new_tokens = max_new_tokens;
+  return request;
+}
+
+/// Sixteen prompts of very different lengths; `sampled` ones have a seed of their own.
+inline std::vector<Request> sixteen_requests(bool sampled) {
+  std::vector<Request> requests;
+  std::string prompt = "Once";
+  for (int i = 0; i < 16; ++i) {
+    Request request = greedy(prompt, 20 + i);
+    if (sampled) {
+      request.sampling = {};
+      request.sampling.temperature = 0.9f;
+      request.sampling.top_p = 0.9f;
+      request.sampling.seed = 1000u + static_cast<unsigned>(i);
+    }
+    requests.push_back(request);
+    prompt += i % 2 == 0 ? " upon a time there was a" : " king, and he had a daughter who said";
+  }
+  return requests;
+}
+
+}  // namespace quern
