@@ -38,6 +38,7 @@ class AccuracyRun {
  public:
   explicit AccuracyRun(const AccuracyOptions& options)
       : options_(options), model_(chosen_model(options.model)) {
+    if (options.output_file) check_writable(*options.output_file);
     report_.tested = resolved(options.engine);
     reference_ = resolved(options.reference_engine);
     report_.reference = engine_name(reference_);

@@ -102,6 +102,7 @@ std::vector<Request> make_requests(const Request& like, int max_new_tokens,
 
 SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
                             const InterruptScope& interrupt) {
+  if (options.output_file) check_writable(*options.output_file);
   const std::string model = chosen_model(options.model);
   const SummaryLengths lengths = summary_lengths(options, context_of(options.engine, model));
   const std::size_t count = articles.good.size();
