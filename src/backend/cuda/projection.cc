@@ -32,7 +32,7 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
 
 // Measured on an H200, see docs/performance.md.
 /// With more rows skinny_gemm() is faster than matvec().
-constexpr std::int64_t kMaxMatvecRows = 4;
+constexpr std::int64_t kMaxMatvecRows = 1;
 /// With more rows the library is faster than skinny_gemm().
 constexpr std::int64_t kMaxOwnRows = 32;
 
@@ -173,6 +173,20 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
   return params;
 }
 
+kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
+                                             const OpContext& context) {
+  kernels::StreamGemmParams params;
+  params.dtype = projection.in_dtype;
+  params.num_rows = static_cast<int>(projection.num_rows);
+  params.in_features = projection.weight->in_features;
+  params.weight = projection.weight->values.data;
+  params.in = projection.in;
+  params.epilogue = projection.epilogue;
+  params.num_multiprocessors = context.num_multiprocessors;
+  params.overlaps = context.overlaps;
+  return params;
+}
+
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Workspace& workspace,
                                              const OpContext& context) {
   kernels::SkinnyGemmParams params;
@@ -195,6 +209,9 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
   const bool regular = is_regular(projection);
   if (runs_as_matvec(projection)) {
     kernels::matvec(matvec_params(projection, context), context.stream);
+  } else if (regular && kernels::stream_gemm_supports(projection.in_dtype, projection.num_rows,
+                                                      weight.in_features)) {
+    kernels::stream_gemm(stream_gemm_params(projection, context), context.stream);
   } else if (regular && projection.num_rows > kMaxOwnRows && fits_library(projection)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);

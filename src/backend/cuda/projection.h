@@ -6,6 +6,7 @@
 #include "kernels/epilogue.h"
 #include "kernels/matvec.h"
 #include "kernels/skinny_gemm.h"
+#include "kernels/stream_gemm.h"
 
 namespace quern::cuda {
 
@@ -32,6 +33,9 @@ bool runs_as_matvec(const Projection& projection);
 
 /// The parameters of a launch of matvec() but for `norm` and `residual_out`.
 kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context);
+
+kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
+                                             const OpContext& context);
 
 /// The parameters of a launch of skinny_gemm(), with scratch from the workspace.
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Workspace& workspace,
