@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "quern/engine.h"
+#include "quern/error_statistics.h"
 #include "quern/export.h"
 #include "quern/request.h"
 
@@ -36,12 +37,6 @@ struct CompareOptions {
   std::optional<double> max_nmse;  ///< in place of the limits for the dtype
   /// Called after each step of compare(); returns false to stop there.
   std::function<bool(const ComparedStep&)> on_step;
-};
-
-struct ErrorStatistics {
-  double max = 0.0;
-  double mean = 0.0;
-  double median = 0.0;
 };
 
 /// One output of one node in one step, tested against reference. NaN for NaN and an infinity for

@@ -31,9 +31,9 @@ double error_of(float tested, float reference) {
 }
 
 /// Takes the errors' order away.
-ErrorSummary summarize(std::vector<double>& errors) {
+ErrorStatistics summarize(std::vector<double>& errors) {
   if (errors.empty()) return {};
-  ErrorSummary summary;
+  ErrorStatistics summary;
   for (const double error : errors) {
     summary.max = std::max(summary.max, error);
     summary.mean += error / static_cast<double>(errors.size());

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "quern/error_statistics.h"
 
 namespace quern {
 
@@ -21,17 +22,11 @@ struct ComparedRows {
   std::span<const double> nmse_slack;
 };
 
-struct ErrorSummary {
-  double max = 0.0;
-  double mean = 0.0;
-  double median = 0.0;
-};
-
 /// How the sides differ. NaN for NaN and an infinity for the same infinity count as equal; any
 /// other difference that is not finite counts as infinite.
 struct RowsDifference {
-  ErrorSummary absolute;
-  ErrorSummary relative;  ///< where the reference is not 0
+  ErrorStatistics absolute;
+  ErrorStatistics relative;  ///< where the reference is not 0
   /// Of the worst row, and which that is: Σ (tested - reference)² / Σ reference²; over a row of
   /// zeros without the division.
   double nmse = 0.0;

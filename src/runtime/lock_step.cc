@@ -38,10 +38,6 @@ HostRows new_rows(const std::vector<AttentionSequence>& sequences,
   return rows;
 }
 
-ErrorStatistics statistics(const ErrorSummary& summary) {
-  return {summary.max, summary.mean, summary.median};
-}
-
 }  // namespace
 
 ValueComparison compared_value(const std::string& value, const ComparedRows& rows,
@@ -51,8 +47,8 @@ ValueComparison compared_value(const std::string& value, const ComparedRows& row
   result.value = value;
   result.cols = rows.cols;
   result.rows = std::ssize(rows.tested) / rows.cols;
-  result.absolute = statistics(difference.absolute);
-  result.relative = statistics(difference.relative);
+  result.absolute = difference.absolute;
+  result.relative = difference.relative;
   result.nmse = difference.nmse;
   result.nmse_row = difference.nmse_row;
   result.excess = difference.excess;

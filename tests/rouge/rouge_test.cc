@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -92,27 +91,6 @@ TEST(Rouge, HoldsTheOfficialCases) {
   expect_score(score_pair(testing::read_file(folder / "prediction_multi.0.txt"),
                           testing::read_file(folder / "target_multi.0.txt"), true)[rouge_lsum],
                .66667, .36538, .47205, kPlaces);
-}
-
-TEST(Rouge, ANewsTestSetTakesSeconds) {
-  const auto file = testing::shared_path("rouge/expected_pairs.jsonl");
-  QUERN_SKIP_WITHOUT(file);
-  const auto rows = read_lines(file);
-  std::vector<std::pair<std::string, std::string>> texts;
-  texts.reserve(rows.size());
-  for (const Json& row : rows) texts.emplace_back(row["prediction"], row["reference"]);
-  constexpr std::size_t kNumPairs = 11000;
-  const auto begin = std::chrono::steady_clock::now();
-  std::vector<Scores> scores;
-  for (std::size_t i = 0; i < kNumPairs; ++i) {
-    const auto& [prediction, reference] = texts[i % texts.size()];
-    scores.push_back(score_pair(prediction, reference, true));
-  }
-  const auto summary = summarize_scores(scores);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(seconds.count(), 10);
-  EXPECT_TRUE(summary[rouge1].fmeasure.contains(summary[rouge1].mean.fmeasure));
-  RecordProperty("seconds", std::to_string(seconds.count()));
 }
 
 TEST(Rouge, SummarizesByTheMeanAndItsInterval) {
