@@ -51,7 +51,6 @@ struct Plan {
 /// What one block works on: up to eight query heads of a kv head of a sequence.
 struct HeadGroup {
   int part = 0;
-  int row = 0;
   int seq = 0;
   int kv_head = 0;
   int first_head = 0;
@@ -65,10 +64,10 @@ __device__ HeadGroup head_group(const Plan& plan) {
   const int block = static_cast<int>(blockIdx.x);
   HeadGroup heads;
   heads.part = block % plan.parts;
-  heads.row = block / plan.parts % plan.rows;
+  const int row = block / plan.parts % plan.rows;
   heads.seq = block / (plan.parts * plan.rows);
-  heads.kv_head = heads.row / chunks;
-  const int first = heads.row % chunks * kDecodeHeads;
+  heads.kv_head = row / chunks;
+  const int first = row % chunks * kDecodeHeads;
   heads.first_head = heads.kv_head * group + first;
   heads.count = min(kDecodeHeads, group - first);
   return heads;
@@ -305,8 +304,8 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
   }
   if (splits.count == 1) return;
 
-  const int counter = heads.seq * plan.rows + heads.row;
-  if (!is_last_block(params.counters + counter, blocks)) return;
+  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.parts;
+  if (!is_last_block(counter, blocks)) return;
   weigh_parts(params.states + part_of(0, 0), heads.count, params.max_splits, splits.count, shared);
   __syncthreads();
   for (int i = 4 * static_cast<int>(threadIdx.x); i < elements; i += 4 * kThreads) {
