@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records on a GPU all that docs/benchmarking.md and docs/performance.md show, in some seven minutes.
+"""Records on a GPU all that docs/benchmarking.md and docs/performance.md show, in some minutes.
 
     record.py --output FOLDER [--quern build/release/tools/quern] [--only PART,...] [--rehearse]
 

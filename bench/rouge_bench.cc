@@ -1,5 +1,5 @@
-// ROUGE of as many pairs as a news test set has, stemmed, with intervals, on one thread: random words
-// in the lengths of CNN/DailyMail's highlights.
+// ROUGE of as many pairs as a news test set has, stemmed, with intervals, on one thread: random
+// words in the lengths of CNN/DailyMail's highlights.
 
 #include <benchmark/benchmark.h>
 

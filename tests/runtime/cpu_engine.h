@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "quern/engine.h"
+#include "tests/runtime/greedy_request.h"
 #include "tests/support/test_files.h"
 
 namespace quern {
@@ -12,14 +13,6 @@ namespace quern {
 inline Engine load(EngineOptions options = {}, const std::string& model = "tale-llama") {
   if (options.device == DeviceChoice::automatic) options.device = DeviceChoice::cpu;
   return Engine::load(testing::demo_model(model).string(), options);
-}
-
-inline Request greedy(const std::string& prompt, int max_new_tokens) {
-  Request request;
-  request.prompt = prompt;
-  request.sampling.greedy = true;
-  request.max_new_tokens = max_new_tokens;
-  return request;
 }
 
 /// Sixteen prompts of very different lengths; `sampled` ones have a seed of their own.

@@ -56,7 +56,7 @@ OrderedJson bench_document_json(const BenchSettings& settings, const EngineOptio
   if (!engine) return json;
   json["engine"] = engine_json(*engine);
   json["ceilings"] = {{"read_gbps", rounded(ceilings.read_gbps, 1)},
-                      {"product_tflops", rounded(ceilings.product_tflops, 3)}};
+                      {"product_tflops", rounded(ceilings.product_tflops, 6)}};
   return json;
 }
 

@@ -8,6 +8,7 @@
 #include "backend/cuda/device_query.h"
 #include "quern/engine.h"
 #include "quern/error.h"
+#include "tests/runtime/greedy_request.h"
 #include "tests/support/test_files.h"
 
 namespace quern::testing {
@@ -23,14 +24,6 @@ class GpuEngineTest : public ::testing::Test {
   static Engine load(EngineOptions options = {}, const std::string& model = "tale-llama") {
     options.device = DeviceChoice::cuda;
     return Engine::load(demo_model(model).string(), options);
-  }
-
-  static Request greedy(const std::string& prompt, int max_new_tokens) {
-    Request request;
-    request.prompt = prompt;
-    request.sampling.greedy = true;
-    request.max_new_tokens = max_new_tokens;
-    return request;
   }
 
   /// A request of that many tokens, whatever they are.
