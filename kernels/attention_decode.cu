@@ -73,12 +73,24 @@ __device__ HeadGroup head_group(const Plan& plan) {
   return heads;
 }
 
+/// What a block needs while it attends and after it: held in shared memory, as registers are few.
+struct Work {
+  HeadGroup heads;
+  Splits splits;
+  KvHead kv_head;
+  int first_row = 0;
+  int begin = 0;  ///< the first visible slot
+  int kv_len = 0;
+  int blocks = 0;  ///< that share the parts
+};
+
 /// Behind it lie sums [kWarps, heads of the block, kSumsStride].
 template <typename T, int kHeadDim>
 struct SharedMemory {
   /// Odd, so that the heads' sums lie in different banks.
   static constexpr int kSumsStride = kHeadDim + 1;
   DecodeToken<T, kHeadDim> token;
+  Work work;
   float2 rotation[kMaxRopePairs];
   SoftmaxState states[kWarps][kDecodeHeads];
   float scales[kDecodeHeads][kMaxSplits];     ///< what a part's sums are multiplied with
@@ -110,20 +122,21 @@ __device__ void prepare_token(const AttentionParams& p, const AttentionSequence&
 
 /// Brings queries, key and value of the new token to shared memory, a warp each.
 template <typename T, int kHeadDim>
-__device__ void load_token(const AttentionParams& p, const AttentionSequence& s,
-                           const HeadGroup& heads, int position,
+__device__ void load_token(const AttentionParams& p, int position,
                            SharedMemory<T, kHeadDim>& shared) {
+  const HeadGroup& heads = shared.work.heads;
+  const int row = shared.work.first_row;
   const int warp = threadIdx.x / 32;
   if (warp < heads.count) {
-    prepare_head(p, qkv_head<T>(p, s.first_row, heads.first_head + warp), p.q_norm, shared.rotation,
+    prepare_head(p, qkv_head<T>(p, row, heads.first_head + warp), p.q_norm, shared.rotation,
                  logn_scale(p, position), shared.token.queries[warp]);
   }
   if (warp == heads.count % kWarps) {
-    prepare_head(p, qkv_head<T>(p, s.first_row, p.num_heads + heads.kv_head), p.k_norm,
+    prepare_head(p, qkv_head<T>(p, row, p.num_heads + heads.kv_head), p.k_norm,
                  shared.rotation, 1.0f, shared.token.key);
   }
   if (warp == (heads.count + 1) % kWarps) {
-    const T* value = qkv_head<T>(p, s.first_row, p.num_heads + p.num_kv_heads + heads.kv_head);
+    const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + heads.kv_head);
     for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) shared.token.value[d] = value[d];
   }
 }
@@ -145,8 +158,8 @@ __device__ void append_token(const AttentionParams& p, const KvHead& head,
 
 /// An element's sum over what the warps have left, and the state that goes with it.
 template <typename T, int kHeadDim>
-__device__ float merge_warps(SharedMemory<T, kHeadDim>& shared, const HeadGroup& heads, int head,
-                             int element, SoftmaxState& merged) {
+__device__ float merge_warps(SharedMemory<T, kHeadDim>& shared, int heads, int head, int element,
+                             SoftmaxState& merged) {
   merged = SoftmaxState::none();
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) {
@@ -158,7 +171,7 @@ __device__ float merge_warps(SharedMemory<T, kHeadDim>& shared, const HeadGroup&
     const SoftmaxState& state = shared.states[w][head];
     const float scale = merged.scale_of(state);
     merged.sum += scale * state.sum;
-    sum += scale * shared.sums(w, heads.count)[head * shared.kSumsStride + element];
+    sum += scale * shared.sums(w, heads)[head * shared.kSumsStride + element];
   }
   return sum;
 }
@@ -222,6 +235,82 @@ __device__ float4 merge_parts(const float* sums, int parts, const float* scales,
   return {total.x / weights, total.y / weights, total.z / weights, total.w / weights};
 }
 
+/// Where the heads from `head` on of a row go.
+template <typename T, int kHeadDim>
+__device__ T* head_out(const AttentionParams& p, int row, int head) {
+  return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + head) * kHeadDim;
+}
+
+/// Where the block's states, and by kHeadDim its sums, of a head's part go.
+__device__ inline std::int64_t index_of_part(const AttentionDecodeParams& params,
+                                             const HeadGroup& heads, int head, int part) {
+  return (std::int64_t{heads.seq} * params.attention.num_heads + heads.first_head + head) *
+             params.max_splits +
+         part;
+}
+
+/// The first slot of a part for the calling warp.
+template <typename T, int kHeadDim>
+__device__ int first_slot(int begin, int part, const Splits& splits) {
+  return begin + part * splits.slots +
+         static_cast<int>(threadIdx.x) / 32 * DecodeWarp<T, kHeadDim>::kSlots;
+}
+
+/// Attends to the block's parts. Writes the result, or each part's for finish_parts().
+template <typename T, int kHeadDim>
+__device__ void attend_to_parts(const AttentionDecodeParams& params, DecodeWarp<T, kHeadDim>& warp,
+                                SharedMemory<T, kHeadDim>& shared) {
+  const Work& work = shared.work;
+  const HeadGroup& heads = work.heads;
+  const Splits& splits = work.splits;
+  const int warp_index = static_cast<int>(threadIdx.x) / 32;
+  for (int part = heads.part; part < splits.count; part += work.blocks) {
+    warp.attend(shared.token, work.kv_head, first_slot<T, kHeadDim>(work.begin, part, splits),
+                kWarps * DecodeWarp<T, kHeadDim>::kSlots,
+                min(work.kv_len, work.begin + (part + 1) * splits.slots),
+                [&] { return first_slot<T, kHeadDim>(work.begin, part + work.blocks, splits); });
+    warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
+               shared.states[warp_index]);
+    __syncthreads();
+    for (int i = threadIdx.x; i < heads.count * kHeadDim; i += kThreads) {
+      const int head = i / kHeadDim;
+      const int element = i % kHeadDim;
+      SoftmaxState state;
+      const float sum = merge_warps(shared, heads.count, head, element, state);
+      if (splits.count == 1) {
+        head_out<T, kHeadDim>(params.attention, work.first_row, heads.first_head)[i] =
+            from_float<T>(sum / state.sum);
+        continue;
+      }
+      const std::int64_t index = index_of_part(params, heads, head, part);
+      params.sums[index * kHeadDim + element] = sum;
+      if (element == 0) params.states[index] = {state.exponent, state.sum};
+    }
+    __syncthreads();
+  }
+}
+
+/// Merges the parts, by the last of the blocks that share them.
+template <typename T, int kHeadDim>
+__device__ void finish_parts(const Plan& plan, SharedMemory<T, kHeadDim>& shared) {
+  const AttentionDecodeParams& params = plan.params;
+  const HeadGroup& heads = shared.work.heads;
+  const int parts = shared.work.splits.count;
+  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.parts;
+  if (!is_last_block(counter, shared.work.blocks)) return;
+  weigh_parts(params.states + index_of_part(params, heads, 0, 0), heads.count, params.max_splits,
+              parts, shared);
+  __syncthreads();
+  T* out = head_out<T, kHeadDim>(params.attention, shared.work.first_row, heads.first_head);
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < heads.count * kHeadDim; i += 4 * kThreads) {
+    const int head = i / kHeadDim;
+    const float* sums =
+        params.sums + index_of_part(params, heads, head, 0) * kHeadDim + i % kHeadDim;
+    store_4<T>(out + i,
+               merge_parts<kHeadDim>(sums, parts, shared.scales[head], shared.part_sums[head]));
+  }
+}
+
 /// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
 /// cache but for the new token's slot. All that was written before this step: by the host's copies,
 /// and by the attention and the advance of earlier steps. advance() ends a step, waits for all
@@ -241,14 +330,12 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
     return;
   }
   const AttentionSequence s = decode_sequence_of(p, heads.seq);
-  const int elements = heads.count * kHeadDim;
-  const auto out = [&] {
-    return static_cast<T*>(p.out) +
-           (std::int64_t{s.first_row} * p.num_heads + heads.first_head) * kHeadDim;
-  };
   if (!s.running) {
     wait_for_earlier_kernels();
-    for (int i = threadIdx.x; heads.part == 0 && i < elements; i += kThreads) out()[i] = T(0.0f);
+    T* out = head_out<T, kHeadDim>(p, s.first_row, heads.first_head);
+    for (int i = threadIdx.x; heads.part == 0 && i < heads.count * kHeadDim; i += kThreads) {
+      out[i] = T(0.0f);
+    }
     return;
   }
   const int own_slot = s.kv_len - 1;
@@ -259,61 +346,23 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
     if (plan.lets_next_start) wait_for_earlier_kernels();  // others of the grid wait in any case
     return;
   }
-  using Warp = DecodeWarp<T, kHeadDim>;
   const KvHead kv_head{s.state_row, heads.kv_head, own_slot};
-  const int warp_index = threadIdx.x / 32;
-  const auto first_slot_of = [&](int index) {
-    return begin + index * splits.slots + warp_index * Warp::kSlots;
-  };
-  Warp warp(p, kv_head);
-  warp.look_ahead(first_slot_of(heads.part));
+  if (threadIdx.x == 0) {
+    shared.work = {heads, splits, kv_head, s.first_row, begin, s.kv_len, blocks};
+  }
+  DecodeWarp<T, kHeadDim> warp(p);
+  warp.look_ahead(kv_head, first_slot<T, kHeadDim>(begin, heads.part, splits));
   const int position = p.state_position[s.state_row];
   prepare_token(p, s, position, heads.count, shared);
   __syncthreads();
   wait_for_earlier_kernels();
-  load_token(p, s, heads, position, shared);
+  load_token(p, position, shared);
   __syncthreads();
-  if ((splits.count - 1) % blocks == heads.part && warp_index == kWarps - 1) {
-    append_token(p, kv_head, shared.token);
+  if ((splits.count - 1) % blocks == heads.part && threadIdx.x / 32 == kWarps - 1) {
+    append_token(p, shared.work.kv_head, shared.token);
   }
-
-  const auto part_of = [&](int head, int index) {
-    return (std::int64_t{heads.seq} * p.num_heads + heads.first_head + head) * params.max_splits +
-           index;
-  };
-  for (int index = heads.part; index < splits.count; index += blocks) {
-    warp.attend(shared.token, first_slot_of(index), kWarps * Warp::kSlots,
-                min(s.kv_len, begin + (index + 1) * splits.slots), first_slot_of(index + blocks));
-    warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
-               shared.states[warp_index]);
-    __syncthreads();
-    for (int i = threadIdx.x; i < elements; i += kThreads) {
-      const int head = i / kHeadDim;
-      const int element = i % kHeadDim;
-      SoftmaxState state;
-      const float sum = merge_warps(shared, heads, head, element, state);
-      if (splits.count == 1) {
-        out()[i] = from_float<T>(sum / state.sum);
-        continue;
-      }
-      const std::int64_t part = part_of(head, index);
-      params.sums[part * kHeadDim + element] = sum;
-      if (element == 0) params.states[part] = {state.exponent, state.sum};
-    }
-    __syncthreads();
-  }
-  if (splits.count == 1) return;
-
-  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.parts;
-  if (!is_last_block(counter, blocks)) return;
-  weigh_parts(params.states + part_of(0, 0), heads.count, params.max_splits, splits.count, shared);
-  __syncthreads();
-  for (int i = 4 * static_cast<int>(threadIdx.x); i < elements; i += 4 * kThreads) {
-    const int head = i / kHeadDim;
-    const float* sums = params.sums + part_of(head, 0) * kHeadDim + i % kHeadDim;
-    store_4<T>(out() + i, merge_parts<kHeadDim>(sums, splits.count, shared.scales[head],
-                                                shared.part_sums[head]));
-  }
+  attend_to_parts(params, warp, shared);
+  if (shared.work.splits.count > 1) finish_parts(plan, shared);
 }
 
 }  // namespace

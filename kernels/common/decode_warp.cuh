@@ -40,32 +40,36 @@ class DecodeWarp {
  public:
   static constexpr int kSlots = 16;  ///< of a step
 
-  __device__ DecodeWarp(const AttentionParams& p, const KvHead& head)
-      : p_(p), head_(head), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
+  __device__ explicit DecodeWarp(const AttentionParams& p)
+      : p_(p), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
 
   /// Asks for the slots from `slot` on, those that the first attend() begins with.
-  __device__ void look_ahead(int slot) {
-    const int row = find_row(slot);
+  __device__ void look_ahead(const KvHead& head, int slot) {
+    const int row = find_row(head, slot);
     load_keys(row);
     load_values(row);
   }
 
   /// Attends to the slots from `first` on, in steps `stride` apart, up to `end`. Starts anew.
-  /// `after`: the first slot of the next call.
-  __device__ void attend(const DecodeToken<T, kHeadDim>& token, int first, int stride, int end,
-                         int after) {
+  /// `after()`: the first slot of the next call. It and `head` come from shared memory: there are
+  /// not registers enough to keep them.
+  template <typename After>
+  __device__ void attend(const DecodeToken<T, kHeadDim>& token, const KvHead& head, int first,
+                         int stride, int end, const After& after) {
     states_[0] = states_[1] = SoftmaxState::none();
 #pragma unroll
     for (auto& tile : sums_) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
     for (int slot = first; slot < end; slot += stride) {
-      const int next_row = find_row(slot + stride < end ? slot + stride : after);
-      const bool has_own = slot <= head_.own_slot && head_.own_slot < slot + kSlots;
-      if (has_own) place_own_key(token, slot);
+      asm volatile("" ::: "memory");  // `head` is read anew
+      const int own = head.own_slot - slot;
+      const int next_row = find_row(head, slot + stride < end ? slot + stride : after());
+      const bool has_own = 0 <= own && own < kSlots;
+      if (has_own) place_own_key(token, own);
       float scores[4];
       score(token, slot, end, scores);
       load_keys(next_row);
       weigh(scores);
-      if (has_own) place_own_value(token, slot);
+      if (has_own) place_own_value(token, own);
       add_values(scores);
       load_values(next_row);
     }
@@ -103,9 +107,9 @@ class DecodeWarp {
   __device__ int value_slot(int i) const { return 2 * quad_ + i % 2 + i / 2 * 8; }
 
   /// The cache's row of the lane's slot of those from `first` on, or -1 where there is none.
-  __device__ int find_row(int first) const {
+  __device__ int find_row(const KvHead& head, int first) const {
     const int slot = first + static_cast<int>(threadIdx.x % kSlots);
-    return slot < head_.own_slot ? slot_row(p_, head_.state_row, head_.kv_head, slot) : -1;
+    return slot < head.own_slot ? slot_row(p_, head.state_row, head.kv_head, slot) : -1;
   }
 
   /// A slot's vector, if there is one. The address is good in any case: with a null pointer in its
@@ -137,18 +141,18 @@ class DecodeWarp {
     }
   }
 
-  __device__ void place_own_key(const DecodeToken<T, kHeadDim>& token, int first) {
+  __device__ void place_own_key(const DecodeToken<T, kHeadDim>& token, int own) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if (first + key_slot(i) != head_.own_slot) continue;
+      if (key_slot(i) != own) continue;
       Keys::template load<FromAnywhere>(token.key, quad_, true, keys_[i]);
     }
   }
 
-  __device__ void place_own_value(const DecodeToken<T, kHeadDim>& token, int first) {
+  __device__ void place_own_value(const DecodeToken<T, kHeadDim>& token, int own) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (first + value_slot(i) != head_.own_slot) continue;
+      if (value_slot(i) != own) continue;
       Values::template load<FromAnywhere>(token.value, row_, true, values_[i]);
     }
   }
@@ -212,7 +216,6 @@ class DecodeWarp {
   }
 
   const AttentionParams& p_;
-  KvHead head_;
   int row_;   ///< of a fragment
   int quad_;  ///< column pair of a fragment
   std::uint32_t keys_[2][Keys::kWords];
