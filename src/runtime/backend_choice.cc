@@ -4,6 +4,7 @@
 #include "backend/cuda/device_query.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/timed_phase.h"
 
 #ifdef QUERN_WITH_CUDA
 #include "backend/cuda/cuda_backend.h"
@@ -15,8 +16,9 @@ DeviceChoice choose_device(DeviceChoice wanted) {
   if (wanted == DeviceChoice::cpu) return wanted;
 #ifdef QUERN_WITH_CUDA
   if (wanted == DeviceChoice::cuda) return wanted;
+  const TimedPhase phase("looking for a GPU");
   try {
-    const CudaEnvironment environment = query_cuda();
+    const CudaEnvironment environment = query_cuda_driver();
     usable_gpu(environment, 0);
     return DeviceChoice::cuda;
   } catch (const Error& error) {
@@ -31,6 +33,7 @@ DeviceChoice choose_device(DeviceChoice wanted) {
 }
 
 std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
+  const TimedPhase phase("starting the backend");
 #ifdef QUERN_WITH_CUDA
   if (options.device == DeviceChoice::cuda) return make_cuda_backend(options.device_index);
 #endif

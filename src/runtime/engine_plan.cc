@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/shape.h"
 #include "base/system.h"
+#include "base/timed_phase.h"
 #include "runtime/backend_choice.h"
 #include "runtime/step_arrays.h"
 #include "runtime/weight_placement.h"
@@ -187,6 +188,7 @@ EngineOptions resolve_options(EngineOptions options) {
 
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
                        const EngineOptions& resolved) {
+  const TimedPhase phase("planning the memory");
   const std::uint64_t available_bytes = backend.available_bytes();
   const Planner planner(model, backend, available_bytes, chooses_device_loop(resolved, backend));
   EngineOptions options = resolved;

@@ -1,6 +1,7 @@
 #include "runtime/opened_model.h"
 
 #include "base/log.h"
+#include "base/timed_phase.h"
 #include "io/model_folder.h"
 #include "model/model.h"
 #include "model/shapes.h"
@@ -68,6 +69,7 @@ OpenedModel open_random(const RandomModel& model, const EngineOptions& resolved)
 }  // namespace
 
 OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) {
+  const TimedPhase phase("opening the model");
   const auto* random = std::get_if<RandomModel>(&model);
   OpenedModel opened = random != nullptr ? open_random(*random, resolved)
                                          : open_folder(std::get<std::string>(model), resolved);

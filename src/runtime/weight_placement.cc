@@ -1,5 +1,6 @@
 #include "runtime/weight_placement.h"
 
+#include "base/timed_phase.h"
 #include "graph/memory_plan.h"
 #include "model/random_weights.h"
 #include "weights/load.h"
@@ -49,8 +50,11 @@ std::vector<DType> stored_dtypes(const OpenedModel& model) {
 }
 
 std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena) {
-  return model.random ? make_random(model, backend, arena)
-                      : load_from_checkpoint(model, backend, arena);
+  const TimedPhase phase("placing the weights");
+  auto weights = model.random ? make_random(model, backend, arena)
+                              : load_from_checkpoint(model, backend, arena);
+  backend.wait();
+  return weights;
 }
 
 }  // namespace quern

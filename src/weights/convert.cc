@@ -7,6 +7,10 @@
 #include <limits>
 #include <span>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "base/half.h"
 
 namespace quern {
@@ -20,10 +24,128 @@ float overflow_limit(DType dtype) { return dtype == DType::float16 ? 65520.0f : 
 std::int64_t store_counting(std::span<const float> values, DType dtype, std::byte* destination) {
   store_floats(dtype, values, destination);
   if (dtype == DType::float32) return 0;
-  return std::count_if(values.begin(), values.end(), [limit = overflow_limit(dtype)](float value) {
+  const float limit = overflow_limit(dtype);
+  std::int32_t count = 0;  // not wider than a float, so that the compiler counts several at a time
+  for (const float value : values) {
     const float magnitude = std::fabs(value);
-    return magnitude >= limit && magnitude <= std::numeric_limits<float>::max();
-  });
+    count += static_cast<int>(magnitude >= limit) &
+             static_cast<int>(magnitude <= std::numeric_limits<float>::max());
+  }
+  return count;
+}
+
+/// memcpy, faster for the sizes that a tile's rows have.
+void copy_words(const std::byte* from, std::byte* to, std::size_t bytes) {
+  switch (bytes) {
+    case 128:
+      std::memcpy(to, from, 128);
+      break;
+    case 256:
+      std::memcpy(to, from, 256);
+      break;
+    default:
+      if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+}
+
+constexpr std::int64_t kTile = 64;  ///< rows and columns that are transposed at a time
+
+/// A tile's rows, one after the other.
+template <typename Word>
+using Tile = std::array<Word, kTile * kTile>;
+
+#if defined(__x86_64__)
+
+__m128i interleave_low(std::uint16_t, __m128i a, __m128i b) { return _mm_unpacklo_epi16(a, b); }
+__m128i interleave_high(std::uint16_t, __m128i a, __m128i b) { return _mm_unpackhi_epi16(a, b); }
+__m128i interleave_low(std::uint32_t, __m128i a, __m128i b) { return _mm_unpacklo_epi32(a, b); }
+__m128i interleave_high(std::uint32_t, __m128i a, __m128i b) { return _mm_unpackhi_epi32(a, b); }
+
+/// Transposes a square of as many rows as a register has words, kTile words from row to row.
+template <typename Word>
+void transpose_square(const Word* from, Word* to) {
+  constexpr int kRows = 16 / sizeof(Word);
+  __m128i rows[kRows];
+  for (int i = 0; i < kRows; ++i) {
+    rows[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * kTile));
+  }
+  // Each round merges every row with the one half of all rows on, word by word.
+  for (int merged = 1; merged < kRows; merged *= 2) {
+    __m128i next[kRows];
+    for (int i = 0; i < kRows / 2; ++i) {
+      next[2 * i] = interleave_low(Word{}, rows[i], rows[i + kRows / 2]);
+      next[2 * i + 1] = interleave_high(Word{}, rows[i], rows[i + kRows / 2]);
+    }
+    std::ranges::copy(next, rows);
+  }
+  for (int i = 0; i < kRows; ++i) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i * kTile), rows[i]);
+  }
+}
+
+template <typename Word>
+void transpose_tile(const Tile<Word>& tile, Tile<Word>& transposed) {
+  constexpr std::int64_t kRows = 16 / sizeof(Word);
+  for (std::int64_t i = 0; i < kTile; i += kRows) {
+    for (std::int64_t j = 0; j < kTile; j += kRows) {
+      transpose_square(&tile[i * kTile + j], &transposed[j * kTile + i]);
+    }
+  }
+}
+
+#else
+
+template <typename Word>
+void transpose_tile(const Tile<Word>& tile, Tile<Word>& transposed) {
+  for (std::int64_t i = 0; i < kTile; ++i) {
+    for (std::int64_t j = 0; j < kTile; ++j) transposed[j * kTile + i] = tile[i * kTile + j];
+  }
+}
+
+#endif
+
+/// Copies columns to rows tile by tile, as what lies between stays in a core's cache. `load(from,
+/// row)` and `store(column, to)` move up to kTile words; `from` and `to` are their places in the
+/// two matrices.
+template <typename Word, typename Load, typename Store>
+void transpose_tiles(const ColumnBand& band, const Load& load, const Store& store) {
+  Tile<Word> tile{};
+  Tile<Word> transposed;
+  for (std::int64_t row = 0; row < band.rows; row += kTile) {
+    const std::int64_t height = std::min(kTile, band.rows - row);
+    for (std::int64_t col = 0; col < band.num_cols; col += kTile) {
+      const std::int64_t width = std::min(kTile, band.num_cols - col);
+      for (std::int64_t i = 0; i < height; ++i) {
+        load((row + i) * band.cols + band.first_col + col,
+             std::span(tile).subspan(i * kTile, width));
+      }
+      transpose_tile(tile, transposed);
+      for (std::int64_t j = 0; j < width; ++j) {
+        store(std::span<const Word>(transposed).subspan(j * kTile, height),
+              (col + j) * band.rows + row);
+      }
+    }
+  }
+}
+
+/// `Word`: of the destination's size. Numbers are converted first, so that fewer bytes move.
+template <typename Word>
+std::int64_t transpose_words(FloatSource source, FloatDestination destination,
+                             const ColumnBand& band) {
+  const std::size_t from_bytes = dtype_bytes(source.dtype);
+  std::int64_t overflowed = 0;
+  transpose_tiles<Word>(
+      band,
+      [&](std::int64_t from, std::span<Word> row) {
+        overflowed += convert_floats(
+            {source.data + from * from_bytes, source.dtype},
+            {reinterpret_cast<std::byte*>(row.data()), destination.dtype}, std::ssize(row));
+      },
+      [&](std::span<const Word> column, std::int64_t to) {
+        copy_words(reinterpret_cast<const std::byte*>(column.data()),
+                   destination.data + to * sizeof(Word), column.size_bytes());
+      });
+  return overflowed;
 }
 
 }  // namespace
@@ -32,7 +154,7 @@ std::int64_t convert_floats(FloatSource source, FloatDestination destination, st
   const std::size_t from_bytes = dtype_bytes(source.dtype);
   const std::size_t to_bytes = dtype_bytes(destination.dtype);
   if (source.dtype == destination.dtype) {
-    if (count > 0) std::memcpy(destination.data, source.data, count * to_bytes);
+    copy_words(source.data, destination.data, count * to_bytes);
     return 0;
   }
   std::array<float, 4096> block;
@@ -47,29 +169,9 @@ std::int64_t convert_floats(FloatSource source, FloatDestination destination, st
 
 std::int64_t convert_transposed(FloatSource source, FloatDestination destination,
                                 const ColumnBand& band) {
-  constexpr std::int64_t kTile = 64;
-  const std::size_t from_bytes = dtype_bytes(source.dtype);
-  const std::size_t to_bytes = dtype_bytes(destination.dtype);
-  std::array<float, kTile * kTile> tile;
-  std::array<float, kTile> column;
-  std::int64_t overflowed = 0;
-  for (std::int64_t row = 0; row < band.rows; row += kTile) {
-    const std::int64_t height = std::min(kTile, band.rows - row);
-    for (std::int64_t col = 0; col < band.num_cols; col += kTile) {
-      const std::int64_t width = std::min(kTile, band.num_cols - col);
-      for (std::int64_t i = 0; i < height; ++i) {
-        const std::int64_t from = (row + i) * band.cols + band.first_col + col;
-        load_floats(source.dtype, source.data + from * from_bytes,
-                    std::span(tile).subspan(i * kTile, width));
-      }
-      for (std::int64_t j = 0; j < width; ++j) {
-        for (std::int64_t i = 0; i < height; ++i) column[i] = tile[i * kTile + j];
-        overflowed += store_counting(std::span(column).first(height), destination.dtype,
-                                     destination.data + ((col + j) * band.rows + row) * to_bytes);
-      }
-    }
-  }
-  return overflowed;
+  return dtype_bytes(destination.dtype) == 2
+             ? transpose_words<std::uint16_t>(source, destination, band)
+             : transpose_words<std::uint32_t>(source, destination, band);
 }
 
 }  // namespace quern

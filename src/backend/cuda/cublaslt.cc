@@ -6,7 +6,6 @@
 #include <tuple>
 #include <utility>
 
-#include "backend/cuda/dynamic_library.h"
 #include "base/check.h"
 
 namespace quern::cuda {
@@ -54,7 +53,8 @@ struct Layouts {
 /// The library's functions, found by name, and its handle.
 class CublasLt::Library {
  public:
-  explicit Library(const std::string& soname) : soname_(soname), library_(soname.c_str()) {
+  Library(std::string soname, const DynamicLibrary& library)
+      : soname_(std::move(soname)), library_(library) {
     check_cublas(find<decltype(cublasLtCreate)>("cublasLtCreate")(&handle_), "cublasLtCreate");
   }
   Library(const Library&) = delete;
@@ -155,7 +155,7 @@ class CublasLt::Library {
   }
 
   std::string soname_;
-  DynamicLibrary library_;
+  const DynamicLibrary& library_;
 #define QUERN_FIND(member, name) decltype(name)* member = find<decltype(name)>(#name)
   QUERN_FIND(destroy_, cublasLtDestroy);
   QUERN_FIND(create_operation_, cublasLtMatmulDescCreate);
@@ -173,14 +173,20 @@ class CublasLt::Library {
   std::map<Key, cublasLtMatmulAlgo_t> algorithms_;
 };
 
-CublasLt::CublasLt(std::string soname) : soname_(std::move(soname)) {}
+CublasLt::CublasLt(std::string soname)
+    : soname_(std::move(soname)), opening_(std::async(std::launch::async, [this] {
+        return std::make_unique<DynamicLibrary>(soname_.c_str());
+      })) {}
 CublasLt::~CublasLt() = default;
 const char* CublasLt::default_soname() { return kSoname; }
 
 void CublasLt::multiply(const MatrixProduct& product, std::span<std::byte> workspace,
                         cudaStream_t stream) {
   QUERN_CHECK(workspace.size() >= kWorkspaceBytes);
-  if (library_ == nullptr) library_ = std::make_unique<Library>(soname_);
+  if (library_ == nullptr) {
+    if (file_ == nullptr) file_ = opening_.get();
+    library_ = std::make_unique<Library>(soname_, *file_);
+  }
   library_->multiply(product, workspace, stream);
   ++num_calls_;
 }

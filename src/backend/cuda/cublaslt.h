@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <span>
 #include <string>
 
+#include "backend/cuda/dynamic_library.h"
 #include "base/dtype.h"
 
 namespace quern::cuda {
@@ -24,14 +26,14 @@ struct MatrixProduct {
   void* out = nullptr;
 };
 
-/// cuBLASLt, opened when it is first needed: programs start, and steps of few tokens run, without
-/// it.
+/// cuBLASLt. Programs start, and steps of few tokens run, without it.
 class CublasLt {
  public:
   /// Scratch that multiply() is given.
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-  /// `soname` is the library's; tests name one that is missing.
+  /// Begins to open the library, which takes a while, beside what the caller does next. `soname` is
+  /// the library's; tests name one that is missing.
   explicit CublasLt(std::string soname = default_soname());
   CublasLt(const CublasLt&) = delete;
   CublasLt& operator=(const CublasLt&) = delete;
@@ -49,6 +51,8 @@ class CublasLt {
   static const char* default_soname();
 
   std::string soname_;
+  std::future<std::unique_ptr<DynamicLibrary>> opening_;
+  std::unique_ptr<DynamicLibrary> file_;
   std::unique_ptr<Library> library_;
   std::uint64_t num_calls_ = 0;
 };

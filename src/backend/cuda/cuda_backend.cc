@@ -272,7 +272,7 @@ class CudaBackend final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_cuda_backend(int device_index) {
-  return std::make_unique<CudaBackend>(usable_gpu(query_cuda(), device_index).index);
+  return std::make_unique<CudaBackend>(usable_gpu(query_cuda_driver(), device_index).index);
 }
 
 }  // namespace quern

@@ -125,7 +125,8 @@ class Driver {
     return count;
   }
 
-  Gpu describe(int index, const Nvml& nvml) {
+  /// `nvml` may be null.
+  Gpu describe(int index, const Nvml* nvml) {
     Gpu gpu;
     gpu.index = index;
     int device = 0;
@@ -140,7 +141,7 @@ class Driver {
     call<int(std::size_t*, int)>("cuDeviceTotalMem_v2", &memory_bytes, device);
     gpu.memory_bytes = memory_bytes;
     call<int(char*, int, int)>("cuDeviceGetPCIBusId", text.data(), kTextBytes, device);
-    nvml.describe(text.data(), gpu);
+    if (nvml != nullptr) nvml->describe(text.data(), gpu);
     return gpu;
   }
 
@@ -176,13 +177,10 @@ class Driver {
   std::string error_;
 };
 
-}  // namespace
-
-CudaEnvironment query_cuda() {
+CudaEnvironment query(const Nvml* nvml) {
   CudaEnvironment found;
   describe_build(found);
-  const Nvml nvml;
-  found.driver_version = nvml.driver_version();
+  if (nvml != nullptr) found.driver_version = nvml->driver_version();
   Driver driver;
   found.driver_cuda_version = driver.cuda_version();
   const int num_devices = driver.num_devices();
@@ -195,6 +193,15 @@ CudaEnvironment query_cuda() {
   }
   return found;
 }
+
+}  // namespace
+
+CudaEnvironment query_cuda() {
+  const Nvml nvml;
+  return query(&nvml);
+}
+
+CudaEnvironment query_cuda_driver() { return query(nullptr); }
 
 const Gpu& usable_gpu(const CudaEnvironment& environment, int index) {
   if (!environment.unavailable_reason.empty()) {

@@ -39,6 +39,10 @@ struct CudaEnvironment {
 /// this works, and says what is missing, on a machine without them. Never fails.
 CudaEnvironment query_cuda();
 
+/// The same without what only NVML tells: driver_version and a GPU's clocks, ECC and power limit.
+/// Faster by some 10 ms.
+CudaEnvironment query_cuda_driver();
+
 /// The GPU of that index, if kernels of ours run on it. Errors: device when there is none, with the
 /// reason; invalid_argument for another index; unsupported for a GPU older than sm_80.
 const Gpu& usable_gpu(const CudaEnvironment& environment, int index);

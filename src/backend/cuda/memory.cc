@@ -40,6 +40,16 @@ void for_each_thread(std::size_t count, Device device, const Body& body) {
   }
 }
 
+/// Rows that are read at a time: an equal share for each thread, where that is worth one, and no
+/// more than a slot holds.
+std::size_t rows_of_band(std::size_t num_rows, std::size_t row_bytes, std::size_t num_threads,
+                         std::size_t slot_bytes) {
+  constexpr std::size_t kWorthAThread = std::size_t{256} << 10;
+  const std::size_t most = slot_bytes / row_bytes;
+  const std::size_t fewest = std::min(kWorthAThread / row_bytes + 1, most);
+  return std::clamp((num_rows + num_threads - 1) / num_threads, fewest, most);
+}
+
 }  // namespace
 
 Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
@@ -99,13 +109,15 @@ void StagingRing::copy(void* device_destination, const void* host_source, std::s
 }
 
 void StagingRing::copy_rows(std::byte* device_destination, const WeightSource& source) {
-  const std::size_t row_bytes = source.row_bytes();
+  const std::size_t row_bytes = std::max<std::size_t>(source.row_bytes(), 1);
   if (row_bytes > kSlotBytes) {
     fail(ErrorCode::unsupported, "a weight's row: expected at most {} bytes on CUDA, got {}",
          kSlotBytes, row_bytes);
   }
   const auto num_rows = static_cast<std::size_t>(source.out_features);
-  const std::size_t band_rows = kSlotBytes / std::max<std::size_t>(row_bytes, 1);
+  const auto processors = static_cast<std::size_t>(available_threads());
+  const std::size_t band_rows =
+      rows_of_band(num_rows, row_bytes, std::min(kSlots, processors), kSlotBytes);
   const std::size_t num_bands = (num_rows + band_rows - 1) / band_rows;
   if (used_bytes_ > 0) read_[slot_].record(stream_);
   used_bytes_ = kSlotBytes;  // the next copy() waits for its slot
@@ -121,7 +133,6 @@ void StagingRing::copy_rows(std::byte* device_destination, const WeightSource& s
       read_[index].record(stream_);
     }
   };
-  const auto processors = static_cast<std::size_t>(available_threads());
   for_each_thread(std::min({kSlots, num_bands, processors}), device_, copy_bands);
 }
 

@@ -1,0 +1,16 @@
+#include "base/timed_phase.h"
+
+#include "base/log.h"
+
+namespace quern {
+
+TimedPhase::~TimedPhase() {
+  const std::chrono::duration<double, std::milli> taken = Clock::now() - begin_;
+  try {
+    log(LogLevel::debug, "{}: {:.1f} ms", name_, taken.count());
+  } catch (...) {
+    // A line of the log is not worth more.
+  }
+}
+
+}  // namespace quern
