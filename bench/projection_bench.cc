@@ -200,9 +200,7 @@ class ProjectionCase {
 
   void run_skinny() const {
     with_projection([this](const cuda::Projection& projection) {
-      Workspace workspace(workspace_.bytes());
-      kernels::skinny_gemm(cuda::skinny_gemm_params(projection, workspace, context_),
-                           context_.stream);
+      kernels::skinny_gemm(cuda::skinny_gemm_params(projection, context_), context_.stream);
     });
   }
 

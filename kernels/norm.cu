@@ -7,11 +7,11 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 
 /// Groups of elements that a thread holds: rows of 4096 elements stay in registers.
 template <int kWidth>
-constexpr int kHeld = kWidth == 4 ? 4 : 1;
+constexpr int kHeld = kWidth == 4 ? 2 : 1;
 
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kThreads) norm_kernel(const __grid_constant__ NormParams p) {

@@ -18,20 +18,12 @@ struct SkinnyGemmParams {
   const void* weight = nullptr;  ///< [weight rows, in_features], dense
   const void* in = nullptr;      ///< [num_rows, in_features], dense
   Epilogue epilogue;
-  /// Scratch of skinny_gemm_partial_sums() floats, and as many words as skinny_gemm_counters()
-  /// says, which are zero before and after; unused with more than kMaxSkinnyRows rows.
-  float* partial_sums = nullptr;
-  std::uint32_t* counters = nullptr;
   int num_multiprocessors = 0;
   bool overlaps = false;  ///< see LaunchShape
 };
 
 /// Whether skinny_gemm() is made for this: a 16-bit dtype and rows of 16 bytes.
 bool skinny_gemm_supports(DType dtype, std::int64_t in_features);
-
-/// What it wants as scratch for up to so many rows, and no more than kMaxSkinnyRows.
-std::int64_t skinny_gemm_partial_sums(std::int64_t num_rows, int num_multiprocessors);
-std::int64_t skinny_gemm_counters(std::int64_t weight_rows);
 
 /// A projection of some rows (it is made for up to kMaxSkinnyRows) on tensor cores: mma.sync with
 /// the weight as the left operand, so that the rows are its narrow side, and asynchronous copies

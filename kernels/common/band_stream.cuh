@@ -3,28 +3,12 @@
 #include <cstdint>
 
 #include "kernels/common/async_copy.cuh"
+#include "kernels/common/gemm_stages.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/row_tile.cuh"
 #include "kernels/common/weight_stream.cuh"
 
 namespace quern::kernels {
-
-/// A block's tiles, in bands of nearly equal size that are multiplied one after the other.
-struct Bands {
-  int begin;  ///< the first tile
-  int end;
-  int band_tiles;
-
-  __device__ static Bands of(int tiles, int most_at_once) {
-    const int blocks = static_cast<int>(gridDim.x);
-    const int block = static_cast<int>(blockIdx.x);
-    const int begin = tiles / blocks * block + min(block, tiles % blocks);
-    const int count = tiles / blocks + (block < tiles % blocks ? 1 : 0);
-    const int bands = max(1, (count + most_at_once - 1) / most_at_once);
-    return {begin, begin + count, max(1, (count + bands - 1) / bands)};
-  }
-  __device__ int tiles_from(int first) const { return min(band_tiles, end - first); }
-};
 
 /// A warp's share of a band: slabs of its tiles, the tiles of one slab of K after each other, from
 /// `tile` of `slab` on, `count` of them.

@@ -84,13 +84,13 @@ class CudaBackend final : public Backend {
   std::size_t workspace_bytes(const Op& op, const Graph& graph,
                               const Limits& limits) const override {
     if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
-      return cuda::norm_linear_workspace_bytes(*norm_linear, graph, limits, context_);
+      return cuda::norm_linear_workspace_bytes(*norm_linear, graph, limits);
     }
     if (const auto* attention = std::get_if<Attention>(&op)) {
       return cuda::attention_workspace_bytes(*attention, graph, limits);
     }
     if (const auto* linear = std::get_if<Linear>(&op)) {
-      return cuda::linear_workspace_bytes(*linear, graph, limits, context_);
+      return cuda::linear_workspace_bytes(*linear, graph, limits);
     }
     if (const auto* sample = std::get_if<Sample>(&op)) {
       return cuda::sample_workspace_bytes(*sample, graph, limits);

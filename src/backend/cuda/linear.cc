@@ -19,11 +19,9 @@ void run_linear(const Linear& op, const Step& step, const OpContext& context) {
   project(projection, workspace, context);
 }
 
-std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits,
-                                   const OpContext& context) {
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits) {
   Workspace workspace;
-  plan_projection(workspace, limits.max_tokens_per_step, graph.weight(op.weight).out_features,
-                  context);
+  plan_projection(workspace, limits.max_tokens_per_step, graph.weight(op.weight).out_features);
   return workspace.used_bytes();
 }
 

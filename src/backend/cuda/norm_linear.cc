@@ -87,11 +87,11 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
 }
 
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
-                                        const Limits& limits, const OpContext& context) {
+                                        const Limits& limits) {
   Workspace workspace;
   const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
   take_normed(workspace, rows, graph.value(op.residual).cols, graph.activation_dtype);
-  plan_projection(workspace, rows, graph.weight(op.weight).out_features, context);
+  plan_projection(workspace, rows, graph.weight(op.weight).out_features);
   return workspace.used_bytes();
 }
 

@@ -53,11 +53,10 @@ void run_advance(const Advance& op, const Step& step, const OpContext& context);
 
 // The scratch of those that need some, at the limits.
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
-                                        const Limits& limits, const OpContext& context);
+                                        const Limits& limits);
 std::size_t attention_workspace_bytes(const Attention& op, const Graph& graph,
                                       const Limits& limits);
-std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits,
-                                   const OpContext& context);
+std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits);
 std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, const Limits& limits);
 
 }  // namespace quern::cuda

@@ -115,11 +115,6 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   }
 }
 
-float* take_partial_sums(Workspace& workspace, std::int64_t num_rows, const OpContext& context) {
-  return workspace.take<float>(kernels::skinny_gemm_partial_sums(
-      std::min<std::int64_t>(num_rows, kMaxSkinnyRows), context.num_multiprocessors));
-}
-
 void project_plainly(const Projection& projection, const OpContext& context) {
   kernels::PlainGemmParams params;
   params.num_rows = projection.num_rows;
@@ -187,7 +182,7 @@ kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
   return params;
 }
 
-kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Workspace& workspace,
+kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context) {
   kernels::SkinnyGemmParams params;
   params.dtype = projection.in_dtype;
@@ -196,9 +191,6 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Works
   params.weight = projection.weight->values.data;
   params.in = projection.in;
   params.epilogue = projection.epilogue;
-  params.partial_sums = take_partial_sums(workspace, projection.num_rows, context);
-  params.counters =
-      context.take_counters(kernels::skinny_gemm_counters(projection.weight->out_features));
   params.num_multiprocessors = context.num_multiprocessors;
   params.overlaps = context.overlaps;
   return params;
@@ -216,21 +208,14 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
-    kernels::skinny_gemm(skinny_gemm_params(projection, workspace, context), context.stream);
+    kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
   } else {
     project_plainly(projection, context);
   }
 }
 
-void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows,
-                     const OpContext& context) {
-  // A step has so many rows or fewer: room for whichever way it takes.
-  Workspace for_library;
-  if (num_rows > kMaxOwnRows) take_scratch(for_library, num_rows, weight_rows);
-  Workspace for_skinny;
-  take_partial_sums(for_skinny, num_rows, context);
-  workspace.take<std::byte>(
-      static_cast<std::int64_t>(std::max(for_library.used_bytes(), for_skinny.used_bytes())));
+void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
+  if (num_rows > kMaxOwnRows) take_scratch(workspace, num_rows, weight_rows);
 }
 
 }  // namespace quern::cuda

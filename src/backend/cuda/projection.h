@@ -37,8 +37,7 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
 kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
-/// The parameters of a launch of skinny_gemm(), with scratch from the workspace.
-kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Workspace& workspace,
+kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
 /// Runs a projection of rows that are there: few by matvec(), some by skinny_gemm(), more by
@@ -46,7 +45,6 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection, Works
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.
-void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows,
-                     const OpContext& context);
+void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows);
 
 }  // namespace quern::cuda
