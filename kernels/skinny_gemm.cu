@@ -18,26 +18,25 @@ constexpr int kThreads = kWarps * kWarpSize;
 /// Registers and shared memory leave room for the next kernel's block beside this one's.
 constexpr int kKernelsAtOnce = 2;
 constexpr int kTilesOfWarp = 2;  ///< at most
-constexpr int kFewestStages = 3;
-constexpr int kMostStages = 6;
+static_assert(kWarps * kTilesOfWarp <= kMaxBandTiles);
+constexpr int kStages = 3;
+constexpr int kMostSlabs = 2;  ///< of a chunk
 constexpr int kMmaDepth = 16;
 constexpr int kPiecesOfMma = kMmaDepth / 8;
 constexpr int kStepsOfSlab = kSlabPieces / kPiecesOfMma;
-
-/// Pieces that a slab of so many rows takes.
-constexpr int stage_pieces(int rows) { return rows * kSlabPieces; }
-constexpr int kMostPieces = static_cast<int>(kMaxSharedBytes / sizeof(uint4));
+constexpr int kStepBytes = 16 * kPiecesOfMma;
+constexpr int kRowBytes = 16 * kSlabPieces;  ///< of a slab
+/// Rows of slabs that a stage has room for.
+constexpr int kStageRows = static_cast<int>(kMaxSharedBytes) / kStages / kRowBytes;
 
 /// Tiles of a band, at most.
-template <int kRows>
+template <int kRows, int kSlabs>
 constexpr int kBandTiles =
-    std::min(kWarps * kTilesOfWarp,
-             (kMostPieces / kFewestStages / kSlabPieces - kRows) / kTileRows);
+    std::min(kWarps * kTilesOfWarp, (kStageRows / kSlabs - kRows) / kTileRows);
 
 struct Plan {
   SkinnyGemmParams params;
-  int num_stages = 0;
-  int stage_pieces = 0;
+  int slab_rows = 0;  ///< of a stage
 };
 
 /// How a block's warps share a band: some of its tiles each, and where there are fewer tiles than
@@ -66,25 +65,81 @@ struct WarpSums {
   float at[kTilesOfWarp][kRows / 16][4] = {};
 };
 
-template <typename T, int kRows>
-__device__ void multiply(const WarpShare& share, const uint4* stage, WarpSums<kRows>& sums) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int last = share.has_tile(1) ? share.first_tile + share.across : share.first_tile;
-  // Lanes 0 to 15 name both halves of a step of the first tile's rows, the others the second's.
-  const int weight_row =
-      kRows + (lane < 16 ? min(share.first_tile, share.tiles - 1) : last) * kTileRows + lane % 8;
-#pragma unroll 2
-  for (int step = share.first_step; step < share.first_step + share.steps; ++step) {
-    const int piece = step * kPiecesOfMma;
-    std::uint32_t weight[4];
-    load_matrices(stage + slab_index(weight_row, piece + lane / 8 % 2), weight);
+/// Where a lane finds its share's fragments in a slab, in bytes of shared memory: a step is
+/// kStepBytes on, by an exclusive or.
+struct LaneFragments {
+  std::uint32_t weight;
+  std::uint32_t rows;
+
+  /// Lanes 0 to 15 name both halves of a step of the first tile's rows, the others the second's.
+  template <int kRows>
+  __device__ static LaneFragments of(const WarpShare& share) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+    const int tile = min(share.first_tile + lane / 16 * share.across, share.tiles - 1);
+    const int piece = share.first_step * kPiecesOfMma;
+    const int weight_row = kRows + tile * kTileRows + lane % 8;
+    return {16u * slab_index(weight_row, piece + lane / 8 % 2),
+            16u * slab_index(lane % 16, piece + lane / 16)};
+  }
+};
+
+/// Steps whose fragments a warp holds at a time, so that it need not wait for each by itself.
+template <int kRows>
+constexpr int kStepsAtOnce = kRows <= 32 ? 4 : 2;
+
+/// Multiplies kSteps steps of a slab. kTiles: of the warp.
+template <typename T, int kRows, int kSteps, int kTiles>
+__device__ void multiply_steps(std::uint32_t slab, const LaneFragments& lane,
+                               WarpSums<kRows>& sums) {
+  constexpr int kAtOnce = kSteps < kStepsAtOnce<kRows> ? kSteps : kStepsAtOnce<kRows>;
 #pragma unroll
-    for (int i = 0; i < kRows / 16; ++i) {
-      std::uint32_t rows[4];
-      load_matrices(stage + slab_index(16 * i + lane % 16, piece + lane / 16), rows);
-      mma_m16n8k16<T>(sums.at[0][i], rows, {weight[0], weight[1]});
-      if (share.has_tile(1)) mma_m16n8k16<T>(sums.at[1][i], rows, {weight[2], weight[3]});
+  for (int done = 0; done < kSteps; done += kAtOnce) {
+    std::uint32_t weight[kAtOnce][4];
+    std::uint32_t rows[kAtOnce][kRows / 16][4];
+#pragma unroll
+    for (int step = 0; step < kAtOnce; ++step) {
+      const std::uint32_t change = (done + step) * kStepBytes;
+      load_matrices((slab + lane.weight) ^ change, weight[step]);
+#pragma unroll
+      for (int i = 0; i < kRows / 16; ++i) {
+        load_matrices(((slab + lane.rows) ^ change) + 16 * i * kRowBytes, rows[step][i]);
+      }
     }
+#pragma unroll
+    for (int step = 0; step < kAtOnce; ++step) {
+#pragma unroll
+      for (int i = 0; i < kRows / 16; ++i) {
+        mma_m16n8k16<T>(sums.at[0][i], rows[step][i], {weight[step][0], weight[step][1]});
+        if constexpr (kTiles == 2) {
+          mma_m16n8k16<T>(sums.at[1][i], rows[step][i], {weight[step][2], weight[step][3]});
+        }
+      }
+    }
+  }
+}
+
+/// Multiplies the warp's share of a stage.
+template <typename T, int kRows, int kSlabs>
+__device__ void multiply(const WarpShare& share, const LaneFragments& lane, int slab_rows,
+                         const uint4* stage, WarpSums<kRows>& sums) {
+  if (!share.has_tile(0)) return;
+  const auto each_slab = [&]<int kSteps, int kTiles>() {
+#pragma unroll
+    for (int slab = 0; slab < kSlabs; ++slab) {
+      multiply_steps<T, kRows, kSteps, kTiles>(
+          shared_address(stage) + slab * slab_rows * kRowBytes, lane, sums);
+    }
+  };
+  switch (share.across) {
+    case 8:
+      if (share.has_tile(1)) return each_slab.template operator()<kStepsOfSlab, 2>();
+      return each_slab.template operator()<kStepsOfSlab, 1>();
+    case 4:
+      return each_slab.template operator()<kStepsOfSlab / 2, 1>();
+    case 2:
+      return each_slab.template operator()<kStepsOfSlab / 4, 1>();
+    default:
+      return each_slab.template operator()<kStepsOfSlab / 8, 1>();
   }
 }
 
@@ -109,11 +164,9 @@ __device__ void finish_tile(const Epilogue& epilogue, const TiledWeight& weight,
 }
 
 /// A block at work.
-template <typename T, int kRows>
+template <typename T, int kRows, int kSlabs>
 class SkinnyBlock {
  public:
-  using Stages = GemmStages<kRows, kThreads>;
-
   __device__ SkinnyBlock(const Plan& plan, const TiledWeight& weight, const Bands& bands,
                          const GemmRows& rows, uint4* shared)
       : plan_(plan),
@@ -121,10 +174,10 @@ class SkinnyBlock {
         bands_(bands),
         rows_(rows),
         shared_(shared),
-        stages_(weight, rows, bands) {}
+        stages_(weight, rows, bands, plan.slab_rows) {}
 
   __device__ void run() {
-    for (int i = 0; i < plan_.num_stages - 1; ++i) {
+    for (int i = 0; i < kStages - 1; ++i) {
       stages_.load_weight(stage(i));
       end_copy_group();
     }
@@ -132,28 +185,36 @@ class SkinnyBlock {
                     min(std::int64_t{bands_.end} * weight_.features_of_tile(),
                         plan_.params.epilogue.out_features));
     wait_for_earlier_kernels();
-    for (int i = 0; i < plan_.num_stages - 1; ++i) {
-      stages_.load_rows(stage(i));
+    int chunk = stages_.first_chunk();
+    for (int i = 0; i < kStages - 1; ++i) {
+      stages_.load_rows(chunk, stage(i));
       end_copy_group();
+      chunk = stages_.chunk_after(chunk);
     }
     for (int band = bands_.begin; band < bands_.end; band += bands_.band_tiles) multiply_band(band);
   }
 
  private:
-  __device__ uint4* stage(int index) const { return shared_ + index * plan_.stage_pieces; }
+  __device__ uint4* stage(int index) const {
+    return shared_ + index * kSlabs * plan_.slab_rows * kSlabPieces;
+  }
+  __device__ static int before(int stage) { return stage == 0 ? kStages - 1 : stage - 1; }
 
   __device__ void multiply_band(int band) {
     const WarpShare share = WarpShare::of(bands_.tiles_from(band));
+    const LaneFragments lane = LaneFragments::of<kRows>(share);
     WarpSums<kRows> sums;
-    for (int slab = 0; slab < weight_.num_slabs(); ++slab) {
-      wait_for_slab();
-      __syncthreads();  // it is there for all, and the stage before it is free
-      uint4* free = stage(here_ == 0 ? plan_.num_stages - 1 : here_ - 1);
-      stages_.load_weight(free);
-      stages_.load_rows(free);
+    for (int i = 0; i < stages_.num_chunks(); ++i) {
+      wait_for_copy_groups<kStages - 2>();
+      __syncthreads();  // this chunk is there, and the stage of the one before is free
+      if (!stages_.at_end()) {
+        uint4* free = stage(before(here_));
+        stages_.load_rows(stages_.chunk(), free);
+        stages_.load_weight(free);
+      }
       end_copy_group();
-      multiply<T>(share, stage(here_), sums);
-      here_ = here_ + 1 == plan_.num_stages ? 0 : here_ + 1;
+      multiply<T, kRows, kSlabs>(share, lane, plan_.slab_rows, stage(here_), sums);
+      here_ = here_ + 1 == kStages ? 0 : here_ + 1;
     }
     if (share.splits_slabs()) {
       add_and_finish(band, share, sums);
@@ -165,20 +226,6 @@ class SkinnyBlock {
     }
   }
 
-  /// This thread's copies of the next slab have come.
-  __device__ void wait_for_slab() const {
-    switch (plan_.num_stages) {
-      case 3:
-        return wait_for_copy_groups<1>();
-      case 4:
-        return wait_for_copy_groups<2>();
-      case 5:
-        return wait_for_copy_groups<3>();
-      default:
-        return wait_for_copy_groups<kMostStages - 2>();
-    }
-  }
-
   __device__ void finish(int tile, const float (&sums)[kRows / 16][4]) const {
     finish_tile<kRows>(plan_.params.epilogue, weight_, tile, rows_, sums);
   }
@@ -187,8 +234,7 @@ class SkinnyBlock {
   /// last has room for them.
   __device__ void add_and_finish(int band, const WarpShare& share, WarpSums<kRows>& sums) {
     using LaneSums = float[kRows / 16][4];
-    auto* parts =
-        reinterpret_cast<LaneSums*>(stage(here_ == 0 ? plan_.num_stages - 1 : here_ - 1));
+    auto* parts = reinterpret_cast<LaneSums*>(stage(before(here_)));
     const int thread = static_cast<int>(threadIdx.x);
     __syncthreads();
 #pragma unroll
@@ -210,15 +256,15 @@ class SkinnyBlock {
   const Bands& bands_;
   const GemmRows& rows_;
   uint4* shared_;
-  Stages stages_;
+  GemmStages<kRows, kSlabs, kThreads> stages_;
   int here_ = 0;  ///< the stage that is multiplied next
 };
 
 /// grid: shares of the weight, rows.
-template <typename T, int kRows>
+template <typename T, int kRows, int kSlabs>
 __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
     skinny_gemm_kernel(const __grid_constant__ Plan plan) {
-  extern __shared__ uint4 shared[];
+  extern __shared__ __align__(256) uint4 shared_of_skinny_gemm[];  // see LaneFragments
   let_next_kernel_start();
   const SkinnyGemmParams& p = plan.params;
   const TiledWeight weight{static_cast<const std::byte*>(p.weight),
@@ -229,21 +275,21 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
       static_cast<const std::byte*>(p.in) + std::int64_t{first_row} * weight.row_bytes, first_row,
       static_cast<int>(min(p.num_rows - first_row, std::int64_t{kRows}))};
   const int tiles = (weight.features + weight.features_of_tile() - 1) / weight.features_of_tile();
-  const Bands bands = Bands::of(tiles, kBandTiles<kRows>);
-  SkinnyBlock<T, kRows>(plan, weight, bands, rows, shared).run();
+  const Bands bands = Bands::of(tiles, kBandTiles<kRows, kSlabs>);
+  SkinnyBlock<T, kRows, kSlabs>(plan, weight, bands, rows, shared_of_skinny_gemm).run();
 }
 
-/// Stages of the size that the largest band needs, as many as there is room for.
-template <int kRows>
-Plan plan_of(const SkinnyGemmParams& params, int blocks) {
-  const std::int64_t weight_rows = params.epilogue.weight_rows();
-  const std::int64_t tiles = (weight_rows + kTileRows - 1) / kTileRows;
-  const std::int64_t of_block = (tiles + blocks - 1) / blocks;
-  Plan plan{params};
-  plan.stage_pieces = stage_pieces(
-      kRows + kTileRows * static_cast<int>(std::min<std::int64_t>(of_block, kBandTiles<kRows>)));
-  plan.num_stages = std::clamp(kMostPieces / plan.stage_pieces, kFewestStages, kMostStages);
-  return plan;
+template <typename T, int kRows, int kSlabs>
+void launch_rows(const SkinnyGemmParams& params, int tiles_of_block, cudaStream_t stream) {
+  static_assert(kBandTiles<kRows, kSlabs> > 0);
+  const Plan plan{params, kRows + kTileRows * std::min(tiles_of_block, kBandTiles<kRows, kSlabs>)};
+  launch(skinny_gemm_kernel<T, kRows, kSlabs>,
+         {.grid = dim3(static_cast<unsigned>(params.num_multiprocessors),
+                       static_cast<unsigned>((params.num_rows + kRows - 1) / kRows)),
+          .block = dim3(kThreads),
+          .shared_bytes = static_cast<std::size_t>(kStages * kSlabs * plan.slab_rows * kRowBytes),
+          .overlaps = params.overlaps},
+         stream, plan);
 }
 
 }  // namespace
@@ -253,22 +299,18 @@ bool skinny_gemm_supports(DType dtype, std::int64_t in_features) {
 }
 
 void skinny_gemm(const SkinnyGemmParams& params, cudaStream_t stream) {
-  const int rows = params.num_rows <= 16 ? 16 : params.num_rows <= 32 ? 32 : kMaxSkinnyRows;
-  const dim3 grid(static_cast<unsigned>(params.num_multiprocessors),
-                  static_cast<unsigned>((params.num_rows + rows - 1) / rows));
+  const auto tiles = static_cast<int>((params.epilogue.weight_rows() + kTileRows - 1) / kTileRows);
+  const int tiles_of_block =
+      (tiles + params.num_multiprocessors - 1) / params.num_multiprocessors;
   dispatch_half(params.dtype, "skinny_gemm", [&]<typename T>() {
-    dispatch_value(std::integer_sequence<int, 16, 32, kMaxSkinnyRows>{}, rows, "skinny_gemm",
-                   "rows", [&]<int kRows>() {
-                     static_assert(kBandTiles<kRows> >= kWarps);
-                     const Plan plan = plan_of<kRows>(params, params.num_multiprocessors);
-                     launch(skinny_gemm_kernel<T, kRows>,
-                            {.grid = grid,
-                             .block = dim3(kThreads),
-                             .shared_bytes = sizeof(uint4) * static_cast<std::size_t>(
-                                                                 plan.num_stages *
-                                                                 plan.stage_pieces),
-                             .overlaps = params.overlaps},
-                            stream, plan);
+    dispatch_value(std::integer_sequence<int, 16, kMaxSkinnyRows>{},
+                   params.num_rows <= 16 ? 16 : kMaxSkinnyRows, "skinny_gemm", "rows",
+                   [&]<int kRows>() {
+                     if (tiles_of_block <= kBandTiles<kRows, kMostSlabs>) {
+                       launch_rows<T, kRows, kMostSlabs>(params, tiles_of_block, stream);
+                     } else {
+                       launch_rows<T, kRows, 1>(params, tiles_of_block, stream);
+                     }
                    });
   });
 }

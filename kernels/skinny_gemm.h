@@ -9,7 +9,7 @@
 namespace quern::kernels {
 
 /// Rows for which skinny_gemm() reads the weight once.
-inline constexpr int kMaxSkinnyRows = 64;
+inline constexpr int kMaxSkinnyRows = 32;
 
 struct SkinnyGemmParams {
   DType dtype = DType::float16;  ///< of `in` and `weight`: float16 or bfloat16

@@ -7,6 +7,9 @@
 
 namespace quern::kernels {
 
+/// Tiles of a band, at most.
+inline constexpr int kMaxBandTiles = 16;
+
 /// A block's tiles of eight weight rows, in bands of nearly equal size that are multiplied one
 /// after the other.
 struct Bands {
@@ -25,101 +28,111 @@ struct Bands {
   __device__ int tiles_from(int first) const { return min(band_tiles, end - first); }
 };
 
-/// Up to kRows of the rows that a weight is multiplied with.
+/// Some of the rows that a weight is multiplied with.
 struct GemmRows {
   const std::byte* data;  ///< of the first
   int first;
   int count;
 };
 
-/// Brings slabs of K to shared memory, band by band: of a band's weight rows, and of the kRows rows
-/// beside them. A stage has first the rows and then the weight rows, each a slab long and laid out
-/// as slab_index() says. K is filled up with zeros; rows that do not exist leave in the stage what
-/// was there: what they give is not used.
-template <int kRows, int kThreads>
+/// Brings K in chunks of kSlabs slabs to stages of shared memory, band by band. A stage has a chunk
+/// of kRows rows and then of the band's weight rows, slab by slab, each laid out as slab_index()
+/// says. K is filled up with zeros; rows that do not exist leave in the stage what was there: what
+/// they give is not used. Blocks begin at different chunks: at the same ones they would all ask the
+/// same few memory channels at a time.
+template <int kRows, int kSlabs, int kThreads>
 class GemmStages {
  public:
-  __device__ GemmStages(const TiledWeight& weight, const GemmRows& rows, const Bands& bands)
-      : weight_(weight), rows_(rows), bands_(bands), next_{bands.begin, 0}, next_of_rows_(next_) {
+  static constexpr int kChunkBytes = 16 * kSlabs * kSlabPieces;  ///< of a row
+
+  /// `slab_rows`: of a stage, the rows and the weight rows of the largest band.
+  __device__ GemmStages(const TiledWeight& weight, const GemmRows& rows, const Bands& bands,
+                        int slab_rows)
+      : weight_(weight),
+        bands_(bands),
+        num_chunks_((weight.row_bytes + kChunkBytes - 1) / kChunkBytes),
+        place_(piece() / kSlabPieces * slab_rows * kSlabPieces +
+               slab_index(row(), piece() % kSlabPieces)),
+        rows_(rows.data + std::int64_t{row()} * weight.row_bytes + 16 * piece()),
+        row_copies_((rows.count - row() + kRowsAtOnce - 1) / kRowsAtOnce),
+        band_(bands.begin),
+        chunk_(first_chunk()) {
     enter_band();
   }
 
-  /// Asks for the next slab's weight rows. Does not end the group of copies.
+  __device__ int num_chunks() const { return num_chunks_; }
+  /// The chunk that the block begins with, and the one after another.
+  __device__ int first_chunk() const { return static_cast<int>(blockIdx.x) % num_chunks_; }
+  __device__ int chunk_after(int chunk) const { return chunk + 1 == num_chunks_ ? 0 : chunk + 1; }
+
+  /// The chunk whose weight rows load_weight() asks for next.
+  __device__ int chunk() const { return chunk_; }
+  __device__ bool at_end() const { return band_ >= bands_.end; }
+
+  /// Asks for that chunk of the band's weight rows and moves on. Ends no group of copies.
   __device__ void load_weight(uint4* stage) {
-    if (next_.band >= bands_.end) return;
-    const bool inside = is_inside(next_.slab);
-#pragma unroll 4
-    for (int i = 0; i < weight_copies_; ++i) {
-      copy_16_bytes_async(stage + slab_index(kRows + row() + i * kRowsAtOnce, piece()),
-                          weight_row_ + i * step(), inside);
-    }
-    weight_row_ += kSlabBytes;
-    if (next_.step(bands_, weight_.num_slabs())) enter_band();
+    if (at_end()) return;
+    copy<kMostCopies>(stage + place_ + kRows * kSlabPieces, weight_row_,
+                      kRowsAtOnce / (weight_.gated ? 2 : 1), weight_copies_, chunk_);
+    chunk_ = chunk_after(chunk_);
+    if (--left_ > 0) return;
+    band_ += bands_.band_tiles;
+    enter_band();
   }
 
-  /// The same for the rows beside them.
-  __device__ void load_rows(uint4* stage) {
-    if (next_of_rows_.band >= bands_.end) return;
-    const bool inside = is_inside(next_of_rows_.slab);
-    const std::byte* source = rows_.data + std::int64_t{row()} * weight_.row_bytes +
-                              next_of_rows_.slab * kSlabBytes + 16 * piece();
-#pragma unroll
-    for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
-      if (row() + i * kRowsAtOnce < rows_.count) {
-        copy_16_bytes_async(stage + slab_index(row() + i * kRowsAtOnce, piece()),
-                            source + std::int64_t{i} * kRowsAtOnce * weight_.row_bytes, inside);
-      }
-    }
-    next_of_rows_.step(bands_, weight_.num_slabs());
+  /// Asks for a chunk of the rows. Ends no group of copies.
+  __device__ void load_rows(int chunk, uint4* stage) const {
+    copy<kRows / kRowsAtOnce>(stage + place_, rows_, kRowsAtOnce, row_copies_, chunk);
   }
 
  private:
-  static constexpr int kSlabBytes = 16 * kSlabPieces;
-  static constexpr int kRowsAtOnce = kThreads / kSlabPieces;  ///< that one copy of all brings
+  static constexpr int kPieces = kSlabs * kSlabPieces;  ///< of a chunk's row
+  static constexpr int kRowsAtOnce = kThreads / kPieces;  ///< that one copy of all threads brings
+  static constexpr int kMostCopies = kMaxBandTiles * kTileRows / kRowsAtOnce;
   static_assert(kRows % kRowsAtOnce == 0 && kRowsAtOnce % kTileRows == 0);
 
-  struct Position {
-    int band;  ///< its first tile
-    int slab;
+  __device__ static int row() { return static_cast<int>(threadIdx.x) / kPieces; }
+  __device__ static int piece() { return static_cast<int>(threadIdx.x) % kPieces; }
 
-    /// On to the next slab; true where it is another band's.
-    __device__ bool step(const Bands& bands, int num_slabs) {
-      if (++slab < num_slabs) return false;
-      slab = 0;
-      band += bands.band_tiles;
-      return true;
+  /// `count` copies of this thread, from every `step`-th row of a matrix.
+  template <int kMost>
+  __device__ void copy(uint4* to, const std::byte* from, int step, int count, int chunk) const {
+    const int offset = chunk * kChunkBytes;
+    const bool inside = offset + 16 * piece() < weight_.row_bytes;
+    const std::int64_t step_bytes = std::int64_t{step} * weight_.row_bytes;
+    from += offset;
+#pragma unroll
+    for (int i = 0; i < kMost; ++i) {
+      if (i >= count) break;
+      copy_16_bytes_async(to + i * (kRowsAtOnce * kSlabPieces), from, inside);
+      from += step_bytes;
     }
-  };
-
-  __device__ static int row() { return static_cast<int>(threadIdx.x) / kSlabPieces; }
-  __device__ static int piece() { return static_cast<int>(threadIdx.x) % kSlabPieces; }
-  __device__ bool is_inside(int slab) const {
-    return slab * kSlabPieces + piece() < weight_.num_pieces();
-  }
-  /// Bytes between the weight rows of one thread's copies.
-  __device__ std::int64_t step() const {
-    return std::int64_t{kRowsAtOnce} / (weight_.gated ? 2 : 1) * weight_.row_bytes;
   }
 
   /// This thread's first copy of a band, and how many there are of rows that exist.
   __device__ void enter_band() {
-    const int tile = next_.band + row() / kTileRows;
+    left_ = num_chunks_;
+    const int features_of_tile = weight_.features_of_tile();
     const int place = row() % kTileRows;
-    const int feature = tile * weight_.features_of_tile() + (weight_.gated ? place / 2 : place);
+    const int feature =
+        (band_ + row() / kTileRows) * features_of_tile + (weight_.gated ? place / 2 : place);
     const std::int64_t weight_row =
         feature + (weight_.gated ? std::int64_t{place % 2} * weight_.features : 0);
     weight_row_ = weight_.data + weight_row * weight_.row_bytes + 16 * piece();
-    const int end = min(weight_.features,
-                        (next_.band + bands_.tiles_from(next_.band)) * weight_.features_of_tile());
-    const int features_at_once = kRowsAtOnce / (weight_.gated ? 2 : 1);
-    weight_copies_ = max(0, (end - feature + features_at_once - 1) / features_at_once);
+    const int end = min(weight_.features, (band_ + bands_.tiles_from(band_)) * features_of_tile);
+    const int features_at_once = kRowsAtOnce / kTileRows * features_of_tile;
+    weight_copies_ = (end - feature + features_at_once - 1) / features_at_once;
   }
 
   const TiledWeight& weight_;
-  const GemmRows& rows_;
   const Bands& bands_;
-  Position next_;
-  Position next_of_rows_;
+  int num_chunks_;
+  int place_;  ///< of this thread's first copy in a stage
+  const std::byte* rows_;
+  int row_copies_;
+  int band_;      ///< that is asked for, its first tile
+  int chunk_;     ///< of it
+  int left_ = 0;  ///< chunks of the band
   const std::byte* weight_row_ = nullptr;
   int weight_copies_ = 0;
 };

@@ -15,11 +15,15 @@ namespace quern::kernels {
 
 /// Four 8 x 8 matrices from shared memory: lane l gives the address of row l % 8 of matrix l / 8, a
 /// multiple of 16.
-__device__ inline void load_matrices(const void* row, std::uint32_t (&matrices)[4]) {
+__device__ inline void load_matrices(std::uint32_t row, std::uint32_t (&matrices)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
+}
+
+__device__ inline void load_matrices(const void* row, std::uint32_t (&matrices)[4]) {
+  load_matrices(shared_address(row), matrices);
 }
 
 /// The same, each matrix transposed.

@@ -1,6 +1,7 @@
 #include "backend/cuda/projection.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "backend/cuda/cublaslt.h"
 #include "kernels/plain_gemm.h"
@@ -31,10 +32,10 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
 }
 
 // Measured on an H200, see docs/performance.md.
-/// With more rows skinny_gemm() is faster than matvec().
-constexpr std::int64_t kMaxMatvecRows = 1;
-/// With more rows the library is faster than skinny_gemm().
-constexpr std::int64_t kMaxOwnRows = 32;
+int env(const char* name, int other) { const char* t = std::getenv(name); return t ? std::atoi(t) : other; }
+const std::int64_t kMaxMatvecRows = env("QX_MATVEC", 1);
+const std::int64_t kMaxOwnRows = env("QX_OWN", 64);
+const std::int64_t kMaxStream = env("QX_STREAM", 16);
 
 struct LibraryScratch {
   std::span<std::byte> workspace;
@@ -201,7 +202,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
   const bool regular = is_regular(projection);
   if (runs_as_matvec(projection)) {
     kernels::matvec(matvec_params(projection, context), context.stream);
-  } else if (regular && kernels::stream_gemm_supports(projection.in_dtype, projection.num_rows,
+  } else if (regular && projection.num_rows <= kMaxStream && kernels::stream_gemm_supports(projection.in_dtype, projection.num_rows,
                                                       weight.in_features)) {
     kernels::stream_gemm(stream_gemm_params(projection, context), context.stream);
   } else if (regular && projection.num_rows > kMaxOwnRows && fits_library(projection)) {
