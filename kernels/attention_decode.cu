@@ -132,8 +132,8 @@ __device__ void load_token(const AttentionParams& p, int position,
                  logn_scale(p, position), shared.token.queries[warp]);
   }
   if (warp == heads.count % kWarps) {
-    prepare_head(p, qkv_head<T>(p, row, p.num_heads + heads.kv_head), p.k_norm,
-                 shared.rotation, 1.0f, shared.token.key);
+    prepare_head(p, qkv_head<T>(p, row, p.num_heads + heads.kv_head), p.k_norm, shared.rotation,
+                 1.0f, shared.token.key);
   }
   if (warp == (heads.count + 1) % kWarps) {
     const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + heads.kv_head);
@@ -388,13 +388,14 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
   plan.parts =
       std::clamp(most / (plan.rows * p.num_decode_seqs), 1, decode_splits(params.max_slots));
   int blocks = plan.parts * plan.rows * p.num_decode_seqs;
-  // One block a multiprocessor leaves room for one of the next kernel's beside it: so each gets
-  // one. With fewer blocks, or more, the next kernel's would crowd where there is room, and stay
-  // there, as would those after them. With several sequences the norms between the projections
-  // disturb that order; here it begins anew.
+  // One sequence: one block a multiprocessor leaves room for one of the next kernel's beside it, so
+  // each gets one. With fewer blocks, or more, the next kernel's would crowd where there is room,
+  // and stay there, as would those after them. With several sequences they are alone on their
+  // multiprocessors in any case.
+  const bool one = p.num_decode_seqs == 1;
   plan.lets_next_start = p.overlaps && blocks_per_multiprocessor(p.head_dim) == 2 &&
-                         p.num_decode_seqs == 1 && blocks <= params.num_multiprocessors;
-  if (plan.lets_next_start) blocks = params.num_multiprocessors;
+                         (!one || blocks <= params.num_multiprocessors);
+  if (plan.lets_next_start && one) blocks = params.num_multiprocessors;
   const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
   dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
     using Shared = SharedMemory<T, kHeadDim>;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/common/dependent_launch.cuh"
+#include "kernels/common/device_limits.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/epilogue.cuh"
 #include "kernels/common/launch.h"
@@ -168,13 +169,24 @@ std::size_t rows_bytes(DType dtype, int num_rows, std::int64_t in_features) {
 }
 
 /// Stages of each warp's ring, as many as there is room for; 0 if there is none.
-int num_stages(std::size_t bytes_of_rows) {
+int num_stages(std::size_t bytes_of_rows, std::size_t shared_bytes = kMaxSharedBytes) {
   constexpr std::size_t kStaticBytes = 5120;
   for (int stages = WeightStream::kMaxStages; stages > 0; --stages) {
     const std::size_t ring_bytes = static_cast<std::size_t>(stages) * kStageBytes;
-    if (bytes_of_rows + ring_bytes <= kMaxSharedBytes - kStaticBytes) return stages;
+    if (bytes_of_rows + ring_bytes <= shared_bytes - kStaticBytes) return stages;
   }
   return 0;
+}
+
+/// Slabs that a warp has at most.
+int slabs_of_warp(const MatvecParams& params) {
+  const auto ceil_of = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
+  const std::int64_t tiles = ceil_of(params.epilogue.weight_rows(), kTileRows);
+  const std::int64_t row_bytes =
+      params.in_features * static_cast<std::int64_t>(dtype_bytes(params.dtype));
+  const std::int64_t slabs =
+      ceil_of(tiles, params.num_multiprocessors) * ceil_of(row_bytes, 16 * kSlabPieces);
+  return static_cast<int>(ceil_of(slabs, kWarps));
 }
 
 }  // namespace
@@ -186,15 +198,20 @@ bool matvec_supports(DType dtype, std::int64_t num_rows, std::int64_t in_feature
 }
 
 void matvec(const MatvecParams& params, cudaStream_t stream) {
+  // With several rows, norms stand between the projections, whose few blocks disturb the order in
+  // which those of one row come by themselves.
+  const bool alone = params.overlaps && params.num_rows > 1;
+  const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
+  const int stages = num_stages(bytes, alone ? max_shared_bytes() : kMaxSharedBytes);
+  const Plan plan{params, std::min(stages, slabs_of_warp(params))};
   // A block on each multiprocessor, also where some have nothing to do: two of the next kernel's
   // blocks would come to the place of one that is not there.
-  const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
-  const Plan plan{params, num_stages(bytes)};
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
       .block = dim3(kThreads),
       .shared_bytes = bytes + static_cast<std::size_t>(plan.num_stages) * kStageBytes,
-      .overlaps = params.overlaps};
+      .overlaps = params.overlaps,
+      .alone = alone};
   dispatch_float(params.dtype, "matvec",
                  [&]<typename T>() { launch(matvec_kernel<T>, shape, stream, plan); });
 }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
-/// Registers and shared memory leave room for the next kernel's block beside this one's.
+/// Registers leave room for blocks of other kernels beside this one's.
 constexpr int kKernelsAtOnce = 2;
 constexpr int kTilesOfWarp = 2;  ///< at most
 static_assert(kWarps * kTilesOfWarp <= kMaxBandTiles);
@@ -31,8 +31,8 @@ constexpr int kStageRows = static_cast<int>(kMaxSharedBytes) / kStages / kRowByt
 
 /// Tiles of a band, at most.
 template <int kRows, int kSlabs>
-constexpr int kBandTiles =
-    std::min(kWarps * kTilesOfWarp, (kStageRows / kSlabs - kRows) / kTileRows);
+constexpr int kBandTiles = std::min(kWarps* kTilesOfWarp,
+                                    (kStageRows / kSlabs - kRows) / kTileRows);
 
 struct Plan {
   SkinnyGemmParams params;
@@ -42,17 +42,16 @@ struct Plan {
 /// How a block's warps share a band: some of its tiles each, and where there are fewer tiles than
 /// warps a part of each slab.
 struct WarpShare {
-  int tiles;         ///< of the band
-  int across;        ///< warps beside each other, with every `across`-th tile; a power of two
-  int first_tile;    ///< of this warp
-  int first_step;    ///< of a slab
-  int steps;         ///< likewise
+  int tiles;       ///< of the band
+  int across;      ///< warps beside each other, with every `across`-th tile; a power of two
+  int first_tile;  ///< of this warp
+  int first_step;  ///< of a slab
 
   __device__ static WarpShare of(int tiles) {
     const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
     const int across = tiles > 4 ? 8 : tiles > 2 ? 4 : tiles;
     const int steps = kStepsOfSlab * across / kWarps;
-    return {tiles, across, warp % across, warp / across * steps, steps};
+    return {tiles, across, warp % across, warp / across * steps};
   }
   __device__ bool splits_slabs() const { return across < kWarps; }
   __device__ bool has_tile(int i) const { return first_tile + i * across < tiles; }
@@ -126,8 +125,8 @@ __device__ void multiply(const WarpShare& share, const LaneFragments& lane, int 
   const auto each_slab = [&]<int kSteps, int kTiles>() {
 #pragma unroll
     for (int slab = 0; slab < kSlabs; ++slab) {
-      multiply_steps<T, kRows, kSteps, kTiles>(
-          shared_address(stage) + slab * slab_rows * kRowBytes, lane, sums);
+      multiply_steps<T, kRows, kSteps, kTiles>(shared_address(stage) + slab * slab_rows * kRowBytes,
+                                               lane, sums);
     }
   };
   switch (share.across) {
@@ -288,7 +287,8 @@ void launch_rows(const SkinnyGemmParams& params, int tiles_of_block, cudaStream_
                        static_cast<unsigned>((params.num_rows + kRows - 1) / kRows)),
           .block = dim3(kThreads),
           .shared_bytes = static_cast<std::size_t>(kStages * kSlabs * plan.slab_rows * kRowBytes),
-          .overlaps = params.overlaps},
+          .overlaps = params.overlaps,
+          .alone = true},
          stream, plan);
 }
 
@@ -300,8 +300,7 @@ bool skinny_gemm_supports(DType dtype, std::int64_t in_features) {
 
 void skinny_gemm(const SkinnyGemmParams& params, cudaStream_t stream) {
   const auto tiles = static_cast<int>((params.epilogue.weight_rows() + kTileRows - 1) / kTileRows);
-  const int tiles_of_block =
-      (tiles + params.num_multiprocessors - 1) / params.num_multiprocessors;
+  const int tiles_of_block = (tiles + params.num_multiprocessors - 1) / params.num_multiprocessors;
   dispatch_half(params.dtype, "skinny_gemm", [&]<typename T>() {
     dispatch_value(std::integer_sequence<int, 16, kMaxSkinnyRows>{},
                    params.num_rows <= 16 ? 16 : kMaxSkinnyRows, "skinny_gemm", "rows",

@@ -25,12 +25,12 @@ struct SkinnyGemmParams {
 /// Whether skinny_gemm() is made for this: a 16-bit dtype and rows of 16 bytes.
 bool skinny_gemm_supports(DType dtype, std::int64_t in_features);
 
-/// A projection of some rows (it is made for up to kMaxSkinnyRows) on tensor cores: mma.sync with
-/// the weight as the left operand, so that the rows are its narrow side, and asynchronous copies
-/// several stages ahead. Each multiprocessor reads an equal share of the weight; where that is a
-/// part of a tile, the last block to come adds up all parts in their fixed order. Pointers are
-/// aligned to 16 bytes. Rounding: products accumulate in float32, the epilogue is float32.
-/// Errors: see launch.h. Cost: reads the weight once for each kMaxSkinnyRows rows.
+/// A projection of some rows (it is made for up to kMaxSkinnyRows) on tensor cores. Each block has
+/// some tiles of eight weight rows, in bands, and all rows; chunks of K of both come to shared
+/// memory several stages ahead, the weight's before earlier kernels have ended. Where a band has
+/// fewer tiles than the block warps, these share K. Pointers are aligned to 16 bytes. Rounding:
+/// products accumulate in float32, the epilogue is float32. Errors: see launch.h. Cost: reads the
+/// weight once for each kMaxSkinnyRows rows, and the rows once a multiprocessor and band.
 void skinny_gemm(const SkinnyGemmParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -11,9 +11,9 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
-/// Registers and shared memory leave room for the next kernel's block beside this one's.
+/// Registers leave room for blocks of other kernels beside this one's.
 constexpr int kKernelsAtOnce = 2;
-constexpr int kStages = 4;
+constexpr int kStages = 4;                ///< of a warp's ring
 constexpr int kChunks = kSlabPieces / 4;  ///< of a slab: 32 elements of K, for two mmas
 
 /// Tiles whose sums a warp holds.
@@ -108,8 +108,8 @@ __device__ void finish_band(const StreamGemmParams& p, const TiledWeight& weight
         total.at[half].y += part.at[half].y;
       }
     }
-    const int feature = (first + i / kWarpSize) * weight.features_of_tile() +
-                        lane % 4 * (weight.gated ? 1 : 2);
+    const int feature =
+        (first + i / kWarpSize) * weight.features_of_tile() + lane % 4 * (weight.gated ? 1 : 2);
     if (feature >= weight.features) continue;
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
@@ -144,9 +144,9 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   BandStream<kStages> stream(weight, bands, shared.rings[warp]);
   stream.start();
-  prefetch_biases(p.epilogue, std::int64_t{bands.begin} * weight.features_of_tile(),
-                  min(std::int64_t{bands.end} * weight.features_of_tile(),
-                      p.epilogue.out_features));
+  prefetch_biases(
+      p.epilogue, std::int64_t{bands.begin} * weight.features_of_tile(),
+      min(std::int64_t{bands.end} * weight.features_of_tile(), p.epilogue.out_features));
   wait_for_earlier_kernels();
   for (int first = bands.begin; first < bands.end; first += bands.band_tiles) {
     const int band_tiles = bands.tiles_from(first);
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
       }
     }
     __syncthreads();
-    finish_band<kHalves>(p, weight, first, band_tiles, shared);
+    finish_band(p, weight, first, band_tiles, shared);
     __syncthreads();  // sums may be written again
   }
 }
@@ -176,7 +176,8 @@ bool stream_gemm_supports(DType dtype, std::int64_t num_rows, std::int64_t in_fe
 void stream_gemm(const StreamGemmParams& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
                           .block = dim3(kThreads),
-                          .overlaps = params.overlaps};
+                          .overlaps = params.overlaps,
+                          .alone = true};
   dispatch_half(params.dtype, "stream_gemm", [&]<typename T>() {
     dispatch_value(std::integer_sequence<int, 1, 2>{}, params.num_rows > 8 ? 2 : 1, "stream_gemm",
                    "halves", [&]<int kHalves>() {

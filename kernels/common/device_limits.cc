@@ -7,19 +7,26 @@
 #include "kernels/common/launch.h"
 
 namespace quern::kernels {
+namespace {
 
-std::size_t max_shared_bytes() {
+std::size_t bytes_of(cudaDeviceAttr attribute) {
   int device = 0;
   int bytes = 0;
   cudaError_t status = cudaGetDevice(&device);
-  if (status == cudaSuccess) {
-    status = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  }
+  if (status == cudaSuccess) status = cudaDeviceGetAttribute(&bytes, attribute, device);
   if (status != cudaSuccess) {
     throw LaunchError(std::string("asking for a block's shared memory failed: ") +
                       cudaGetErrorString(status));
   }
   return static_cast<std::size_t>(bytes);
+}
+
+}  // namespace
+
+std::size_t max_shared_bytes() { return bytes_of(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
+
+std::size_t lone_shared_bytes() {
+  return bytes_of(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / 2;  // and what CUDA adds to it
 }
 
 }  // namespace quern::kernels

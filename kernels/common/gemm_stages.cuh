@@ -86,7 +86,7 @@ class GemmStages {
   }
 
  private:
-  static constexpr int kPieces = kSlabs * kSlabPieces;  ///< of a chunk's row
+  static constexpr int kPieces = kSlabs * kSlabPieces;    ///< of a chunk's row
   static constexpr int kRowsAtOnce = kThreads / kPieces;  ///< that one copy of all threads brings
   static constexpr int kMostCopies = kMaxBandTiles * kTileRows / kRowsAtOnce;
   static_assert(kRows % kRowsAtOnce == 0 && kRowsAtOnce % kTileRows == 0);

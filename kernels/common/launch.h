@@ -2,8 +2,11 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <stdexcept>
+
+#include "kernels/common/device_limits.h"
 
 namespace quern::kernels {
 
@@ -24,6 +27,10 @@ struct LaunchShape {
   /// The kernel may start while the one before it in the stream still runs (programmatic dependent
   /// launch). Only for kernels that call wait_for_earlier_kernels(), where supports_overlap().
   bool overlaps = false;
+  /// No two blocks of such launches share a multiprocessor, so that those of one that starts early
+  /// spread evenly: each is given more than half of the shared memory. Others fit beside them. Does
+  /// nothing unless the launch overlaps.
+  bool alone = false;
 };
 
 /// Errors: LaunchError, unless `status` is success.
@@ -36,9 +43,11 @@ void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t strea
             const Params& params) {
   constexpr std::size_t kFreeSharedBytes = 48 * 1024;
   const auto* address = reinterpret_cast<const void*>(kernel);
-  if (shape.shared_bytes > kFreeSharedBytes) {
+  std::size_t shared_bytes = shape.shared_bytes;
+  if (shape.overlaps && shape.alone) shared_bytes = std::max(shared_bytes, lone_shared_bytes());
+  if (shared_bytes > kFreeSharedBytes) {
     check_launch(cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(shape.shared_bytes)),
+                                      static_cast<int>(shared_bytes)),
                  address, shape);
   }
   if (shape.overlaps) {
@@ -53,7 +62,7 @@ void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t strea
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
-  config.dynamicSmemBytes = shape.shared_bytes;
+  config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = &overlap;
   config.numAttrs = shape.overlaps ? 1 : 0;

@@ -27,7 +27,7 @@ struct TiledWeight {
 class WeightStream {
  public:
   static constexpr int kSlabBytes = 16 * kSlabPieces * kTileRows;
-  static constexpr int kMaxStages = 4;
+  static constexpr int kMaxStages = 6;
 
   /// Where a slab lies.
   struct Place {
@@ -60,6 +60,12 @@ class WeightStream {
   /// This slab, once it is there.
   __device__ const uint4* wait() const {
     switch (num_stages_) {
+      case 6:
+        wait_for_copy_groups<5>();
+        break;
+      case 5:
+        wait_for_copy_groups<4>();
+        break;
       case 4:
         wait_for_copy_groups<3>();
         break;

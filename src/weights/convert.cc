@@ -137,9 +137,9 @@ std::int64_t transpose_words(FloatSource source, FloatDestination destination,
   transpose_tiles<Word>(
       band,
       [&](std::int64_t from, std::span<Word> row) {
-        overflowed += convert_floats(
-            {source.data + from * from_bytes, source.dtype},
-            {reinterpret_cast<std::byte*>(row.data()), destination.dtype}, std::ssize(row));
+        overflowed += convert_floats({source.data + from * from_bytes, source.dtype},
+                                     {reinterpret_cast<std::byte*>(row.data()), destination.dtype},
+                                     std::ssize(row));
       },
       [&](std::span<const Word> column, std::int64_t to) {
         copy_words(reinterpret_cast<const std::byte*>(column.data()),

@@ -1,7 +1,6 @@
 #include "backend/cuda/projection.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "backend/cuda/cublaslt.h"
 #include "kernels/plain_gemm.h"
@@ -9,10 +8,9 @@
 namespace quern::cuda {
 namespace {
 
-using kernels::kMaxSkinnyRows;
-
 /// float32 products that wait for their epilogue; more rows go band by band.
 constexpr std::int64_t kMaxProducts = std::int64_t{16} << 20;
+constexpr std::int64_t kFewestBandRows = 64;
 
 // The kernels know nothing of the graph: here the two are held together.
 constexpr kernels::Activation kernel_activation(Activation activation) {
@@ -31,11 +29,18 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
   return kernels::Activation::none;
 }
 
-// Measured on an H200, see docs/performance.md.
-int env(const char* name, int other) { const char* t = std::getenv(name); return t ? std::atoi(t) : other; }
-const std::int64_t kMaxMatvecRows = env("QX_MATVEC", 1);
-const std::int64_t kMaxOwnRows = env("QX_OWN", 64);
-const std::int64_t kMaxStream = env("QX_STREAM", 16);
+// Which kernel is the fastest, as measured on an H200: see docs/performance.md.
+/// With more rows stream_gemm() is faster than matvec(), which alone takes float32.
+constexpr std::int64_t kMaxMatvecRows = 2;
+constexpr std::int64_t kMaxFloatMatvecRows = 4;
+/// With more rows skinny_gemm() is faster than stream_gemm(), unless each multiprocessor has but
+/// few weight rows.
+constexpr std::int64_t kMaxStreamRows = 8;
+constexpr std::int64_t kFewWeightRows = 32;
+/// With more rows the library is faster than our own kernels.
+constexpr std::int64_t kMaxOwnRows = 16;
+constexpr std::int64_t kMaxOwnRowsOfLarge = 8;
+constexpr std::int64_t kLargeWeight = std::int64_t{1} << 24;  ///< elements
 
 struct LibraryScratch {
   std::span<std::byte> workspace;
@@ -47,8 +52,7 @@ LibraryScratch take_scratch(Workspace& workspace, std::int64_t num_rows, std::in
   constexpr auto kBytes = static_cast<std::int64_t>(CublasLt::kWorkspaceBytes);
   LibraryScratch scratch;
   scratch.workspace = {workspace.take<std::byte>(kBytes), CublasLt::kWorkspaceBytes};
-  scratch.band_rows =
-      std::min(num_rows, std::max<std::int64_t>(kMaxSkinnyRows, kMaxProducts / weight_rows));
+  scratch.band_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
   scratch.products = workspace.take<float>(scratch.band_rows * weight_rows);
   return scratch;
 }
@@ -116,6 +120,21 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   }
 }
 
+bool runs_in_library(const Projection& projection) {
+  const Weight& weight = *projection.weight;
+  const bool is_large = weight.out_features * weight.in_features > kLargeWeight;
+  return projection.num_rows > (is_large ? kMaxOwnRowsOfLarge : kMaxOwnRows) &&
+         fits_library(projection);
+}
+
+bool runs_as_stream(const Projection& projection, const OpContext& context) {
+  const bool few_weight_rows =
+      projection.weight->out_features <= kFewWeightRows * context.num_multiprocessors;
+  return (projection.num_rows <= kMaxStreamRows || few_weight_rows) &&
+         kernels::stream_gemm_supports(projection.in_dtype, projection.num_rows,
+                                       projection.weight->in_features);
+}
+
 void project_plainly(const Projection& projection, const OpContext& context) {
   kernels::PlainGemmParams params;
   params.num_rows = projection.num_rows;
@@ -151,7 +170,9 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
 }
 
 bool runs_as_matvec(const Projection& projection) {
-  return is_regular(projection) && projection.num_rows <= kMaxMatvecRows &&
+  const std::int64_t most =
+      projection.in_dtype == DType::float32 ? kMaxFloatMatvecRows : kMaxMatvecRows;
+  return is_regular(projection) && projection.num_rows <= most &&
          kernels::matvec_supports(projection.in_dtype, projection.num_rows,
                                   projection.weight->in_features);
 }
@@ -202,12 +223,11 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
   const bool regular = is_regular(projection);
   if (runs_as_matvec(projection)) {
     kernels::matvec(matvec_params(projection, context), context.stream);
-  } else if (regular && projection.num_rows <= kMaxStream && kernels::stream_gemm_supports(projection.in_dtype, projection.num_rows,
-                                                      weight.in_features)) {
-    kernels::stream_gemm(stream_gemm_params(projection, context), context.stream);
-  } else if (regular && projection.num_rows > kMaxOwnRows && fits_library(projection)) {
+  } else if (regular && runs_in_library(projection)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
+  } else if (regular && runs_as_stream(projection, context)) {
+    kernels::stream_gemm(stream_gemm_params(projection, context), context.stream);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
     kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
   } else {
@@ -216,7 +236,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
 }
 
 void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
-  if (num_rows > kMaxOwnRows) take_scratch(workspace, num_rows, weight_rows);
+  if (num_rows > kMaxOwnRowsOfLarge) take_scratch(workspace, num_rows, weight_rows);
 }
 
 }  // namespace quern::cuda
