@@ -122,10 +122,8 @@ __device__ void prepare_token(const AttentionParams& p, const AttentionSequence&
 
 /// Brings queries, key and value of the new token to shared memory, a warp each.
 template <typename T, int kHeadDim>
-__device__ void load_token(const AttentionParams& p, int position,
+__device__ void load_token(const AttentionParams& p, int row, const HeadGroup& heads, int position,
                            SharedMemory<T, kHeadDim>& shared) {
-  const HeadGroup& heads = shared.work.heads;
-  const int row = shared.work.first_row;
   const int warp = threadIdx.x / 32;
   if (warp < heads.count) {
     prepare_head(p, qkv_head<T>(p, row, heads.first_head + warp), p.q_norm, shared.rotation,
@@ -263,12 +261,12 @@ __device__ void attend_to_parts(const AttentionDecodeParams& params, DecodeWarp<
   const Work& work = shared.work;
   const HeadGroup& heads = work.heads;
   const Splits& splits = work.splits;
-  const int warp_index = static_cast<int>(threadIdx.x) / 32;
   for (int part = heads.part; part < splits.count; part += work.blocks) {
     warp.attend(shared.token, work.kv_head, first_slot<T, kHeadDim>(work.begin, part, splits),
                 kWarps * DecodeWarp<T, kHeadDim>::kSlots,
                 min(work.kv_len, work.begin + (part + 1) * splits.slots),
                 [&] { return first_slot<T, kHeadDim>(work.begin, part + work.blocks, splits); });
+    const int warp_index = thread_index_anew() / 32;
     warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
                shared.states[warp_index]);
     __syncthreads();
@@ -356,7 +354,7 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor(kHeadDim))
   prepare_token(p, s, position, heads.count, shared);
   __syncthreads();
   wait_for_earlier_kernels();
-  load_token(p, position, shared);
+  load_token(p, s.first_row, heads, position, shared);
   __syncthreads();
   if ((splits.count - 1) % blocks == heads.part && threadIdx.x / 32 == kWarps - 1) {
     append_token(p, shared.work.kv_head, shared.token);

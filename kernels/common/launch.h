@@ -36,16 +36,15 @@ struct LaunchShape {
 /// Errors: LaunchError, unless `status` is success.
 void check_launch(cudaError_t status, const void* kernel, const LaunchShape& shape);
 
-/// The one way to start a kernel. A kernel that wants more dynamic shared memory than the 48 KB
-/// that need no permission gets it. Errors: LaunchError.
+/// The one way to start a kernel. More than 48 KB of shared memory, static and dynamic, need a
+/// permission, which any dynamic amount gets. Errors: LaunchError.
 template <typename Params>
 void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t stream,
             const Params& params) {
-  constexpr std::size_t kFreeSharedBytes = 48 * 1024;
   const auto* address = reinterpret_cast<const void*>(kernel);
   std::size_t shared_bytes = shape.shared_bytes;
   if (shape.overlaps && shape.alone) shared_bytes = std::max(shared_bytes, lone_shared_bytes());
-  if (shared_bytes > kFreeSharedBytes) {
+  if (shared_bytes > 0) {
     check_launch(cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(shared_bytes)),
                  address, shape);

@@ -4,6 +4,13 @@ namespace quern::kernels {
 
 inline constexpr int kWarpSize = 32;
 
+/// threadIdx.x, read each time: what a loop computes from it does not stay in registers through it.
+__device__ inline int thread_index_anew() {
+  int index = 0;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+  return index;
+}
+
 /// A warp's values combined, the same result in every lane. All lanes call it.
 template <typename T, typename Combine>
 __device__ inline T warp_reduce(T value, const Combine& combine) {
