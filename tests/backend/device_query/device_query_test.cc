@@ -44,6 +44,20 @@ TEST(DeviceQuery, MayBeAskedAgain) {
   EXPECT_EQ(query_cuda().unavailable_reason, query_cuda().unavailable_reason);
 }
 
+TEST(DeviceQuery, TheDriverAloneTellsOfTheSameGpus) {
+  const CudaEnvironment all = query_cuda();
+  const CudaEnvironment found = query_cuda_driver();
+  EXPECT_EQ(found.unavailable_reason, all.unavailable_reason);
+  EXPECT_EQ(found.toolkit_version, all.toolkit_version);
+  EXPECT_EQ(found.driver_version, "");
+  ASSERT_EQ(found.gpus.size(), all.gpus.size());
+  for (std::size_t i = 0; i < found.gpus.size(); ++i) {
+    EXPECT_EQ(found.gpus[i].name, all.gpus[i].name);
+    EXPECT_EQ(found.gpus[i].memory_bytes, all.gpus[i].memory_bytes);
+    EXPECT_EQ(found.gpus[i].max_sm_clock_mhz, std::nullopt);
+  }
+}
+
 CudaEnvironment one_gpu(int major, int minor) {
   CudaEnvironment environment;
   Gpu& gpu = environment.gpus.emplace_back();
