@@ -28,6 +28,9 @@ void bench_sampling(const KernelBench& bench);
 void bench_projections(const KernelBench& bench);
 /// All projections of decode steps, in their order.
 void bench_steps(const KernelBench& bench);
+/// The kernels around the products: norms, embeddings, epilogues behind the library, and a step's
+/// end.
+void bench_rows(const KernelBench& bench);
 /// A decode step's launches as mere reads of the bytes that they must read.
 void bench_skeletons(const KernelBench& bench);
 
