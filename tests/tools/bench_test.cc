@@ -14,7 +14,7 @@ ChildResult bench(std::vector<std::string> arguments) {
 
 TEST_F(BenchTest, MeasuresEveryCell) {
   const Json json = json_of(bench({"-m", model("tale-llama"), "--batch-size", "1;3",
-                                   "--input-output-len", "8,4;16,1", "--json"}));
+                                   "--input-output-len", "8,64;16,1", "--json"}));
   EXPECT_EQ(json["schema"], "quern bench");
   EXPECT_EQ(json["schema_version"], 2);
   EXPECT_EQ(json["engine"]["weights"], "checkpoint");
@@ -29,8 +29,8 @@ TEST_F(BenchTest, MeasuresEveryCell) {
   EXPECT_EQ(cell["batch_size"], 3);
   EXPECT_EQ(cell["runs"], 2);
   EXPECT_EQ(cell["latencies_ms"].size(), 2u);
-  EXPECT_EQ(cell["steps_run"], 4.0);
-  EXPECT_EQ(cell["stop_checks"], 4.0);
+  EXPECT_EQ(cell["steps_run"], 64.0);
+  EXPECT_EQ(cell["stop_checks"], 64.0);
   EXPECT_GT(cell["latency_ms"], cell["time_to_first_token_ms"]);
   EXPECT_GT(cell["tokens_per_s"].get<double>(), 0.0);
   EXPECT_GT(cell["share_of_floor"].get<double>(), 0.0);
