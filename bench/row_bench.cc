@@ -74,16 +74,16 @@ void bench_embed(const KernelBench& bench, ColdMemories& cold, const ModelShape&
   for (std::size_t i = 0; i < ids.size(); ++i) {
     constexpr std::size_t kStep = 7919;  // a prime: ids far from each other
     ids[i] = static_cast<std::int32_t>(i * kStep % static_cast<std::size_t>(model.vocab_size));
-    positions[i] = static_cast<std::int32_t>(i % static_cast<std::size_t>(
-                                                     model.max_position_embeddings));
+    positions[i] =
+        static_cast<std::int32_t>(i % static_cast<std::size_t>(model.max_position_embeddings));
   }
   const bool has_positions = model.model_type == "gpt2";
   const auto hidden = std::int64_t{model.hidden_size};
   const std::int64_t token_bytes = 2 * model.vocab_size * hidden;
   const std::int64_t position_bytes = 2 * model.max_position_embeddings * hidden;
-  const std::array<Tensor, 1> values = {matrix(
-      arrays.zeros(4 * ids.size() * static_cast<std::size_t>(hidden)), rows, hidden,
-      DType::float32)};
+  const std::array<Tensor, 1> values = {
+      matrix(arrays.zeros(4 * ids.size() * static_cast<std::size_t>(hidden)), rows, hidden,
+             DType::float32)};
   Step step;
   step.values = values;
   step.batch.num_tokens = rows;
@@ -100,10 +100,12 @@ void bench_embed(const KernelBench& bench, ColdMemories& cold, const ModelShape&
     const std::byte* tokens = cold.halves.take(token_bytes);
     const std::byte* places = cold.halves.take(position_bytes);
     const std::array<Weight, 2> weights = {
-        Weight{matrix(tokens, model.vocab_size, hidden, kDtype), {kDtype}, model.vocab_size,
-               hidden},
-        Weight{matrix(places, model.max_position_embeddings, hidden, kDtype), {kDtype},
-               model.max_position_embeddings, hidden}};
+        Weight{
+            matrix(tokens, model.vocab_size, hidden, kDtype), {kDtype}, model.vocab_size, hidden},
+        Weight{matrix(places, model.max_position_embeddings, hidden, kDtype),
+               {kDtype},
+               model.max_position_embeddings,
+               hidden}};
     step.weights = weights;
     cuda::run_embed(op, step, context);
   });
