@@ -61,11 +61,12 @@ TEST_P(LinearConformance, SizesOddAndEven) {
 // From few outputs for each of a GPU's multiprocessors to many, with rows of outputs that are not
 // aligned, as a vocabulary's size may make them.
 TEST_P(LinearConformance, UnalignedOutputs) {
-  for (const std::int64_t out_features : {1001, 2003, 4001, 7001, 13003}) {
+  for (const std::int64_t out_features : {1001, 7001, 13003}) {
     check(13, 264, out_features, true, dtype());
+  }
+  for (const std::int64_t out_features : {2003, 4001}) {
     check(19, 520, out_features, false, dtype());
   }
-  check(70, 264, 7001, true, dtype());
 }
 
 TEST_P(LinearConformance, StoredDtypes) {
