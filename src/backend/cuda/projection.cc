@@ -135,6 +135,21 @@ bool runs_as_stream(const Projection& projection, const OpContext& context) {
                                        projection.weight->in_features);
 }
 
+/// What the launches of our kernels have in common.
+template <typename Params>
+Params params_of(const Projection& projection, const OpContext& context) {
+  Params params;
+  params.dtype = projection.in_dtype;
+  params.num_rows = static_cast<decltype(params.num_rows)>(projection.num_rows);
+  params.in_features = projection.weight->in_features;
+  params.weight = projection.weight->values.data;
+  params.in = projection.in;
+  params.epilogue = projection.epilogue;
+  params.num_multiprocessors = context.num_multiprocessors;
+  params.overlaps = context.overlaps;
+  return params;
+}
+
 void project_plainly(const Projection& projection, const OpContext& context) {
   kernels::PlainGemmParams params;
   params.num_rows = projection.num_rows;
@@ -178,44 +193,17 @@ bool runs_as_matvec(const Projection& projection) {
 }
 
 kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context) {
-  kernels::MatvecParams params;
-  params.dtype = projection.in_dtype;
-  params.num_rows = static_cast<int>(projection.num_rows);
-  params.in_features = projection.weight->in_features;
-  params.weight = projection.weight->values.data;
-  params.in = projection.in;
-  params.epilogue = projection.epilogue;
-  params.num_multiprocessors = context.num_multiprocessors;
-  params.overlaps = context.overlaps;
-  return params;
+  return params_of<kernels::MatvecParams>(projection, context);
 }
 
 kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
                                              const OpContext& context) {
-  kernels::StreamGemmParams params;
-  params.dtype = projection.in_dtype;
-  params.num_rows = static_cast<int>(projection.num_rows);
-  params.in_features = projection.weight->in_features;
-  params.weight = projection.weight->values.data;
-  params.in = projection.in;
-  params.epilogue = projection.epilogue;
-  params.num_multiprocessors = context.num_multiprocessors;
-  params.overlaps = context.overlaps;
-  return params;
+  return params_of<kernels::StreamGemmParams>(projection, context);
 }
 
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context) {
-  kernels::SkinnyGemmParams params;
-  params.dtype = projection.in_dtype;
-  params.num_rows = projection.num_rows;
-  params.in_features = projection.weight->in_features;
-  params.weight = projection.weight->values.data;
-  params.in = projection.in;
-  params.epilogue = projection.epilogue;
-  params.num_multiprocessors = context.num_multiprocessors;
-  params.overlaps = context.overlaps;
-  return params;
+  return params_of<kernels::SkinnyGemmParams>(projection, context);
 }
 
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
