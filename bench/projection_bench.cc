@@ -12,7 +12,6 @@ namespace quern::bench {
 namespace {
 
 constexpr DType kDtype = DType::float16;
-constexpr std::size_t kNumCounters = std::size_t{1} << 16;
 /// Products of some thousands of such factors stay far within float16.
 constexpr float kWeightScale = 0.02f;
 constexpr int kMaxLogitRows = 512;
@@ -27,7 +26,6 @@ class ProjectionCase {
         weights_(weights),
         shape_(shape),
         num_rows_(num_rows),
-        counters_(bench.timer.allocate(kNumCounters * sizeof(std::uint32_t))),
         workspace_(bench.timer.allocate(workspace_bytes())),
         residual_(floats(num_rows * shape.in_features)),
         residual_out_(floats(num_rows * shape.in_features)),
@@ -38,7 +36,6 @@ class ProjectionCase {
         library_out_(floats(num_rows * shape.weight_rows())) {
     context_.stream = bench.timer.stream().get();
     context_.num_multiprocessors = bench.timer.num_multiprocessors();
-    context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.cublaslt = &cublaslt;
     context_.overlaps = bench.timer.overlaps();
     fill(DType::float32, residual_, 1.0f);
@@ -213,7 +210,6 @@ class ProjectionCase {
   ColdMemory& weights_;
   const ProjectionShape& shape_;
   int num_rows_;
-  Buffer counters_;
   Buffer workspace_;
   Buffer residual_;
   Buffer residual_out_;
