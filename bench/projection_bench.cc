@@ -56,9 +56,6 @@ class ProjectionCase {
     if (kernels::matvec_supports(kDtype, num_rows_, shape_.in_features)) {
       measure("matvec", [&] { run_matvec(); });
     }
-    if (kernels::stream_gemm_supports(kDtype, num_rows_, shape_.in_features)) {
-      measure("stream", [&] { run_stream(); });
-    }
     if (num_rows_ <= kernels::kMaxSkinnyRows) measure("skinny", [&] { run_skinny(); });
     measure("cublaslt", [&] { run_library(); });
   }
@@ -186,12 +183,6 @@ class ProjectionCase {
   void run_matvec() const {
     with_projection([this](const cuda::Projection& projection) {
       kernels::matvec(cuda::matvec_params(projection, context_), context_.stream);
-    });
-  }
-
-  void run_stream() const {
-    with_projection([this](const cuda::Projection& projection) {
-      kernels::stream_gemm(cuda::stream_gemm_params(projection, context_), context_.stream);
     });
   }
 

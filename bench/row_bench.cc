@@ -159,6 +159,9 @@ void bench_advance(const KernelBench& bench, int rows) {
   step.batch.num_logit_rows = rows;
   step.batch.state_index = arrays.upload(index);
   step.batch.logit_seqs = step.batch.state_index;
+  std::vector<std::int32_t> bounds = index;
+  bounds.push_back(rows);
+  step.batch.cu_seqlens_q = arrays.upload(bounds);
   SequenceState& state = step.state;
   state.last_token = numbers(7);
   state.position = numbers(1);

@@ -3,12 +3,10 @@
 #include <cstdint>
 
 #include "kernels/common/async_copy.cuh"
+#include "kernels/common/gemm_layout.cuh"
 #include "kernels/common/weight_stream.cuh"
 
 namespace quern::kernels {
-
-/// Tiles of a band, at most.
-inline constexpr int kMaxBandTiles = 16;
 
 /// A block's tiles of eight weight rows, in bands of nearly equal size that are multiplied one
 /// after the other.
@@ -25,6 +23,7 @@ struct Bands {
     const int bands = max(1, (count + most_at_once - 1) / most_at_once);
     return {begin, begin + count, max(1, (count + bands - 1) / bands)};
   }
+  __device__ bool is_single() const { return begin + band_tiles >= end; }
   __device__ int tiles_from(int first) const { return min(band_tiles, end - first); }
 };
 
@@ -35,24 +34,24 @@ struct GemmRows {
   int count;
 };
 
-/// Brings K in chunks of kSlabs slabs to stages of shared memory, band by band. A stage has a chunk
-/// of kRows rows and then of the band's weight rows, slab by slab, each laid out as slab_index()
-/// says. K is filled up with zeros; rows that do not exist leave in the stage what was there: what
-/// they give is not used. Blocks begin at different chunks: at the same ones they would all ask the
-/// same few memory channels at a time.
-template <int kRows, int kSlabs, int kThreads>
+/// Brings K in chunks to stages of shared memory, band by band. A stage has a chunk of the layout's
+/// rows and then of the band's weight rows, panel by panel, each as panel_index() says. K is filled
+/// up with zeros; rows that do not exist leave in the stage what was there: what they give is not
+/// used. Blocks begin at different chunks: at the same ones they would all ask the same few memory
+/// channels at a time.
+template <typename Layout>
 class GemmStages {
  public:
-  static constexpr int kChunkBytes = 16 * kSlabs * kSlabPieces;  ///< of a row
+  static constexpr int kChunkBytes = Layout::kPanels * kPanelRowBytes;  ///< of a row
 
-  /// `slab_rows`: of a stage, the rows and the weight rows of the largest band.
+  /// `panel_rows`: of a stage, the rows and the weight rows of the largest band.
   __device__ GemmStages(const TiledWeight& weight, const GemmRows& rows, const Bands& bands,
-                        int slab_rows)
+                        int panel_rows)
       : weight_(weight),
         bands_(bands),
         num_chunks_((weight.row_bytes + kChunkBytes - 1) / kChunkBytes),
-        place_(piece() / kSlabPieces * slab_rows * kSlabPieces +
-               slab_index(row(), piece() % kSlabPieces)),
+        place_(piece() / kPanelPieces * panel_rows * kPanelPieces +
+               panel_index(row(), piece() % kPanelPieces)),
         rows_(rows.data + std::int64_t{row()} * weight.row_bytes + 16 * piece()),
         row_copies_((rows.count - row() + kRowsAtOnce - 1) / kRowsAtOnce),
         band_(bands.begin),
@@ -72,8 +71,9 @@ class GemmStages {
   /// Asks for that chunk of the band's weight rows and moves on. Ends no group of copies.
   __device__ void load_weight(uint4* stage) {
     if (at_end()) return;
-    copy<kMostCopies>(stage + place_ + kRows * kSlabPieces, weight_row_,
-                      kRowsAtOnce / (weight_.gated ? 2 : 1), weight_copies_, chunk_);
+    copy<Layout::kBandTiles * kTileRows>(stage + place_ + Layout::kRows * kPanelPieces, weight_row_,
+                                         kRowsAtOnce / (weight_.gated ? 2 : 1), weight_copies_,
+                                         chunk_);
     chunk_ = chunk_after(chunk_);
     if (--left_ > 0) return;
     band_ += bands_.band_tiles;
@@ -82,29 +82,29 @@ class GemmStages {
 
   /// Asks for a chunk of the rows. Ends no group of copies.
   __device__ void load_rows(int chunk, uint4* stage) const {
-    copy<kRows / kRowsAtOnce>(stage + place_, rows_, kRowsAtOnce, row_copies_, chunk);
+    copy<Layout::kRows>(stage + place_, rows_, kRowsAtOnce, row_copies_, chunk);
   }
 
  private:
-  static constexpr int kPieces = kSlabs * kSlabPieces;    ///< of a chunk's row
-  static constexpr int kRowsAtOnce = kThreads / kPieces;  ///< that one copy of all threads brings
-  static constexpr int kMostCopies = kMaxBandTiles * kTileRows / kRowsAtOnce;
-  static_assert(kRows % kRowsAtOnce == 0 && kRowsAtOnce % kTileRows == 0);
+  static constexpr int kPieces = Layout::kPanels * kPanelPieces;  ///< of a chunk's row
+  /// Rows that one copy of all threads brings.
+  static constexpr int kRowsAtOnce = kGemmWarps * kWarpSize / kPieces;
+  static_assert(kRowsAtOnce % kTileRows == 0);
 
   __device__ static int row() { return static_cast<int>(threadIdx.x) / kPieces; }
   __device__ static int piece() { return static_cast<int>(threadIdx.x) % kPieces; }
 
-  /// `count` copies of this thread, from every `step`-th row of a matrix.
-  template <int kMost>
+  /// `count` copies of this thread, from every `step`-th row of a matrix. kMostRows: of all.
+  template <int kMostRows>
   __device__ void copy(uint4* to, const std::byte* from, int step, int count, int chunk) const {
     const int offset = chunk * kChunkBytes;
     const bool inside = offset + 16 * piece() < weight_.row_bytes;
     const std::int64_t step_bytes = std::int64_t{step} * weight_.row_bytes;
     from += offset;
 #pragma unroll
-    for (int i = 0; i < kMost; ++i) {
+    for (int i = 0; i < (kMostRows + kRowsAtOnce - 1) / kRowsAtOnce; ++i) {
       if (i >= count) break;
-      copy_16_bytes_async(to + i * (kRowsAtOnce * kSlabPieces), from, inside);
+      copy_16_bytes_async(to + i * (kRowsAtOnce * kPanelPieces), from, inside);
       from += step_bytes;
     }
   }

@@ -30,17 +30,13 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
 }
 
 // Which kernel is the fastest, as measured on an H200: see docs/performance.md.
-/// With more rows stream_gemm() is faster than matvec(), which alone takes float32.
+/// With more rows skinny_gemm() is faster than matvec(), which alone takes float32.
 constexpr std::int64_t kMaxMatvecRows = 2;
 constexpr std::int64_t kMaxFloatMatvecRows = 4;
-/// With more rows skinny_gemm() is faster than stream_gemm(), unless each multiprocessor has but
-/// few weight rows.
-constexpr std::int64_t kMaxStreamRows = 8;
-constexpr std::int64_t kFewWeightRows = 32;
 /// With more rows the library is faster than our own kernels.
-constexpr std::int64_t kMaxOwnRows = 16;
-constexpr std::int64_t kMaxOwnRowsOfLarge = 8;
-constexpr std::int64_t kLargeWeight = std::int64_t{1} << 24;  ///< elements
+constexpr std::int64_t kMaxOwnRows = 32;
+constexpr std::int64_t kMaxOwnRowsOfLarge = 16;
+constexpr std::int64_t kLargeWeight = std::int64_t{1} << 27;  ///< elements
 
 struct LibraryScratch {
   std::span<std::byte> workspace;
@@ -127,14 +123,6 @@ bool runs_in_library(const Projection& projection) {
          fits_library(projection);
 }
 
-bool runs_as_stream(const Projection& projection, const OpContext& context) {
-  const bool few_weight_rows =
-      projection.weight->out_features <= kFewWeightRows * context.num_multiprocessors;
-  return (projection.num_rows <= kMaxStreamRows || few_weight_rows) &&
-         kernels::stream_gemm_supports(projection.in_dtype, projection.num_rows,
-                                       projection.weight->in_features);
-}
-
 /// What the launches of our kernels have in common.
 template <typename Params>
 Params params_of(const Projection& projection, const OpContext& context) {
@@ -196,11 +184,6 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
   return params_of<kernels::MatvecParams>(projection, context);
 }
 
-kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
-                                             const OpContext& context) {
-  return params_of<kernels::StreamGemmParams>(projection, context);
-}
-
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context) {
   return params_of<kernels::SkinnyGemmParams>(projection, context);
@@ -214,8 +197,6 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
   } else if (regular && runs_in_library(projection)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
-  } else if (regular && runs_as_stream(projection, context)) {
-    kernels::stream_gemm(stream_gemm_params(projection, context), context.stream);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
     kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
   } else {

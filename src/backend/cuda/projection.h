@@ -6,7 +6,6 @@
 #include "kernels/epilogue.h"
 #include "kernels/matvec.h"
 #include "kernels/skinny_gemm.h"
-#include "kernels/stream_gemm.h"
 
 namespace quern::cuda {
 
@@ -34,16 +33,13 @@ bool runs_as_matvec(const Projection& projection);
 /// The parameters of a launch of matvec() but for `norm` and `residual_out`.
 kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context);
 
-/// Those of a launch of the kernels for more rows.
-kernels::StreamGemmParams stream_gemm_params(const Projection& projection,
-                                             const OpContext& context);
-
+/// Those of a launch of skinny_gemm().
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
-/// Runs a projection of rows that are there: one or two by matvec(), up to 16 by stream_gemm() or
-/// skinny_gemm(), more by cuBLASLt where its rows are aligned; float32 of some rows and odd sizes
-/// by a plain kernel.
+/// Runs a projection of rows that are there: one or two by matvec(), up to 32 by skinny_gemm(),
+/// more by cuBLASLt where its rows are aligned; float32 of some rows and odd sizes by a plain
+/// kernel.
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.

@@ -1,0 +1,124 @@
+#include "kernels/skinny_gemm.h"
+
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "backend/cuda/check_cuda.h"
+#include "base/half.h"
+#include "kernels/common/launch.h"
+#include "kernels/plain_gemm.h"
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/guarded_buffer.h"
+
+namespace quern::testing {
+namespace {
+
+// Every layout of the skinny GEMM, whatever the GPU: it is told of few multiprocessors, so that
+// their blocks have anything from one tile to several bands. Small integers make sums exact.
+
+constexpr int kMultiprocessors = 3;
+constexpr int kTileRows = 8;
+constexpr int kMostTiles = 61;
+constexpr int kMostRows = 70;
+constexpr std::int64_t kInFeatures = 600;  ///< no multiple of what is multiplied at a time
+constexpr std::int64_t kMostFeatures = std::int64_t{kMultiprocessors} * kTileRows * kMostTiles;
+
+class SkinnyGemmTest : public TypedBackendTest {
+ protected:
+  void SetUp() override {
+    TypedBackendTest::SetUp();
+    if (IsSkipped()) return;
+    in_ = integers(kMostRows * kInFeatures, 5);
+    weight_ = integers(kMostFeatures * kInFeatures, 7);
+  }
+
+  /// Integers from -2 to 2 in the test's dtype, on the device.
+  Buffer integers(std::int64_t count, std::uint32_t seed) const {
+    std::mt19937 engine(seed);
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (float& value : values) value = static_cast<float>(engine() % 5) - 2.0f;
+    std::vector<std::byte> content(values.size() * dtype_bytes(dtype()));
+    store_floats(dtype(), values, content.data());
+    Buffer buffer = backend_->allocate(content.size(), "test");
+    backend_->copy_in(buffer.data(), content.data(), content.size());
+    return buffer;
+  }
+
+  kernels::Epilogue epilogue(std::int64_t out_features, bool gated, const Buffer& bias,
+                             std::byte* out) const {
+    kernels::Epilogue epilogue;
+    epilogue.bias = reinterpret_cast<const float*>(bias.data());
+    epilogue.gated = gated;
+    epilogue.out = out;
+    epilogue.out_features = out_features;
+    epilogue.out_dtype = DType::float32;
+    return epilogue;
+  }
+
+  void check(std::int64_t out_features, bool gated) {
+    const std::vector<float> ones(static_cast<std::size_t>(2 * out_features), 1.0f);
+    const Buffer bias = backend_->allocate(ones.size() * sizeof(float), "test");
+    backend_->copy_in(bias.data(), ones.data(), bias.size_bytes());
+    const auto row_bytes = static_cast<std::size_t>(out_features) * sizeof(float);
+    const GuardedBuffer expected(*backend_, kMostRows * row_bytes);
+    kernels::PlainGemmParams plain;
+    plain.num_rows = kMostRows;
+    plain.in_features = kInFeatures;
+    plain.weight = weight_.data();
+    plain.weight_dtype = dtype();
+    plain.in = in_.data();
+    plain.in_dtype = dtype();
+    plain.epilogue = epilogue(out_features, gated, bias, expected.data());
+    kernels::plain_gemm(plain, nullptr);
+    const std::vector<std::byte> all_rows = finished(expected);
+
+    kernels::SkinnyGemmParams params;
+    params.dtype = dtype();
+    params.in_features = kInFeatures;
+    params.weight = weight_.data();
+    params.in = in_.data();
+    params.num_multiprocessors = kMultiprocessors;
+    for (const int rows : {3, 16, 17, 32, 33, kMostRows}) {
+      for (const std::size_t shared : {kernels::kMaxSharedBytes, params.most_shared_bytes}) {
+        SCOPED_TRACE(::testing::Message() << rows << " rows, " << out_features << " features, "
+                                          << (gated ? "gated, " : "") << shared << " bytes");
+        const GuardedBuffer out(*backend_, static_cast<std::size_t>(rows) * row_bytes);
+        params.num_rows = rows;
+        params.most_shared_bytes = shared;
+        params.epilogue = epilogue(out_features, gated, bias, out.data());
+        kernels::skinny_gemm(params, nullptr);
+        const std::vector<std::byte> actual = finished(out);
+        EXPECT_TRUE(out.guards_intact());
+        EXPECT_TRUE(std::equal(actual.begin(), actual.end(), all_rows.begin()));
+      }
+    }
+  }
+
+  static std::vector<std::byte> finished(const GuardedBuffer& buffer) {
+    cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    return buffer.read();
+  }
+
+  Buffer in_;
+  Buffer weight_;
+};
+
+TEST_P(SkinnyGemmTest, EveryNumberOfTiles) {
+  for (const int tiles : {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 14, 15, 16,
+                          17, 19, 20, 21, 24, 25, 26, 28, 29, 31, 32, 33, 41, 50, kMostTiles}) {
+    const std::int64_t weight_rows = std::int64_t{kMultiprocessors} * kTileRows * tiles;
+    check(weight_rows - 5, false);
+    check(weight_rows / 2 - 1, true);
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Gpu, SkinnyGemmTest,
+                         ::testing::Combine(::testing::ValuesIn(backends_under_test()),
+                                            ::testing::Values(DType::float16, DType::bfloat16)),
+                         typed_test_name);
+
+}  // namespace
+}  // namespace quern::testing
