@@ -50,7 +50,7 @@ struct GemmLayout {
   }
   /// Whether parts can be added up while stages fill for the next band: one stage's memory and the
   /// registers are enough.
-  static constexpr bool kServesBands = kParts == 1 || (kParts == 2 && kRows * kTiles <= 192);
+  static constexpr bool kServesBands = kParts == 1 || (kParts == 2 && kRows * kTiles <= 128);
 };
 
 /// Calls body<Layout>(tiles of a band) with the first of the layouts that serves all `tiles` of a

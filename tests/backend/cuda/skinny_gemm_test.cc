@@ -71,6 +71,7 @@ class SkinnyGemmTest : public TypedBackendTest {
     plain.in = in_.data();
     plain.in_dtype = dtype();
     plain.epilogue = epilogue(out_features, gated, bias, expected.data());
+    backend_->wait();  // copies in are on their way until then
     kernels::plain_gemm(plain, nullptr);
     const std::vector<std::byte> all_rows = finished(expected);
 
@@ -88,6 +89,7 @@ class SkinnyGemmTest : public TypedBackendTest {
         params.num_rows = rows;
         params.most_shared_bytes = shared;
         params.epilogue = epilogue(out_features, gated, bias, out.data());
+        backend_->wait();
         kernels::skinny_gemm(params, nullptr);
         const std::vector<std::byte> actual = finished(out);
         EXPECT_TRUE(out.guards_intact());
