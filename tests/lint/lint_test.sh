@@ -5,7 +5,7 @@ lints=$1/.ci
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime,rouge} \
-  "$room"/src/backend/{cpu,cuda} "$room"/tests/io
+  "$room"/src/backend/{cpu,cuda} "$room"/tests/{io,backend/cuda}
 failures=0
 
 # expect good|bad LINT FILE LINE...: plants FILE with these lines in the otherwise clean tree.
@@ -50,6 +50,8 @@ bad src/backend/cpu/a.cc '"kernels/attention.h"'
 bad src/backend/cpu/a.cc '<cuda_runtime.h>'
 good src/backend/cuda/a.cc '"kernels/attention.h"'
 good src/backend/cuda/a.cc '<cuda.h>'
+good tests/backend/cuda/a.cc '"kernels/attention.h"'
+bad tests/backend/a.cc '"kernels/attention.h"'
 good kernels/attention.cu '"kernels/attention.h"'
 good kernels/attention.cu '"kernels/common/launch.h"'
 good kernels/attention.cu '"base/dtype.h"'
