@@ -262,6 +262,7 @@ class SkinnyBlock {
   __device__ void add_parts_and_finish(int band, int tiles, WarpSums<L>& sums) const {
     auto* parts = reinterpret_cast<float4*>(shared_) + static_cast<int>(threadIdx.x) % kWarpSize;
     const int units = tiles * L::kRowTiles;
+    wait_for_copies();  // where K has fewer chunks than there are stages, of rows that nobody needs
     __syncthreads();
     sums.for_each(tiles, [&](int tile, int row_tile, const float(&own)[4]) {
       const int unit = tile * L::kRowTiles + row_tile;

@@ -22,7 +22,9 @@ constexpr int kMultiprocessors = 3;
 constexpr int kTileRows = 8;
 constexpr int kMostTiles = 61;
 constexpr int kMostRows = 70;
-constexpr std::int64_t kInFeatures = 600;  ///< no multiple of what is multiplied at a time
+/// No multiples of what is multiplied at a time; one is less than that.
+constexpr std::int64_t kMostInFeatures = 600;
+constexpr std::int64_t kFewInFeatures = 72;
 constexpr std::int64_t kMostFeatures = std::int64_t{kMultiprocessors} * kTileRows * kMostTiles;
 
 class SkinnyGemmTest : public TypedBackendTest {
@@ -30,8 +32,8 @@ class SkinnyGemmTest : public TypedBackendTest {
   void SetUp() override {
     TypedBackendTest::SetUp();
     if (IsSkipped()) return;
-    in_ = integers(kMostRows * kInFeatures, 5);
-    weight_ = integers(kMostFeatures * kInFeatures, 7);
+    in_ = integers(kMostRows * kMostInFeatures, 5);
+    weight_ = integers(kMostFeatures * kMostInFeatures, 7);
   }
 
   /// Integers from -2 to 2 in the test's dtype, on the device.
@@ -57,7 +59,7 @@ class SkinnyGemmTest : public TypedBackendTest {
     return epilogue;
   }
 
-  void check(std::int64_t out_features, bool gated) {
+  void check(std::int64_t in_features, std::int64_t out_features, bool gated) {
     const std::vector<float> ones(static_cast<std::size_t>(2 * out_features), 1.0f);
     const Buffer bias = backend_->allocate(ones.size() * sizeof(float), "test");
     backend_->copy_in(bias.data(), ones.data(), bias.size_bytes());
@@ -65,7 +67,7 @@ class SkinnyGemmTest : public TypedBackendTest {
     const GuardedBuffer expected(*backend_, kMostRows * row_bytes);
     kernels::PlainGemmParams plain;
     plain.num_rows = kMostRows;
-    plain.in_features = kInFeatures;
+    plain.in_features = in_features;
     plain.weight = weight_.data();
     plain.weight_dtype = dtype();
     plain.in = in_.data();
@@ -77,14 +79,15 @@ class SkinnyGemmTest : public TypedBackendTest {
 
     kernels::SkinnyGemmParams params;
     params.dtype = dtype();
-    params.in_features = kInFeatures;
+    params.in_features = in_features;
     params.weight = weight_.data();
     params.in = in_.data();
     params.num_multiprocessors = kMultiprocessors;
     for (const int rows : {3, 16, 17, 32, 33, kMostRows}) {
       for (const std::size_t shared : {kernels::kMaxSharedBytes, params.most_shared_bytes}) {
-        SCOPED_TRACE(::testing::Message() << rows << " rows, " << out_features << " features, "
-                                          << (gated ? "gated, " : "") << shared << " bytes");
+        SCOPED_TRACE(::testing::Message()
+                     << rows << " rows, " << in_features << " -> " << out_features << ", "
+                     << (gated ? "gated, " : "") << shared << " bytes");
         const GuardedBuffer out(*backend_, static_cast<std::size_t>(rows) * row_bytes);
         params.num_rows = rows;
         params.most_shared_bytes = shared;
@@ -111,8 +114,9 @@ TEST_P(SkinnyGemmTest, EveryNumberOfTiles) {
   for (const int tiles : {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 14, 15, 16,
                           17, 19, 20, 21, 24, 25, 26, 28, 29, 31, 32, 33, 41, 50, kMostTiles}) {
     const std::int64_t weight_rows = std::int64_t{kMultiprocessors} * kTileRows * tiles;
-    check(weight_rows - 5, false);
-    check(weight_rows / 2 - 1, true);
+    check(kMostInFeatures, weight_rows - 5, false);
+    check(kMostInFeatures, weight_rows / 2 - 1, true);
+    check(kFewInFeatures, weight_rows - 5, false);
     if (HasFailure()) return;
   }
 }
