@@ -37,9 +37,9 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
-/// Runs a projection of rows that are there: one or two by matvec(), up to 32 by skinny_gemm(),
-/// more by cuBLASLt where its rows are aligned; float32 of some rows and odd sizes by a plain
-/// kernel.
+/// Runs a projection of rows that are there: one or two by matvec(), up to 32 (16 of large weights)
+/// by skinny_gemm(), more by cuBLASLt where its rows are aligned; float32 of some rows and odd
+/// sizes by a plain kernel.
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.
