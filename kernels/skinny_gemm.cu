@@ -29,7 +29,7 @@ using LayoutsOf16Rows =
                 GemmLayout<16, 4, 1, 4, 3>, GemmLayout<16, 6, 1, 4, 3>, GemmLayout<16, 8, 1, 2, 4>,
                 GemmLayout<16, 6, 2, 2, 4>, GemmLayout<16, 4, 4, 1, 5>, GemmLayout<16, 6, 4, 1, 5>,
                 GemmLayout<16, 8, 4, 1, 4>, GemmLayout<16, 6, 2, 2, 3>, GemmLayout<16, 4, 4, 1, 3>,
-                GemmLayout<16, 6, 4, 1, 3>, GemmLayout<16, 8, 4, 1, 3>>;
+                GemmLayout<16, 6, 4, 1, 3>, GemmLayout<16, 7, 4, 1, 3>>;
 using LayoutsOf32Rows =
     GemmLayouts<GemmLayout<32, 1, 1, 4, 3>, GemmLayout<32, 2, 1, 4, 3>, GemmLayout<32, 3, 1, 4, 3>,
                 GemmLayout<32, 4, 1, 4, 3>, GemmLayout<32, 6, 1, 4, 3>, GemmLayout<32, 8, 1, 4, 3>,
@@ -43,12 +43,6 @@ using LayoutsOf64Rows =
 struct Plan {
   SkinnyGemmParams params;
   int band_tiles = 0;  ///< at most
-
-  /// Rows and weight rows of a stage.
-  template <typename L>
-  __device__ int panel_rows() const {
-    return L::kRows + kTileRows * band_tiles;
-  }
 };
 
 /// Which of the warps beside each other this one is, and of which part.
@@ -90,10 +84,10 @@ struct LaneFragments {
   /// Lanes 0 to 15 name both halves of a step of a tile's rows, the others those of the warp's next
   /// tile.
   template <typename L>
-  __device__ static LaneFragments of(int panel_rows) {
+  __device__ static LaneFragments of() {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
     const int step = part_of_warp<L>() * L::kSteps;
-    const int panel = step / kStepsOfPanel * panel_rows * kPanelPieces;
+    const int panel = step / kStepsOfPanel * L::kPanelRows * kPanelPieces;
     const int piece = step % kStepsOfPanel * kPiecesOfStep;
     const int weight_row = L::kRows + (place_of_warp<L>() + lane / 16 * L::kAcross) * kTileRows;
     return {16u * (panel + panel_index(weight_row + lane % 8, piece + lane / 8 % 2)),
@@ -140,15 +134,15 @@ struct StepFragments {
 
 /// Multiplies the warp's share of a stage.
 template <typename T, typename L>
-__device__ void multiply(std::uint32_t stage, const LaneFragments& lane, int panel_bytes,
-                         WarpSums<L>& sums) {
+__device__ void multiply(std::uint32_t stage, const LaneFragments& lane, WarpSums<L>& sums) {
+  constexpr int kPanelBytes = L::kPanelRows * kPanelRowBytes;
   constexpr int kAtOnce = kStepsAtOnce<L>;
 #pragma unroll
   for (int done = 0; done < L::kSteps; done += kAtOnce) {
     StepFragments<L> steps[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      steps[i].load(stage + (done + i) / kStepsOfPanel * panel_bytes,
+      steps[i].load(stage + (done + i) / kStepsOfPanel * kPanelBytes,
                     (done + i) % kStepsOfPanel * kStepBytes, lane);
     }
 #pragma unroll
@@ -201,7 +195,7 @@ class SkinnyBlock {
         bands_(bands),
         rows_(rows),
         shared_(shared),
-        stages_(weight, rows, bands, plan.panel_rows<L>()) {}
+        stages_(weight, rows, bands) {}
 
   __device__ void run() {
     for (int i = 0; i < L::kStages - 1; ++i) {
@@ -222,14 +216,11 @@ class SkinnyBlock {
   }
 
  private:
-  __device__ uint4* stage(int index) const {
-    return shared_ + index * L::kPanels * plan_.panel_rows<L>() * kPanelPieces;
-  }
+  __device__ uint4* stage(int index) const { return shared_ + index * (L::kStageBytes / 16); }
   __device__ static int before(int stage) { return (stage == 0 ? L::kStages : stage) - 1; }
 
   __device__ void multiply_band(int band) {
-    const int panel_rows = plan_.panel_rows<L>();
-    const auto lane = LaneFragments::of<L>(panel_rows);
+    const auto lane = LaneFragments::of<L>();
     WarpSums<L> sums;
     for (int i = 0; i < stages_.num_chunks(); ++i) {
       wait_for_copy_groups<L::kStages - 2>();
@@ -240,7 +231,7 @@ class SkinnyBlock {
         stages_.load_weight(free);
       }
       end_copy_group();
-      multiply<T, L>(shared_address(stage(here_)), lane, panel_rows * kPanelRowBytes, sums);
+      multiply<T, L>(shared_address(stage(here_)), lane, sums);
       here_ = here_ + 1 == L::kStages ? 0 : here_ + 1;
     }
     const int tiles = bands_.tiles_from(band);
@@ -341,7 +332,7 @@ void launch_layouts(const SkinnyGemmParams& params, cudaStream_t stream) {
            {.grid = dim3(static_cast<unsigned>(params.num_multiprocessors),
                          static_cast<unsigned>((params.num_rows + L::kRows - 1) / L::kRows)),
             .block = dim3(kThreads),
-            .shared_bytes = static_cast<std::size_t>(L::shared_bytes(band_tiles)),
+            .shared_bytes = L::kSharedBytes,
             .overlaps = params.overlaps,
             .alone = true},
            stream, plan);

@@ -39,14 +39,17 @@ struct GemmLayout {
   static constexpr int kSteps = kStepsOfPanel * kPanels / kParts;
   static_assert(kSteps > 0 && kStages > 2);
 
-  /// Bytes of shared memory for bands of so many tiles. Warps read also the tiles that such a band
-  /// lacks, and do not use them.
-  static constexpr int shared_bytes(int tiles) {
-    return kStages * kPanels * (kRows + kTileRows * tiles) * kPanelRowBytes +
-           (kBandTiles - tiles) * kTileRows * kPanelRowBytes;
-  }
+  /// Of a panel: the rows and then a band's weight rows. Warps read also those that a band lacks,
+  /// and do not use them.
+  static constexpr int kPanelRows = kRows + kTileRows * kBandTiles;
+  static constexpr int kStageBytes = kPanels * kPanelRows * kPanelRowBytes;
+  static constexpr int kSharedBytes = kStages * kStageBytes;
+  /// All parts' sums have room there when they are added up.
+  static_assert(kParts * kBandTiles * kTileRows * kRows * static_cast<int>(sizeof(float)) <=
+                kSharedBytes);
+
   static constexpr bool serves(int tiles, int max_shared_bytes) {
-    return tiles <= kBandTiles && shared_bytes(tiles) <= max_shared_bytes;
+    return tiles <= kBandTiles && kSharedBytes <= max_shared_bytes;
   }
   /// Whether parts can be added up while stages fill for the next band: one stage's memory and the
   /// registers are enough.

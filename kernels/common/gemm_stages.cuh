@@ -44,13 +44,11 @@ class GemmStages {
  public:
   static constexpr int kChunkBytes = Layout::kPanels * kPanelRowBytes;  ///< of a row
 
-  /// `panel_rows`: of a stage, the rows and the weight rows of the largest band.
-  __device__ GemmStages(const TiledWeight& weight, const GemmRows& rows, const Bands& bands,
-                        int panel_rows)
+  __device__ GemmStages(const TiledWeight& weight, const GemmRows& rows, const Bands& bands)
       : weight_(weight),
         bands_(bands),
         num_chunks_((weight.row_bytes + kChunkBytes - 1) / kChunkBytes),
-        place_(piece() / kPanelPieces * panel_rows * kPanelPieces +
+        place_(piece() / kPanelPieces * Layout::kPanelRows * kPanelPieces +
                panel_index(row(), piece() % kPanelPieces)),
         rows_(rows.data + std::int64_t{row()} * weight.row_bytes + 16 * piece()),
         row_copies_((rows.count - row() + kRowsAtOnce - 1) / kRowsAtOnce),
