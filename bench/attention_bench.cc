@@ -161,7 +161,7 @@ void bench_attention(const KernelBench& bench) {
   for (const ModelShape& model : model_shapes()) {
     if (!bench.wants(model.name)) continue;
     for (const int kv_len : {64, 128, 256, 512, 1000, 2000, 8000, 32000}) {
-      for (const int num_seqs : {1, 8, 32}) {
+      for (const int num_seqs : {1, 8, 16, 32, 64}) {
         const std::int64_t bytes =
             std::int64_t{2} * num_seqs * kv_len * model.num_key_value_heads * model.head_dim;
         if (bytes > kMostCacheBytes) continue;

@@ -8,11 +8,14 @@
 
 namespace quern::kernels {
 
-/// One kv head of a sequence's cache, and the slot whose key and value are not in it yet.
+/// Slots of one kv head of a sequence's cache.
 struct KvHead {
   int state_row = 0;
   int kv_head = 0;
-  int own_slot = 0;
+  int own_slot = 0;  ///< whose key and value are not in the cache yet
+  int begin = 0;     ///< of the block's slots
+  int end = 0;
+  int cached_end = 0;  ///< of those that are in the cache
 };
 
 /// What a warp needs of the new token, in shared memory and aligned to 16 bytes. A query's row is
@@ -43,26 +46,29 @@ class DecodeWarp {
   __device__ explicit DecodeWarp(const AttentionParams& p)
       : p_(p), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
 
-  /// Asks for the slots from `slot` on, those that the first attend() begins with.
-  __device__ void look_ahead(const KvHead& head, int slot) {
-    const int row = find_row(head, slot);
+  /// The cache's row of the lane's slot of those from `first` on, or -1 where there is none.
+  __device__ int find_row(const KvHead& head, int first) const {
+    const int slot = first + static_cast<int>(threadIdx.x % kSlots);
+    return slot < head.cached_end ? slot_row(p_, head.state_row, head.kv_head, slot) : -1;
+  }
+
+  /// Asks for the slots that attend() begins with.
+  __device__ void load(int row) {
     load_keys(row);
     load_values(row);
   }
 
-  /// Attends to the slots from `first` on, in steps `stride` apart, up to `end`. Starts anew.
-  /// `after()`: the first slot of the next call. It and `head` come from shared memory: there are
-  /// not registers enough to keep them.
-  template <typename After>
+  /// Attends to the slots from `first` on, in steps `stride` apart. `head` comes from shared
+  /// memory: there are not registers enough to keep it.
   __device__ void attend(const DecodeToken<T, kHeadDim>& token, const KvHead& head, int first,
-                         int stride, int end, const After& after) {
+                         int stride) {
+    const int end = head.end;
     states_[0] = states_[1] = SoftmaxState::none();
 #pragma unroll
     for (auto& tile : sums_) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
+    int next_row = find_row(head, first + stride);
     for (int slot = first; slot < end; slot += stride) {
-      asm volatile("" ::: "memory");  // `head` is read anew
       const int own = head.own_slot - slot;
-      const int next_row = find_row(head, slot + stride < end ? slot + stride : after());
       const bool has_own = 0 <= own && own < kSlots;
       if (has_own) place_own_key(token, own);
       float scores[4];
@@ -71,7 +77,10 @@ class DecodeWarp {
       weigh(scores);
       if (has_own) place_own_value(token, own);
       add_values(scores);
+      asm volatile("" ::: "memory");  // `head` is read anew
+      const int row_after_next = find_row(head, slot + 2 * stride);
       load_values(next_row);
+      next_row = row_after_next;
     }
 #pragma unroll
     for (SoftmaxState& state : states_) {
@@ -105,12 +114,6 @@ class DecodeWarp {
   /// Slots of a tile that a thread's fragments hold in place i.
   __device__ int key_slot(int i) const { return row_ + 8 * i; }
   __device__ int value_slot(int i) const { return 2 * quad_ + i % 2 + i / 2 * 8; }
-
-  /// The cache's row of the lane's slot of those from `first` on, or -1 where there is none.
-  __device__ int find_row(const KvHead& head, int first) const {
-    const int slot = first + static_cast<int>(threadIdx.x % kSlots);
-    return slot < head.own_slot ? slot_row(p_, head.state_row, head.kv_head, slot) : -1;
-  }
 
   /// A slot's vector, if there is one. The address is good in any case: with a null pointer in its
   /// place, ptxas 13.0 let some of the loads go ahead.

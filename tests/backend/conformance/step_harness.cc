@@ -177,6 +177,12 @@ void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim) {
 }
 
 void StepHarness::run(const Op& op) {
+  run(op, [&](const Step& step) {
+    std::visit([&](const auto& alternative) { backend_.run(alternative, step); }, op);
+  });
+}
+
+void StepHarness::run(const Op& op, const std::function<void(const Step&)>& launch) {
   step_.values = values_;
   step_.weights = weights_;
   const GuardedBuffer workspace(backend_, backend_.workspace_bytes(op, graph_, limits_));
@@ -189,7 +195,7 @@ void StepHarness::run(const Op& op) {
                        dtype_bytes(step_.value(id).dtype)));
   }
 
-  std::visit([&](const auto& alternative) { backend_.run(alternative, step_); }, op);
+  launch(step_);
 
   EXPECT_TRUE(workspace.guards_intact()) << op_name(op) << " left its workspace";
   for (std::size_t i = 0; i < buffers_.size(); ++i) {

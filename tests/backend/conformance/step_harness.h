@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ class StepHarness {
 
   /// Runs one op; fails the test if a guard band was touched or a read-only value was changed.
   void run(const Op& op);
+  /// The same with `launch` in place of the backend's way to run the op.
+  void run(const Op& op, const std::function<void(const Step&)>& launch);
 
   std::vector<float> read(ValueId id) const;
   /// A slot's key or value.

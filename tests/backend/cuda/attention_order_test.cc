@@ -6,8 +6,8 @@
 namespace quern::testing {
 namespace {
 
-// What a sequence gets does not depend, to the bit, on who else is in the batch, on how its prompt
-// was cut and on whether its steps were recorded.
+// What a sequence gets does not depend, to the bit, on who else is in the batch while that leaves it
+// as many parts and warps, on how its prompt was cut and on whether its steps were recorded.
 
 constexpr int kHeads = 6;
 constexpr int kKvHeads = 2;
@@ -41,7 +41,7 @@ std::vector<float> out_rows(const StepHarness& harness, const Attention& op, int
   return {begin, begin + std::ptrdiff_t{rows} * kHeads * kHeadDim};
 }
 
-TEST_P(AttentionOrder, TheSameAloneAndInABatch) {
+TEST_P(AttentionOrder, TheSameAloneAndInASmallBatch) {
   const SequenceSpec own{.past = 700, .decode = true};
   const auto qkv = random_rows(60);
   StepHarness alone(*backend_, dtype(), {own}, 16);

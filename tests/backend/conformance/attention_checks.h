@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "graph/op.h"
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/reference_ops.h"
+#include "tests/backend/conformance/step_harness.h"
+
+namespace quern::testing {
+
+/// One attention over sequences.
+struct AttentionCase {
+  std::vector<SequenceSpec> seqs;
+  int num_heads = 2;
+  int num_kv_heads = 2;
+  int head_dim = 16;
+  int block_size = 4;
+  std::optional<Rope> rope = std::nullopt;
+  bool qk_norm = false;
+  int window = 0;
+  float softcap = 0.0f;
+  int logn_length = 0;
+  float magnitude = 1.0f;  ///< of q and k
+};
+
+Rope rope_of(RopeType type, int rotary_dim);
+
+/// Holds an attention to graph/op.h's contract: results, and what it puts into the cache.
+class AttentionChecks : public TypedBackendTest {
+ protected:
+  void check(const AttentionCase& c);
+
+  /// Runs it by the backend, unless a test has other means.
+  virtual void run(StepHarness& harness, const Attention& op) { harness.run(op); }
+
+ private:
+  static constexpr int kLayer = 1;
+
+  /// The `index`-th head of a token row.
+  std::vector<double> head_of(int row, int index) const;
+  void check_sequence(const StepHarness& harness, int seq, const std::vector<float>& out) const;
+  /// What query head `head` of the sequence's `i`-th new token must give, from the cache as it is.
+  Expected expected_head(const StepHarness& harness, int seq, int i, int head,
+                         const std::vector<float>& inv_freq) const;
+  /// The new keys, normed and rotated, and values stand in their slots; nothing after them.
+  void check_appended(const StepHarness& harness, int seq, int kv_head,
+                      const std::vector<float>& inv_freq) const;
+
+  Attention op_;
+  std::vector<float> qkv_, q_norm_, k_norm_;
+};
+
+}  // namespace quern::testing

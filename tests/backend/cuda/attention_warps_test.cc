@@ -1,0 +1,89 @@
+#include <cuda_runtime_api.h>
+
+#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/ops.h"
+#include "tests/backend/conformance/attention_checks.h"
+
+namespace quern::testing {
+namespace {
+
+// Decode attention gives a row the fewer warps the more rows there are for a multiprocessor. Told
+// of a single one, it does so for the few rows of a test.
+
+constexpr int kMultiprocessors = 1;
+constexpr std::size_t kNumCounters = 1024;
+
+class AttentionWarps : public AttentionChecks {
+ protected:
+  void run(StepHarness& harness, const Attention& op) override {
+    const std::vector<std::uint32_t> zeros(kNumCounters);
+    const Buffer counters = backend_->allocate(zeros.size() * sizeof(zeros[0]), "test");
+    backend_->copy_in(counters.data(), zeros.data(), counters.size_bytes());
+    cuda::OpContext context;
+    context.num_multiprocessors = kMultiprocessors;
+    context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
+    harness.run(op, [&](const Step& step) {
+      backend_->wait();  // copies in are on their way until then
+      cuda::run_attention(op, step, context);
+      cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    });
+  }
+
+  /// Sequences of other lengths, some done, with `num_kv_heads` rows each: 3, 6, 12 or 24 rows.
+  void check_rows(int num_kv_heads) {
+    for (const int head_dim : {64, 128, 256}) {
+      SCOPED_TRACE(::testing::Message() << num_kv_heads << " kv heads of " << head_dim);
+      AttentionCase c{.seqs = {{.past = 290, .decode = true},
+                               {.past = 17, .decode = true, .status = SequenceStatus::stop},
+                               {.past = 37, .decode = true},
+                               {.q_len = 5, .past = 3}},
+                      .num_heads = num_kv_heads,
+                      .num_kv_heads = num_kv_heads,
+                      .head_dim = head_dim,
+                      .block_size = 16,
+                      .rope = rope_of(RopeType::standard, head_dim),
+                      .qk_norm = true};
+      check(c);
+      c.num_heads *= 3;  // fewer queries than a block has places for
+      c.seqs = {
+          {.past = 0, .decode = true}, {.past = 63, .decode = true}, {.past = 15, .decode = true}};
+      c.window = 20;
+      c.rope = std::nullopt;
+      check(c);
+    }
+  }
+};
+
+TEST_P(AttentionWarps, FewRows) { check_rows(1); }
+TEST_P(AttentionWarps, SomeRows) { check_rows(2); }
+TEST_P(AttentionWarps, MoreRows) { check_rows(4); }
+TEST_P(AttentionWarps, ManyRows) { check_rows(8); }
+
+TEST_P(AttentionWarps, MoreThanEightQueriesOfAKeyHead) {
+  for (const int num_kv_heads : {1, 2, 4}) {
+    check({.seqs = {{.past = 45, .decode = true}, {.past = 70, .decode = true}},
+           .num_heads = 11 * num_kv_heads,
+           .num_kv_heads = num_kv_heads,
+           .head_dim = 32,
+           .block_size = 32});
+  }
+}
+
+// A row that is longer than others must not have too few warps, and its parts are not split.
+TEST_P(AttentionWarps, LongRowsAmongMany) {
+  for (const int past : {511, 600, 1100, 2100}) {
+    check({.seqs = {{.past = past, .decode = true}, {.past = 5, .decode = true}},
+           .num_heads = 8,
+           .num_kv_heads = 8,
+           .head_dim = 32,
+           .block_size = 32});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Gpu, AttentionWarps,
+                         ::testing::Combine(::testing::ValuesIn(backends_under_test()),
+                                            ::testing::Values(DType::float16, DType::bfloat16)),
+                         typed_test_name);
+
+}  // namespace
+}  // namespace quern::testing
