@@ -37,6 +37,7 @@ class ProjectionCase {
     context_.stream = bench.timer.stream().get();
     context_.num_multiprocessors = bench.timer.num_multiprocessors();
     context_.cublaslt = &cublaslt;
+    context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(0));
     context_.overlaps = bench.timer.overlaps();
     fill(DType::float32, residual_, 1.0f);
     fill(kDtype, in_, 1.0f);

@@ -39,10 +39,9 @@ int decode_counters(int num_heads, int num_kv_heads);
 
 /// All of Attention for the decode sequences, in one launch: norm, rope and append, then attention
 /// over split slots; the last block of a sequence's head merges the parts. Many sequences are not
-/// split, and their blocks have fewer warps. Tensor cores compute scores and sums, eight query heads
-/// of a kv head at a time. Finished sequences get zero rows.
-/// Errors: see launch.h. Cost: reads the keys and values in use once.
-/// Source: Flash-Decoding (Dao et al. 2023).
+/// split, and their blocks have fewer warps. Tensor cores compute scores and sums, eight query
+/// heads of a kv head at a time. Finished sequences get zero rows. Errors: see launch.h. Cost:
+/// reads the keys and values in use once. Source: Flash-Decoding (Dao et al. 2023).
 void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

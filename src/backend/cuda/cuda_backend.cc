@@ -47,6 +47,7 @@ class CudaBackend final : public Backend {
         counters_(allocate((kNumCounters + 1) * sizeof(std::uint32_t), "counters")) {
     context_.stream = stream_.get();
     context_.num_multiprocessors = num_multiprocessors(device_index);
+    context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(device_index));
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = &cublaslt_;

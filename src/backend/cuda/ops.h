@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 
+#include "backend/cuda/gemm_crossover.h"
 #include "backend/workspace.h"
 #include "base/check.h"
 #include "graph/graph.h"
@@ -25,6 +26,7 @@ struct OpContext {
   std::span<std::uint32_t> counters;
   std::uint32_t* sample_tickets = nullptr;  ///< a word like them, for Sample alone
   CublasLt* cublaslt = nullptr;
+  GemmCrossover gemm_crossover;
   /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
   bool overlaps = false;
   /// While a device loop is recorded: what Advance sets to let it go on.

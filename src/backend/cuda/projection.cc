@@ -33,10 +33,8 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
 /// With more rows skinny_gemm() is faster than matvec(), which alone takes float32.
 constexpr std::int64_t kMaxMatvecRows = 2;
 constexpr std::int64_t kMaxFloatMatvecRows = 4;
-/// With more rows the library is faster than our own kernels.
-constexpr std::int64_t kMaxOwnRows = 32;
-constexpr std::int64_t kMaxOwnRowsOfLarge = 16;
-constexpr std::int64_t kLargeWeight = std::int64_t{1} << 27;  ///< elements
+/// With so many rows nothing runs in the library: see GemmCrossover.
+constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;
 
 struct LibraryScratch {
   std::span<std::byte> workspace;
@@ -116,10 +114,9 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   }
 }
 
-bool runs_in_library(const Projection& projection) {
+bool runs_in_library(const Projection& projection, const GemmCrossover& crossover) {
   const Weight& weight = *projection.weight;
-  const bool is_large = weight.out_features * weight.in_features > kLargeWeight;
-  return projection.num_rows > (is_large ? kMaxOwnRowsOfLarge : kMaxOwnRows) &&
+  return projection.num_rows > crossover.rows_of(weight.out_features * weight.in_features) &&
          fits_library(projection);
 }
 
@@ -194,7 +191,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
   const bool regular = is_regular(projection);
   if (runs_as_matvec(projection)) {
     kernels::matvec(matvec_params(projection, context), context.stream);
-  } else if (regular && runs_in_library(projection)) {
+  } else if (regular && runs_in_library(projection, context.gemm_crossover)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
@@ -205,7 +202,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
 }
 
 void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
-  if (num_rows > kMaxOwnRowsOfLarge) take_scratch(workspace, num_rows, weight_rows);
+  if (num_rows > kMostRowsWithoutLibrary) take_scratch(workspace, num_rows, weight_rows);
 }
 
 }  // namespace quern::cuda

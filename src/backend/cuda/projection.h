@@ -37,8 +37,8 @@ kernels::MatvecParams matvec_params(const Projection& projection, const OpContex
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
-/// Runs a projection of rows that are there: one or two by matvec(), up to 32 (16 of large weights)
-/// by skinny_gemm(), more by cuBLASLt where its rows are aligned; float32 of some rows and odd
+/// Runs a projection of rows that are there: one or two by matvec(), up to GemmCrossover's by
+/// skinny_gemm(), more by cuBLASLt where its rows are aligned; float32 of some rows and odd
 /// sizes by a plain kernel.
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 

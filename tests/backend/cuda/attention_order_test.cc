@@ -6,8 +6,8 @@
 namespace quern::testing {
 namespace {
 
-// What a sequence gets does not depend, to the bit, on who else is in the batch while that leaves it
-// as many parts and warps, on how its prompt was cut and on whether its steps were recorded.
+// What a sequence gets does not depend, to the bit, on who else is in the batch while that leaves
+// it as many parts and warps, on how its prompt was cut and on whether its steps were recorded.
 
 constexpr int kHeads = 6;
 constexpr int kKvHeads = 2;
