@@ -8,6 +8,9 @@
 
 namespace quern::kernels {
 
+/// Slots of a warp's step.
+inline constexpr int kDecodeSlots = 16;
+
 /// Slots of one kv head of a sequence's cache.
 struct KvHead {
   int state_row = 0;
@@ -37,11 +40,12 @@ struct DecodeToken {
 ///   holds which: again consecutive ones, and two slots are interleaved to a fragment in registers.
 /// In both results a thread's columns are the same two queries, so that rescaling needs no
 /// exchange. The next slots' keys are on their way once the scores are there, their values once the
-/// sums are.
-template <typename T, int kHeadDim>
+/// sums are. kValuesFirst: those are asked for before the slots after the next are looked up, which
+/// takes some registers more.
+template <typename T, int kHeadDim, bool kValuesFirst>
 class DecodeWarp {
  public:
-  static constexpr int kSlots = 16;  ///< of a step
+  static constexpr int kSlots = kDecodeSlots;
 
   __device__ explicit DecodeWarp(const AttentionParams& p)
       : p_(p), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
@@ -77,9 +81,10 @@ class DecodeWarp {
       weigh(scores);
       if (has_own) place_own_value(token, own);
       add_values(scores);
+      if constexpr (kValuesFirst) load_values(next_row);
       asm volatile("" ::: "memory");  // `head` is read anew
       const int row_after_next = find_row(head, slot + 2 * stride);
-      load_values(next_row);
+      if constexpr (!kValuesFirst) load_values(next_row);
       next_row = row_after_next;
     }
 #pragma unroll
