@@ -34,16 +34,9 @@ __device__ int first_slot(int begin) {
   return begin + static_cast<int>(threadIdx.x) / 32 * kDecodeSlots;
 }
 
-/// A warp of such a block: where many small heads share a multiprocessor, values are better asked
-/// for first (measured, 8 to 10 %; with eight warps it costs 4 %).
-template <typename T, int kHeadDim, int kWarps>
-using WarpOf = DecodeWarp < T,
-      kHeadDim, kHeadDim <= 64 && kWarps<kDecodeHeads>;
-
 /// Attends to the block's slots. Writes the result, or a part's for finish_parts().
 template <typename T, int kHeadDim, int kWarps>
-__device__ void attend_to_part(const AttentionDecodeParams& params,
-                               WarpOf<T, kHeadDim, kWarps>& warp,
+__device__ void attend_to_part(const AttentionDecodeParams& params, DecodeWarp<T, kHeadDim>& warp,
                                DecodeMemory<T, kHeadDim, kWarps>& shared) {
   const DecodeWork& work = shared.work;
   const HeadGroup& heads = work.heads;
@@ -135,7 +128,7 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   // Slots are looked up now. Where blocks have few warps, others of the multiprocessor are at work
   // while this one waits for keys and values, and registers for them would be short here.
   constexpr bool kLoadsEarly = kWarps == kDecodeHeads;
-  WarpOf<T, kHeadDim, kWarps> warp(p);
+  DecodeWarp<T, kHeadDim> warp(p);
   const int row = warp.find_row(kv_head, first_slot(begin));
   if constexpr (kLoadsEarly) warp.load(row);
   const int position = p.state_position[s.state_row];
@@ -149,7 +142,7 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   if (work.heads.part == work.splits.count - 1 && threadIdx.x / 32 == kWarps - 1) {
     append_token(p, work.kv_head, shared.token);
   }
-  attend_to_part<T, kHeadDim, kWarps>(params, warp, shared);
+  attend_to_part(params, warp, shared);
   if constexpr (kHasParts<kWarps>) {
     if (work.splits.count > 1) finish_parts(plan, shared);
   }

@@ -40,19 +40,16 @@ struct DecodeToken {
 ///   holds which: again consecutive ones, and two slots are interleaved to a fragment in registers.
 /// In both results a thread's columns are the same two queries, so that rescaling needs no
 /// exchange. The next slots' keys are on their way once the scores are there, their values once the
-/// sums are. kValuesFirst: those are asked for before the slots after the next are looked up, which
-/// takes some registers more.
-template <typename T, int kHeadDim, bool kValuesFirst>
+/// sums are.
+template <typename T, int kHeadDim>
 class DecodeWarp {
  public:
-  static constexpr int kSlots = kDecodeSlots;
-
   __device__ explicit DecodeWarp(const AttentionParams& p)
       : p_(p), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
 
   /// The cache's row of the lane's slot of those from `first` on, or -1 where there is none.
   __device__ int find_row(const KvHead& head, int first) const {
-    const int slot = first + static_cast<int>(threadIdx.x % kSlots);
+    const int slot = first + static_cast<int>(threadIdx.x % kDecodeSlots);
     return slot < head.cached_end ? slot_row(p_, head.state_row, head.kv_head, slot) : -1;
   }
 
@@ -73,7 +70,7 @@ class DecodeWarp {
     int next_row = find_row(head, first + stride);
     for (int slot = first; slot < end; slot += stride) {
       const int own = head.own_slot - slot;
-      const bool has_own = 0 <= own && own < kSlots;
+      const bool has_own = 0 <= own && own < kDecodeSlots;
       if (has_own) place_own_key(token, own);
       float scores[4];
       score(token, slot, end, scores);
@@ -81,10 +78,10 @@ class DecodeWarp {
       weigh(scores);
       if (has_own) place_own_value(token, own);
       add_values(scores);
-      if constexpr (kValuesFirst) load_values(next_row);
+      if constexpr (kLoadsValuesFirst) load_values(next_row);
       asm volatile("" ::: "memory");  // `head` is read anew
       const int row_after_next = find_row(head, slot + 2 * stride);
-      if constexpr (!kValuesFirst) load_values(next_row);
+      if constexpr (!kLoadsValuesFirst) load_values(next_row);
       next_row = row_after_next;
     }
 #pragma unroll
@@ -113,6 +110,9 @@ class DecodeWarp {
   }
 
  private:
+  /// Before the slots after the next are looked up: the sooner the better, but only small heads
+  /// leave registers for both.
+  static constexpr bool kLoadsValuesFirst = kHeadDim <= 64;
   using Keys = RowPart<T, kHeadDim, 4>;
   using Values = RowPart<T, kHeadDim, 8>;
 
