@@ -25,6 +25,7 @@ struct AttentionCase {
   float magnitude = 1.0f;  ///< of q and k
 };
 
+/// A rope whose every parameter matters at the few positions of a test.
 Rope rope_of(RopeType type, int rotary_dim);
 
 /// Holds an attention to graph/op.h's contract: results, and what it puts into the cache.
