@@ -21,7 +21,8 @@ struct GemmCrossover {
 /// for memory with 64 rows as with one. What brings more has the borders measured on an H200.
 constexpr GemmCrossover gemm_crossover(double bytes_per_clock) {
   constexpr double kTakenBy64Rows = 6.0;
-  if (bytes_per_clock <= kTakenBy64Rows) return {.rows = 64, .rows_of_large = 64};
+  const bool is_told = bytes_per_clock > 0.0;  // some virtual GPUs do not tell their clocks
+  if (is_told && bytes_per_clock <= kTakenBy64Rows) return {.rows = 64, .rows_of_large = 64};
   return {};
 }
 
