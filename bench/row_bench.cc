@@ -7,8 +7,8 @@
 #include "bench/device_arrays.h"
 #include "bench/kernel_bench.h"
 #include "bench/model_shapes.h"
-#include "kernels/epilogue.h"
-#include "kernels/norm.h"
+#include "kernels/gemm/epilogue.h"
+#include "kernels/norm/norm.h"
 
 namespace quern::bench {
 namespace {

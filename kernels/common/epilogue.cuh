@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "kernels/common/load.cuh"
-#include "kernels/epilogue.h"
+#include "kernels/gemm/epilogue.h"
 
 namespace quern::kernels {
 

@@ -1,4 +1,4 @@
-#include "kernels/advance.h"
+#include "kernels/step/advance.h"
 
 #include "backend/cuda/ops.h"
 #include "backend/cuda/sampling_rows.h"

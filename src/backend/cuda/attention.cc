@@ -3,10 +3,10 @@
 #include "backend/cuda/ops.h"
 #include "base/check.h"
 #include "graph/rope.h"
-#include "kernels/attention_append.h"
-#include "kernels/attention_decode.h"
-#include "kernels/attention_plain.h"
-#include "kernels/attention_prefill.h"
+#include "kernels/attention/attention_append.h"
+#include "kernels/attention/attention_reference.h"
+#include "kernels/attention/decode/attention_decode.h"
+#include "kernels/attention/prefill/attention_prefill.h"
 
 namespace quern::cuda {
 namespace {

@@ -18,7 +18,7 @@
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
-#include "kernels/random_fill.h"
+#include "kernels/memory/random_fill.h"
 
 namespace quern {
 namespace {

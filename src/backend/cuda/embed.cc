@@ -1,4 +1,4 @@
-#include "kernels/embed.h"
+#include "kernels/step/embed.h"
 
 #include "backend/cuda/ops.h"
 

@@ -6,7 +6,7 @@
 
 #include "backend/cuda/check_cuda.h"
 #include "base/check.h"
-#include "kernels/measure.h"
+#include "kernels/memory/measure.h"
 
 namespace quern::cuda {
 namespace {

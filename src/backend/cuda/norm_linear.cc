@@ -1,6 +1,6 @@
 #include "backend/cuda/ops.h"
 #include "backend/cuda/projection.h"
-#include "kernels/norm.h"
+#include "kernels/norm/norm.h"
 
 namespace quern::cuda {
 namespace {

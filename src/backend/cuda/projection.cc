@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backend/cuda/cublaslt.h"
-#include "kernels/plain_gemm.h"
+#include "kernels/gemm/reference_gemm.h"
 
 namespace quern::cuda {
 namespace {

@@ -3,9 +3,9 @@
 #include <cstdint>
 
 #include "backend/cuda/ops.h"
-#include "kernels/epilogue.h"
-#include "kernels/matvec.h"
-#include "kernels/skinny_gemm.h"
+#include "kernels/gemm/epilogue.h"
+#include "kernels/gemm/skinny_gemm.h"
+#include "kernels/gemv/gemv.h"
 
 namespace quern::cuda {
 

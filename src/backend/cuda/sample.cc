@@ -1,4 +1,4 @@
-#include "kernels/sample.h"
+#include "kernels/sample/sample.h"
 
 #include "backend/cuda/ops.h"
 #include "backend/cuda/sampling_rows.h"

@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #include "graph/step.h"
-#include "kernels/sampling_row.h"
+#include "kernels/sample/sampling_row.h"
 
 namespace quern::cuda {
 

@@ -1,4 +1,4 @@
-#include "kernels/skinny_gemm.h"
+#include "kernels/gemm/skinny_gemm.h"
 
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include "backend/cuda/check_cuda.h"
 #include "base/half.h"
 #include "kernels/common/launch.h"
-#include "kernels/plain_gemm.h"
+#include "kernels/gemm/reference_gemm.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"
 

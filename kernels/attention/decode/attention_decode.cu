@@ -1,0 +1,213 @@
+#include <algorithm>
+
+#include "kernels/attention/decode/attention_decode.h"
+#include "kernels/attention/decode/decode_block.cuh"
+#include "kernels/attention/decode/decode_merge.cuh"
+#include "kernels/attention/decode/last_block.cuh"
+#include "kernels/attention/dispatch_attention.h"
+#include "kernels/common/dependent_launch.cuh"
+#include "kernels/common/launch.h"
+#include "kernels/common/load.cuh"
+
+namespace quern::kernels {
+namespace {
+
+/// Warps that share a multiprocessor; the compiler keeps to the registers that this leaves.
+constexpr int warps_per_multiprocessor(int head_dim) { return head_dim <= 128 ? 16 : 8; }
+
+/// Where the heads from `head` on of a row go.
+template <typename T, int kHeadDim>
+__device__ T* head_out(const AttentionParams& p, int row, int head) {
+  return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + head) * kHeadDim;
+}
+
+/// Where the block's states, and by kHeadDim its sums, of a head's part go.
+__device__ inline std::int64_t index_of_part(const AttentionDecodeParams& params,
+                                             const HeadGroup& heads, int head, int part) {
+  return (std::int64_t{heads.seq} * params.attention.num_heads + heads.first_head + head) *
+             params.max_splits +
+         part;
+}
+
+/// The first slot of the calling warp.
+__device__ int first_slot(int begin) {
+  return begin + static_cast<int>(threadIdx.x) / 32 * kDecodeSlots;
+}
+
+/// Attends to the block's slots. Writes the result, or a part's for finish_parts().
+template <typename T, int kHeadDim, int kWarps>
+__device__ void attend_to_part(const AttentionDecodeParams& params, DecodeWarp<T, kHeadDim>& warp,
+                               DecodeMemory<T, kHeadDim, kWarps>& shared) {
+  const DecodeWork& work = shared.work;
+  const HeadGroup& heads = work.heads;
+  warp.attend(shared.token, work.kv_head, first_slot(work.kv_head.begin), kWarps * kDecodeSlots);
+  const int warp_index = thread_index_anew() / 32;
+  warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
+             shared.states[warp_index]);
+  __syncthreads();
+  for (int i = threadIdx.x; i < heads.count * kHeadDim; i += 32 * kWarps) {
+    const int head = i / kHeadDim;
+    const int element = i % kHeadDim;
+    SoftmaxState state;
+    const float sum = merge_warps(shared, heads.count, head, element, state);
+    if (!kHasParts<kWarps> || work.splits.count == 1) {
+      head_out<T, kHeadDim>(params.attention, work.first_row, heads.first_head)[i] =
+          from_float<T>(sum / state.sum);
+      continue;
+    }
+    const std::int64_t index = index_of_part(params, heads, head, heads.part);
+    params.sums[index * kHeadDim + element] = sum;
+    if (element == 0) params.states[index] = {state.exponent, state.sum};
+  }
+}
+
+/// Merges the parts, by the last of the blocks that have them.
+template <typename T, int kHeadDim>
+__device__ void finish_parts(const DecodePlan& plan,
+                             DecodeMemory<T, kHeadDim, kDecodeHeads>& shared) {
+  static_assert(sizeof(PartWeights) <= sizeof(float) * kDecodeHeads * shared.kSumsStride);
+  const AttentionDecodeParams& params = plan.params;
+  const HeadGroup& heads = shared.work.heads;
+  const int parts = shared.work.splits.count;
+  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.parts;
+  if (!is_last_block(counter, parts)) return;
+  auto* weights = reinterpret_cast<PartWeights*>(shared.sums());  // the warps' are in their place
+  const int warp = threadIdx.x / 32;
+  if (warp < heads.count) {
+    weigh_parts(params.states + index_of_part(params, heads, warp, 0), parts, weights[warp]);
+  }
+  __syncthreads();
+  T* out = head_out<T, kHeadDim>(params.attention, shared.work.first_row, heads.first_head);
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < heads.count * kHeadDim;
+       i += 4 * static_cast<int>(blockDim.x)) {
+    const int head = i / kHeadDim;
+    const float* sums =
+        params.sums + index_of_part(params, heads, head, 0) * kHeadDim + i % kHeadDim;
+    store_4<T>(out + i, merge_parts<kHeadDim>(sums, parts, weights[head]));
+  }
+}
+
+/// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
+/// cache but for the new token's slot. All that was written before this step: by the host's copies,
+/// and by the attention and the advance of earlier steps. advance() ends a step, waits for all
+/// before it and never lets the next kernel start early, so nothing of an earlier step is still
+/// running.
+template <typename T, int kHeadDim, int kWarps>
+__global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim) / kWarps)
+    attention_decode_kernel(const __grid_constant__ DecodePlan plan) {
+  if (plan.lets_next_start) let_next_kernel_start();
+  const AttentionDecodeParams& params = plan.params;
+  const AttentionParams& p = params.attention;
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  auto& shared = *reinterpret_cast<DecodeMemory<T, kHeadDim, kWarps>*>(shared_bytes);
+  const HeadGroup heads = head_group(plan);
+  if (heads.seq >= p.num_decode_seqs) {
+    wait_for_earlier_kernels();
+    return;
+  }
+  const AttentionSequence s = decode_sequence_of(p, heads.seq);
+  if (!s.running) {
+    wait_for_earlier_kernels();
+    T* out = head_out<T, kHeadDim>(p, s.first_row, heads.first_head);
+    for (int i = threadIdx.x; heads.part == 0 && i < heads.count * kHeadDim; i += 32 * kWarps) {
+      out[i] = T(0.0f);
+    }
+    return;
+  }
+  const int own_slot = s.kv_len - 1;
+  const int first_of_all = first_visible(p, own_slot);
+  const Splits splits = split(s.kv_len - first_of_all, plan.parts);
+  if (heads.part >= splits.count) {
+    if (plan.lets_next_start) wait_for_earlier_kernels();  // others of the grid wait in any case
+    return;
+  }
+  const int begin = first_of_all + heads.part * splits.slots;
+  const int end = min(s.kv_len, begin + splits.slots);
+  const KvHead kv_head{s.state_row, heads.kv_head, own_slot, begin, end, min(end, own_slot)};
+  if (threadIdx.x == 0) shared.work = {heads, splits, kv_head, s.first_row};
+  // Slots are looked up now. Where blocks have few warps, others of the multiprocessor are at work
+  // while this one waits for keys and values, and registers for them would be short here.
+  constexpr bool kLoadsEarly = kWarps == kDecodeHeads;
+  DecodeWarp<T, kHeadDim> warp(p);
+  const int row = warp.find_row(kv_head, first_slot(begin));
+  if constexpr (kLoadsEarly) warp.load(row);
+  const int position = p.state_position[s.state_row];
+  prepare_token(p, s, position, heads.count, shared);
+  __syncthreads();
+  wait_for_earlier_kernels();
+  load_token(p, s.first_row, heads, position, shared);
+  if constexpr (!kLoadsEarly) warp.load(row);
+  __syncthreads();
+  const DecodeWork& work = shared.work;
+  if (work.heads.part == work.splits.count - 1 && threadIdx.x / 32 == kWarps - 1) {
+    append_token(p, work.kv_head, shared.token);
+  }
+  attend_to_part(params, warp, shared);
+  if constexpr (kHasParts<kWarps>) {
+    if (work.splits.count > 1) finish_parts(plan, shared);
+  }
+}
+
+/// Warps of a block. As many rows as keep a GPU busy alone share a multiprocessor, each with few
+/// warps: most of a short row's time is a chain of latencies, which then overlap. But a row that is
+/// much longer than others must not hold up the step.
+int warps_of_block(int rows, int max_slots, int most_warps) {
+  constexpr int kMostSlotsOfWarp = 512;
+  int warps = kDecodeHeads;
+  while (warps > 1 && rows * warps > most_warps && max_slots <= warps / 2 * kMostSlotsOfWarp) {
+    warps /= 2;
+  }
+  return warps;
+}
+
+}  // namespace
+
+bool attention_decode_supports(DType dtype, int head_dim) {
+  return dtype != DType::float32 && has_mma_head_dim(head_dim);
+}
+
+int decode_splits(std::int64_t max_slots) {
+  const std::int64_t units = (max_slots + kMinSplitSlots - 1) / kMinSplitSlots;
+  return static_cast<int>(std::clamp<std::int64_t>(units, 1, kMaxSplits));
+}
+
+int decode_counters(int num_heads, int num_kv_heads) {
+  return num_kv_heads * head_chunks(num_heads, num_kv_heads);
+}
+
+void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) {
+  const AttentionParams& p = params.attention;
+  DecodePlan plan{params};
+  plan.rows = decode_counters(p.num_heads, p.num_kv_heads);
+  const int rows = plan.rows * p.num_decode_seqs;
+  const int most_warps = warps_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
+  const int warps = warps_of_block(rows, params.max_slots, most_warps);
+  if (warps == kDecodeHeads) {  // see kHasParts
+    plan.parts = std::clamp(most_warps / warps / rows, 1, decode_splits(params.max_slots));
+  }
+  int blocks = plan.parts * rows;
+  // One sequence: one block a multiprocessor leaves room for one of the next kernel's beside it, so
+  // each gets one. With fewer blocks, or more, the next kernel's would crowd where there is room,
+  // and stay there, as would those after them. With several sequences they are alone on their
+  // multiprocessors in any case.
+  const bool one = p.num_decode_seqs == 1;
+  plan.lets_next_start = p.overlaps && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
+                         (!one || blocks <= params.num_multiprocessors);
+  if (plan.lets_next_start && one) blocks = params.num_multiprocessors;
+  const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
+  dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
+    using Counts = std::integer_sequence<int, 1, 2, 4, 8>;
+    dispatch_value(Counts(), warps, "attention_decode", "warps", [&]<int kWarps>() {
+      using Memory = DecodeMemory<T, kHeadDim, kWarps>;
+      static_assert(Memory::bytes(kDecodeHeads) <= kMaxSharedBytes);
+      launch(attention_decode_kernel<T, kHeadDim, kWarps>,
+             {.grid = dim3(static_cast<unsigned>(blocks)),
+              .block = dim3(32 * kWarps),
+              .shared_bytes = Memory::bytes(heads),
+              .overlaps = p.overlaps},
+             stream, plan);
+    });
+  });
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,154 @@
+#pragma once
+
+#include "kernels/attention/attention.cuh"
+#include "kernels/attention/decode/attention_decode.h"
+#include "kernels/attention/decode/decode_warp.cuh"
+#include "kernels/attention/rope.cuh"
+#include "kernels/common/softmax_state.cuh"
+
+namespace quern::kernels {
+
+// A block of attention_decode().
+
+/// How a sequence's visible slots are split into parts, one a block.
+struct Splits {
+  int count = 0;
+  int slots = 0;  ///< of each part but the last
+};
+
+__host__ __device__ inline Splits split(std::int64_t slots, int most_parts) {
+  const std::int64_t units = (slots + kMinSplitSlots - 1) / kMinSplitSlots;
+  const std::int64_t units_per_part = (units + most_parts - 1) / most_parts;
+  return {static_cast<int>((units + units_per_part - 1) / units_per_part),
+          static_cast<int>(units_per_part) * kMinSplitSlots};
+}
+
+/// Blocks of a sequence's kv head: its query heads, eight at a time.
+__host__ __device__ inline int head_chunks(int num_heads, int num_kv_heads) {
+  return (num_heads / num_kv_heads + kDecodeHeads - 1) / kDecodeHeads;
+}
+
+/// How the launch's blocks share the work: parts of rows, which are kv heads by eight query heads,
+/// of sequences. Blocks beyond those have nothing to do.
+struct DecodePlan {
+  AttentionDecodeParams params;
+  int parts = 1;  ///< of a sequence, at most
+  int rows = 1;
+  /// The next kernel's blocks may come as soon as all of this one's have.
+  bool lets_next_start = false;
+};
+
+/// What one block works on: up to eight query heads of a kv head of a sequence.
+struct HeadGroup {
+  int part = 0;
+  int seq = 0;
+  int kv_head = 0;
+  int first_head = 0;
+  int count = 0;
+};
+
+__device__ inline HeadGroup head_group(const DecodePlan& plan) {
+  const AttentionParams& p = plan.params.attention;
+  const int chunks = head_chunks(p.num_heads, p.num_kv_heads);
+  const int group = p.num_heads / p.num_kv_heads;
+  const int block = static_cast<int>(blockIdx.x);
+  HeadGroup heads;
+  heads.part = block % plan.parts;
+  const int row = block / plan.parts % plan.rows;
+  heads.seq = block / (plan.parts * plan.rows);
+  heads.kv_head = row / chunks;
+  const int first = row % chunks * kDecodeHeads;
+  heads.first_head = heads.kv_head * group + first;
+  heads.count = min(kDecodeHeads, group - first);
+  return heads;
+}
+
+/// What a block needs while it attends and after it: held in shared memory, as registers are few.
+struct DecodeWork {
+  HeadGroup heads;
+  Splits splits;
+  KvHead kv_head;
+  int first_row = 0;
+};
+
+/// Whether a row's slots may be split: rows are few where their blocks have all these warps.
+template <int kWarps>
+inline constexpr bool kHasParts = kWarps == kDecodeHeads;
+
+/// Of a block of kWarps warps. Behind it lie sums [kWarps, heads of the block, kSumsStride].
+template <typename T, int kHeadDim, int kWarpsOfBlock>
+struct DecodeMemory {
+  static constexpr int kWarps = kWarpsOfBlock;
+  /// Odd, so that the heads' sums lie in different banks.
+  static constexpr int kSumsStride = kHeadDim + 1;
+  DecodeToken<T, kHeadDim> token;
+  DecodeWork work;
+  float2 rotation[kMaxRopePairs];
+  SoftmaxState states[kWarps][kDecodeHeads];
+
+  __device__ float* sums() { return reinterpret_cast<float*>(this + 1); }
+  __device__ float* sums(int warp, int heads) { return sums() + warp * heads * kSumsStride; }
+
+  static constexpr std::size_t bytes(int heads) {
+    return sizeof(DecodeMemory) + sizeof(float) * kWarps * heads * kSumsStride;
+  }
+};
+
+/// What can be done before the query is there: angles, and zeros in place of the queries that the
+/// block does not have.
+template <typename T, int kHeadDim, int kWarps>
+__device__ void prepare_token(const AttentionParams& p, const AttentionSequence& s, int position,
+                              int heads, DecodeMemory<T, kHeadDim, kWarps>& shared) {
+  if (p.rope.num_pairs > 0) {
+    fill_rotation(p.rope, alpha_of(p.rope, p.rope_alpha[s.state_row], s.kv_len), position,
+                  shared.rotation);
+  }
+  for (int head = heads + static_cast<int>(threadIdx.x) / 32; head < kDecodeHeads; head += kWarps) {
+    for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) {
+      shared.token.queries[head][d] = T(0.0f);
+    }
+  }
+}
+
+/// Brings queries, key and value of the new token to shared memory, each by a warp.
+template <typename T, int kHeadDim, int kWarps>
+__device__ void load_token(const AttentionParams& p, int row, const HeadGroup& heads, int position,
+                           DecodeMemory<T, kHeadDim, kWarps>& shared) {
+  const auto load = [&](int vector) {
+    if (vector < heads.count) {
+      prepare_head(p, qkv_head<T>(p, row, heads.first_head + vector), p.q_norm, shared.rotation,
+                   logn_scale(p, position), shared.token.queries[vector]);
+    } else if (vector == heads.count) {
+      prepare_head(p, qkv_head<T>(p, row, p.num_heads + heads.kv_head), p.k_norm, shared.rotation,
+                   1.0f, shared.token.key);
+    } else {
+      const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + heads.kv_head);
+      for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) shared.token.value[d] = value[d];
+    }
+  };
+  const int warp = threadIdx.x / 32;
+  if constexpr (kWarps == kDecodeHeads) {  // a loop would cost registers
+    if (warp < heads.count) load(warp);
+    if (warp == heads.count % kWarps) load(heads.count);
+    if (warp == (heads.count + 1) % kWarps) load(heads.count + 1);
+  } else {
+    for (int vector = warp; vector < heads.count + 2; vector += kWarps) load(vector);
+  }
+}
+
+/// Puts the new token into the cache, by one warp. Blocks of further query heads of the same kv
+/// head write the same bytes there.
+template <typename T, int kHeadDim>
+__device__ void append_token(const AttentionParams& p, const KvHead& head,
+                             const DecodeToken<T, kHeadDim>& token) {
+  constexpr int kChunks = kHeadDim / 8;
+  const std::int64_t at =
+      std::int64_t{slot_row(p, head.state_row, head.kv_head, head.own_slot)} * kHeadDim;
+  for (int i = threadIdx.x % 32; i < 2 * kChunks; i += 32) {
+    const T* from = i < kChunks ? token.key : token.value;
+    T* to = static_cast<T*>(i < kChunks ? p.keys : p.values) + at;
+    reinterpret_cast<uint4*>(to)[i % kChunks] = reinterpret_cast<const uint4*>(from)[i % kChunks];
+  }
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/attention/attention.h"
+
+namespace quern::kernels {
+
+/// Whether attention_prefill is made for this.
+bool attention_prefill_supports(DType dtype, int head_dim);
+
+/// Attention of the sequences behind the decode ones, whose keys, values and queries
+/// attention_append has made ready. Tiles of 64 or 128 rows (a row is a query head of a token) on
+/// tensor cores. Finished sequences get zero rows. Errors: see launch.h. Source: Flash Attention 2
+/// (Dao 2023).
+void attention_prefill(const AttentionParams& params, cudaStream_t stream);
+
+}  // namespace quern::kernels

@@ -1,0 +1,56 @@
+#include <algorithm>
+
+#include "kernels/common/dependent_launch.cuh"
+#include "kernels/common/dispatch.h"
+#include "kernels/common/epilogue.cuh"
+#include "kernels/common/launch.h"
+#include "kernels/gemm/epilogue.h"
+
+namespace quern::kernels {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr std::int64_t kMaxRowBlocks = 1024;
+
+/// grid: features, rows. A thread finishes kWidth (1 or 4) features of some rows.
+template <typename T, int kWidth>
+__global__ void __launch_bounds__(kThreads)
+    apply_epilogue_kernel(const __grid_constant__ ApplyEpilogueParams p) {
+  let_next_kernel_start();
+  wait_for_earlier_kernels();
+  const Epilogue& epilogue = p.epilogue;
+  const std::int64_t features = epilogue.out_features;
+  const std::int64_t first = kWidth * (std::int64_t{blockIdx.x} * kThreads + threadIdx.x);
+  if (first >= features) return;
+  const std::int64_t stride = epilogue.gated ? 2 * features : features;
+  for (std::int64_t row = blockIdx.y; row < p.num_rows; row += gridDim.y) {
+    const float* products = p.products + row * stride + first;
+    const auto product = load_elements<kWidth>(products);
+    const auto up = epilogue.gated ? load_elements<kWidth>(products + features) : product;
+    Elements<kWidth> results;
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      results.at[i] = FeatureEpilogue(epilogue, first + i).apply(product.at[i], up.at[i]);
+    }
+    store_elements<kWidth>(static_cast<T*>(epilogue.out) + row * features + first, results);
+  }
+}
+
+}  // namespace
+
+void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream) {
+  const Epilogue& epilogue = params.epilogue;
+  const bool wide = epilogue.out_features % 4 == 0;
+  const std::int64_t threads = wide ? epilogue.out_features / 4 : epilogue.out_features;
+  const LaunchShape shape{
+      .grid = dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads),
+                   static_cast<unsigned>(std::min(params.num_rows, kMaxRowBlocks))),
+      .block = dim3(kThreads),
+      .overlaps = params.overlaps};
+  dispatch_float(epilogue.out_dtype, "apply_epilogue", [&]<typename T>() {
+    if (wide) return launch(apply_epilogue_kernel<T, 4>, shape, stream, params);
+    launch(apply_epilogue_kernel<T, 1>, shape, stream, params);
+  });
+}
+
+}  // namespace quern::kernels

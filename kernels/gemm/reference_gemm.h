@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "kernels/gemm/epilogue.h"
+
+namespace quern::kernels {
+
+struct PlainGemmParams {
+  std::int64_t num_rows = 0;
+  std::int64_t in_features = 0;
+  const void* weight = nullptr;  ///< [weight rows, in_features], dense
+  DType weight_dtype = DType::float32;
+  const void* in = nullptr;  ///< [num_rows, in_features], dense
+  DType in_dtype = DType::float32;
+  Epilogue epilogue;
+};
+
+/// A projection of any size, alignment and pair of float dtypes, by float32 multiply-adds: for
+/// float32 and for all that the faster kernels are not made for. Errors: see launch.h.
+void plain_gemm(const PlainGemmParams& params, cudaStream_t stream);
+
+}  // namespace quern::kernels

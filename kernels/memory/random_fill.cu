@@ -1,0 +1,84 @@
+#include "kernels/common/dispatch.h"
+#include "kernels/common/launch.h"
+#include "kernels/common/load.cuh"
+#include "kernels/common/philox.cuh"
+#include "kernels/memory/random_fill.h"
+
+namespace quern::kernels {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kDrawsPerCounter = 16;
+
+/// The draws 16 · `counter` … 16 · `counter` + 15, one a byte.
+__device__ uint4 draw_bytes(std::uint64_t key, std::uint64_t counter) {
+  return philox(
+      {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0},
+      {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+}
+
+/// The number that byte `byte` of a word stands for. Product and sum are rounded apart, as on the
+/// host.
+__device__ float number(const RandomFillParams& p, std::uint32_t word, int byte) {
+  const auto draw = static_cast<std::int8_t>(word >> (8 * byte));
+  const int integer = 2 * (draw >> (8 - p.bits)) + 1;
+  return __fadd_rn(p.offset, __fmul_rn(p.scale, static_cast<float>(integer)));
+}
+
+/// Any run: a thread an element.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    fill_elements_kernel(const __grid_constant__ RandomFillParams p) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= p.count) return;
+  const std::int64_t source = p.source + i * p.stride;
+  const uint4 bytes = draw_bytes(p.key, static_cast<std::uint64_t>(source / kDrawsPerCounter));
+  const std::uint32_t words[4] = {bytes.x, bytes.y, bytes.z, bytes.w};
+  const int byte = static_cast<int>(source % kDrawsPerCounter);
+  static_cast<T*>(p.weight)[p.first + i * p.stride] =
+      from_float<T>(number(p, words[byte / 4], byte % 4));
+}
+
+/// Neighbouring elements that begin with a counter: a thread a counter.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    fill_dense_kernel(const __grid_constant__ RandomFillParams p) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const std::int64_t begin = i * kDrawsPerCounter;
+  if (begin >= p.count) return;
+  const uint4 bytes =
+      draw_bytes(p.key, static_cast<std::uint64_t>(p.source / kDrawsPerCounter + i));
+  const std::uint32_t words[4] = {bytes.x, bytes.y, bytes.z, bytes.w};
+  T* out = static_cast<T*>(p.weight) + p.first + begin;
+#pragma unroll
+  for (int w = 0; w < 4; ++w) {
+    if (begin + 4 * w + 4 <= p.count) {
+      store_4(out + 4 * w, {number(p, words[w], 0), number(p, words[w], 1), number(p, words[w], 2),
+                            number(p, words[w], 3)});
+      continue;
+    }
+    for (int byte = 0; byte < 4 && begin + 4 * w + byte < p.count; ++byte) {
+      out[4 * w + byte] = from_float<T>(number(p, words[w], byte));
+    }
+  }
+}
+
+bool is_dense(const RandomFillParams& p) {
+  return p.stride == 1 && p.first % 4 == 0 && p.source % kDrawsPerCounter == 0;
+}
+
+}  // namespace
+
+void random_fill(const RandomFillParams& params, cudaStream_t stream) {
+  if (params.count == 0) return;
+  const bool dense = is_dense(params);
+  const std::int64_t per_block = std::int64_t{kThreads} * (dense ? kDrawsPerCounter : 1);
+  const LaunchShape shape{
+      .grid = dim3(static_cast<unsigned>((params.count + per_block - 1) / per_block)),
+      .block = dim3(kThreads)};
+  dispatch_float(params.dtype, "random_fill", [&]<typename T>() {
+    launch(dense ? fill_dense_kernel<T> : fill_elements_kernel<T>, shape, stream, params);
+  });
+}
+
+}  // namespace quern::kernels

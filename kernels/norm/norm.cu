@@ -1,0 +1,74 @@
+#include "kernels/common/dependent_launch.cuh"
+#include "kernels/common/dispatch.h"
+#include "kernels/common/launch.h"
+#include "kernels/norm/norm.h"
+#include "kernels/norm/norm_row.cuh"
+
+namespace quern::kernels {
+namespace {
+
+/// Threads of a block, which has a row: many where there are few rows, since a row's latency then
+/// is the kernel's.
+constexpr int kManyThreads = 512;
+constexpr int kFewThreads = 256;
+constexpr int kFewRows = 128;
+
+/// Groups of elements that a thread holds: rows of 4096 elements stay in registers.
+template <int kWidth, int kThreads>
+constexpr int kHeld = kWidth == 4 ? 1024 / kThreads : 1;
+
+template <typename T, int kWidth, int kThreads>
+__global__ void __launch_bounds__(kThreads) norm_kernel(const __grid_constant__ NormParams p) {
+  let_next_kernel_start();
+  NormRow<T, kWidth, kHeld<kWidth, kThreads>> norm(p.input);
+  wait_for_earlier_kernels();
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t token_row = p.input.token_rows != nullptr ? p.input.token_rows[row] : row;
+  norm.load(token_row);
+  if (p.residual_out != nullptr) norm.store(p.residual_out + token_row * p.input.in_features);
+  norm.store_norm(static_cast<T*>(p.out) + row * p.input.in_features);
+}
+
+template <typename T, int kWidth, int kThreads>
+__global__ void __launch_bounds__(kThreads) add_delta_kernel(const __grid_constant__ NormParams p) {
+  let_next_kernel_start();
+  NormRow<T, kWidth, kHeld<kWidth, kThreads>> row(p.input);
+  wait_for_earlier_kernels();
+  row.load(blockIdx.x);
+  row.store(p.residual_out + std::int64_t{blockIdx.x} * p.input.in_features);
+}
+
+/// Calls body<T, kWidth, kThreads>(shape): rows of four elements stay aligned where their length is
+/// a multiple.
+template <typename Body>
+void dispatch_rows(const NormParams& params, const char* kernel, const Body& body) {
+  dispatch_float(params.input.dtype, kernel, [&]<typename T>() {
+    const auto launch_with = [&]<int kWidth, int kThreads>() {
+      body.template operator()<T, kWidth, kThreads>(
+          LaunchShape{.grid = dim3(static_cast<unsigned>(params.num_rows)),
+                      .block = dim3(kThreads),
+                      .overlaps = params.overlaps});
+    };
+    if (params.input.in_features % 4 != 0) return launch_with.template operator()<1, kFewThreads>();
+    if (params.num_rows > kFewRows) return launch_with.template operator()<4, kFewThreads>();
+    launch_with.template operator()<4, kManyThreads>();
+  });
+}
+
+}  // namespace
+
+void norm(const NormParams& params, cudaStream_t stream) {
+  dispatch_rows(params, "norm",
+                [&]<typename T, int kWidth, int kThreads>(const LaunchShape& shape) {
+                  launch(norm_kernel<T, kWidth, kThreads>, shape, stream, params);
+                });
+}
+
+void add_delta(const NormParams& params, cudaStream_t stream) {
+  dispatch_rows(params, "add_delta",
+                [&]<typename T, int kWidth, int kThreads>(const LaunchShape& shape) {
+                  launch(add_delta_kernel<T, kWidth, kThreads>, shape, stream, params);
+                });
+}
+
+}  // namespace quern::kernels

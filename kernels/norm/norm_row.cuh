@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/load.cuh"
+#include "kernels/common/reduce.cuh"
+#include "kernels/norm/norm.h"
+
+namespace quern::kernels {
+
+/// One token row of residual (+ delta), spread over the block's threads: groups of kWidth elements,
+/// of which each thread keeps its first kHeld, with their gains, in registers. Longer rows are read
+/// again for the rest.
+template <typename T, int kWidth, int kHeld>
+class NormRow {
+ public:
+  /// Reads the gains: weights, so that earlier kernels may still run.
+  __device__ explicit NormRow(const NormInput& input) : input_(input) {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      if (first(i) < input_.in_features) factors_[i] = load_factors(first(i));
+    }
+  }
+
+  /// Takes up a row.
+  __device__ void load(std::int64_t token_row) {
+    const std::int64_t begin = token_row * input_.in_features;
+    residual_ = input_.residual + begin;
+    delta_ = input_.delta == nullptr ? nullptr : static_cast<const T*>(input_.delta) + begin;
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      if (first(i) < input_.in_features) values_[i] = load_sum(first(i));
+    }
+  }
+
+  /// Stores the row itself, [in_features].
+  __device__ void store(float* out) const {
+    for_each([&](int first, const Elements<kWidth>& values, const auto&) {
+      store_elements<kWidth>(out + first, values);
+    });
+  }
+
+  /// Stores the row's norm, [in_features], rounded to T; `out` may be shared memory, and a barrier
+  /// must follow before others read it. The variance comes from the differences to the mean rather
+  /// than from a sum of squares: outliers would swallow the rest.
+  __device__ void store_norm(T* out) const {
+    const auto divisor = static_cast<float>(input_.in_features);
+    float mean = 0.0f;
+    if (input_.kind == NormKind::layer) {
+      mean = sum_of([](float x) { return x; }) / divisor;
+    }
+    const float mean_square = sum_of([=](float x) { return (x - mean) * (x - mean); }) / divisor;
+    const float scale = 1.0f / sqrtf(mean_square + input_.epsilon);
+    for_each([&](int first, const Elements<kWidth>& values, const auto& factors_of) {
+      const Factors factors = factors_of();
+      Elements<kWidth> normed;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        normed.at[i] = (values.at[i] - mean) * scale * factors.gain.at[i] + factors.bias.at[i];
+      }
+      store_elements<kWidth>(out + first, normed);
+    });
+  }
+
+ private:
+  struct Factors {
+    Elements<kWidth> gain;
+    Elements<kWidth> bias;
+  };
+
+  __device__ static int first(int i) {
+    return kWidth * static_cast<int>(threadIdx.x + i * blockDim.x);
+  }
+
+  __device__ Factors load_factors(int first) const {
+    Factors factors{load_elements<kWidth>(input_.gain + first), {}};
+    if (input_.bias != nullptr) factors.bias = load_elements<kWidth>(input_.bias + first);
+    return factors;
+  }
+
+  __device__ Elements<kWidth> load_sum(int first) const {
+    Elements<kWidth> sum = load_elements<kWidth>(residual_ + first);
+    if (delta_ == nullptr) return sum;
+    const Elements<kWidth> added = load_elements<kWidth>(delta_ + first);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) sum.at[i] += added.at[i];
+    return sum;
+  }
+
+  /// body(first element, values, how to get their factors) for each group of this thread.
+  template <typename Body>
+  __device__ void for_each(const Body& body) const {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      if (first(i) < input_.in_features) {
+        body(first(i), values_[i], [&] { return factors_[i]; });
+      }
+    }
+#pragma unroll 1
+    for (int i = kHeld; first(i) < input_.in_features; ++i) {
+      body(first(i), load_sum(first(i)), [&] { return load_factors(first(i)); });
+    }
+  }
+
+  /// Σ term(x) over the row, the same in all threads of the block.
+  template <typename Term>
+  __device__ float sum_of(const Term& term) const {
+    float sum = 0.0f;
+    for_each([&](int, const Elements<kWidth>& values, const auto&) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) sum += term(values.at[i]);
+    });
+    return block_sum(sum);
+  }
+
+  const NormInput& input_;
+  const float* residual_ = nullptr;
+  const T* delta_ = nullptr;
+  Elements<kWidth> values_[kHeld];
+  Factors factors_[kHeld];
+};
+
+}  // namespace quern::kernels

@@ -1,0 +1,272 @@
+#include "kernels/common/dependent_launch.cuh"
+#include "kernels/common/launch.h"
+#include "kernels/common/philox.cuh"
+#include "kernels/sample/candidate.cuh"
+#include "kernels/sample/logits_processor.cuh"
+#include "kernels/sample/row_blocks.cuh"
+#include "kernels/sample/sample.h"
+#include "kernels/sample/sampling_filter.cuh"
+
+namespace quern::kernels {
+namespace {
+
+constexpr int kThreads = 256;
+/// Of which the registers and shared memory of every GPU hold so many at a time.
+constexpr int kBlocksPerMultiprocessor = 3;
+/// Tokens that one block looks at.
+constexpr int kPartTokens = 2048;
+using Filter = SamplingFilter<kThreads>;
+
+/// A block's part of the scores, and scratch.
+struct SharedMemory {
+  float scores[kPartTokens];
+  union {
+    int counts[kPartTokens];
+    Filter::SharedMemory filter;
+  };
+};
+static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
+              "2048: reductions and more");
+
+__device__ bool has_filters(const SamplingRow& row) {
+  return row.temperature > 0.0f && (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f);
+}
+
+/// One row of logits, and the sequence that it is for.
+struct Row {
+  int index;  ///< of the logits
+  int state_row;
+  const float* logits;
+  const SamplingRow& sampling;
+  TokenHistory history;
+  DrawKey draw;
+};
+
+__device__ Row row_of(const SampleParams& p, int index) {
+  const int state_row = p.state_index[p.logit_seqs[index]];
+  const SamplingRow& sampling = p.sampling[state_row];
+  const int generated = p.generated[state_row];
+  const int length = p.prompt_len[state_row] + generated;
+  return {index,
+          state_row,
+          p.logits + index * p.row_stride,
+          sampling,
+          {p.history + state_row * p.history_stride, length, generated},
+          {sampling.seed, sampling.sequence_index, static_cast<std::uint32_t>(length)}};
+}
+
+/// What the ring needs of the raw logits, into `result`.
+__device__ void summarize_logits(const Row& row, const ScoresPart& part, SamplePart& result) {
+  float largest = kLowest;
+  for (int i = threadIdx.x; i < part.count; i += kThreads) {
+    largest = fmaxf(largest, part.scores[i]);
+  }
+  largest = block_max(largest);
+  const float reference = largest == kLowest ? 0.0f : largest;
+  double sum = 0.0;
+  for (int i = threadIdx.x; i < part.count; i += kThreads) {
+    sum += expf(part.scores[i] - reference);
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) {
+    result.largest = largest;
+    result.sum = sum;
+  }
+  std::uint64_t previous = ~std::uint64_t{0};
+  for (int i = 0; i < row.sampling.num_top_logprobs; ++i) {
+    previous = next_best(part.count, previous,
+                         [&](int id) { return candidate(part.scores[id], part.begin + id); });
+    if (threadIdx.x == 0) result.top[i] = previous;
+  }
+}
+
+/// All that comes before temperature.
+__device__ void process(const Row& row, const ScoresPart& part, int* counts) {
+  const SamplingRow& sampling = row.sampling;
+  if (sampling.repetition_penalty != 1.0f) {
+    penalize_repetition(row.history, sampling.repetition_penalty, row.logits, part);
+  }
+  if (sampling.presence_penalty != 0.0f || sampling.frequency_penalty != 0.0f) {
+    penalize_generated(row.history, sampling.presence_penalty, sampling.frequency_penalty, part,
+                       counts);
+  }
+  if (sampling.no_repeat_ngram_size > 0) {
+    ban_repeated_ngrams(row.history, sampling.no_repeat_ngram_size, part);
+  }
+  add_logit_bias(sampling, part);
+}
+
+/// The part's draw from the unfiltered distribution; 0 where there is none. `best`: of the part.
+__device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part,
+                                        std::uint64_t best) {
+  const float best_score = candidate_score(best) / row.sampling.temperature;
+  if (!isfinite(best_score)) return 0;
+  // Few tokens can beat what the best one draws, and few need more than a bound of their variate.
+  std::uint64_t winner = perturbed(best_score, candidate_id(best), row.draw);
+  const float bound = candidate_score(winner);
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < part.count; i += 4 * kThreads) {
+    const uint4 quad = draw_words(row.draw, static_cast<std::uint32_t>(part.begin + i) / 4);
+    const std::uint32_t words[4] = {quad.x, quad.y, quad.z, quad.w};
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if (i + j >= part.count) continue;
+      const float score = part.scores[i + j];
+      if (!(score + gumbel_bound(words[j]) >= bound)) continue;
+      winner = max(winner, candidate(score + gumbel(words[j]), part.begin + i + j));
+    }
+  }
+  return block_max(winner);
+}
+
+/// The part's draw from what the filters leave, with the row's other blocks; 0 where infinity
+/// leaves nothing to draw, also where a tiny temperature makes it.
+__device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
+                                       const ScoresPart& part, RowBlocks& blocks,
+                                       SharedMemory& shared) {
+  SampleScratch scratch = p.scratch;
+  scratch.bins += std::int64_t{row.index} * kSampleBinSets * kSampleBins;
+  scratch.ties += std::int64_t{row.index} * blocks.count();
+  Filter::clear(scratch, blocks);
+  blocks.wait_for_all();  // for the best score too
+  const std::uint64_t best = __ldcg(&p.words[row.index].best);
+  const SamplingRow& sampling = row.sampling;
+  const float best_score = candidate_score(best) / sampling.temperature;
+  if (!isfinite(best_score)) return 0;
+  Filter filter(part, best_score, scratch, blocks, shared.filter);
+  if (sampling.top_k > 0) filter.keep_top_k(sampling.top_k);
+  if (sampling.top_p < 1.0f) filter.keep_top_p(sampling.top_p);
+  if (sampling.min_p > 0.0f) filter.keep_min_p(sampling.min_p);
+  return filter.draw(row.draw, candidate_id(best));
+}
+
+/// Brings a part of a row to shared memory.
+__device__ ScoresPart load_part(const SampleParams& p, const Row& row, int index, float* scores) {
+  const int begin = index * kPartTokens;
+  const ScoresPart part{scores, begin, min(kPartTokens, p.vocab_size - begin)};
+  constexpr int kPerThread = kPartTokens / kThreads;
+  float logits[kPerThread];
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kThreads;
+    logits[i] = at < part.count ? row.logits[begin + at] : kLowest;
+  }
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) scores[threadIdx.x + i * kThreads] = logits[i];
+  __syncthreads();
+  return part;
+}
+
+/// Finds what one part of a row has to say, and says it.
+__device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& blocks,
+                             SharedMemory& shared) {
+  const ScoresPart part = load_part(p, row, blocks.index(), shared.scores);
+  const SamplingRow& sampling = row.sampling;
+  if (sampling.num_top_logprobs >= 0) {
+    summarize_logits(row, part, p.parts[row.index * blocks.count() + blocks.index()]);
+  }
+  if (has_processors(sampling)) process(row, part, shared.counts);
+  SampleWords& words = p.words[row.index];
+  const std::uint64_t best = next_best(part.count, ~std::uint64_t{0}, [&](int i) {
+    return candidate(part.scores[i], part.begin + i);
+  });
+  if (threadIdx.x == 0) atomicMax(&words.best, best);
+  if (sampling.temperature == 0.0f) return;
+
+  for (int i = threadIdx.x; i < part.count; i += kThreads) part.scores[i] /= sampling.temperature;
+  __syncthreads();
+  const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, part, blocks, shared)
+                                                    : draw_from_part(row, part, best);
+  if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
+}
+
+/// The row's token, from what its parts have said.
+__device__ int choose(const Row& row, const SampleWords& words) {
+  // The id is 0 when nothing is above -inf.
+  const std::uint64_t best = max(candidate(kLowest, 0), std::uint64_t{__ldcg(&words.best)});
+  const float temperature = row.sampling.temperature;
+  if (temperature == 0.0f || !isfinite(candidate_score(best) / temperature)) {
+    return candidate_id(best);
+  }
+  return candidate_id(__ldcg(&words.drawn));
+}
+
+/// log Σ exp(logits); NaN where a logit is NaN or +inf, or none is above -inf.
+__device__ float log_sum_exp(const SamplePart* parts, int count) {
+  float largest = kLowest;
+  for (int i = threadIdx.x; i < count; i += kThreads) {
+    largest = fmaxf(largest, __ldcg(&parts[i].largest));
+  }
+  largest = block_max(largest);
+  double sum = 0.0;
+  for (int i = threadIdx.x; i < count; i += kThreads) {
+    sum += __ldcg(&parts[i].sum) * expf(__ldcg(&parts[i].largest) - largest);
+  }
+  return static_cast<float>(largest + log(block_sum(sum)));
+}
+
+/// Writes the log-probabilities of the chosen token and of the best ones to the ring; places
+/// beyond the vocabulary become (-1, -inf).
+__device__ void store_logprobs(const SampleParams& p, const Row& row, const SamplePart* parts,
+                               int count, int token) {
+  const float normalizer = log_sum_exp(parts, count);
+  const std::int64_t cell = *p.ring_head % p.ring_capacity * p.ring_max_seqs + row.state_row;
+  if (threadIdx.x == 0) p.ring_logprobs[cell] = row.logits[token] - normalizer;
+  const int wanted = row.sampling.num_top_logprobs;
+  std::uint64_t previous = ~std::uint64_t{0};
+  for (int i = 0; i < wanted; ++i) {
+    previous = next_best(count * wanted, previous,
+                         [&](int j) { return __ldcg(&parts[j / wanted].top[j % wanted]); });
+    if (threadIdx.x != 0) continue;
+    const int id = previous == 0 ? -1 : candidate_id(previous);
+    p.ring_top_ids[cell * kMaxTopLogprobs + i] = id;
+    p.ring_top_logprobs[cell * kMaxTopLogprobs + i] =
+        id < 0 ? kLowest : row.logits[id] - normalizer;
+  }
+}
+
+/// grid: parts, rows.
+__global__ void __launch_bounds__(kThreads, 4)
+    sample_kernel(const __grid_constant__ SampleParams p) {
+  __shared__ SharedMemory shared;
+  const int count = static_cast<int>(gridDim.x);
+  int block = static_cast<int>(blockIdx.x);
+  if (gridDim.y > 1) block = take_ticket(p.tickets, static_cast<int>(gridDim.x * gridDim.y));
+  let_next_kernel_start();  // all tickets are taken once all blocks have said so
+  const Row row = row_of(p, block / count);
+  const bool finished = p.finished[row.state_row] != 0;
+  // So far only what the last step has left, see attention_decode.cu.
+  wait_for_earlier_kernels();
+  if (finished) return;
+  SampleWords& words = p.words[row.index];
+  RowBlocks blocks(&words.arrivals, count, block % count);
+  examine_part(p, row, blocks, shared);
+  if (!blocks.finish()) return;
+
+  const int token = choose(row, words);
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    p.last_token[row.state_row] = token;
+    words.best = 0;
+    words.drawn = 0;
+  }
+  if (row.sampling.num_top_logprobs >= 0) {
+    store_logprobs(p, row, p.parts + std::int64_t{row.index} * count, count, token);
+  }
+}
+
+}  // namespace
+
+int sample_parts(int vocab_size) { return (vocab_size + kPartTokens - 1) / kPartTokens; }
+
+int max_sample_parts(int num_multiprocessors) {
+  return kBlocksPerMultiprocessor * num_multiprocessors;
+}
+
+void sample(const SampleParams& params, cudaStream_t stream) {
+  const LaunchShape shape{.grid = dim3(sample_parts(params.vocab_size), params.num_logit_rows),
+                          .block = dim3(kThreads),
+                          .overlaps = params.overlaps};
+  launch(sample_kernel, shape, stream, params);
+}
+
+}  // namespace quern::kernels
