@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
 #include "bench/device_arrays.h"
 #include "bench/kernel_bench.h"
 #include "bench/model_shapes.h"

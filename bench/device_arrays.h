@@ -3,7 +3,7 @@
 #include <deque>
 #include <vector>
 
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "bench/bench_kernels.h"
 #include "bench/kernel_timer.h"
 

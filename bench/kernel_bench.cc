@@ -12,8 +12,8 @@
 #include <optional>
 #include <string_view>
 
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "base/check.h"
 #include "bench/bench_kernels.h"
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <vector>
 
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/cublaslt.h"
-#include "backend/cuda/memory.h"
-#include "backend/cuda/recording.h"
+#include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/recording/recording.h"
+#include "backend/cuda/stream/check_cuda.h"
+#include "backend/cuda/stream/memory.h"
 #include "base/check.h"
 #include "base/shape.h"
 #include "bench/bench_kernels.h"

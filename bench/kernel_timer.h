@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "backend/cuda/stream.h"
+#include "backend/cuda/stream/stream.h"
 #include "base/buffer.h"
 #include "quern/dtype.h"
 

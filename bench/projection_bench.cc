@@ -2,8 +2,8 @@
 #include <deque>
 #include <optional>
 
-#include "backend/cuda/cublaslt.h"
-#include "backend/cuda/projection.h"
+#include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/ops/projection.h"
 #include "bench/bench_kernels.h"
 #include "bench/kernel_bench.h"
 #include "bench/model_shapes.h"

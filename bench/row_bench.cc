@@ -2,7 +2,7 @@
 #include <limits>
 #include <optional>
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
 #include "bench/bench_kernels.h"
 #include "bench/device_arrays.h"
 #include "bench/kernel_bench.h"

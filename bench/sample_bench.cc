@@ -1,6 +1,6 @@
 #include <array>
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
 #include "bench/device_arrays.h"
 #include "bench/kernel_bench.h"
 

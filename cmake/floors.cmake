@@ -1,11 +1,21 @@
-# quern_floor(NAME [APART] [SOURCES ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these files, without
-# SOURCES from all .cc files of this folder.
+# quern_sources(RESULT ROOM ...): all .cc files of this folder and of the rooms, folders in it.
+function(quern_sources result)
+  set(patterns ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  foreach(room ${ARGN})
+    list(APPEND patterns ${CMAKE_CURRENT_SOURCE_DIR}/${room}/*.cc)
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
+  set(${result} ${sources} PARENT_SCOPE)
+endfunction()
+
+# quern_floor(NAME [APART] [SOURCES ...] [ROOMS ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these
+# files, without SOURCES from all .cc files of this folder and its ROOMS.
 # FLOORS are the floors below that it may include and link; the linker holds its tests to them. One that stands APART is
 # not part of libquern.
 function(quern_floor name)
-  cmake_parse_arguments(ARG "APART" "" "SOURCES;FLOORS;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "" "SOURCES;ROOMS;FLOORS;PACKAGES" ${ARGN})
   if(NOT ARG_SOURCES)
-    file(GLOB ARG_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+    quern_sources(ARG_SOURCES ${ARG_ROOMS})
   endif()
   add_library(quern_${name} STATIC ${ARG_SOURCES})
   target_include_directories(quern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
@@ -17,11 +27,11 @@ function(quern_floor name)
   endif()
 endfunction()
 
-# quern_test(NAME [FLOORS ...] [PACKAGES ...]): the test program NAME_test from the .cc files of this folder, linked with
-# those floors and what they may use, no others. Its tests are called NAME.Suite.Test and labelled NAME.
+# quern_test(NAME [ROOMS ...] [FLOORS ...] [PACKAGES ...]): the test program NAME_test from the .cc files of this folder and
+# its ROOMS, linked with those floors and what they may use, no others. Its tests are called NAME.Suite.Test and labelled NAME.
 function(quern_test name)
-  cmake_parse_arguments(ARG "" "" "FLOORS;PACKAGES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  cmake_parse_arguments(ARG "" "" "ROOMS;FLOORS;PACKAGES" ${ARGN})
+  quern_sources(sources ${ARG_ROOMS})
   add_executable(${name}_test ${sources})
   list(TRANSFORM ARG_FLOORS PREPEND quern_)
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})

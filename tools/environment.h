@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 
 namespace quern::tools {
 

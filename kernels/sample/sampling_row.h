@@ -9,7 +9,7 @@ inline constexpr int kMaxLogitBias = 256;
 inline constexpr int kMaxTopLogprobs = 20;
 
 /// How one sequence samples: graph/step.h's SamplingRow, member for member, which kernels do not
-/// include. src/backend/cuda/sampling_rows.h holds the two together.
+/// include. src/backend/cuda/ops/sampling_rows.h holds the two together.
 struct SamplingRow {
   std::uint64_t seed;
   std::uint32_t sequence_index;

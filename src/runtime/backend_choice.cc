@@ -1,7 +1,7 @@
 #include "runtime/backend_choice.h"
 
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/timed_phase.h"

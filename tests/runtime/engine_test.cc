@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "tests/runtime/cpu_engine.h"
 #include "tests/runtime/golden.h"
 #include "tests/support/expect_error.h"

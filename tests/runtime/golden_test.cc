@@ -7,7 +7,7 @@
 #include <cstring>
 #include <optional>
 
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "io/safetensors.h"
 #include "quern/engine.h"
 

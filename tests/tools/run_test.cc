@@ -1,6 +1,6 @@
 #include <fstream>
 
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "tests/tools/program_fixture.h"
 
 namespace quern::testing {

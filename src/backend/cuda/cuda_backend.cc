@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/cublaslt.h"
-#include "backend/cuda/device_query.h"
-#include "backend/cuda/measure.h"
-#include "backend/cuda/memory.h"
-#include "backend/cuda/ops.h"
-#include "backend/cuda/recording.h"
-#include "backend/cuda/stream.h"
+#include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/driver/device_query.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/recording/recording.h"
+#include "backend/cuda/stream/check_cuda.h"
+#include "backend/cuda/stream/measure.h"
+#include "backend/cuda/stream/memory.h"
+#include "backend/cuda/stream/stream.h"
 #include "base/shared_word.h"
 #include "graph/memory_plan.h"
 #include "kernels/common/dependent_launch.h"

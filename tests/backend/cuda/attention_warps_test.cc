@@ -1,7 +1,7 @@
 #include <cuda_runtime_api.h>
 
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "tests/backend/conformance/attention_checks.h"
 
 namespace quern::testing {

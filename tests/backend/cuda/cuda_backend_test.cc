@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "backend/cuda/cublaslt.h"
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/driver/device_query.h"
 #include "backend/executor.h"
 #include "base/error.h"
 #include "tests/backend/conformance/backends.h"

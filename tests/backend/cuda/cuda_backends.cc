@@ -1,5 +1,5 @@
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "tests/backend/conformance/backends.h"
 
 namespace quern::testing {

@@ -1,4 +1,4 @@
-#include "backend/cuda/gemm_crossover.h"
+#include "backend/cuda/ops/gemm_crossover.h"
 
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>

@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "base/half.h"
 #include "kernels/common/launch.h"
 #include "kernels/gemm/reference_gemm.h"

@@ -1,10 +1,10 @@
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 
 #include <gtest/gtest.h>
 
 #include <utility>
 
-#include "backend/cuda/dynamic_library.h"
+#include "backend/cuda/driver/dynamic_library.h"
 #include "tests/support/expect_error.h"
 
 namespace quern {

@@ -1,6 +1,6 @@
 // What fails is named, leaves nothing behind, and does not stand in the way of another try.
-#include "backend/cuda/allocation_fault.h"
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/stream/allocation_fault.h"
 #include "tests/runtime/cuda/gpu_engine.h"
 
 namespace quern::testing {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "quern/engine.h"
 #include "quern/error.h"
 #include "tests/runtime/greedy_request.h"

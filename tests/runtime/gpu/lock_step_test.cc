@@ -5,7 +5,7 @@
 #include <string>
 #include <tuple>
 
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 #include "base/philox.h"
 #include "quern/compare.h"
 #include "tests/support/test_files.h"

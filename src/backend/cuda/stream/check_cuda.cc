@@ -1,4 +1,4 @@
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/check_cuda.h"
 
 #include "base/error.h"
 

@@ -1,5 +1,5 @@
-#include "backend/cuda/ops.h"
-#include "backend/cuda/projection.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/projection.h"
 
 namespace quern::cuda {
 

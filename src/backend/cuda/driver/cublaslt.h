@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include "backend/cuda/dynamic_library.h"
+#include "backend/cuda/driver/dynamic_library.h"
 #include "base/dtype.h"
 
 namespace quern::cuda {

@@ -1,6 +1,6 @@
 #include "kernels/step/embed.h"
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
 
 namespace quern::cuda {
 namespace {

@@ -1,6 +1,6 @@
-#include "backend/cuda/stream.h"
+#include "backend/cuda/stream/stream.h"
 
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/check_cuda.h"
 
 namespace quern::cuda {
 namespace {

@@ -1,4 +1,4 @@
-#include "backend/cuda/allocation_fault.h"
+#include "backend/cuda/stream/allocation_fault.h"
 
 #include <atomic>
 

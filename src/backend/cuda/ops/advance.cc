@@ -1,7 +1,7 @@
 #include "kernels/step/advance.h"
 
-#include "backend/cuda/ops.h"
-#include "backend/cuda/sampling_rows.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/sampling_rows.h"
 
 namespace quern::cuda {
 

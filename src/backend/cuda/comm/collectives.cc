@@ -1,5 +1,5 @@
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/stream/check_cuda.h"
 
 namespace quern::cuda {
 

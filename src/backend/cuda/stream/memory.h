@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 
-#include "backend/cuda/stream.h"
+#include "backend/cuda/stream/stream.h"
 #include "base/buffer.h"
 #include "weights/weight.h"
 

@@ -1,4 +1,4 @@
-#include "backend/cuda/cublaslt.h"
+#include "backend/cuda/driver/cublaslt.h"
 
 #include <cublasLt.h>
 

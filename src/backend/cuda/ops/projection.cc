@@ -1,8 +1,8 @@
-#include "backend/cuda/projection.h"
+#include "backend/cuda/ops/projection.h"
 
 #include <algorithm>
 
-#include "backend/cuda/cublaslt.h"
+#include "backend/cuda/driver/cublaslt.h"
 #include "kernels/gemm/reference_gemm.h"
 
 namespace quern::cuda {

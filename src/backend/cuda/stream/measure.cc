@@ -1,10 +1,10 @@
-#include "backend/cuda/measure.h"
+#include "backend/cuda/stream/measure.h"
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "base/check.h"
 #include "kernels/memory/measure.h"
 

@@ -1,4 +1,4 @@
-#include "backend/cuda/dynamic_library.h"
+#include "backend/cuda/driver/dynamic_library.h"
 
 #include <dlfcn.h>
 

@@ -1,12 +1,12 @@
-#include "backend/cuda/recording.h"
+#include "backend/cuda/recording/recording.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <vector>
 
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/cublaslt.h"
+#include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/stream/check_cuda.h"
 
 namespace quern::cuda {
 namespace {

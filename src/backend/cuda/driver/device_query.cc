@@ -1,10 +1,10 @@
-#include "backend/cuda/device_query.h"
+#include "backend/cuda/driver/device_query.h"
 
 #include <fmt/format.h>
 
 #include <array>
 
-#include "backend/cuda/dynamic_library.h"
+#include "backend/cuda/driver/dynamic_library.h"
 #include "base/error.h"
 
 #ifdef QUERN_WITH_CUDA

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
 #include "kernels/gemm/epilogue.h"
 #include "kernels/gemm/skinny_gemm.h"
 #include "kernels/gemv/gemv.h"

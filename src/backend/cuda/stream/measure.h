@@ -6,8 +6,8 @@
 #include <span>
 
 #include "backend/backend.h"
-#include "backend/cuda/cublaslt.h"
-#include "backend/cuda/stream.h"
+#include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/stream/stream.h"
 
 namespace quern::cuda {
 

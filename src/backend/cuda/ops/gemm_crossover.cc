@@ -1,8 +1,8 @@
-#include "backend/cuda/gemm_crossover.h"
+#include "backend/cuda/ops/gemm_crossover.h"
 
 #include <cuda_runtime_api.h>
 
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/check_cuda.h"
 
 namespace quern::cuda {
 namespace {

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
 #include "base/check.h"
 #include "graph/rope.h"
 #include "kernels/attention/attention_append.h"

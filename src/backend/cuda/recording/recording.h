@@ -5,8 +5,8 @@
 #include <string>
 
 #include "backend/backend.h"
-#include "backend/cuda/ops.h"
-#include "backend/cuda/stream.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/stream/stream.h"
 
 namespace quern::cuda {
 

@@ -1,4 +1,4 @@
-#include "backend/cuda/memory.h"
+#include "backend/cuda/stream/memory.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,8 +7,8 @@
 #include <thread>
 #include <vector>
 
-#include "backend/cuda/allocation_fault.h"
-#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/stream/allocation_fault.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "base/error.h"
 #include "base/shape.h"
 #include "base/system.h"

@@ -7,7 +7,7 @@
 #include <optional>
 #include <span>
 
-#include "backend/cuda/gemm_crossover.h"
+#include "backend/cuda/ops/gemm_crossover.h"
 #include "backend/workspace.h"
 #include "base/check.h"
 #include "graph/graph.h"
