@@ -11,7 +11,7 @@
 #include "graph/step.h"
 #include "model/config.h"
 #include "quern/engine.h"
-#include "runtime/sampling_config.h"
+#include "runtime/request/sampling_config.h"
 #include "tools/answers.h"
 #include "tools/command.h"
 #include "tools/console.h"

@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "base/half.h"
-#include "runtime/sequence.h"
+#include "runtime/schedule/sequence.h"
 
 namespace quern {
 namespace {

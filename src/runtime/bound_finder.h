@@ -7,7 +7,7 @@
 
 #include "base/buffer.h"
 #include "runtime/compared_side.h"
-#include "runtime/scheduler.h"
+#include "runtime/schedule/scheduler.h"
 
 namespace quern {
 

@@ -15,11 +15,11 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "quern/compare.h"
-#include "runtime/backend_choice.h"
 #include "runtime/compared_side.h"
+#include "runtime/load/backend_choice.h"
 #include "runtime/lock_step.h"
-#include "runtime/request_check.h"
-#include "runtime/scheduler.h"
+#include "runtime/request/request_check.h"
+#include "runtime/schedule/scheduler.h"
 
 namespace quern {
 namespace {

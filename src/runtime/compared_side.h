@@ -7,9 +7,9 @@
 
 #include "backend/backend.h"
 #include "backend/error_bounds.h"
-#include "runtime/engine_plan.h"
-#include "runtime/model_runner.h"
-#include "runtime/opened_model.h"
+#include "runtime/load/engine_plan.h"
+#include "runtime/load/opened_model.h"
+#include "runtime/run/model_runner.h"
 
 namespace quern {
 

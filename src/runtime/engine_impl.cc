@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "runtime/request_check.h"
+#include "runtime/request/request_check.h"
 
 namespace quern {
 namespace {

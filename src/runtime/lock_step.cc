@@ -5,8 +5,8 @@
 #include <variant>
 
 #include "base/check.h"
-#include "runtime/request_check.h"
-#include "runtime/scheduler.h"
+#include "runtime/request/request_check.h"
+#include "runtime/schedule/scheduler.h"
 
 namespace quern {
 namespace {

@@ -1,0 +1,212 @@
+#include "runtime/load/engine_plan.h"
+
+#include <algorithm>
+
+#include "backend/executor.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/shape.h"
+#include "base/system.h"
+#include "base/timed_phase.h"
+#include "runtime/load/backend_choice.h"
+#include "runtime/load/weight_placement.h"
+#include "runtime/run/step_arrays.h"
+
+namespace quern {
+namespace {
+
+constexpr int kBlockSize = 32;
+constexpr int kMinLogitRows = 64;
+/// Starting a device loop costs about as much as ten of its turns on the smallest models.
+constexpr int kDeviceLoopSteps = 128;
+constexpr int kMaxSeqs = 1 << 14;
+constexpr int kMaxTokens = 1 << 24;
+
+void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value < low || value > high) {
+    fail(ErrorCode::invalid_argument, "{} {}: expected {} to {}", name, value, low, high);
+  }
+}
+
+std::string mebibytes(std::uint64_t bytes) {
+  return fmt::format("{} bytes ({:.1f} MiB)", bytes, static_cast<double>(bytes) / (1 << 20));
+}
+
+/// Whether the device is to run the decode loop by itself.
+bool chooses_device_loop(const EngineOptions& options, const Backend& backend) {
+  if (options.profile && options.device_loop == DeviceLoopChoice::require) {
+    fail(ErrorCode::invalid_argument, "device_loop require: profile runs each node from the host");
+  }
+  if (options.profile || options.device_loop == DeviceLoopChoice::off) return false;
+  const std::string obstacle = backend.device_loop_obstacle();
+  if (options.device_loop == DeviceLoopChoice::require) {
+    if (!obstacle.empty()) fail(ErrorCode::unsupported, "device_loop require: {}", obstacle);
+    return true;
+  }
+  // Who sets a rule for the host wants it followed.
+  if (options.skip_steps != 0 || options.check_interval != 1) return false;
+  if (!obstacle.empty() && backend.device().kind == DeviceKind::cuda) {
+    log(LogLevel::info, "the host runs the decode loop: {}", obstacle);
+  }
+  return obstacle.empty();
+}
+
+/// Sampling steps that the host may leave unread.
+int ring_capacity(const EngineOptions& options, bool device_loop) {
+  const int wanted =
+      device_loop ? kDeviceLoopSteps : std::max(options.skip_steps, options.check_interval);
+  return std::clamp(options.max_seq_len, 1, wanted);
+}
+
+/// True when positions beyond the trained length are defined: the rope base grows with the
+/// sequence.
+bool extends_context(const ModelConfig& config) {
+  return config.rope &&
+         (config.rope->type == RopeType::dynamic || config.rope->type == RopeType::qwen_ntk);
+}
+
+void resolve_max_seq_len(const ModelConfig& config, EngineOptions& options) {
+  if (options.max_seq_len == 0) {
+    options.max_seq_len = config.max_position_embeddings;
+  } else if (options.max_seq_len > config.max_position_embeddings && !extends_context(config)) {
+    fail(ErrorCode::invalid_argument,
+         "max_seq_len {}: expected at most {}, the model's max_position_embeddings",
+         options.max_seq_len, config.max_position_embeddings);
+  }
+}
+
+class Planner {
+ public:
+  Planner(const OpenedModel& model, const Backend& backend, std::uint64_t available_bytes,
+          bool device_loop)
+      : model_(model),
+        backend_(backend),
+        available_bytes_(available_bytes),
+        device_loop_(device_loop) {
+    const auto stored = stored_dtypes(model);
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      const std::size_t bytes = backend.upload_bytes(model.graph.weights[i], stored[i]);
+      weight_bytes_ += align_up(bytes, Arena::kAlignment);
+    }
+    block_bytes_ = kv_block_bytes(model.graph, kBlockSize);
+  }
+
+  /// The plan for these options with the smallest useful cache: one sequence of max_seq_len.
+  EnginePlan smallest(const EngineOptions& options) const {
+    EnginePlan plan;
+    plan.options = options;
+    plan.limits.max_seqs = options.max_seqs;
+    plan.limits.max_seq_len = options.max_seq_len;
+    plan.limits.max_tokens_per_step = options.max_tokens_per_step;
+    plan.limits.max_logit_rows =
+        std::max(options.max_seqs, std::min(options.max_tokens_per_step, kMinLogitRows));
+    plan.limits.block_size = kBlockSize;
+    plan.device_loop = device_loop_;
+    plan.ring_capacity = ring_capacity(options, device_loop_);
+    plan.activations = plan_activations(model_.graph, plan.limits);
+    plan.memory.weight_bytes = weight_bytes_;
+    plan.memory.activation_bytes = plan.activations.total_bytes;
+    plan.memory.workspace_bytes = workspace_bytes(backend_, model_.graph, plan.limits);
+    plan.memory.step_input_bytes = StepArrays::bytes(plan.limits, plan.ring_capacity) +
+                                   StepArrays::shared_bytes(plan.limits, plan.ring_capacity);
+    set_blocks(plan, plan.limits.max_blocks_per_seq());
+    return plan;
+  }
+
+  bool fits(const EnginePlan& plan) const {
+    return plan.memory.total_bytes() <= available_bytes_ &&
+           plan.memory.kv_cache_bytes <= plan.options.kv_cache_memory_bytes.value_or(UINT64_MAX);
+  }
+
+  /// Gives the cache what was asked for, or what all sequences can use within a quarter of the
+  /// memory that is left.
+  void grow_cache(EnginePlan& plan) const {
+    const auto smallest_blocks = plan.limits.num_blocks;
+    const std::uint64_t rest = available_bytes_ - plan.memory.total_bytes();
+    // A GPU's memory is ours alone; the host's belongs to others too.
+    const std::uint64_t share =
+        backend_.device().kind == DeviceKind::cpu ? rest / 4 : rest / 10 * 9;
+    const std::uint64_t budget =
+        plan.options.kv_cache_memory_bytes.value_or(std::max(plan.memory.kv_cache_bytes, share));
+    const auto affordable = static_cast<std::int64_t>(budget / block_bytes_);
+    const std::int64_t useful = smallest_blocks * plan.limits.max_seqs;
+    set_blocks(plan, std::clamp(affordable, smallest_blocks, useful));
+  }
+
+  [[noreturn]] void refuse(const EnginePlan& plan) const {
+    const MemoryPlan& memory = plan.memory;
+    if (const auto asked = plan.options.kv_cache_memory_bytes;
+        asked && memory.kv_cache_bytes > *asked) {
+      fail(ErrorCode::out_of_memory,
+           "one sequence of {} tokens needs a KV cache of {}, kv_cache_memory gives {}: "
+           "lower max_seq_len or raise kv_cache_memory",
+           plan.limits.max_seq_len, mebibytes(memory.kv_cache_bytes), mebibytes(*asked));
+    }
+    fail(ErrorCode::out_of_memory,
+         "{} needed, {} available: weights {}, KV cache {} (one sequence of {} tokens), "
+         "activations {}, workspace {}, step inputs {}: lower max_seq_len, max_seqs or "
+         "max_tokens_per_step, or take a smaller model or dtype",
+         mebibytes(memory.total_bytes()), mebibytes(available_bytes_), memory.weight_bytes,
+         memory.kv_cache_bytes, plan.limits.max_seq_len, memory.activation_bytes,
+         memory.workspace_bytes, memory.step_input_bytes);
+  }
+
+ private:
+  void set_blocks(EnginePlan& plan, std::int64_t num_blocks) const {
+    plan.limits.num_blocks = num_blocks;
+    plan.memory.num_kv_blocks = num_blocks;
+    plan.memory.kv_block_tokens = kBlockSize;
+    plan.memory.kv_cache_bytes = static_cast<std::uint64_t>(num_blocks) * block_bytes_;
+  }
+
+  const OpenedModel& model_;
+  const Backend& backend_;
+  std::uint64_t available_bytes_;
+  bool device_loop_;
+  std::uint64_t weight_bytes_ = 0;
+  std::uint64_t block_bytes_ = 0;
+};
+
+}  // namespace
+
+EngineOptions resolve_options(EngineOptions options) {
+  options.device = choose_device(options.device);
+  if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
+      *options.dtype != DType::bfloat16) {
+    fail(ErrorCode::invalid_argument, "dtype {}: expected float32, float16 or bfloat16",
+         dtype_name(*options.dtype));
+  }
+  require_range("threads", options.threads, 0, 4096);
+  require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
+  require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);
+  require_range("max_tokens_per_step", options.max_tokens_per_step, options.max_seqs, kMaxTokens);
+  require_range("skip_steps", options.skip_steps, 0, INT32_MAX);
+  require_range("check_interval", options.check_interval, 1, INT32_MAX);
+  if (options.threads == 0) options.threads = available_threads();
+  return options;
+}
+
+EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
+                       const EngineOptions& resolved) {
+  const TimedPhase phase("planning the memory");
+  const std::uint64_t available_bytes = backend.available_bytes();
+  const Planner planner(model, backend, available_bytes, chooses_device_loop(resolved, backend));
+  EngineOptions options = resolved;
+  options.dtype = model.graph.activation_dtype;
+  resolve_max_seq_len(model.config, options);
+  EnginePlan plan = planner.smallest(options);
+  const int wanted = options.max_seq_len;
+  while (!planner.fits(plan) && resolved.max_seq_len == 0 && options.max_seq_len > kBlockSize) {
+    options.max_seq_len /= 2;
+    plan = planner.smallest(options);
+  }
+  if (!planner.fits(plan)) planner.refuse(plan);
+  if (options.max_seq_len != wanted) {
+    log(LogLevel::warning, "max_seq_len lowered from {} to {}: {} of memory are available", wanted,
+        options.max_seq_len, mebibytes(available_bytes));
+  }
+  planner.grow_cache(plan);
+  return plan;
+}
+
+}  // namespace quern

@@ -1,0 +1,109 @@
+#include "runtime/load/opened_model.h"
+
+#include "base/log.h"
+#include "base/timed_phase.h"
+#include "io/model_folder.h"
+#include "model/model.h"
+#include "model/shapes.h"
+#include "runtime/request/end_ids.h"
+#include "tokenizer/no_tokenizer.h"
+
+namespace quern {
+namespace {
+
+/// Appends what makes a step closed: the choice of the next tokens and the state's advance.
+void close_step(Graph& graph) {
+  const ValueId logits = op_outputs(graph.nodes.back().op).front();
+  graph.nodes.push_back({Sample{logits}, "sample"});
+  graph.nodes.push_back({Advance{}, "advance"});
+}
+
+/// The dtype of the largest tensor, which no config misnames.
+DType largest_tensor_dtype(const Checkpoint& checkpoint) {
+  std::size_t largest_bytes = 0;
+  std::optional<DType> dtype;
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    if (tensor.entry->data.size() <= largest_bytes) continue;
+    largest_bytes = tensor.entry->data.size();
+    dtype = parse_safetensors_dtype(tensor.entry->stored_type);
+  }
+  return dtype.value_or(DType::float32);
+}
+
+DType activation_dtype(DType stored, const EngineOptions& resolved) {
+  if (resolved.dtype) return *resolved.dtype;
+  if (resolved.device == DeviceChoice::cpu) return DType::float32;
+  return stored == DType::bfloat16 ? DType::bfloat16 : DType::float16;
+}
+
+OpenedModel open_folder(const std::string& model, const EngineOptions& resolved) {
+  OpenedModel opened;
+  opened.folder = find_model_folder(model);
+  opened.name = opened.folder.string();
+  opened.config = load_model_config(opened.folder);
+  opened.generation = load_generation_config(opened.folder);
+  opened.checkpoint = Checkpoint::open(opened.folder);
+  const DType dtype = activation_dtype(largest_tensor_dtype(opened.checkpoint), resolved);
+  opened.graph = build_graph(opened.config, opened.checkpoint, dtype);
+  opened.tokenizer = Tokenizer::load(opened.folder);
+  opened.end_ids = collect_end_ids(opened.config, opened.generation, *opened.tokenizer);
+  if (opened.tokenizer->vocab_size() > opened.config.vocab_size) {
+    log(LogLevel::warning, "{}: the tokenizer names {} ids, config.json's vocab_size is {}",
+        opened.name, opened.tokenizer->vocab_size(), opened.config.vocab_size);
+  }
+  return opened;
+}
+
+OpenedModel open_random(const RandomModel& model, const EngineOptions& resolved) {
+  OpenedModel opened;
+  opened.name = model.shape;
+  opened.config = shape_config(model.shape);
+  opened.random = {model.weights_seed, opened.config.num_hidden_layers, model.outliers};
+  if (model.num_layers) keep_layers(opened.config, *model.num_layers);
+  const DType stored = opened.config.dtype.value_or(DType::float32);
+  opened.graph = build_graph(opened.config, activation_dtype(stored, resolved));
+  opened.tokenizer = make_no_tokenizer();
+  return opened;
+}
+
+}  // namespace
+
+OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) {
+  const TimedPhase phase("opening the model");
+  const auto* random = std::get_if<RandomModel>(&model);
+  OpenedModel opened = random != nullptr ? open_random(*random, resolved)
+                                         : open_folder(std::get<std::string>(model), resolved);
+  close_step(opened.graph);
+  validate(opened.graph);
+  return opened;
+}
+
+void warn_of_random_weights(const OpenedModel& model) {
+  if (!model.random) return;
+  log(LogLevel::warning, "shape {}: random weights, what they say means nothing", model.name);
+}
+
+ModelInfo model_info(const OpenedModel& model) {
+  const ModelConfig& config = model.config;
+  ModelInfo info;
+  info.name = model.name;
+  info.random_weights = model.random.has_value();
+  info.folder = model.folder;
+  info.model_type = config.model_type;
+  info.vocab_size = config.vocab_size;
+  info.hidden_size = config.hidden_size;
+  info.intermediate_size = config.intermediate_size;
+  info.num_hidden_layers = config.num_hidden_layers;
+  info.num_attention_heads = config.num_attention_heads;
+  info.num_key_value_heads = config.num_key_value_heads;
+  info.head_dim = config.head_dim;
+  info.max_position_embeddings = config.max_position_embeddings;
+  for (const WeightSpec& weight : model.graph.weights) {
+    info.num_parameters += static_cast<std::uint64_t>(weight.out_features * weight.in_features);
+  }
+  info.checkpoint_dtype = config.dtype;
+  info.end_ids = model.end_ids;
+  return info;
+}
+
+}  // namespace quern

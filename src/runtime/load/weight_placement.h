@@ -1,0 +1,19 @@
+#pragma once
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/arena.h"
+#include "runtime/load/opened_model.h"
+
+namespace quern {
+
+/// The dtype in which each weight of the model's graph is kept, by WeightId.
+std::vector<DType> stored_dtypes(const OpenedModel& model);
+
+/// Brings all weights of the model's graph to the backend's device, from the checkpoint or made
+/// there at random. They take Backend::upload_bytes each from the arena. Errors: those of
+/// load_weight.
+std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena);
+
+}  // namespace quern

@@ -1,0 +1,91 @@
+#include "runtime/output/sequence_output.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace quern {
+
+const char* finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::stop_string:
+      return "stop_string";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::context:
+      return "context";
+    case FinishReason::cancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+SequenceOutput::SequenceOutput(const Tokenizer& tokenizer, const Request& request, Result result,
+                               std::span<const std::int32_t> end_ids, int limit,
+                               FinishReason limit_reason)
+    : tokenizer_(&tokenizer),
+      detokenizer_(tokenizer, !request.keep_special, Detokenizer::Start::continuation),
+      stop_(request.stop),
+      end_ids_(end_ids.begin(), end_ids.end()),
+      limit_(limit),
+      limit_reason_(limit_reason),
+      wants_logprobs_(request.top_logprobs.has_value()),
+      result_(std::move(result)) {
+  update_.id = result_.id;
+  if (limit_ == 0) finish(limit_reason_);
+}
+
+void SequenceOutput::accept(TokenLogprobs token) {
+  if (finished()) return;
+  const std::int32_t id = token.id;
+  result_.output_ids.push_back(id);
+  update_.token_ids.push_back(id);
+  if (wants_logprobs_) result_.logprobs.push_back(std::move(token));
+
+  if (std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end()) {
+    finish(FinishReason::stop);
+    return;
+  }
+  // A model's vocabulary may be padded beyond what its tokenizer names; such ids have no text.
+  if (id < tokenizer_->vocab_size()) add_text(detokenizer_.add(id));
+  if (stop_.matched()) {
+    finish(FinishReason::stop_string);
+  } else if (std::ssize(result_.output_ids) >= limit_) {
+    finish(limit_reason_);
+  }
+}
+
+void SequenceOutput::finish(FinishReason reason) {
+  if (finished()) return;
+  if (!stop_.matched()) add_text(detokenizer_.finish());
+  // The last bytes may have completed a stop string.
+  finish_reason_ = stop_.matched() ? FinishReason::stop_string : reason;
+  add_text(stop_.finish());
+  result_.finish_reason = update_.finish_reason.emplace(*finish_reason_);
+}
+
+void SequenceOutput::add_text(std::string piece) {
+  const std::string text = finished() ? std::move(piece) : stop_.add(piece);
+  result_.text += text;
+  update_.text += text;
+}
+
+bool SequenceOutput::has_update() const {
+  return !update_.token_ids.empty() || !update_.text.empty() || update_.finish_reason.has_value();
+}
+
+Update SequenceOutput::take_update() {
+  Update update = std::exchange(update_, Update{});
+  update_.id = update.id;
+  return update;
+}
+
+Result SequenceOutput::take_result() {
+  QUERN_CHECK(finished());
+  return std::move(result_);
+}
+
+}  // namespace quern

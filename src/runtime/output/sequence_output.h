@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quern/request.h"
+#include "quern/tokenizer.h"
+#include "runtime/output/stop_matcher.h"
+#include "tokenizer/detokenizer.h"
+
+namespace quern {
+
+/// One request's answer as it grows: ids, text, log-probabilities, and why it ended.
+class SequenceOutput {
+ public:
+  /// `limit` is the number of tokens to generate at most, and `limit_reason` what ends there.
+  /// `result` brings id, prompt ids and seed. `tokenizer` must outlive this.
+  SequenceOutput(const Tokenizer& tokenizer, const Request& request, Result result,
+                 std::span<const std::int32_t> end_ids, int limit, FinishReason limit_reason);
+
+  /// Takes the next token, with log-probabilities where asked for. Tokens after the end are
+  /// overshoot and are dropped.
+  void accept(TokenLogprobs token);
+  void finish(FinishReason reason);
+  bool finished() const { return finish_reason_.has_value(); }
+  std::optional<FinishReason> finish_reason() const { return finish_reason_; }
+
+  /// What is new since the last call.
+  Update take_update();
+  bool has_update() const;
+  /// The whole answer; only once, when finished.
+  Result take_result();
+
+ private:
+  void add_text(std::string piece);
+
+  const Tokenizer* tokenizer_;
+  Detokenizer detokenizer_;
+  StopMatcher stop_;
+  std::vector<std::int32_t> end_ids_;
+  int limit_;
+  FinishReason limit_reason_;
+  bool wants_logprobs_;
+  Result result_;
+  Update update_;
+  std::optional<FinishReason> finish_reason_;
+};
+
+}  // namespace quern

@@ -1,0 +1,43 @@
+#include "runtime/output/stop_matcher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace quern {
+
+std::string StopMatcher::add(std::string_view piece) {
+  if (matched_) return {};
+  pending_ += piece;
+  // The one that is complete first, so that it does not matter how the text is cut into pieces.
+  std::size_t first_end = std::string::npos;
+  std::size_t shown = pending_.size() - held_back_bytes();
+  for (const std::string& stop : stops_) {
+    const std::size_t begin = pending_.find(stop);
+    if (begin == std::string::npos) continue;
+    const std::size_t end = begin + stop.size();
+    if (end > first_end || (end == first_end && begin > shown)) continue;
+    first_end = end;
+    shown = begin;
+    matched_ = true;
+  }
+  std::string text = pending_.substr(0, shown);
+  pending_.erase(0, matched_ ? std::string::npos : shown);
+  return text;
+}
+
+std::string StopMatcher::finish() { return std::exchange(pending_, {}); }
+
+std::size_t StopMatcher::held_back_bytes() const {
+  std::size_t longest = 0;
+  for (const std::string& stop : stops_) {
+    for (std::size_t length = std::min(stop.size() - 1, pending_.size()); length > longest;
+         --length) {
+      if (std::string_view(pending_).ends_with(std::string_view(stop).substr(0, length))) {
+        longest = length;
+      }
+    }
+  }
+  return longest;
+}
+
+}  // namespace quern

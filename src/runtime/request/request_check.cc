@@ -1,0 +1,93 @@
+#include "runtime/request/request_check.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "graph/rope.h"
+#include "runtime/request/sampling_config.h"
+
+namespace quern {
+namespace {
+
+constexpr int kDefaultMaxNewTokens = 128;
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+int resolve_max_new_tokens(const Request& request, const GenerationConfig& generation) {
+  const int count =
+      request.max_new_tokens.value_or(generation.max_new_tokens.value_or(kDefaultMaxNewTokens));
+  if (count < 1) {
+    fail(ErrorCode::invalid_argument, "max_new_tokens {}: expected at least 1", count);
+  }
+  return count;
+}
+
+void check_stops(const Request& request) {
+  for (const std::string& stop : request.stop) {
+    if (stop.empty()) fail(ErrorCode::invalid_argument, "stop: a stop string is empty");
+    if (const auto place = invalid_utf8_at(stop)) {
+      fail(ErrorCode::invalid_argument, "stop: not valid UTF-8 at byte {}", *place);
+    }
+  }
+}
+
+}  // namespace
+
+void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max_seq_len) {
+  if (ids.empty())
+    fail(ErrorCode::invalid_argument, "the prompt is empty: expected at least one token");
+  if (std::ssize(ids) > max_seq_len) {
+    fail(ErrorCode::invalid_argument, "the prompt has {} tokens, expected at most {}", ids.size(),
+         max_seq_len);
+  }
+  const auto bad = std::find_if(ids.begin(), ids.end(),
+                                [&](std::int32_t id) { return id < 0 || id >= vocab_size; });
+  if (bad != ids.end()) {
+    fail(ErrorCode::invalid_argument, "token id {} at place {} of the prompt: expected 0 to {}",
+         *bad, bad - ids.begin(), vocab_size - 1);
+  }
+}
+
+float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence) {
+  const auto& rope = model.config.rope;
+  return rope ? static_cast<float>(rope_alpha(*rope, sequence.prompt_len())) : 1.0f;
+}
+
+std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
+                                        const OpenedModel& model, int max_seq_len) {
+  std::vector<std::int32_t> prompt_ids = request.prompt_ids;
+  if (prompt_ids.empty()) {
+    prompt_ids = model.tokenizer->encode(request.prompt, {request.parse_special, request.add_bos});
+  }
+  check_prompt_ids(prompt_ids, model.config.vocab_size, max_seq_len);
+  check_stops(request);
+
+  Request seeded = request;
+  if (!seeded.sampling.seed) seeded.sampling.seed = random_seed();
+  std::vector<std::int32_t> end_ids;
+  for (const auto& [end_id, source] : model.end_ids) end_ids.push_back(end_id);
+  const SamplingRow sampling =
+      resolve_sampling(seeded, model.generation, end_ids, model.config.vocab_size);
+
+  const int wanted = resolve_max_new_tokens(request, model.generation);
+  const int room = max_seq_len - static_cast<int>(prompt_ids.size());
+  const int max_tokens = std::min(wanted, room);
+
+  Result result;
+  result.id = id;
+  result.prompt_ids = prompt_ids;
+  result.seed = sampling.seed;
+  SequenceOutput output(*model.tokenizer, request, std::move(result),
+                        {sampling.end_ids, static_cast<std::size_t>(sampling.num_end_ids)},
+                        max_tokens, wanted <= room ? FinishReason::length : FinishReason::context);
+  return std::make_unique<Sequence>(
+      Sequence{id, std::move(prompt_ids), sampling, max_tokens, std::move(output)});
+}
+
+}  // namespace quern

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "quern/request.h"
+#include "runtime/load/opened_model.h"
+#include "runtime/schedule/sequence.h"
+
+namespace quern {
+
+/// Checks token ids that come from outside. Errors: invalid_argument for none, for more than
+/// max_seq_len, and for one outside the vocabulary, naming its place.
+void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max_seq_len);
+
+/// Turns a request into a sequence ready to be scheduled: prompt encoded and checked, sampling and
+/// limits resolved. Errors: invalid_argument, as Engine::submit says.
+std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
+                                        const OpenedModel& model, int max_seq_len);
+
+/// The sequence's share of the rope's base, which its prompt's length fixes; see graph/rope.h.
+float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence);
+
+}  // namespace quern

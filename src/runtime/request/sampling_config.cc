@@ -1,0 +1,113 @@
+#include "runtime/request/sampling_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+
+namespace quern {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+template <typename T>
+void require(bool valid, const char* name, T value, const char* expected) {
+  if (!valid) fail(ErrorCode::invalid_argument, "{} {}: expected {}", name, value, expected);
+}
+
+void check_ranges(const SamplingParams& params) {
+  if (const auto& value = params.temperature) {
+    require(*value >= 0 && *value < kInfinity, "temperature", *value, "a finite number >= 0");
+  }
+  if (const auto& value = params.top_k) require(*value >= 0, "top_k", *value, "an integer >= 0");
+  if (const auto& value = params.top_p) {
+    require(*value > 0 && *value <= 1, "top_p", *value, "a number in (0, 1]");
+  }
+  if (const auto& value = params.min_p) {
+    require(*value >= 0 && *value <= 1, "min_p", *value, "a number in [0, 1]");
+  }
+  if (const auto& value = params.repetition_penalty) {
+    require(*value > 0 && *value < kInfinity, "repetition_penalty", *value, "a finite number > 0");
+  }
+  if (const auto& value = params.presence_penalty) {
+    require(std::isfinite(*value), "presence_penalty", *value, "a finite number");
+  }
+  if (const auto& value = params.frequency_penalty) {
+    require(std::isfinite(*value), "frequency_penalty", *value, "a finite number");
+  }
+  if (const auto& value = params.no_repeat_ngram_size) {
+    require(*value >= 0, "no_repeat_ngram_size", *value, "an integer >= 0");
+  }
+}
+
+void resolve_temperature(const SamplingParams& params, const GenerationConfig& generation,
+                         SamplingRow& row) {
+  const bool filters = params.top_k || params.top_p || params.min_p;
+  if (params.greedy && (params.temperature.value_or(0) > 0 || filters)) {
+    fail(ErrorCode::invalid_argument,
+         "greedy decoding contradicts temperature, top_k, top_p and min_p");
+  }
+  const bool sampled =
+      params.temperature.has_value() || filters || generation.do_sample.value_or(false);
+  if (params.greedy || !sampled) return;
+  row.temperature = params.temperature.value_or(generation.temperature.value_or(1.0f));
+  row.top_k = params.top_k.value_or(generation.top_k.value_or(0));
+  row.top_p = params.top_p.value_or(generation.top_p.value_or(1.0f));
+  row.min_p = params.min_p.value_or(generation.min_p.value_or(0.0f));
+}
+
+void resolve_logit_bias(const SamplingParams& params, int vocab_size, SamplingRow& row) {
+  if (params.logit_bias.size() > kMaxLogitBias) {
+    fail(ErrorCode::invalid_argument, "logit_bias: {} entries, expected at most {}",
+         params.logit_bias.size(), kMaxLogitBias);
+  }
+  for (const auto& [id, value] : params.logit_bias) {
+    if (id < 0 || id >= vocab_size) {
+      fail(ErrorCode::invalid_argument, "logit_bias: token id {}, expected 0 to {}", id,
+           vocab_size - 1);
+    }
+    require(std::isfinite(value), "logit_bias", value, "a finite number");
+    const std::span<const std::int32_t> earlier(row.bias_ids, row.num_logit_bias);
+    if (std::find(earlier.begin(), earlier.end(), id) != earlier.end()) {
+      fail(ErrorCode::invalid_argument, "logit_bias: token id {} is given twice", id);
+    }
+    row.bias_ids[row.num_logit_bias] = id;
+    row.bias_values[row.num_logit_bias++] = value;
+  }
+}
+
+}  // namespace
+
+SamplingRow resolve_sampling(const Request& request, const GenerationConfig& generation,
+                             std::span<const std::int32_t> end_ids, int vocab_size) {
+  const SamplingParams& params = request.sampling;
+  check_ranges(params);
+  SamplingRow row;
+  row.seed = params.seed.value();
+  resolve_temperature(params, generation, row);
+
+  // Plain argmax asks for the bare model: only the request's own penalties apply.
+  const bool plain = params.greedy || params.temperature == 0.0f;
+  const GenerationConfig defaults = plain ? GenerationConfig{} : generation;
+  row.repetition_penalty =
+      params.repetition_penalty.value_or(defaults.repetition_penalty.value_or(1.0f));
+  row.no_repeat_ngram_size =
+      params.no_repeat_ngram_size.value_or(defaults.no_repeat_ngram_size.value_or(0));
+  row.presence_penalty = params.presence_penalty.value_or(0.0f);
+  row.frequency_penalty = params.frequency_penalty.value_or(0.0f);
+  resolve_logit_bias(params, vocab_size, row);
+
+  if (const auto& top = request.top_logprobs) {
+    require(*top >= 0 && *top <= kMaxTopLogprobs, "top_logprobs", *top, "an integer from 0 to 20");
+    row.num_top_logprobs = std::min(*top, vocab_size);
+  }
+  if (!request.ignore_end_ids) {
+    QUERN_CHECK(end_ids.size() <= kMaxEndIds);
+    row.num_end_ids = static_cast<std::int32_t>(end_ids.size());
+    std::copy(end_ids.begin(), end_ids.end(), row.end_ids);
+  }
+  return row;
+}
+
+}  // namespace quern

@@ -1,0 +1,29 @@
+#include "runtime/run/device_loop.h"
+
+namespace quern {
+
+void DeviceLoop::start(const BatchView& batch, const LoopControl& control) {
+  runner_.start_device_loop(batch, control);
+  running_ = true;
+}
+
+void DeviceLoop::request_stop() {
+  if (running_) backend_.write_now(&runner_.arrays().loop()->stop_requested, 1);
+}
+
+bool DeviceLoop::wait_for_step() {
+  constexpr int kOne = 1;
+  if (!backend_.wait_until(ring_.published(), ring_.position_of(kOne))) running_ = false;
+  return running_;
+}
+
+void DeviceLoop::abandon() noexcept {
+  try {
+    request_stop();
+  } catch (...) {
+    // A device that cannot be told runs no loop.
+  }
+  running_ = false;
+}
+
+}  // namespace quern

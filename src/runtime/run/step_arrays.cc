@@ -1,0 +1,191 @@
+#include "runtime/run/step_arrays.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/shape.h"
+
+namespace quern {
+namespace {
+
+/// Stands in for an Arena to learn how many bytes a layout takes.
+class ByteCounter {
+ public:
+  template <typename T>
+  std::span<T> take_array(std::size_t count) {
+    bytes_ = align_up(bytes_, Arena::kAlignment) + count * sizeof(T);
+    return {};
+  }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
+std::size_t batch_ints(const Limits& limits) {
+  const auto seqs = static_cast<std::size_t>(limits.max_seqs);
+  const auto logit_rows = static_cast<std::size_t>(limits.max_logit_rows);
+  const auto tokens = static_cast<std::size_t>(limits.max_tokens_per_step);
+  return 3 * seqs + 1 + 2 * logit_rows + 2 * tokens;
+}
+
+template <typename Taker, typename T>
+void take(Taker& taker, T*& array, std::size_t count) {
+  array = taker.template take_array<T>(count).data();
+}
+
+}  // namespace
+
+template <typename Taker>
+void StepArrays::lay_out(Taker& taker, const Limits& limits, int ring_capacity) {
+  const auto seqs = static_cast<std::size_t>(limits.max_seqs);
+  const auto take = [&](auto*& array, std::size_t count) { quern::take(taker, array, count); };
+  for (auto* array : {&state_.last_token, &state_.position, &state_.kv_len, &state_.finished,
+                      &state_.generated, &state_.max_tokens, &state_.prompt_len}) {
+    take(*array, seqs);
+  }
+  take(state_.rope_alpha, seqs);
+  take(state_.history, seqs * static_cast<std::size_t>(limits.max_seq_len));
+  take(state_.num_finished, 1);
+  state_.history_stride = limits.max_seq_len;
+
+  take(sampling_, seqs);
+  take(block_table_, seqs * static_cast<std::size_t>(limits.max_blocks_per_seq()));
+
+  take(ring_.head, 1);
+  ring_.capacity = ring_capacity;
+  ring_.max_seqs = limits.max_seqs;
+  take(loop_, 1);
+
+  take(batch_, batch_ints(limits));
+}
+
+template <typename Taker>
+void StepArrays::lay_out_shared(Taker& taker, const Limits& limits, int ring_capacity) {
+  const auto cells =
+      static_cast<std::size_t>(limits.max_seqs) * static_cast<std::size_t>(ring_capacity);
+  take(taker, ring_.published, 1);
+  take(taker, ring_.tokens, cells);
+  take(taker, ring_.logprobs, cells);
+  take(taker, ring_.top_ids, cells * kMaxTopLogprobs);
+  take(taker, ring_.top_logprobs, cells * kMaxTopLogprobs);
+}
+
+std::size_t StepArrays::bytes(const Limits& limits, int ring_capacity) {
+  StepArrays arrays;
+  ByteCounter counter;
+  arrays.lay_out(counter, limits, ring_capacity);
+  return counter.bytes();
+}
+
+std::size_t StepArrays::shared_bytes(const Limits& limits, int ring_capacity) {
+  StepArrays arrays;
+  ByteCounter counter;
+  arrays.lay_out_shared(counter, limits, ring_capacity);
+  return counter.bytes();
+}
+
+StepArrays::StepArrays(Backend& backend, const Limits& limits, int ring_capacity)
+    : backend_(&backend),
+      limits_(limits),
+      arena_("step inputs", backend.allocate(bytes(limits, ring_capacity), "step inputs")),
+      shared_arena_("output ring",
+                    backend.allocate_shared(shared_bytes(limits, ring_capacity), "output ring")),
+      staging_(batch_ints(limits)) {
+  lay_out(arena_, limits, ring_capacity);
+  lay_out_shared(shared_arena_, limits, ring_capacity);
+  std::int32_t* next = staging_.data();
+  const auto take = [&](std::int32_t*& array, int count) {
+    array = next;
+    next += count;
+  };
+  take(host_.state_index, limits.max_seqs);
+  take(host_.cu_seqlens_q, limits.max_seqs + 1);
+  take(host_.kv_lens, limits.max_seqs);
+  take(host_.logit_rows, limits.max_logit_rows);
+  take(host_.logit_seqs, limits.max_logit_rows);
+  take(host_.token_ids, limits.max_tokens_per_step);
+  take(host_.positions, limits.max_tokens_per_step);
+}
+
+template <typename T>
+void StepArrays::write(T* device, const T& value) {
+  backend_->copy_in(device, &value, sizeof(T));
+}
+
+void StepArrays::write_sequence(const Sequence& sequence, float rope_alpha) {
+  const int row = sequence.state_row;
+  for (auto* array : {state_.last_token, state_.position, state_.kv_len, state_.generated}) {
+    write(array + row, 0);
+  }
+  write(state_.finished + row, static_cast<std::int32_t>(SequenceStatus::running));
+  write(state_.max_tokens + row, sequence.max_tokens);
+  write(state_.prompt_len + row, sequence.prompt_len());
+  write(state_.rope_alpha + row, rope_alpha);
+  write(sampling_ + row, sequence.sampling);
+  backend_->copy_in(state_.history + row * state_.history_stride, sequence.prompt_ids.data(),
+                    sequence.prompt_ids.size() * sizeof(std::int32_t));
+  backend_->copy_in(block_table_ + std::int64_t{row} * limits_.max_blocks_per_seq(),
+                    sequence.blocks.data(), sequence.blocks.size() * sizeof(std::int32_t));
+}
+
+void StepArrays::write_loop(const LoopControl& control) { write(loop_, control); }
+
+void StepArrays::add_run(const ScheduledRun& run, BatchView& batch) {
+  const int seq = batch.num_seqs++;
+  const int kv_len =
+      run.decode ? run.sequence->prompt_len() + run.sequence->launched : run.begin + run.q_len;
+  host_.state_index[seq] = run.sequence->state_row;
+  host_.kv_lens[seq] = kv_len;
+  if (!run.decode) {
+    const auto begin = run.sequence->prompt_ids.begin() + run.begin;
+    std::copy(begin, begin + run.q_len, host_.token_ids + batch.num_tokens);
+    std::iota(host_.positions + batch.num_tokens, host_.positions + batch.num_tokens + run.q_len,
+              run.begin);
+  }
+  batch.num_tokens += run.q_len;
+  host_.cu_seqlens_q[seq + 1] = batch.num_tokens;
+  if (run.samples) {
+    host_.logit_rows[batch.num_logit_rows] = batch.num_tokens - 1;
+    host_.logit_seqs[batch.num_logit_rows++] = seq;
+  }
+  batch.num_decode_seqs += run.decode ? 1 : 0;
+  batch.max_q_len = std::max(batch.max_q_len, run.q_len);
+  batch.max_kv_len = std::max(batch.max_kv_len, kv_len);
+  batch.total_kv_len += kv_len;
+}
+
+BatchView StepArrays::upload(BatchView batch) {
+  const auto on_device = [&](const std::int32_t* host) {
+    return batch_ + (host - staging_.data());
+  };
+  const auto used = host_.positions + batch.num_tokens - staging_.data();
+  backend_->copy_in(batch_, staging_.data(), static_cast<std::size_t>(used) * sizeof(std::int32_t));
+  batch.state_index = on_device(host_.state_index);
+  batch.token_ids = on_device(host_.token_ids);
+  batch.positions = on_device(host_.positions);
+  batch.cu_seqlens_q = on_device(host_.cu_seqlens_q);
+  batch.kv_lens = on_device(host_.kv_lens);
+  batch.logit_rows = on_device(host_.logit_rows);
+  batch.logit_seqs = on_device(host_.logit_seqs);
+  return batch;
+}
+
+BatchView StepArrays::write_batch(const ScheduledStep& step) {
+  BatchView batch;
+  host_.cu_seqlens_q[0] = 0;
+  for (const ScheduledRun& run : step.runs) add_run(run, batch);
+  return upload(batch);
+}
+
+void StepArrays::write_logit_rows(BatchView& batch, int first_row, int count) {
+  QUERN_CHECK(count <= limits_.max_logit_rows && first_row + count <= batch.num_tokens);
+  batch.num_logit_rows = count;
+  std::iota(host_.logit_rows, host_.logit_rows + count, first_row);
+  std::fill_n(host_.logit_seqs, count, 0);
+  backend_->copy_in(batch_ + (host_.logit_rows - staging_.data()), host_.logit_rows,
+                    static_cast<std::size_t>(count) * sizeof(std::int32_t));
+}
+
+}  // namespace quern

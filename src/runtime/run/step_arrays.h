@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/arena.h"
+#include "graph/limits.h"
+#include "graph/step.h"
+#include "runtime/schedule/scheduler.h"
+
+namespace quern {
+
+/// The step-input arena: the device arrays behind BatchView, SequenceState, SamplingRow, OutputRing
+/// and the block table, and the host's writing and reading of them.
+class StepArrays {
+ public:
+  /// Of the arrays on the device.
+  static std::size_t bytes(const Limits& limits, int ring_capacity);
+  /// Of those that the host reads while the device writes them.
+  static std::size_t shared_bytes(const Limits& limits, int ring_capacity);
+  StepArrays(Backend& backend, const Limits& limits, int ring_capacity);
+
+  /// Writes the state row of a sequence that has just been admitted.
+  void write_sequence(const Sequence& sequence, float rope_alpha);
+  /// Uploads the step's batch arrays and returns the view of them.
+  BatchView write_batch(const ScheduledStep& step);
+  /// Points an existing batch's logit rows at the token rows [first_row, first_row + count).
+  void write_logit_rows(BatchView& batch, int first_row, int count);
+  void write_loop(const LoopControl& control);
+
+  const SequenceState& state() const { return state_; }
+  const SamplingRow* sampling() const { return sampling_; }
+  const OutputRing& ring() const { return ring_; }
+  LoopControl* loop() const { return loop_; }
+  const std::int32_t* block_table() const { return block_table_; }
+
+ private:
+  struct BatchArrays {
+    std::int32_t *state_index, *cu_seqlens_q, *kv_lens, *logit_rows, *logit_seqs, *token_ids,
+        *positions;
+  };
+  /// Takes every array from `taker`, which hands out addresses (an Arena) or only counts.
+  template <typename Taker>
+  void lay_out(Taker& taker, const Limits& limits, int ring_capacity);
+  template <typename Taker>
+  void lay_out_shared(Taker& taker, const Limits& limits, int ring_capacity);
+  template <typename T>
+  void write(T* device, const T& value);
+  void add_run(const ScheduledRun& run, BatchView& batch);
+  BatchView upload(BatchView batch);
+
+  StepArrays() = default;
+
+  Backend* backend_ = nullptr;
+  Limits limits_;
+  Arena arena_, shared_arena_;
+  SequenceState state_;
+  SamplingRow* sampling_ = nullptr;
+  OutputRing ring_;
+  LoopControl* loop_ = nullptr;
+  std::int32_t* block_table_ = nullptr;
+  std::int32_t* batch_ = nullptr;  ///< all batch arrays in one block, so that one copy brings them
+  std::vector<std::int32_t> staging_;
+  BatchArrays host_ = {};
+};
+
+}  // namespace quern

@@ -1,0 +1,103 @@
+#include "runtime/schedule/scheduler.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/check.h"
+#include "base/shape.h"
+
+namespace quern {
+
+bool ScheduledStep::samples() const {
+  return std::any_of(runs.begin(), runs.end(), [](const ScheduledRun& run) { return run.samples; });
+}
+
+Scheduler::Scheduler(const Limits& limits) : limits_(limits), blocks_(limits.num_blocks) {
+  for (int row = limits.max_seqs - 1; row >= 0; --row) free_rows_.push_back(row);
+}
+
+void Scheduler::add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+
+std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
+  return ceil_div(sequence.prompt_len() + sequence.max_tokens, limits_.block_size);
+}
+
+std::vector<Sequence*> Scheduler::admit() {
+  std::vector<Sequence*> admitted;
+  while (!waiting_.empty() && !free_rows_.empty()) {
+    auto blocks = blocks_.reserve(blocks_needed(*waiting_.front()));
+    if (!blocks) break;
+    Sequence& sequence = *running_.emplace_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    sequence.blocks = *std::move(blocks);
+    sequence.state_row = free_rows_.back();
+    free_rows_.pop_back();
+    admitted.push_back(&sequence);
+  }
+  return admitted;
+}
+
+ScheduledStep Scheduler::schedule() const {
+  ScheduledStep step;
+  for (const auto& sequence : running_) {
+    if (!sequence->decoding() || sequence->exhausted() || sequence->output.finished()) continue;
+    step.runs.push_back({sequence.get(), 0, 1, true, true});
+  }
+  step.num_decode = static_cast<int>(step.runs.size());
+  int room = limits_.max_tokens_per_step - step.num_decode;
+  for (const auto& sequence : running_) {
+    if (sequence->decoding() || sequence->output.finished()) continue;
+    const int q_len = std::min(room, sequence->prompt_len() - sequence->prefilled);
+    if (q_len == 0) break;
+    const bool whole = sequence->prefilled + q_len == sequence->prompt_len();
+    step.runs.push_back({sequence.get(), sequence->prefilled, q_len, false, whole});
+    step.num_prefill_tokens += q_len;
+    room -= q_len;
+  }
+  return step;
+}
+
+void Scheduler::launched(const ScheduledStep& step, int times) {
+  QUERN_CHECK(times == 1 || step.num_prefill_tokens == 0);
+  for (const ScheduledRun& run : step.runs) {
+    if (!run.decode) run.sequence->prefilled += run.q_len;
+    if (run.samples) run.sequence->launched += times;
+  }
+}
+
+std::vector<std::unique_ptr<Sequence>> Scheduler::take_finished() {
+  std::vector<std::unique_ptr<Sequence>> finished;
+  const auto end =
+      std::stable_partition(running_.begin(), running_.end(),
+                            [](const auto& sequence) { return !sequence->output.finished(); });
+  std::move(end, running_.end(), std::back_inserter(finished));
+  running_.erase(end, running_.end());
+  for (const auto& sequence : finished) release(*sequence);
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if ((*it)->output.finished()) {
+      finished.push_back(std::move(*it));
+      it = waiting_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  return finished;
+}
+
+void Scheduler::remove_waiting(RequestId id) {
+  std::erase_if(waiting_, [id](const auto& sequence) { return sequence->id == id; });
+}
+
+void Scheduler::clear() {
+  for (const auto& sequence : running_) release(*sequence);
+  running_.clear();
+  waiting_.clear();
+}
+
+void Scheduler::release(const Sequence& sequence) {
+  blocks_.release(sequence.blocks);
+  free_rows_.push_back(sequence.state_row);
+}
+
+}  // namespace quern

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "graph/limits.h"
+#include "runtime/schedule/kv_blocks.h"
+#include "runtime/schedule/sequence.h"
+
+namespace quern {
+
+/// A sequence's share of a step: tokens [begin, begin + q_len) of its prompt, or one decode token.
+struct ScheduledRun {
+  Sequence* sequence = nullptr;
+  int begin = 0;
+  int q_len = 0;
+  bool decode = false;
+  bool samples = false;  ///< the step yields a token for it
+};
+
+/// One step's work, decode runs first.
+struct ScheduledStep {
+  std::vector<ScheduledRun> runs;
+  int num_decode = 0;
+  int num_prefill_tokens = 0;
+  bool samples() const;
+};
+
+/// Decides who runs: first come, first served. A waiting request is admitted when a state row and
+/// all the blocks it can come to need are free. Every step takes one token of each decoding
+/// sequence and fills up with prefill chunks.
+class Scheduler {
+ public:
+  explicit Scheduler(const Limits& limits);
+
+  void add(std::unique_ptr<Sequence> sequence);
+  /// Moves waiting sequences into free rows and returns the new ones, whose state the caller must
+  /// write.
+  std::vector<Sequence*> admit();
+  /// The next step; empty when all running sequences are exhausted or none runs.
+  ScheduledStep schedule() const;
+  /// Records that the step's runs were launched `times` times in a row (more than once only when
+  /// all of them decode).
+  void launched(const ScheduledStep& step, int times);
+  /// Gives back the row and blocks of finished sequences and hands them out.
+  std::vector<std::unique_ptr<Sequence>> take_finished();
+  void remove_waiting(RequestId id);
+  /// Drops everything, after an error.
+  void clear();
+
+  const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
+  const std::deque<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
+  bool idle() const { return running_.empty() && waiting_.empty(); }
+  std::int64_t blocks_needed(const Sequence& sequence) const;
+
+ private:
+  void release(const Sequence& sequence);
+
+  Limits limits_;
+  KvBlocks blocks_;
+  std::vector<int> free_rows_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;  ///< in order of admission
+};
+
+}  // namespace quern

@@ -1,0 +1,137 @@
+#include "runtime/request/sampling_config.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/support/expect_error.h"
+
+namespace quern {
+namespace {
+
+constexpr int kVocabSize = 100;
+
+SamplingRow resolve(const SamplingParams& params, const GenerationConfig& generation = {}) {
+  Request request;
+  request.sampling = params;
+  request.sampling.seed = 5;
+  const std::int32_t end_ids[] = {2};
+  return resolve_sampling(request, generation, end_ids, kVocabSize);
+}
+
+GenerationConfig sampled_config() {
+  GenerationConfig generation;
+  generation.do_sample = true;
+  generation.temperature = 0.7f;
+  generation.top_k = 20;
+  generation.top_p = 0.8f;
+  generation.repetition_penalty = 1.05f;
+  generation.no_repeat_ngram_size = 4;
+  return generation;
+}
+
+TEST(ResolveSampling, IsGreedyWithoutAnyWord) {
+  const SamplingRow row = resolve({});
+  EXPECT_EQ(row.temperature, 0.0f);
+  EXPECT_EQ(row.repetition_penalty, 1.0f);
+  EXPECT_EQ(row.num_top_logprobs, -1);
+  EXPECT_EQ(row.num_end_ids, 1);
+}
+
+TEST(ResolveSampling, FollowsTheGenerationConfig) {
+  const SamplingRow row = resolve({}, sampled_config());
+  EXPECT_EQ(row.temperature, 0.7f);
+  EXPECT_EQ(row.top_k, 20);
+  EXPECT_EQ(row.top_p, 0.8f);
+  EXPECT_EQ(row.min_p, 0.0f);
+  EXPECT_EQ(row.repetition_penalty, 1.05f);
+  EXPECT_EQ(row.no_repeat_ngram_size, 4);
+}
+
+TEST(ResolveSampling, OverridesOneKeyAndKeepsTheOthers) {
+  SamplingParams params;
+  params.top_p = 0.5f;
+  const SamplingRow row = resolve(params, sampled_config());
+  EXPECT_EQ(row.top_p, 0.5f);
+  EXPECT_EQ(row.temperature, 0.7f);
+}
+
+TEST(ResolveSampling, AnyFilterTurnsSamplingOnWithTheOthersOff) {
+  SamplingParams params;
+  params.top_k = 3;
+  const SamplingRow row = resolve(params);
+  EXPECT_EQ(row.temperature, 1.0f);
+  EXPECT_EQ(row.top_k, 3);
+  EXPECT_EQ(row.top_p, 1.0f);
+}
+
+TEST(ResolveSampling, GreedyIgnoresTheConfigButNotTheRequest) {
+  for (const bool by_temperature : {false, true}) {
+    SamplingParams params;
+    if (by_temperature) {
+      params.temperature = 0.0f;
+    } else {
+      params.greedy = true;
+    }
+    params.frequency_penalty = 0.5f;
+    const SamplingRow row = resolve(params, sampled_config());
+    EXPECT_EQ(row.temperature, 0.0f);
+    EXPECT_EQ(row.repetition_penalty, 1.0f);
+    EXPECT_EQ(row.no_repeat_ngram_size, 0);
+    EXPECT_EQ(row.frequency_penalty, 0.5f);
+  }
+}
+
+TEST(ResolveSampling, UnsampledConfigStaysGreedyButKeepsItsPenalty) {
+  GenerationConfig generation = sampled_config();
+  generation.do_sample = false;
+  const SamplingRow row = resolve({}, generation);
+  EXPECT_EQ(row.temperature, 0.0f);
+  EXPECT_EQ(row.repetition_penalty, 1.05f);
+}
+
+TEST(ResolveSampling, LeavesEndIdsOutOnRequest) {
+  Request request;
+  request.sampling.seed = 1;
+  request.ignore_end_ids = true;
+  const std::int32_t end_ids[] = {2};
+  EXPECT_EQ(resolve_sampling(request, {}, end_ids, kVocabSize).num_end_ids, 0);
+}
+
+TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
+  const auto refuse = [](const char* name, auto set) {
+    SamplingParams params;
+    set(params);
+    EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({name}), resolve(params));
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float value : {-1.0f, kNan, kInfinity}) {
+    refuse("temperature", [&](auto& params) { params.temperature = value; });
+  }
+  for (const float value : {0.0f, -0.1f, 1.1f, kNan}) {
+    refuse("top_p", [&](auto& params) { params.top_p = value; });
+  }
+  for (const float value : {-0.1f, 1.1f, kNan}) {
+    refuse("min_p", [&](auto& params) { params.min_p = value; });
+  }
+  for (const float value : {0.0f, -1.0f, kNan, kInfinity}) {
+    refuse("repetition_penalty", [&](auto& params) { params.repetition_penalty = value; });
+  }
+  refuse("top_k", [](auto& params) { params.top_k = -1; });
+  refuse("presence_penalty", [&](auto& params) { params.presence_penalty = kNan; });
+  refuse("frequency_penalty", [&](auto& params) { params.frequency_penalty = kInfinity; });
+  refuse("no_repeat_ngram_size", [](auto& params) { params.no_repeat_ngram_size = -2; });
+  refuse("100", [](auto& params) { params.logit_bias = {{kVocabSize, 1.0f}}; });
+  refuse("-1", [](auto& params) { params.logit_bias = {{-1, 1.0f}}; });
+  refuse("twice", [](auto& params) { params.logit_bias = {{3, 1.0f}, {3, 2.0f}}; });
+  refuse("at most 256", [](auto& params) { params.logit_bias.resize(257); });
+  refuse("greedy", [](auto& params) {
+    params.greedy = true;
+    params.top_k = 5;
+  });
+}
+
+}  // namespace
+}  // namespace quern

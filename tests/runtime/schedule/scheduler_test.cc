@@ -1,0 +1,113 @@
+#include "runtime/schedule/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/runtime/fake_tokenizer.h"
+
+namespace quern {
+namespace {
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  static Limits limits(int max_seqs, int max_tokens_per_step, int num_blocks) {
+    Limits limits;
+    limits.max_seqs = max_seqs;
+    limits.max_seq_len = 64;
+    limits.max_tokens_per_step = max_tokens_per_step;
+    limits.block_size = 8;
+    limits.num_blocks = num_blocks;
+    return limits;
+  }
+  std::unique_ptr<Sequence> sequence(int prompt_len, int max_tokens) {
+    Result result;
+    result.id = ++last_id_;
+    SequenceOutput output(tokenizer_, {}, result, {}, max_tokens, FinishReason::length);
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(prompt_len), 'a');
+    return std::make_unique<Sequence>(
+        Sequence{last_id_, std::move(ids), {}, max_tokens, std::move(output)});
+  }
+
+  testing::ByteTokenizer tokenizer_;
+  RequestId last_id_ = 0;
+};
+
+TEST_F(SchedulerTest, AdmitsInOrderWhileRowsAndBlocksLast) {
+  Scheduler scheduler(limits(3, 16, 5));
+  scheduler.add(sequence(8, 8));   // two blocks
+  scheduler.add(sequence(20, 4));  // three
+  scheduler.add(sequence(1, 1));   // one: must wait, although a row is free
+  const auto admitted = scheduler.admit();
+  ASSERT_EQ(admitted.size(), 2u);
+  EXPECT_EQ(admitted[0]->blocks.size(), 2u);
+  EXPECT_EQ(admitted[1]->blocks.size(), 3u);
+  EXPECT_NE(admitted[0]->state_row, admitted[1]->state_row);
+  EXPECT_TRUE(scheduler.admit().empty());
+
+  admitted[0]->output.finish(FinishReason::cancelled);
+  EXPECT_EQ(scheduler.take_finished().size(), 1u);
+  EXPECT_EQ(scheduler.admit().size(), 1u);
+}
+
+TEST_F(SchedulerTest, ALongRequestIsNotOvertaken) {
+  Scheduler scheduler(limits(2, 16, 8));
+  scheduler.add(sequence(8, 8));
+  scheduler.add(sequence(50, 10));  // needs 8 blocks: waits for the first to end
+  scheduler.add(sequence(1, 1));
+  EXPECT_EQ(scheduler.admit().size(), 1u);
+  EXPECT_EQ(scheduler.waiting().size(), 2u);
+}
+
+TEST_F(SchedulerTest, PutsDecodesFirstAndCutsPromptsIntoChunks) {
+  Scheduler scheduler(limits(3, 10, 24));
+  scheduler.add(sequence(4, 5));
+  scheduler.admit();
+  ScheduledStep step = scheduler.schedule();
+  ASSERT_EQ(step.runs.size(), 1u);
+  EXPECT_FALSE(step.runs[0].decode);
+  EXPECT_TRUE(step.runs[0].samples);
+  scheduler.launched(step, 1);
+
+  scheduler.add(sequence(12, 5));
+  scheduler.add(sequence(3, 5));
+  scheduler.admit();
+  step = scheduler.schedule();
+  ASSERT_EQ(step.runs.size(), 2u);
+  EXPECT_EQ(step.num_decode, 1);
+  EXPECT_EQ(step.runs[1].q_len, 9);
+  EXPECT_FALSE(step.runs[1].samples);
+  scheduler.launched(step, 1);
+
+  step = scheduler.schedule();
+  ASSERT_EQ(step.runs.size(), 3u);
+  EXPECT_EQ(step.runs[1].begin, 9);
+  EXPECT_EQ(step.runs[1].q_len, 3);
+  EXPECT_TRUE(step.runs[1].samples);
+  EXPECT_EQ(step.runs[2].q_len, 3);
+  EXPECT_EQ(step.num_prefill_tokens, 6);
+}
+
+TEST_F(SchedulerTest, LaunchesNothingBeyondALimit) {
+  Scheduler scheduler(limits(1, 8, 8));
+  scheduler.add(sequence(2, 3));
+  scheduler.admit();
+  scheduler.launched(scheduler.schedule(), 1);
+  scheduler.launched(scheduler.schedule(), 2);
+  EXPECT_TRUE(scheduler.running().front()->exhausted());
+  EXPECT_TRUE(scheduler.schedule().runs.empty());
+  EXPECT_FALSE(scheduler.idle());
+}
+
+TEST_F(SchedulerTest, HandsOutFinishedRequestsThatStillWait) {
+  Scheduler scheduler(limits(1, 8, 8));
+  scheduler.add(sequence(2, 3));
+  scheduler.add(sequence(2, 3));
+  scheduler.admit();
+  scheduler.waiting().front()->output.finish(FinishReason::cancelled);
+  const auto finished = scheduler.take_finished();
+  ASSERT_EQ(finished.size(), 1u);
+  EXPECT_EQ(finished[0]->id, 2u);
+  EXPECT_EQ(scheduler.running().size(), 1u);
+}
+
+}  // namespace
+}  // namespace quern
