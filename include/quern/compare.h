@@ -8,11 +8,17 @@
 #include <vector>
 
 #include "quern/engine.h"
-#include "quern/error_statistics.h"
 #include "quern/export.h"
 #include "quern/request.h"
 
 namespace quern {
+
+/// Of the errors of many elements.
+struct ErrorStatistics {
+  double max = 0.0;
+  double mean = 0.0;
+  double median = 0.0;
+};
 
 /// One step: its kind and size, for people.
 struct ComparedStep {

@@ -1,4 +1,4 @@
-#include "runtime/compared_side.h"
+#include "compare/side.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "backend/error_bounds.h"
+#include "compare/bounds.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <random>
 
-#include "backend/compare.h"
 #include "base/half.h"
+#include "compare/value_comparison.h"
 
 namespace quern {
 namespace {

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "runtime/compared_side.h"
+#include "compare/lock_step.h"
+#include "compare/side.h"
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/opened_model.h"
-#include "runtime/lock_step.h"
 
 namespace quern {
 namespace {

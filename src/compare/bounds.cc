@@ -1,4 +1,4 @@
-#include "backend/error_bounds.h"
+#include "compare/bounds.h"
 
 #include <algorithm>
 #include <array>

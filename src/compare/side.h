@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "backend/error_bounds.h"
+#include "compare/bounds.h"
 #include "runtime/load/engine_plan.h"
 #include "runtime/load/opened_model.h"
 #include "runtime/run/model_runner.h"

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "quern/error_statistics.h"
+#include "quern/compare.h"
 
 namespace quern {
 

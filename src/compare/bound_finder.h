@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/buffer.h"
-#include "runtime/compared_side.h"
+#include "compare/side.h"
 #include "runtime/schedule/scheduler.h"
 
 namespace quern {

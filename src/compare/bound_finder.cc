@@ -1,4 +1,4 @@
-#include "runtime/bound_finder.h"
+#include "compare/bound_finder.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "backend/compare.h"
+#include "compare/value_comparison.h"
 
 #include <gtest/gtest.h>
 

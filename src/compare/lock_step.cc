@@ -1,4 +1,4 @@
-#include "runtime/lock_step.h"
+#include "compare/lock_step.h"
 
 #include <algorithm>
 #include <utility>

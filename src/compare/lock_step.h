@@ -3,10 +3,10 @@
 #include <span>
 #include <string>
 
-#include "backend/compare.h"
+#include "compare/bound_finder.h"
+#include "compare/side.h"
+#include "compare/value_comparison.h"
 #include "quern/compare.h"
-#include "runtime/bound_finder.h"
-#include "runtime/compared_side.h"
 
 namespace quern {
 

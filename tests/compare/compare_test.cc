@@ -12,7 +12,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "base/half.h"
-#include "runtime/lock_step.h"
+#include "compare/lock_step.h"
 #include "tests/runtime/golden.h"
 #include "tests/support/expect_error.h"
 
