@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "io/json.h"
-#include "tokenizer/byte_level_bpe.h"
+#include "tokenizer/bpe/byte_level_bpe.h"
 #include "tokenizer/vocabulary.h"
 
 namespace quern {

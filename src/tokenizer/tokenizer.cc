@@ -1,13 +1,13 @@
 #include "quern/tokenizer.h"
 
 #include "base/error.h"
+#include "tokenizer/bpe/tiktoken.h"
+#include "tokenizer/bpe/tokenizer_json.h"
+#include "tokenizer/bpe/vocab_and_merges.h"
+#include "tokenizer/config/tokenizer_config.h"
 #include "tokenizer/folder_tokenizer.h"
-#include "tokenizer/sentencepiece_model.h"
-#include "tokenizer/tiktoken.h"
-#include "tokenizer/tokenizer_config.h"
+#include "tokenizer/sentencepiece/sentencepiece_model.h"
 #include "tokenizer/tokenizer_file.h"
-#include "tokenizer/tokenizer_json.h"
-#include "tokenizer/vocab_and_merges.h"
 
 namespace quern {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tokenizer/unicode.h"
+#include "tokenizer/pretokenize/unicode.h"
 
 namespace quern {
 namespace {

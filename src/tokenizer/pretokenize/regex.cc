@@ -1,0 +1,136 @@
+#include "tokenizer/pretokenize/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <array>
+#include <new>
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "io/json.h"
+#include "tokenizer/pretokenize/unicode.h"
+
+namespace quern {
+namespace {
+
+std::string pcre2_message(int code) {
+  std::array<PCRE2_UCHAR, 256> text{};
+  pcre2_get_error_message(code, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+/// White_Space as the inside of a character class. PCRE2's own `\s` also takes U+180E, and only
+/// newer versions know the property by name.
+std::string white_space_class() {
+  std::string text;
+  for (const auto& [first, last] : kWhiteSpace) {
+    text += fmt::format("\\x{{{:X}}}-\\x{{{:X}}}", static_cast<std::uint32_t>(first),
+                        static_cast<std::uint32_t>(last));
+  }
+  return text;
+}
+
+/// Oniguruma's pattern as PCRE2 must see it.
+std::string translate(std::string_view pattern, const std::string& where) {
+  const auto refuse = [&](std::string_view what) {
+    fail(ErrorCode::unsupported, "{}: pattern {}: {} is not supported", where, quoted_name(pattern),
+         what);
+  };
+  const std::string spaces = white_space_class();
+  std::string out;
+  bool in_class = false;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char escaped = pattern[++i];
+      if (escaped == 's') {
+        out += in_class ? spaces : fmt::format("[{}]", spaces);
+      } else if (escaped == 'S' && !in_class) {
+        out += fmt::format("[^{}]", spaces);
+      } else if (std::string_view("SHhQEK").find(escaped) != std::string_view::npos) {
+        refuse(fmt::format("\\{}{}", escaped, in_class ? " inside a class" : ""));
+      } else {
+        out += {c, escaped};
+      }
+      continue;
+    }
+    if (in_class && (c == '[' || pattern.substr(i, 2) == "&&")) refuse("a class inside a class");
+    if (c == '[') {
+      in_class = true;
+      const std::size_t first = i + (pattern.substr(i, 2) == "[^" ? 2 : 1);
+      if (pattern.substr(first, 1) == "]") refuse("']' at the start of a class");
+    } else if (c == ']') {
+      in_class = false;
+    }
+    out += c;
+  }
+  return out;
+}
+
+struct MatchDataDeleter {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+
+}  // namespace
+
+struct Regex::Code {
+  explicit Code(pcre2_code* compiled) : pcre2(compiled) {}
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
+  ~Code() { pcre2_code_free(pcre2); }
+  pcre2_code* pcre2;
+};
+
+Regex::Regex(const std::string& pattern, Syntax syntax, const std::string& where) : where_(where) {
+  const bool literal = syntax == Syntax::literal;
+  const std::string text = literal ? pattern : translate(pattern, where);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* compiled =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+                    PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), &error, &offset, nullptr);
+  if (compiled == nullptr) {
+    fail(ErrorCode::unsupported, "{}: pattern {}: PCRE2 cannot compile it: {}", where,
+         quoted_name(pattern), pcre2_message(error));
+  }
+  code_ = std::make_shared<const Code>(compiled);
+  // Without a just-in-time compiler the pattern is interpreted, which gives the same matches.
+  pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
+}
+
+void Regex::split(std::string_view text, const OnPiece& on_piece) const {
+  const pcre2_code* code = code_->pcre2;
+  const std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(
+      pcre2_match_data_create_from_pattern(code, nullptr));
+  if (data == nullptr) throw std::bad_alloc();
+  const auto match = [&](std::size_t from, std::uint32_t options) {
+    return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                       options | PCRE2_NO_UTF_CHECK, data.get(), nullptr);
+  };
+  std::size_t done = 0;
+  for (std::size_t from = 0; from < text.size();) {
+    int count = match(from, 0);
+    // The interpreter's stack is the heap.
+    if (count == PCRE2_ERROR_JIT_STACKLIMIT) count = match(from, PCRE2_NO_JIT);
+    if (count == PCRE2_ERROR_NOMATCH) break;
+    if (count < 0) {
+      fail(ErrorCode::invalid_argument, "{}: splitting the text failed at byte {}: {}", where_,
+           from, pcre2_message(count));
+    }
+    const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
+    const std::size_t begin = span[0];
+    const std::size_t end = span[1];
+    if (begin == end) {
+      if (end == text.size()) break;
+      from = end + first_utf8_piece(text.substr(end)).length_bytes;
+      continue;
+    }
+    if (done < begin) on_piece(text.substr(done, begin - done), false);
+    on_piece(text.substr(begin, end - begin), true);
+    done = from = end;
+  }
+  if (done < text.size()) on_piece(text.substr(done), false);
+}
+
+}  // namespace quern
