@@ -11,7 +11,7 @@
 #include "base/dtype.h"
 #include "io/json.h"
 #include "io/model_folder.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "tools/nearest_name.h"
 #include "tools/option_group.h"
 #include "tools/usage_error.h"

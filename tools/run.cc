@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "graph/step.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "quern/engine.h"
 #include "runtime/request/sampling_config.h"
 #include "tools/answers.h"

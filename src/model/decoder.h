@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "graph/graph.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "model/weight_map.h"
 
 namespace quern {

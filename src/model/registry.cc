@@ -5,9 +5,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "model/config_family.h"
+#include "model/families/families.h"
 #include "model/model.h"
-#include "model/model_family.h"
 
 namespace quern {
 namespace {

@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 #include "io/checkpoint.h"
 #include "io/json.h"
-#include "model/config.h"
+#include "model/config/config.h"
 
 namespace quern {
 

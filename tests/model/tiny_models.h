@@ -6,7 +6,7 @@
 
 #include "io/checkpoint.h"
 #include "io/json.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "model/model.h"
 #include "tests/support/test_files.h"
 

@@ -10,7 +10,7 @@
 
 #include "graph/graph.h"
 #include "io/checkpoint.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "model/random_weights.h"
 #include "quern/engine.h"
 #include "quern/tokenizer.h"

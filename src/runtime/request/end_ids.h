@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/config.h"
+#include "model/config/config.h"
 #include "quern/tokenizer.h"
 
 namespace quern {

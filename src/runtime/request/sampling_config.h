@@ -4,7 +4,7 @@
 #include <span>
 
 #include "graph/step.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "quern/request.h"
 
 namespace quern {

@@ -1,6 +1,6 @@
-#include "model/config.h"
+#include "model/config/config.h"
 
-#include "model/config_keys.h"
+#include "model/config/config_keys.h"
 #include "model/registry.h"
 
 namespace quern {

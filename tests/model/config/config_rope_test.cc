@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "model/config.h"
-#include "tests/model/config_files.h"
+#include "model/config/config.h"
+#include "tests/model/config/config_files.h"
 #include "tests/model/real_configs.h"
 #include "tests/support/expect_error.h"
 

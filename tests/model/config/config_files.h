@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "io/json.h"
-#include "model/config.h"
+#include "model/config/config.h"
 #include "tests/support/test_files.h"
 
 namespace quern::testing {

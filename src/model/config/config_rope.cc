@@ -1,4 +1,4 @@
-#include "model/config_rope.h"
+#include "model/config/config_rope.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/config_keys.h"
+#include "model/config/config_keys.h"
 
 namespace quern {
 namespace {

@@ -1,9 +1,9 @@
-#include "model/config.h"
+#include "model/config/config.h"
 
 #include <gtest/gtest.h>
 
 #include "model/model.h"
-#include "tests/model/config_files.h"
+#include "tests/model/config/config_files.h"
 #include "tests/model/real_configs.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"

@@ -9,7 +9,7 @@
 #include "base/dtype.h"
 #include "graph/op.h"
 #include "io/json.h"
-#include "model/config.h"
+#include "model/config/config.h"
 
 namespace quern {
 

@@ -2,7 +2,7 @@
 
 #include "graph/op.h"
 #include "io/json.h"
-#include "model/config.h"
+#include "model/config/config.h"
 
 namespace quern {
 

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "model/config.h"
+#include "model/config/config.h"
 #include "quern/log.h"
-#include "tests/model/config_files.h"
+#include "tests/model/config/config_files.h"
 #include "tests/support/expect_error.h"
 
 namespace quern {

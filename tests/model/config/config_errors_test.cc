@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "model/config.h"
-#include "tests/model/config_files.h"
+#include "model/config/config.h"
+#include "tests/model/config/config_files.h"
 #include "tests/model/real_configs.h"
 #include "tests/support/expect_error.h"
 

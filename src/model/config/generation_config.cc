@@ -2,8 +2,8 @@
 #include <limits>
 
 #include "base/log.h"
-#include "model/config.h"
-#include "model/config_keys.h"
+#include "model/config/config.h"
+#include "model/config/config_keys.h"
 
 namespace quern {
 namespace {
