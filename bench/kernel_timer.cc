@@ -8,7 +8,7 @@
 #include "backend/cuda/stream/check_cuda.h"
 #include "backend/cuda/stream/memory.h"
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "bench/bench_kernels.h"
 #include "kernels/common/dependent_launch.h"
 

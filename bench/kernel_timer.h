@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "backend/cuda/stream/stream.h"
-#include "base/buffer.h"
+#include "base/memory/buffer.h"
 #include "quern/dtype.h"
 
 namespace quern::bench {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/buffer.h"
+#include "base/memory/buffer.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/op.h"

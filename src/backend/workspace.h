@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 

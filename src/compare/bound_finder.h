@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "base/buffer.h"
+#include "base/memory/buffer.h"
 #include "compare/side.h"
 #include "runtime/schedule/scheduler.h"
 

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "compare/lock_step.h"
 #include "compare/side.h"
 #include "io/json.h"

@@ -4,9 +4,9 @@
 #include <numeric>
 #include <optional>
 
-#include "base/arena.h"
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/arena.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 namespace {

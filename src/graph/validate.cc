@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "graph/graph.h"
 #include "graph/validate_op.h"
 

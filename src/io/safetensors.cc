@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "io/json.h"
 #include "io/lfs_pointer.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "io/json.h"
 
 namespace quern {

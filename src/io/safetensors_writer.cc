@@ -1,5 +1,5 @@
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "io/safetensors.h"
 #include "io/safetensors_stream.h"
 

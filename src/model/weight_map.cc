@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 namespace {

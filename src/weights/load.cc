@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "io/json.h"
 #include "weights/convert.h"
 

@@ -9,8 +9,6 @@
 #include <thread>
 #include <vector>
 
-#include "base/timed_phase.h"
-
 namespace quern {
 namespace {
 
@@ -58,28 +56,6 @@ TEST_F(Log, ThreadsMayLogWhileTheSinkChanges) {
   }
   for (int i = 0; i < 1000; ++i) set_log_sink([](LogLevel, std::string_view) {});
   for (std::thread& thread : threads) thread.join();
-}
-
-TEST_F(Log, TimedPhaseTellsItsTimeAtTheEnd) {
-  std::vector<std::string> lines;
-  set_log_sink([&](LogLevel level, std::string_view message) {
-    EXPECT_EQ(level, LogLevel::debug);
-    lines.emplace_back(message);
-  });
-  {
-    const TimedPhase phase("waiting");
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    EXPECT_TRUE(lines.empty());
-  }
-  ASSERT_EQ(lines.size(), 1U);
-  double ms = 0;
-  ASSERT_EQ(std::sscanf(lines[0].c_str(), "waiting: %lf ms", &ms), 1) << lines[0];
-  EXPECT_GE(ms, 2.0);
-}
-
-TEST_F(Log, TimedPhaseSurvivesASinkThatThrows) {
-  set_log_sink([](LogLevel, std::string_view) { throw std::runtime_error("full"); });
-  EXPECT_NO_THROW(TimedPhase("doomed"));
 }
 
 }  // namespace

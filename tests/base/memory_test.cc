@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "base/arena.h"
-#include "base/buffer.h"
+#include "base/memory/arena.h"
+#include "base/memory/buffer.h"
 #include "tests/support/expect_error.h"
 
 namespace quern {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <random>
 
-#include "base/arena.h"
-#include "base/shape.h"
+#include "base/memory/arena.h"
+#include "base/memory/shape.h"
 #include "tests/graph/small_graph.h"
 #include "tests/support/expect_error.h"
 

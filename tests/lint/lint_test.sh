@@ -20,7 +20,7 @@ expect() {
   fi
 }
 
-echo '#include "base/tensor.h"' >"$room/src/base/tensor.cc"
+echo '#include "base/memory/tensor.h"' >"$room/src/base/tensor.cc"
 good() { expect good lint_includes "$1" "#include $2"; }
 bad() { expect bad lint_includes "$1" "#include $2"; }
 
@@ -57,8 +57,8 @@ good kernels/attention.cu '"kernels/common/launch.h"'
 good kernels/attention.cu '"base/dtype.h"'
 good kernels/attention.cu '<cuda_fp16.h>'
 good kernels/decode.cu '"kernels/attention/attention.h"'  # the parameters that kernels share
-bad kernels/attention.cu '"base/tensor.h"'
-bad include/quern/a.h '"base/tensor.h"'
+bad kernels/attention.cu '"base/memory/tensor.h"'
+bad include/quern/a.h '"base/memory/tensor.h"'
 bad include/quern/a.h '<nlohmann/json.hpp>'
 bad include/quern/a.h '<cuda.h>'
 good include/quern/a.h '"quern/dtype.h"'

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "tools/quality/engine_spec.h"
 
 namespace quern::tools {

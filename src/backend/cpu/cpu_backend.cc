@@ -11,7 +11,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "base/system.h"
 #include "graph/memory_plan.h"
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "base/tensor.h"
+#include "base/memory/tensor.h"
 
 namespace quern::cpu {
 

@@ -8,7 +8,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/projection.h"
 #include "backend/workspace.h"
-#include "base/buffer.h"
+#include "base/memory/buffer.h"
 #include "weights/random.h"
 #include "weights/weight.h"
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "backend/workspace.h"
-#include "base/tensor.h"
+#include "base/memory/tensor.h"
 #include "graph/op.h"
 #include "weights/weight.h"
 

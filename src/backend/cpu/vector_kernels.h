@@ -4,7 +4,7 @@
 #include <numbers>
 #include <span>
 
-#include "base/tensor.h"
+#include "base/memory/tensor.h"
 
 namespace quern::cpu {
 

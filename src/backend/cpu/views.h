@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/tensor.h"
+#include "base/memory/tensor.h"
 #include "graph/step.h"
 
 namespace quern::cpu {

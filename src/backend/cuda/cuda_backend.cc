@@ -13,7 +13,7 @@
 #include "backend/cuda/stream/measure.h"
 #include "backend/cuda/stream/memory.h"
 #include "backend/cuda/stream/stream.h"
-#include "base/shared_word.h"
+#include "base/memory/shared_word.h"
 #include "graph/memory_plan.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"

@@ -4,7 +4,7 @@
 #include "backend/cuda/driver/device_query.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/timed_phase.h"
+#include "runtime/load/timed_phase.h"
 
 #ifdef QUERN_WITH_CUDA
 #include "backend/cuda/cuda_backend.h"

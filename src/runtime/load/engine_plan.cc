@@ -5,10 +5,10 @@
 #include "backend/executor.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "base/system.h"
-#include "base/timed_phase.h"
 #include "runtime/load/backend_choice.h"
+#include "runtime/load/timed_phase.h"
 #include "runtime/load/weight_placement.h"
 #include "runtime/run/step_arrays.h"
 

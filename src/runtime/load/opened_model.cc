@@ -1,10 +1,10 @@
 #include "runtime/load/opened_model.h"
 
 #include "base/log.h"
-#include "base/timed_phase.h"
 #include "io/model_folder.h"
 #include "model/model.h"
 #include "model/shapes.h"
+#include "runtime/load/timed_phase.h"
 #include "runtime/request/end_ids.h"
 #include "tokenizer/no_tokenizer.h"
 

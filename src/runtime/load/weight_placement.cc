@@ -1,8 +1,8 @@
 #include "runtime/load/weight_placement.h"
 
-#include "base/timed_phase.h"
 #include "graph/memory_plan.h"
 #include "model/random_weights.h"
+#include "runtime/load/timed_phase.h"
 #include "weights/load.h"
 
 namespace quern {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "base/arena.h"
+#include "base/memory/arena.h"
 #include "runtime/load/opened_model.h"
 
 namespace quern {

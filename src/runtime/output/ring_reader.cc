@@ -1,7 +1,7 @@
 #include "runtime/output/ring_reader.h"
 
 #include "base/check.h"
-#include "base/shared_word.h"
+#include "base/memory/shared_word.h"
 
 namespace quern {
 

@@ -9,7 +9,7 @@
 
 #include "backend/backend.h"
 #include "backend/executor.h"
-#include "base/arena.h"
+#include "base/memory/arena.h"
 #include "graph/graph.h"
 #include "quern/engine.h"
 #include "runtime/load/engine_plan.h"

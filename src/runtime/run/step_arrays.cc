@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 namespace {

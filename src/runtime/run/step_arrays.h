@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "base/arena.h"
+#include "base/memory/arena.h"
 #include "graph/limits.h"
 #include "graph/step.h"
 #include "runtime/schedule/scheduler.h"

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 

@@ -7,7 +7,7 @@
 #include <variant>
 
 #include "base/half.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "tests/backend/conformance/weight_source.h"
 
 namespace quern::testing {

@@ -10,7 +10,7 @@
 #include "backend/cuda/stream/allocation_fault.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/error.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 #include "base/system.h"
 
 namespace quern::cuda {

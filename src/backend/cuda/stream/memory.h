@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "backend/cuda/stream/stream.h"
-#include "base/buffer.h"
+#include "base/memory/buffer.h"
 #include "weights/weight.h"
 
 namespace quern::cuda {

@@ -1,8 +1,8 @@
-#include "base/arena.h"
+#include "base/memory/arena.h"
 
 #include <utility>
 
-#include "base/shape.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 

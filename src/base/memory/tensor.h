@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/device.h"
 #include "base/dtype.h"
+#include "base/memory/device.h"
 
 namespace quern {
 

@@ -4,7 +4,7 @@
 #include <functional>
 #include <span>
 
-#include "base/device.h"
+#include "base/memory/device.h"
 
 namespace quern {
 

@@ -1,10 +1,10 @@
-#include "base/buffer.h"
+#include "base/memory/buffer.h"
 
 #include <cstdlib>
 #include <utility>
 
 #include "base/error.h"
-#include "base/shape.h"
+#include "base/memory/shape.h"
 
 namespace quern {
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-#include "base/buffer.h"
 #include "base/check.h"
+#include "base/memory/buffer.h"
 
 namespace quern {
 

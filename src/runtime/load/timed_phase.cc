@@ -1,4 +1,4 @@
-#include "base/timed_phase.h"
+#include "runtime/load/timed_phase.h"
 
 #include "base/log.h"
 
