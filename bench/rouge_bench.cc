@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "rouge/rouge.h"
+#include "tools/quality/rouge/rouge.h"
 
 namespace quern::rouge {
 namespace {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "io/json.h"
-#include "tools/numbers.h"
-#include "tools/usage_error.h"
+#include "tools/cli/numbers.h"
+#include "tools/cli/usage_error.h"
 
 namespace quern::tools {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "tools/environment_json.h"
-#include "tools/model_options.h"
-#include "tools/text_table.h"
+#include "tools/cli/model_options.h"
+#include "tools/output/text_table.h"
+#include "tools/report/environment_json.h"
 
 namespace quern::tools {
 namespace {

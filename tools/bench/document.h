@@ -6,7 +6,7 @@
 
 #include "quern/engine.h"
 #include "tools/bench/run_cell.h"
-#include "tools/json_output.h"
+#include "tools/output/json_output.h"
 
 namespace quern::tools {
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "tools/bench/run_cell.h"
-#include "tools/json_output.h"
+#include "tools/output/json_output.h"
 
 namespace quern::tools {
 

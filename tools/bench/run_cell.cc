@@ -5,9 +5,9 @@
 #include <random>
 #include <span>
 
-#include "base/statistics.h"
 #include "tools/bench/random_requests.h"
 #include "tools/bench/sweep_plan.h"
+#include "tools/quality/statistics.h"
 
 namespace quern::tools {
 namespace {

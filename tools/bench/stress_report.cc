@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/statistics.h"
+#include "tools/quality/statistics.h"
 
 namespace quern::tools {
 namespace {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "tools/bench/stress.h"
-#include "tools/json_output.h"
+#include "tools/output/json_output.h"
 
 namespace quern::tools {
 

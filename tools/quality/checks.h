@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "tools/exit_code.h"
-#include "tools/json_output.h"
+#include "tools/cli/exit_code.h"
+#include "tools/output/json_output.h"
 
 namespace quern::tools {
 

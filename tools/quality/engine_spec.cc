@@ -1,7 +1,7 @@
 #include "tools/quality/engine_spec.h"
 
-#include "tools/model_options.h"
-#include "tools/usage_error.h"
+#include "tools/cli/model_options.h"
+#include "tools/cli/usage_error.h"
 
 namespace quern::tools {
 

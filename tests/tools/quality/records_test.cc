@@ -1,0 +1,79 @@
+#include "tools/quality/data/records.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/test_files.h"
+
+namespace quern {
+namespace {
+
+class RecordsTest : public ::testing::Test {
+ protected:
+  RecordReader reader(const std::string& name, const std::string& content) {
+    return RecordReader(testing::write_file(folder_ / name, content));
+  }
+  /// All records as one JSON array.
+  Json read_all(const std::string& name, const std::string& content) {
+    RecordReader records = reader(name, content);
+    Json all = Json::array();
+    while (auto record = records.next()) all.push_back(std::move(record->json));
+    return all;
+  }
+
+  testing::TempFolder folder_;
+};
+
+TEST_F(RecordsTest, ReadsJsonLines) {
+  const Json expected = {{{"a", 1}}, {{"a", "x\ny"}}};
+  EXPECT_EQ(read_all("r.jsonl", "{\"a\": 1}\r\n\n  \n{\"a\": \"x\\ny\"}"), expected);
+  EXPECT_EQ(read_all("other-name", "{\"a\": 1}\n{\"a\": \"x\\ny\"}\n"), expected);
+  EXPECT_EQ(read_all("empty.jsonl", ""), Json::array());
+}
+
+TEST_F(RecordsTest, ReadsTextLines) {
+  const Json expected = {{{"text", "one"}}, {{"text", ""}}, {{"text", "{three"}}};
+  EXPECT_EQ(read_all("r.txt", "one\r\n\n{three\n"), expected);
+  EXPECT_EQ(read_all("r.txt", "\xEF\xBB\xBFone\n\n{three"), expected);
+}
+
+TEST_F(RecordsTest, ReadsCsv) {
+  const Json expected = {{{"a", "1,\n\"2\""}, {"b c", ""}}, {{"a", "x"}, {"b c", " y\" "}}};
+  EXPECT_EQ(read_all("r.csv", "a,b c\n\"1,\n\"\"2\"\"\",\n\nx, y\" \n\n"), expected);
+  EXPECT_EQ(read_all("r.csv", "a,\"b c\"\r\n\"1,\n\"\"2\"\"\",\"\"\r\nx, y\" "), expected);
+  EXPECT_EQ(read_all("r.csv", "a,b"), Json::array());
+}
+
+TEST_F(RecordsTest, NamesTheLineAndGoesOn) {
+  RecordReader json = reader("r.jsonl", "{\"a\": 1}\n{\"a\": \n[1]\n\"\xff\"\n{\"b\": 2}\n");
+  EXPECT_EQ(json.next()->json["a"], 1);
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.jsonl:2", "not valid JSON"}), json.next());
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.jsonl:3", "expected an object"}), json.next());
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.jsonl:4", "JSON"}), json.next());
+  EXPECT_EQ(json.next()->json["b"], 2);
+  EXPECT_FALSE(json.next());
+
+  RecordReader csv = reader("r.csv", "a,b\n\"1\n\",2\n3\n\"4\"x,5\n6,\xff\n7,8\n9,\"open\n");
+  EXPECT_EQ(csv.next()->place, (folder_ / "r.csv:2").string());
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:4", "expected 2 fields", "got 1"}), csv.next());
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:5", "got 'x'"}), csv.next());
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:6", "UTF-8"}), csv.next());
+  EXPECT_EQ(csv.next()->json["b"], "8");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:8", "does not end"}), csv.next());
+  EXPECT_FALSE(csv.next());
+
+  RecordReader lines = reader("r.txt", "a\n\xff\nb");
+  EXPECT_EQ(lines.next()->json["text"], "a");
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.txt:2", "UTF-8"}), lines.next());
+  EXPECT_EQ(lines.next()->place, (folder_ / "r.txt:3").string());
+}
+
+TEST_F(RecordsTest, RefusesWhatIsNoFile) {
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:1", "'a' twice"}), reader("r.csv", "a,b,a\n"));
+  EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"nowhere"}), RecordReader(folder_ / "nowhere"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({folder_.path().string()}),
+                     RecordReader(folder_.path()));
+}
+
+}  // namespace
+}  // namespace quern

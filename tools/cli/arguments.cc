@@ -1,0 +1,155 @@
+#include "tools/cli/arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "io/json.h"
+#include "tools/cli/nearest_name.h"
+#include "tools/cli/usage_error.h"
+
+namespace quern::tools {
+namespace {
+
+/// TensorRT-LLM's spellings that are not ours with another dash.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kAliases = {{
+    {"--input-text", "--prompt"},
+    {"--max-output-len", "--max-new-tokens"},
+    {"--batch-size", "--max-seqs"},
+    {"--skip-step", "--skip-steps"},
+    {"--check-step", "--check-interval"},
+    {"--tensorrt-llm-rouge1-threshold", "--rouge1-threshold"},
+}};
+
+std::string with_dashes(std::string_view name) {
+  std::string dashed(name);
+  std::replace(dashed.begin(), dashed.end(), '_', '-');
+  return dashed;
+}
+
+const CLI::Option* find_option(const CLI::App& app, const std::string& name) {
+  const std::vector<const CLI::Option*> found = app.get_options([&](const CLI::Option* option) {
+    return option->nonpositional() && option->check_name(name);
+  });
+  return found.empty() ? nullptr : found.front();
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options({})) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+class Normalizer {
+ public:
+  Normalizer(const CLI::App& program, std::span<const std::string> arguments)
+      : app_(&program), rest_(arguments) {}
+
+  std::vector<std::string> normalize() {
+    while (!rest_.empty()) {
+      const std::string& argument = next();
+      if (argument.size() > 2 && argument.starts_with("--")) {
+        add_long(argument);
+      } else if (argument.size() > 1 && argument.front() == '-' && argument != "--") {
+        add_short(argument);
+      } else {
+        add_word(argument);
+      }
+    }
+    if (help_requested_) normalized_.emplace_back("--help");
+    return std::move(normalized_);
+  }
+
+ private:
+  const std::string& next() {
+    const std::string& argument = rest_.front();
+    rest_ = rest_.subspan(1);
+    return argument;
+  }
+
+  void add_long(const std::string& argument) {
+    const std::size_t equals = argument.find('=');
+    std::string name = with_dashes(argument.substr(0, equals));
+    const CLI::Option* option = find_option(*app_, name);
+    const auto* alias = std::find_if(kAliases.begin(), kAliases.end(),
+                                     [&](const auto& entry) { return entry.first == name; });
+    if (option == nullptr && alias != kAliases.end()) {
+      name = alias->second;
+      option = find_option(*app_, name);
+    }
+    if (option == nullptr) {
+      usage_error("unknown option {}{}", quoted_name(argument.substr(0, equals)),
+                  suggestion(name, option_names(*app_)));
+    }
+    std::optional<std::string> value;
+    if (equals != std::string::npos) value = argument.substr(equals + 1);
+    add_option(*option, name, std::move(value));
+  }
+
+  void add_short(const std::string& argument) {
+    for (std::size_t i = 1; i < argument.size(); ++i) {
+      const std::string name = {'-', argument[i]};
+      const CLI::Option* option = find_option(*app_, name);
+      if (option == nullptr) usage_error("unknown option {}", quoted_name(argument));
+      const bool takes_value = option->get_items_expected_max() > 0;
+      std::optional<std::string> value;
+      if (takes_value && i + 1 < argument.size()) value = argument.substr(i + 1);
+      add_option(*option, name, std::move(value));
+      if (takes_value) return;
+    }
+  }
+
+  void add_option(const CLI::Option& option, const std::string& name,
+                  std::optional<std::string> value) {
+    const bool takes_value = option.get_items_expected_max() > 0;
+    const bool needs_value = option.get_items_expected_min() > 0;
+    if (!takes_value && value) usage_error("{} takes no value", name);
+    if (takes_value && !value && !rest_.empty() &&
+        (needs_value || !rest_.front().starts_with('-'))) {
+      value = next();
+    }
+    if (!needs_value && value && value->empty()) usage_error("{}: the value is empty", name);
+    if (needs_value && !value) usage_error("{} needs a value", name);
+    normalized_.push_back(name);
+    if (value) normalized_.push_back(*std::move(value));
+  }
+
+  void add_word(const std::string& word) {
+    if (app_->get_parent() != nullptr) {
+      usage_error("unexpected argument {}; texts are given with --prompt", quoted_name(word));
+    }
+    if (word == "help") {
+      help_requested_ = true;
+      return;
+    }
+    std::vector<std::string> names;
+    for (const CLI::App* command : app_->get_subcommands({})) {
+      names.push_back(command->get_name());
+      if (command->get_name() == with_dashes(word)) {
+        app_ = command;
+        normalized_.push_back(command->get_name());
+        return;
+      }
+    }
+    usage_error("unknown command {}{}", quoted_name(word), suggestion(word, names));
+  }
+
+  const CLI::App* app_;
+  std::span<const std::string> rest_;
+  std::vector<std::string> normalized_;
+  bool help_requested_ = false;
+};
+
+}  // namespace
+
+std::vector<std::string> normalize_arguments(const CLI::App& program,
+                                             std::span<const std::string> arguments) {
+  return Normalizer(program, arguments).normalize();
+}
+
+}  // namespace quern::tools

@@ -1,0 +1,135 @@
+#include "tools/cli/generation_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/utf8.h"
+#include "graph/step.h"
+#include "io/json.h"
+#include "tools/cli/option_group.h"
+#include "tools/cli/usage_error.h"
+
+namespace quern::tools {
+namespace {
+
+constexpr NumberRange kTemperature{0, kAnyNumber, true, "a number of at least 0"};
+constexpr NumberRange kTopP{0, 1, false, "a number in (0, 1]"};
+constexpr NumberRange kMinP{0, 1, true, "a number in [0, 1]"};
+constexpr NumberRange kPositive{0, kAnyNumber, false, "a number above 0"};
+constexpr NumberRange kFinite{-kAnyNumber, kAnyNumber, true, "a finite number"};
+
+struct SamplingSwitches {
+  const CLI::Option* greedy = nullptr;
+  const CLI::Option* temperature = nullptr;
+  std::vector<const CLI::Option*> filters;
+};
+
+SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling,
+                              const GenerationDefaults& defaults) {
+  OptionGroup group(app, fmt::format("Sampling (default: {})", defaults.sampling));
+  SamplingSwitches switches;
+  switches.greedy = group.flag("--greedy", sampling.greedy,
+                               "Always the best token; generation_config.json does not apply");
+  switches.temperature =
+      group.number({"--temperature", "T", "Divide the logits by this; 0 is the same as --greedy"},
+                   sampling.temperature, kTemperature);
+  switches.filters = {
+      group.integer({"--top-k", "K", "Keep the K best tokens; 0: all"}, sampling.top_k, 0),
+      group.number({"--top-p", "P", "Keep the best tokens that together have this probability"},
+                   sampling.top_p, kTopP),
+      group.number({"--min-p", "P", "Drop tokens below P times the best one's probability"},
+                   sampling.min_p, kMinP)};
+  group.value({"--seed", "N", "Same seed, same text (default: a random one, which is printed)"},
+              [&sampling](const std::string& option, const std::string& value) {
+                sampling.seed = parse_unsigned(option, value);
+              });
+  return switches;
+}
+
+void add_penalties(CLI::App& app, SamplingParams& sampling) {
+  OptionGroup group(app, "Penalties");
+  group.number({"--repetition-penalty", "X", "Over prompt and generated tokens; 1: off"},
+               sampling.repetition_penalty, kPositive);
+  group.number({"--presence-penalty", "X", "Over generated tokens; 0: off"},
+               sampling.presence_penalty, kFinite);
+  group.number({"--frequency-penalty", "X", "Over generated tokens, times their count; 0: off"},
+               sampling.frequency_penalty, kFinite);
+  group.integer({"--no-repeat-ngram-size", "N", "No N tokens in a row occur twice; 0: off"},
+                sampling.no_repeat_ngram_size, 0);
+  group.values({"--logit-bias", "ID=VALUE", "Add VALUE to the logit of token ID; may be repeated"},
+               [&sampling](const std::string& option, const std::string& value) {
+                 if (sampling.logit_bias.size() == kMaxLogitBias) {
+                   usage_error("{} {}: expected at most {} of them", option, value, kMaxLogitBias);
+                 }
+                 sampling.logit_bias.push_back(parse_logit_bias(option, value));
+               });
+}
+
+void add_ends(CLI::App& app, Request& request, const GenerationDefaults& defaults) {
+  OptionGroup group(app, "Ends");
+  group.integer({"-n,--max-new-tokens", "N",
+                 fmt::format("At most N new tokens (default: {})", defaults.max_new_tokens)},
+                request.max_new_tokens, 1);
+  group.values(
+      {"--stop", "TEXT", "End before this text; \\n, \\t, \\\\ are escapes; may be repeated"},
+      [&request](const std::string& option, const std::string& value) {
+        request.stop.push_back(parse_stop(option, value));
+      });
+  group.flag("--ignore-eos", request.ignore_end_ids, "Go on after end tokens, up to the limit");
+}
+
+void reject_contradictions(const SamplingSwitches& switches, const SamplingParams& sampling) {
+  reject_with(switches.greedy, {switches.temperature});
+  reject_with(switches.greedy, switches.filters);
+  if (sampling.temperature != 0.0F) return;
+  for (const CLI::Option* filter : switches.filters) {
+    if (filter->count() != 0) {
+      usage_error("--temperature 0, which is --greedy, and {} contradict each other",
+                  filter->get_name());
+    }
+  }
+}
+
+}  // namespace
+
+std::function<void()> add_generation_options(CLI::App& app, Request& request,
+                                             const GenerationDefaults& defaults) {
+  const SamplingSwitches switches = add_sampling(app, request.sampling, defaults);
+  add_penalties(app, request.sampling);
+  add_ends(app, request, defaults);
+  return [switches, &request] { reject_contradictions(switches, request.sampling); };
+}
+
+std::string parse_stop(const std::string& option, std::string_view text) {
+  if (text.empty()) usage_error("{}: expected some text, got ''", option);
+  if (invalid_utf8_at(text)) usage_error("{}: expected UTF-8, got {}", option, quoted_name(text));
+  std::string stop;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') {
+      stop += text[i];
+      continue;
+    }
+    const char escaped = ++i < text.size() ? text[i] : '\0';
+    if (escaped == 'n') {
+      stop += '\n';
+    } else if (escaped == 't') {
+      stop += '\t';
+    } else if (escaped == '\\') {
+      stop += '\\';
+    } else {
+      usage_error("{}: expected \\n, \\t or \\\\ as escapes, got {}", option, quoted_name(text));
+    }
+  }
+  return stop;
+}
+
+std::pair<std::int32_t, float> parse_logit_bias(const std::string& option, std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) {
+    usage_error("{}: expected ID=VALUE, got {}", option, quoted_name(text));
+  }
+  const std::string place = fmt::format("{} {}", option, quoted_name(text));
+  return {parse_integer(place, text.substr(0, equals), 0),
+          parse_float(place, text.substr(equals + 1), kFinite)};
+}
+
+}  // namespace quern::tools

@@ -1,0 +1,193 @@
+#include "tools/cli/model_options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/dtype.h"
+#include "io/json.h"
+#include "io/model_folder.h"
+#include "model/config/config.h"
+#include "tools/cli/nearest_name.h"
+#include "tools/cli/option_group.h"
+#include "tools/cli/usage_error.h"
+
+namespace quern::tools {
+namespace {
+
+constexpr const char* kDeviceGroup = "Device and limits";
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxSeqs = 65536;
+
+void parse_device_loop(const std::string& option, const std::string& value,
+                       EngineOptions& options) {
+  for (const DeviceLoopChoice choice :
+       {DeviceLoopChoice::automatic, DeviceLoopChoice::off, DeviceLoopChoice::require}) {
+    if (value != device_loop_name(choice)) continue;
+    options.device_loop = choice;
+    return;
+  }
+  usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
+}
+
+}  // namespace
+
+void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
+  constexpr std::string_view kCudaIndex = "cuda:";
+  options.device_index = 0;
+  if (value == "auto") {
+    options.device = DeviceChoice::automatic;
+  } else if (value == "cpu") {
+    options.device = DeviceChoice::cpu;
+  } else if (value == "cuda") {
+    options.device = DeviceChoice::cuda;
+  } else if (value.starts_with(kCudaIndex)) {
+    options.device = DeviceChoice::cuda;
+    options.device_index = parse_integer(fmt::format("{} {}", option, quoted_name(value)),
+                                         value.substr(kCudaIndex.size()), 0);
+  } else {
+    usage_error("{}: expected auto, cpu, cuda or cuda:N, got {}", option, quoted_name(value));
+  }
+}
+
+std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
+                                 std::string_view unset) {
+  if (value == unset) return std::nullopt;
+  if (const auto dtype = parse_float_dtype(value)) return dtype;
+  usage_error("{}: expected {}, float32, float16 or bfloat16, got {}", option, unset,
+              quoted_name(value));
+}
+
+void add_model_option(CLI::App& app, std::string& model) {
+  OptionGroup group(app, "Model");
+  group.value(
+      {"-m,--model", "MODEL",
+       "A Hugging Face folder, or org/name if it is in the local cache (default: $QUERN_MODEL)"},
+      [&model](const std::string& option, const std::string& value) {
+        if (value.empty()) usage_error("{}: expected a folder, got ''", option);
+        model = value;
+      });
+}
+
+void add_source_options(CLI::App& app, SourceOptions& source) {
+  add_model_option(app, source.model);
+  OptionGroup group(app, "Model");
+  group.value({"--shape", "NAME",
+               fmt::format("In place of a model: random weights of a known shape, one of {}",
+                           fmt::join(known_shapes(), ", "))},
+              [&source](const std::string& option, const std::string& value) {
+                const std::vector<std::string> known = known_shapes();
+                if (std::find(known.begin(), known.end(), value) == known.end()) {
+                  usage_error("{}: unknown shape {}{}; known are {}", option, quoted_name(value),
+                              suggestion(value, known), fmt::join(known, ", "));
+                }
+                source.random.shape = value;
+              });
+  group.integer({"--layers", "N", "With --shape: only its first N layers"},
+                source.random.num_layers, 1);
+  group.flag("--outliers", source.random.outliers,
+             "With --shape: make some channels thousands of times as large as the others");
+}
+
+ModelSource chosen_source(const SourceOptions& source) {
+  const RandomModel& random = source.random;
+  if (!random.shape.empty()) {
+    if (!source.model.empty()) usage_error("--model and --shape contradict each other");
+    return random;
+  }
+  if (random.num_layers) usage_error("--layers needs --shape");
+  if (random.outliers) usage_error("--outliers needs --shape");
+  return chosen_model(source.model);
+}
+
+bool is_random(const ModelSource& source) { return std::holds_alternative<RandomModel>(source); }
+
+std::string chosen_model(const std::string& given) {
+  if (!given.empty()) return given;
+  const char* model = std::getenv("QUERN_MODEL");
+  if (model == nullptr || *model == '\0') {
+    usage_error("no model: give a Hugging Face folder with --model, or set QUERN_MODEL");
+  }
+  return model;
+}
+
+void add_device_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, kDeviceGroup);
+  group.value({"--device", "DEVICE", "auto, cpu, cuda or cuda:N (default: auto)"},
+              [&options](const std::string& option, const std::string& value) {
+                parse_device(option, value, options);
+              });
+  group.value(
+      {"--dtype", "DTYPE",
+       "Activations: auto, float32, float16 or bfloat16 (default: auto, on the CPU float32)"},
+      [&options](const std::string& option, const std::string& value) {
+        options.dtype = parse_dtype(option, value, "auto");
+      });
+  group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
+                options.threads, 1, kMaxThreads);
+  group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},
+              [&options](const std::string& option, const std::string& value) {
+                options.kv_cache_memory_bytes = parse_bytes(option, value);
+              });
+}
+
+CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
+  add_device_options(app, options);
+  OptionGroup group(app, kDeviceGroup);
+  CLI::Option* max_seqs = group.integer(
+      {"--max-seqs", "N", "Sequences at a time; more prompts wait their turn (default: 8)"},
+      options.max_seqs, 1, kMaxSeqs);
+  group.integer({"--max-seq-len", "N", "Tokens of one sequence (default: what the model allows)"},
+                options.max_seq_len, 1);
+  group.integer(
+      {"--max-tokens-per-step", "N", "A longer prompt runs in chunks of this size (default: 512)"},
+      options.max_tokens_per_step, 1);
+  return max_seqs;
+}
+
+CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, kDeviceGroup);
+  group.integer({"--skip-steps", "N", "Look at no result before step N (default: 0)"},
+                options.skip_steps, 0);
+  group.integer({"--check-interval", "N", "Then look after every N steps (default: 1)"},
+                options.check_interval, 1);
+  return group.value(
+      {"--device-loop", "WHEN",
+       "Let the GPU run the decode loop by itself: auto, off or require (default: auto, where it "
+       "can and neither of the two above is given)"},
+      [&options](const std::string& option, const std::string& value) {
+        parse_device_loop(option, value, options);
+      });
+}
+
+int context_of(const EngineOptions& options, const std::string& model) {
+  if (options.max_seq_len != 0) return options.max_seq_len;
+  return load_model_config(find_model_folder(model)).max_position_embeddings;
+}
+
+std::string device_name(const EngineOptions& resolved) {
+  if (resolved.device == DeviceChoice::cuda) return fmt::format("cuda:{}", resolved.device_index);
+  return "cpu";
+}
+
+const char* device_loop_name(DeviceLoopChoice choice) {
+  switch (choice) {
+    case DeviceLoopChoice::automatic:
+      return "auto";
+    case DeviceLoopChoice::off:
+      return "off";
+    case DeviceLoopChoice::require:
+      break;
+  }
+  return "require";
+}
+
+std::string dtype_name(const EngineOptions& resolved) {
+  return quern::dtype_name(resolved.dtype.value_or(DType::float32));
+}
+
+}  // namespace quern::tools

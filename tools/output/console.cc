@@ -1,0 +1,50 @@
+#include "tools/output/console.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include "base/error.h"
+
+namespace quern::tools {
+namespace {
+
+/// Writes all of it; 0 or the errno that stopped it.
+int write_all(int descriptor, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return errno;
+    }
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
+
+bool wants_colour(int descriptor) {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  const bool refused = no_colour != nullptr && *no_colour != '\0';
+  const bool dumb = term == nullptr || std::string_view(term) == "dumb";
+  return !refused && !dumb && is_terminal(descriptor);
+}
+
+void write_stdout(std::string_view text) {
+  const int error = write_all(kStdout, text);
+  if (error == EPIPE) throw ClosedPipe();
+  if (error != 0) {
+    fail(ErrorCode::bad_file, "standard output: cannot write: {}",
+         std::generic_category().message(error));
+  }
+}
+
+void write_stderr(std::string_view text) noexcept { write_all(kStderr, text); }
+
+}  // namespace quern::tools

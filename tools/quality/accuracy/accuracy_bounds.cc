@@ -1,0 +1,65 @@
+#include "tools/quality/accuracy/accuracy_bounds.h"
+
+#include <array>
+#include <limits>
+#include <string_view>
+
+#include "io/json.h"
+#include "tools/quality/accuracy/default_bounds_json.h"
+
+namespace quern::tools {
+namespace {
+
+constexpr double kAny = std::numeric_limits<float>::max();
+constexpr double kHundred = 100;
+
+constexpr std::array<std::string_view, 3> kDTypes = {"float32", "float16", "bfloat16"};
+constexpr std::array<std::string_view, 2> kNmseKeys = {"attention", "other"};
+constexpr std::array<std::string_view, 7> kBoundKeys = {
+    "lock_step_nmse",     "free_running_nmse", "max_perplexity_increase", "max_kl",
+    "min_top1_agreement", "max_rouge_drop",    "rouge1_threshold"};
+
+std::optional<NmseBounds> nmse_bounds(const JsonObject& bounds, const char* key) {
+  const auto object = bounds.object(key);
+  if (!object) return std::nullopt;
+  object->require_only(kNmseKeys);
+  return NmseBounds{object->required_number("attention", 0, kAny),
+                    object->required_number("other", 0, kAny)};
+}
+
+std::optional<float> float_bound(const JsonObject& bounds, const char* key, double low,
+                                 double high) {
+  const auto number = bounds.number(key, low, high);
+  return number ? std::optional(static_cast<float>(*number)) : std::nullopt;
+}
+
+AccuracyBounds bounds_of(const JsonObject& bounds) {
+  bounds.require_only(kBoundKeys);
+  return {nmse_bounds(bounds, "lock_step_nmse"),
+          nmse_bounds(bounds, "free_running_nmse"),
+          float_bound(bounds, "max_perplexity_increase", -kHundred, kAny),
+          float_bound(bounds, "max_kl", 0, kAny),
+          float_bound(bounds, "min_top1_agreement", 0, kHundred),
+          float_bound(bounds, "max_rouge_drop", 0, kHundred),
+          float_bound(bounds, "rouge1_threshold", 0, kHundred)};
+}
+
+}  // namespace
+
+AccuracyBounds read_accuracy_bounds(const std::string& file, DType dtype) {
+  const std::string name = file.empty() ? "built-in bounds" : file;
+  const Json json = file.empty() ? parse_json(kDefaultBoundsJson, name) : read_json(file);
+  const JsonObject all(json, name);
+  all.require_only(kDTypes);
+  std::optional<AccuracyBounds> found;
+  for (const std::string_view key : kDTypes) {
+    const auto object = all.object(key);
+    if (!object) continue;
+    const AccuracyBounds bounds = bounds_of(*object);
+    if (key == dtype_name(dtype)) found = bounds;
+  }
+  if (!found) all.reject(dtype_name(dtype), "bounds for the tested dtype");
+  return *found;
+}
+
+}  // namespace quern::tools

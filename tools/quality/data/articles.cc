@@ -1,0 +1,43 @@
+#include "tools/quality/data/articles.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "tools/quality/data/trimmed_text.h"
+
+namespace quern::tools {
+namespace {
+
+std::string full_text_of(const RecordReader::Record& record, const TextField& field) {
+  std::string text = text_of(record, field);
+  if (trimmed_text(text).empty()) {
+    fail(ErrorCode::bad_file, "{}: key {}: expected some text, got none but blanks", record.place,
+         quoted_name(field.name));
+  }
+  return text;
+}
+
+}  // namespace
+
+Articles read_articles(const ArticleSource& source) {
+  RecordReader reader(source.file);
+  Articles articles;
+  while (std::ssize(articles.good) < source.max_articles) {
+    try {
+      const auto record = reader.next();
+      if (!record) break;
+      articles.good.push_back({full_text_of(*record, source.article),
+                               full_text_of(*record, source.highlights), record->place});
+    } catch (const Error& error) {
+      if (!source.skip_bad || error.code() != ErrorCode::bad_file) throw;
+      ++articles.num_skipped;
+    }
+  }
+  if (articles.good.empty()) {
+    fail(ErrorCode::bad_file, "{}: expected at least one article, got none ({} bad ones skipped)",
+         source.file, articles.num_skipped);
+  }
+  return articles;
+}
+
+}  // namespace quern::tools

@@ -1,0 +1,30 @@
+#include "tools/quality/perplexity/divergence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "tools/generation/likelihood.h"
+
+namespace quern::tools {
+
+Divergence divergence(std::span<const float> reference, std::span<const float> logits) {
+  QUERN_CHECK(reference.size() == logits.size());
+  const auto top = std::max_element(reference.begin(), reference.end());
+  const double largest = *top;
+  double weight_sum = 0;
+  double weighted_difference = 0;
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    const double value = reference[i];
+    const double weight = std::exp(value - largest);
+    weight_sum += weight;
+    weighted_difference += weight * (value - static_cast<double>(logits[i]));
+  }
+  const double reference_norm = largest + std::log(weight_sum);
+  const double kl = weighted_difference / weight_sum + log_sum_exp(logits) - reference_norm;
+  const auto other_top = std::max_element(logits.begin(), logits.end());
+  // Rounding can take a difference of 0 below it; std::max would hide a NaN.
+  return {kl < 0 ? 0 : kl, top - reference.begin() == other_top - logits.begin()};
+}
+
+}  // namespace quern::tools

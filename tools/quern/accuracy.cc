@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/model_folder.h"
+#include "quern/compare.h"
+#include "tools/cli/model_options.h"
+#include "tools/cli/usage_error.h"
+#include "tools/output/console.h"
+#include "tools/output/interrupt.h"
+#include "tools/output/progress.h"
+#include "tools/output/write_file.h"
+#include "tools/quality/accuracy/accuracy_bounds.h"
+#include "tools/quality/accuracy/accuracy_options.h"
+#include "tools/quality/accuracy/accuracy_report.h"
+#include "tools/quality/accuracy/default_text_txt.h"
+#include "tools/quality/engine_spec.h"
+#include "tools/quality/perplexity/run_perplexity.h"
+#include "tools/quality/summaries/run_summaries.h"
+#include "tools/quern/command.h"
+
+namespace quern::tools {
+namespace {
+
+// Steps of 128, 32 and then 1 row: each way in which a GPU multiplies matrices has its turn.
+constexpr int kPromptTokens = 160;
+constexpr int kMaxTokensPerStep = 128;
+
+bool same_engine(const EngineOptions& a, const EngineOptions& b) {
+  return engine_name(a) == engine_name(b);
+}
+
+/// Fills a report part by part, up to an interruption.
+class AccuracyRun {
+ public:
+  explicit AccuracyRun(const AccuracyOptions& options)
+      : options_(options), model_(chosen_model(options.model)) {
+    if (options.output_file) check_writable(*options.output_file);
+    report_.tested = resolved(options.engine);
+    reference_ = resolved(options.reference_engine);
+    report_.reference = engine_name(reference_);
+    if (!has_other_engine() && !options.has_reference_file()) {
+      usage_error(
+          "--reference {}: that is what is tested; choose another --dtype, --device or --reference",
+          report_.reference);
+    }
+    report_.bounds = options.bounds_file.empty() ? "built-in bounds" : options.bounds_file;
+    bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value());
+    text_ =
+        options.perplexity.file.empty() ? kDefaultText : read_judged_text(options.perplexity.file);
+    if (!options.summaries.source.file.empty()) articles_ = read_articles(options.summaries.source);
+    requests_ = make_requests();
+  }
+
+  AccuracyReport run() {
+    if (has_other_engine()) add_nodes(kLockStep);
+    if (options_.reference_activations) {
+      add_nodes_against_file();
+    } else if (has_other_engine()) {
+      add_nodes(kFreeRunning);
+    }
+    add_perplexity();
+    if (articles_) add_summaries();
+    report_.environment = environment();
+    return std::move(report_);
+  }
+
+ private:
+  EngineOptions resolved(const EngineOptions& options) {
+    const ModelSummary summary = inspect(model_, options);
+    report_.info = summary.info;
+    return summary.options;
+  }
+
+  bool has_other_engine() const { return !same_engine(report_.tested, reference_); }
+
+  std::vector<Request> make_requests() const {
+    const auto tokenizer = Tokenizer::load(find_model_folder(model_));
+    std::vector<Request> requests;
+    if (options_.has_prompts()) {
+      const std::vector<Prompt> prompts = read_prompts(options_.prompts);
+      reject_empty(prompts);
+      for (const Prompt& prompt : prompts) {
+        requests.emplace_back().prompt_ids =
+            prompt.ids.empty() ? tokenizer->encode(prompt.text) : prompt.ids;
+      }
+      return requests;
+    }
+    const int room = context_of(options_.engine, model_) - options_.decode_steps - 1;
+    TokenIds ids = tokenizer->encode(text_);
+    ids.resize(std::min(ids.size(), static_cast<std::size_t>(std::clamp(room, 1, kPromptTokens))));
+    requests.emplace_back().prompt_ids = std::move(ids);
+    return requests;
+  }
+
+  CompareOptions compare_options() const {
+    CompareOptions compare;
+    compare.tested = options_.engine;
+    compare.tested.max_tokens_per_step =
+        std::min(options_.engine.max_tokens_per_step, kMaxTokensPerStep);
+    compare.decode_steps = options_.decode_steps;
+    return compare;
+  }
+
+  /// Lock-step across devices keeps to the tested dtype, whose roundings are then no errors.
+  void add_nodes(const char* mode) {
+    if (!report_.complete) return;
+    const bool lock_step = mode == kLockStep;
+    CompareOptions compare = compare_options();
+    compare.lock_step = lock_step;
+    compare.reference_device = reference_.device;
+    compare.reference_device_index = reference_.device_index;
+    const bool same_device = device_name(report_.tested) == device_name(reference_);
+    if (!lock_step || same_device) compare.reference_dtype = reference_.dtype;
+    std::size_t num_tokens = 0;
+    for (const Request& request : requests_) {
+      num_tokens += request.prompt_ids.size() + static_cast<std::size_t>(options_.decode_steps);
+    }
+    ProgressBar progress(num_tokens, visible(), "tokens compared");
+    compare.on_step = [&](const ComparedStep& step) {
+      progress.add_finished(static_cast<std::size_t>(step.num_tokens));
+      return !interrupt_.requested();
+    };
+    const Comparison comparison = quern::compare(model_, requests_, compare);
+    add_nodes(mode, comparison, engine_name(comparison.reference));
+  }
+
+  void add_nodes_against_file() {
+    if (!report_.complete) return;
+    const std::string& file = *options_.reference_activations;
+    add_nodes(kFreeRunning, compare_with_file(model_, file, compare_options()), file);
+  }
+
+  void add_nodes(const char* mode, const Comparison& comparison, const std::string& reference) {
+    const bool lock_step = mode == kLockStep;
+    const NodeErrors& errors = report_.nodes.emplace_back(
+        NodeErrors{mode, engine_name(comparison.tested), reference,
+                   errors_by_kind(comparison, lock_step), comparison.complete});
+    report_.complete = comparison.complete;
+    const bool same_dtype = comparison.tested.dtype == comparison.reference.dtype;
+    const auto& nmse = lock_step ? bounds_.lock_step_nmse : bounds_.free_running_nmse;
+    if (lock_step && same_dtype) {
+      add_checks(over_bound_checks(errors));
+    } else if (nmse) {
+      add_checks(nmse_checks(errors, *nmse));
+    }
+  }
+
+  void add_perplexity() {
+    if (!report_.complete) return;
+    PerplexityOptions options = options_.perplexity;
+    options.model = model_;
+    options.engine = options_.engine;
+    options.engine.max_seqs = 1;
+    options.output = options_.output;
+    if (options.file.empty()) options.file = "the built-in text";
+    if (options_.reference_logits) {
+      options.against = options_.reference_logits;
+    } else if (has_other_engine()) {
+      options.against = report_.reference;
+    }
+    if (options.has_reference()) {
+      options.max_perplexity_increase = bounds_.max_perplexity_increase;
+      options.max_kl = bounds_.max_kl;
+      options.min_top1_agreement = bounds_.min_top1_agreement;
+    }
+    report_.perplexity = run_perplexity(options, text_, interrupt_);
+    report_.complete = report_.perplexity->judgement.complete;
+    add_checks(report_.perplexity->checks);
+  }
+
+  void add_summaries() {
+    if (!report_.complete) return;
+    SummarizeOptions options = options_.summaries;
+    options.model = model_;
+    options.engine = options_.engine;
+    options.max_seqs_given = options_.max_seqs_given;
+    options.request.sampling.greedy = true;
+    options.output = options_.output;
+    options.rouge1_threshold = bounds_.rouge1_threshold;
+    options.max_rouge_drop = bounds_.max_rouge_drop;
+    if (options_.reference_summaries) {
+      options.reference_file = options_.reference_summaries;
+    } else if (has_other_engine()) {
+      options.reference = options_.reference_engine;
+    }
+    report_.summaries = run_summaries(options, *std::move(articles_), interrupt_);
+    report_.complete = report_.summaries->complete;
+    add_checks(report_.summaries->checks);
+  }
+
+  void add_checks(const std::vector<Check>& checks) {
+    report_.checks.insert(report_.checks.end(), checks.begin(), checks.end());
+  }
+
+  bool visible() const { return !options_.output.quiet && is_terminal(kStderr); }
+
+  const AccuracyOptions& options_;
+  std::string model_;
+  EngineOptions reference_;  ///< as resolved
+  AccuracyBounds bounds_;
+  std::string text_;
+  std::optional<Articles> articles_;
+  std::vector<Request> requests_;
+  AccuracyReport report_;
+  InterruptScope interrupt_;
+};
+
+ExitCode accuracy(const AccuracyOptions& options) {
+  const AccuracyReport report = AccuracyRun(options).run();
+  if (options.output_file) write_file(*options.output_file, accuracy_page(report));
+  if (options.output.json) {
+    print_json(accuracy_json(report));
+  } else if (options.output_file) {
+    write_stdout(checks_text(report.checks) + accuracy_verdict(report) + '\n');
+  } else {
+    write_stdout(accuracy_page(report));
+  }
+  return report.complete ? checks_exit(report.checks) : ExitCode::interrupted;
+}
+
+}  // namespace
+
+Action add_accuracy(CLI::App& app) {
+  const auto options = std::make_shared<AccuracyOptions>();
+  const auto settle = add_accuracy_options(app, *options);
+  return [=] {
+    settle();
+    apply_output_options(options->output);
+    return accuracy(*options);
+  };
+}
+
+}  // namespace quern::tools

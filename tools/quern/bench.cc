@@ -1,0 +1,180 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/error.h"
+#include "tools/bench/document.h"
+#include "tools/bench/report.h"
+#include "tools/bench/run_cell.h"
+#include "tools/bench/stress_report.h"
+#include "tools/bench/sweep_plan.h"
+#include "tools/cli/model_options.h"
+#include "tools/cli/option_group.h"
+#include "tools/cli/usage_error.h"
+#include "tools/output/console.h"
+#include "tools/output/interrupt.h"
+#include "tools/output/output_options.h"
+#include "tools/output/progress.h"
+#include "tools/quern/command.h"
+
+namespace quern::tools {
+namespace {
+
+struct BenchOptions {
+  SourceOptions source;
+  EngineOptions engine;
+  std::vector<int> batch_sizes = {1};
+  std::vector<Lengths> lengths = {{128, 128}};
+  BenchSettings settings;
+  std::optional<float> duration;
+  std::optional<float> stress_seconds;
+  std::optional<float> rate;
+  bool csv = false;
+  OutputOptions output;
+};
+
+bool shows_progress(const BenchOptions& options) {
+  return !options.output.quiet && is_terminal(kStderr);
+}
+
+ExitCode sweep(const BenchOptions& options) {
+  const ModelSource model = chosen_source(options.source);
+  std::vector<CellResult> results =
+      planned_cells(all_cells(options.batch_sizes, options.lengths), model, options.engine);
+  std::optional<Engine> engine = make_engine(model, options.engine, results);
+  const Ceilings ceilings = engine ? measure_ceilings(*engine) : Ceilings{};
+  const OutputOptions& output = options.output;
+  const bool table = !output.json && !options.csv;
+  if (table && engine) write_stdout(bench_head_text(*engine, ceilings) + bench_table_head());
+  if (options.csv) write_stdout(bench_csv_head());
+
+  const InterruptScope interrupt;
+  const Interrupted interrupted = [&] { return interrupt.requested(); };
+  ProgressBar progress(results.size(), shows_progress(options), "cells");
+  for (CellResult& result : results) {
+    if (interrupted()) result.skipped = "interrupted";
+    if (result.skipped.empty()) {
+      result = run_cell(*engine, result.cell, options.settings, ceilings, interrupted);
+    }
+    progress.clear();
+    if (table) write_stdout(bench_table_row(result));
+    if (options.csv && result.skipped.empty()) write_stdout(bench_csv_row(result));
+    progress.add_finished();
+  }
+  progress.clear();
+  if (output.json) {
+    OrderedJson json = bench_document_json(options.settings, options.engine, engine, ceilings);
+    json["cells"] = OrderedJson::array();
+    for (const CellResult& result : results) json["cells"].push_back(bench_cell_json(result));
+    print_json(json);
+  }
+  return interrupted() ? ExitCode::interrupted : ExitCode::done;
+}
+
+StressSettings stress_settings(const BenchOptions& options) {
+  StressSettings settings;
+  settings.seconds = *options.stress_seconds;
+  if (options.rate) settings.rate = *options.rate;
+  settings.max_input_len = options.lengths.front().input_len;
+  settings.max_output_len = options.lengths.front().output_len;
+  settings.warm_up = options.settings.warm_up;
+  settings.seed = options.settings.seed;
+  return settings;
+}
+
+ExitCode stress(const BenchOptions& options) {
+  const ModelSource model = chosen_source(options.source);
+  std::vector<CellResult> largest =
+      planned_cells(all_cells(options.batch_sizes, options.lengths), model, options.engine);
+  std::optional<Engine> engine = make_engine(model, options.engine, largest);
+  if (!engine || !largest.front().skipped.empty()) {
+    fail(ErrorCode::invalid_argument, "no room for {} sequences of {} tokens: {}",
+         options.batch_sizes.front(), largest.front().cell.seq_len(), largest.front().skipped);
+  }
+  const Ceilings ceilings = measure_ceilings(*engine);
+  const OutputOptions& output = options.output;
+  if (!output.json) write_stdout(bench_head_text(*engine, ceilings));
+
+  const InterruptScope interrupt;
+  const StressSettings settings = stress_settings(options);
+  ProgressBar progress(0, shows_progress(options), "requests");
+  const StressResult result = run_stress(
+      *engine, settings, [&] { return interrupt.requested(); },
+      [&](std::uint64_t come, std::uint64_t done) { progress.set(done, come); });
+  progress.clear();
+  if (output.json) {
+    OrderedJson json = bench_document_json(options.settings, options.engine, engine, ceilings);
+    json["cells"] = OrderedJson::array();
+    json["stress"] = stress_json(settings, result);
+    print_json(json);
+  } else {
+    write_stdout(stress_table(settings, result));
+  }
+  return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
+}
+
+void check_stress(const BenchOptions& options) {
+  if (!options.stress_seconds) {
+    if (options.rate) usage_error("--rate needs --stress");
+    return;
+  }
+  if (options.batch_sizes.size() != 1) usage_error("--stress: expected one --batch-size");
+  if (options.lengths.size() != 1) usage_error("--stress: expected one --input-output-len");
+}
+
+CLI::Option* add_stress_options(CLI::App& app, BenchOptions& options) {
+  OptionGroup group(app, "Stress");
+  CLI::Option* seconds = group.number(
+      {"--stress", "SECONDS",
+       "In place of a sweep: for so long let requests of random lengths up to --input-output-len "
+       "come by themselves, with --batch-size of them at a time"},
+      options.stress_seconds, {0, 1e6, false, "a number above 0, up to 1000000"});
+  group.number({"--rate", "N", "So many requests a second, on average (default: 4)"}, options.rate,
+               {0, 1e6, false, "a number above 0, up to 1000000"});
+  return seconds;
+}
+
+}  // namespace
+
+Action add_bench(CLI::App& app) {
+  const auto options = std::make_shared<BenchOptions>();
+  add_source_options(app, options->source);
+  OptionGroup cells(app, "Cells");
+  cells.value({"-b,--batch-size", "LIST", "Prompts at a time: \"1;8;16\" (default: 1)"},
+              [options](const std::string& option, const std::string& value) {
+                options->batch_sizes = parse_batch_sizes(option, value);
+              });
+  cells.value(
+      {"--input-output-len", "LIST", "Prompt and new tokens: \"64,20;128,20\" (default: 128,128)"},
+      [options](const std::string& option, const std::string& value) {
+        options->lengths = parse_lengths(option, value);
+      });
+  cells.integer({"--warm-up", "N", "Runs before those that count (default: 2)"},
+                options->settings.warm_up, 0);
+  cells.integer({"--runs", "N", "At least so many runs of each cell (default: 10)"},
+                options->settings.runs, 1);
+  cells.number({"--duration", "SECONDS", "And at least so long (default: 0)"}, options->duration,
+               {0, 1e6, true, "a number from 0 to 1000000"});
+  cells.value({"--seed", "N", "Of the prompts' random ids (default: 0)"},
+              [options](const std::string& option, const std::string& value) {
+                options->settings.seed = parse_unsigned(option, value);
+              });
+  const CLI::Option* stress_seconds = add_stress_options(app, *options);
+  OptionGroup output(app, "Output");
+  const CLI::Option* csv = output.flag("--csv", options->csv, "Print comma-separated values");
+  add_output_options(app, options->output);
+  add_device_options(app, options->engine);
+  add_loop_options(app, options->engine);
+  const CLI::Option* json = app.get_option("--json");
+  return [=] {
+    reject_together({csv, json});
+    reject_together({csv, stress_seconds});
+    check_stress(*options);
+    options->settings.min_seconds = options->duration.value_or(0.0F);
+    apply_output_options(options->output);
+    return options->stress_seconds ? stress(*options) : sweep(*options);
+  };
+}
+
+}  // namespace quern::tools

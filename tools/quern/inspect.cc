@@ -1,0 +1,155 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/json.h"
+#include "quern/engine.h"
+#include "quern/tokenizer.h"
+#include "tokenizer/no_tokenizer.h"
+#include "tools/cli/model_options.h"
+#include "tools/cli/option_group.h"
+#include "tools/output/console.h"
+#include "tools/output/json_output.h"
+#include "tools/output/output_options.h"
+#include "tools/output/text_table.h"
+#include "tools/quern/command.h"
+
+namespace quern::tools {
+namespace {
+
+struct InspectOptions {
+  SourceOptions source;
+  EngineOptions engine;
+  bool graph = false;
+  OutputOptions output;
+};
+
+std::string checkpoint_dtype(const ModelInfo& info) {
+  return info.checkpoint_dtype ? quern::dtype_name(*info.checkpoint_dtype) : "mixed";
+}
+
+/// The token's written form; a model may end on an id that its tokenizer does not name.
+std::string token_text(const Tokenizer& tokenizer, std::int32_t id) {
+  return id < tokenizer.vocab_size() ? tokenizer.token_bytes(id) : "";
+}
+
+OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer& tokenizer, bool graph) {
+  const ModelInfo& info = summary.info;
+  const MemoryPlan& plan = summary.memory_plan;
+  OrderedJson end_ids = OrderedJson::array();
+  for (const auto& [id, sources] : info.end_ids) {
+    end_ids.push_back({{"id", id}, {"token", token_text(tokenizer, id)}, {"sources", sources}});
+  }
+  OrderedJson json = subject_json(info, summary.options);
+  json.update({{"model_type", info.model_type},
+               {"num_parameters", info.num_parameters},
+               {"checkpoint_dtype", checkpoint_dtype(info)},
+               {"vocab_size", info.vocab_size},
+               {"hidden_size", info.hidden_size},
+               {"intermediate_size", info.intermediate_size},
+               {"num_hidden_layers", info.num_hidden_layers},
+               {"num_attention_heads", info.num_attention_heads},
+               {"num_key_value_heads", info.num_key_value_heads},
+               {"head_dim", info.head_dim},
+               {"max_position_embeddings", info.max_position_embeddings},
+               {"tokenizer", summary.tokenizer},
+               {"end_ids", std::move(end_ids)},
+               {"limits",
+                {{"max_seqs", summary.options.max_seqs},
+                 {"max_seq_len", summary.options.max_seq_len},
+                 {"max_tokens_per_step", summary.options.max_tokens_per_step}}},
+               {"memory_plan",
+                {{"weight_bytes", plan.weight_bytes},
+                 {"kv_cache_bytes", plan.kv_cache_bytes},
+                 {"activation_bytes", plan.activation_bytes},
+                 {"workspace_bytes", plan.workspace_bytes},
+                 {"step_input_bytes", plan.step_input_bytes},
+                 {"total_bytes", plan.total_bytes()},
+                 {"num_kv_blocks", plan.num_kv_blocks},
+                 {"kv_block_tokens", plan.kv_block_tokens}}}});
+  if (graph) json["graph"] = summary.graph;
+  return json;
+}
+
+void add_model_rows(const ModelInfo& info, const std::string& tokenizer, TextTable& table) {
+  table.heading("Model");
+  table.row(info.random_weights ? "shape" : "folder", info.name);
+  if (info.random_weights) table.row("weights", "random");
+  table.row("model type", info.model_type);
+  table.row("parameters", grouped_digits(info.num_parameters));
+  table.row("checkpoint dtype", checkpoint_dtype(info));
+  table.row("vocabulary", fmt::format("{} tokens", info.vocab_size));
+  table.row("hidden size", std::to_string(info.hidden_size));
+  table.row("intermediate size", std::to_string(info.intermediate_size));
+  table.row("layers", std::to_string(info.num_hidden_layers));
+  table.row("attention heads",
+            fmt::format("{} with {} key-value heads, of size {}", info.num_attention_heads,
+                        info.num_key_value_heads, info.head_dim));
+  table.row("positions", std::to_string(info.max_position_embeddings));
+  table.row("tokenizer", tokenizer);
+}
+
+void add_end_rows(const ModelInfo& info, const Tokenizer& tokenizer, TextTable& table) {
+  table.heading("End tokens");
+  if (info.end_ids.empty()) table.row("none", "only stop strings and limits end a text");
+  for (const auto& [id, sources] : info.end_ids) {
+    table.row(fmt::format("{} {}", id, quoted_name(token_text(tokenizer, id))), sources);
+  }
+}
+
+void add_memory_rows(const ModelSummary& summary, TextTable& table) {
+  const EngineOptions& options = summary.options;
+  const MemoryPlan& plan = summary.memory_plan;
+  table.heading(fmt::format("Memory on {} in {}, for {} sequences of {} tokens, {} tokens a step",
+                            device_name(options), dtype_name(options), options.max_seqs,
+                            options.max_seq_len, options.max_tokens_per_step));
+  const auto bytes_row = [&](const char* name, std::uint64_t bytes, const std::string& note = "") {
+    table.row(name, fmt::format("{:>12}{}", human_bytes(bytes), note));
+  };
+  bytes_row("weights", plan.weight_bytes);
+  bytes_row("KV cache", plan.kv_cache_bytes,
+            fmt::format("  in {} blocks of {} tokens", plan.num_kv_blocks, plan.kv_block_tokens));
+  bytes_row("activations", plan.activation_bytes);
+  bytes_row("workspace", plan.workspace_bytes);
+  bytes_row("step inputs", plan.step_input_bytes);
+  bytes_row("total", plan.total_bytes());
+}
+
+ExitCode run_inspect(const InspectOptions& options) {
+  const ModelSummary summary = inspect(chosen_source(options.source), options.engine);
+  const auto tokenizer =
+      summary.info.random_weights ? make_no_tokenizer() : Tokenizer::load(summary.info.folder);
+  if (options.output.json) {
+    print_json(inspect_json(summary, *tokenizer, options.graph));
+    return ExitCode::done;
+  }
+  TextTable table;
+  add_model_rows(summary.info, summary.tokenizer, table);
+  add_end_rows(summary.info, *tokenizer, table);
+  add_memory_rows(summary, table);
+  if (options.graph) table.heading("Graph");
+  write_stdout(table.text(wants_colour(kStdout)));
+  if (options.graph) write_stdout(summary.graph);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+Action add_inspect(CLI::App& app) {
+  const auto options = std::make_shared<InspectOptions>();
+  add_source_options(app, options->source);
+  OptionGroup group(app, "Output");
+  group.flag("--graph", options->graph, "Show the layer graph, one line a node");
+  add_output_options(app, options->output);
+  add_engine_options(app, options->engine);
+  return [options] {
+    apply_output_options(options->output);
+    return run_inspect(*options);
+  };
+}
+
+}  // namespace quern::tools

@@ -1,0 +1,124 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "io/safetensors.h"
+#include "quern/engine.h"
+#include "tools/cli/model_options.h"
+#include "tools/cli/option_group.h"
+#include "tools/cli/usage_error.h"
+#include "tools/generation/likelihood.h"
+#include "tools/generation/prompts.h"
+#include "tools/output/console.h"
+#include "tools/output/json_output.h"
+#include "tools/output/output_options.h"
+#include "tools/quern/command.h"
+
+namespace quern::tools {
+namespace {
+
+struct LogitsOptions {
+  SourceOptions source;
+  EngineOptions engine;
+  PromptOptions prompts;
+  std::optional<std::string> output_file;
+  bool no_bos = false;
+  bool no_parse_special = false;
+  OutputOptions output;
+};
+
+std::vector<std::int32_t> prompt_ids(const Engine& engine, const LogitsOptions& options,
+                                     const Prompt& prompt) {
+  if (!prompt.ids.empty()) return prompt.ids;
+  EncodeOptions encode_options;
+  encode_options.parse_special = !options.no_parse_special;
+  if (options.no_bos) encode_options.add_bos = false;
+  return engine.tokenizer().encode(prompt.text, encode_options);
+}
+
+OrderedJson logits_json(const Engine& engine, const LogitsOptions& options,
+                        const std::vector<std::int32_t>& ids,
+                        const std::optional<double>& mean_nll) {
+  OrderedJson json = subject_json(engine.info(), engine.options());
+  json.update({{"prompt_ids", ids},
+               {"shape", {ids.size(), engine.info().vocab_size}},
+               {"output", nullptr},
+               {"mean_nll", nullptr},
+               {"perplexity", nullptr}});
+  if (options.output_file) json["output"] = *options.output_file;
+  if (mean_nll) {
+    json["mean_nll"] = *mean_nll;
+    json["perplexity"] = std::exp(*mean_nll);
+  }
+  return json;
+}
+
+std::string logits_text(const Engine& engine, const LogitsOptions& options, std::size_t num_tokens,
+                        const std::optional<double>& mean_nll) {
+  std::string text = fmt::format("logits [{}, {}] float32", num_tokens, engine.info().vocab_size);
+  if (options.output_file) text += fmt::format(" written to {}", *options.output_file);
+  text += '\n';
+  if (mean_nll) {
+    text += fmt::format("mean negative log-likelihood {:.6f} over {} tokens, perplexity {:.4f}\n",
+                        *mean_nll, num_tokens - 1, std::exp(*mean_nll));
+  }
+  return text;
+}
+
+ExitCode logits(const LogitsOptions& options) {
+  const ModelSource model = chosen_source(options.source);
+  const std::vector<Prompt> prompts = read_prompts(options.prompts);
+  reject_empty(prompts);
+  if (is_random(model)) reject_texts(prompts);
+  if (prompts.size() != 1) {
+    fail(ErrorCode::invalid_argument, "logits: expected one prompt, got {}", prompts.size());
+  }
+  Engine engine = Engine::load(model, options.engine);
+  const std::vector<std::int32_t> ids = prompt_ids(engine, options, prompts.front());
+  const std::vector<float> values = engine.logits(ids);
+  if (options.output_file) {
+    const auto rows = static_cast<std::int64_t>(ids.size());
+    const std::vector<SafetensorsTensor> tensors = {
+        {"logits", {rows, engine.info().vocab_size}, values}};
+    write_safetensors(*options.output_file, tensors);
+  }
+  const std::optional<double> mean_nll = mean_negative_log_likelihood(values, ids);
+  if (options.output.json) {
+    print_json(logits_json(engine, options, ids, mean_nll));
+  } else {
+    write_stdout(logits_text(engine, options, ids.size(), mean_nll));
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+Action add_logits(CLI::App& app) {
+  const auto options = std::make_shared<LogitsOptions>();
+  options->engine.max_seqs = 1;
+  add_source_options(app, options->source);
+  const PromptSources sources = add_prompt_options(app, options->prompts);
+  add_encode_options(app, options->no_bos, options->no_parse_special);
+  OptionGroup group(app, "Output");
+  group.value(
+      {"-o,--output", "FILE", "Write the tensor `logits` [tokens, vocabulary] as safetensors"},
+      [options](const std::string& option, const std::string& value) {
+        if (value.empty()) usage_error("{}: expected a file, got ''", option);
+        options->output_file = value;
+      });
+  add_output_options(app, options->output);
+  add_engine_options(app, options->engine);
+  return [=] {
+    reject_together(sources.all());
+    apply_output_options(options->output);
+    return logits(*options);
+  };
+}
+
+}  // namespace quern::tools

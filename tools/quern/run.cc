@@ -1,0 +1,196 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/step.h"
+#include "model/config/config.h"
+#include "quern/engine.h"
+#include "runtime/request/sampling_config.h"
+#include "tools/cli/generation_options.h"
+#include "tools/cli/model_options.h"
+#include "tools/cli/option_group.h"
+#include "tools/cli/usage_error.h"
+#include "tools/generation/answers.h"
+#include "tools/generation/generate.h"
+#include "tools/generation/prompts.h"
+#include "tools/output/console.h"
+#include "tools/output/interrupt.h"
+#include "tools/output/json_output.h"
+#include "tools/output/output_options.h"
+#include "tools/output/progress.h"
+#include "tools/quern/command.h"
+#include "tools/report/profile_report.h"
+
+namespace quern::tools {
+namespace {
+
+struct RunOptions {
+  SourceOptions source;
+  EngineOptions engine;
+  bool max_seqs_given = false;
+  PromptOptions prompts;
+  Request request;  ///< all but the prompt
+  bool no_bos = false;
+  bool no_parse_special = false;
+  OutputOptions output;
+};
+
+std::vector<Request> make_requests(const RunOptions& options, const std::vector<Prompt>& prompts) {
+  Request request = options.request;
+  request.parse_special = !options.no_parse_special;
+  if (options.no_bos) request.add_bos = false;
+  if (!request.sampling.seed) request.sampling.seed = random_seed();
+  std::vector<Request> requests;
+  requests.reserve(prompts.size());
+  for (const Prompt& prompt : prompts) {
+    request.prompt = prompt.text;
+    request.prompt_ids = prompt.ids;
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+/// What the answers show as their prompts: the texts, or what the ids mean, if they mean anything.
+std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Prompt>& prompts) {
+  std::vector<std::string> texts;
+  texts.reserve(prompts.size());
+  for (const Prompt& prompt : prompts) {
+    texts.push_back(engine.info().random_weights ? fmt::format("{}", fmt::join(prompt.ids, ","))
+                    : prompt.ids.empty()         ? prompt.text
+                                                 : engine.tokenizer().decode(prompt.ids, true));
+  }
+  return texts;
+}
+
+bool draws_tokens(const Engine& engine, const Request& request) {
+  const ModelInfo& info = engine.info();
+  const auto generation =
+      info.random_weights ? GenerationConfig{} : load_generation_config(info.folder);
+  return resolve_sampling(request, generation, {}, info.vocab_size).temperature > 0;
+}
+
+/// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
+/// 7"
+std::string summary_line(const Engine& engine, const std::vector<Result>& results, bool drawn) {
+  const Timing timing = engine.timing();
+  std::size_t num_tokens = 0;
+  std::map<std::string, int> reasons;
+  for (const Result& result : results) {
+    num_tokens += result.output_ids.size();
+    ++reasons[finish_reason_name(result.finish_reason)];
+  }
+  std::string line = fmt::format(
+      "{} tokens: prefill {:.1f} tokens/s, decode {:.1f} tokens/s, first after {:.0f} ms",
+      num_tokens, timing.prefill_tokens_per_s, timing.decode_tokens_per_s,
+      timing.time_to_first_token_ms);
+  for (const auto& [reason, count] : reasons) {
+    line += results.size() == 1 ? ", " + reason : fmt::format(", {} {}", count, reason);
+  }
+  if (drawn) line += fmt::format(", seed {}", results.front().seed);
+  return line + "\n";
+}
+
+OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
+                     const std::vector<std::string>& prompts, bool with_logprobs) {
+  OrderedJson json = subject_json(engine.info(), engine.options());
+  json.update({{"seed", results.front().seed},
+               {"results", OrderedJson::array()},
+               {"timing", timing_json(engine.timing())}});
+  if (engine.options().profile) json["profile"] = profile_json(engine.profile());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
+  }
+  return json;
+}
+
+ExitCode run(const RunOptions& options) {
+  const ModelSource model = chosen_source(options.source);
+  const std::vector<Prompt> prompts = read_prompts(options.prompts);
+  reject_empty(prompts);
+  if (is_random(model)) reject_texts(prompts);
+  EngineOptions engine_options = options.engine;
+  if (!options.max_seqs_given) {
+    // No memory for sequences that cannot come.
+    engine_options.max_seqs =
+        static_cast<int>(std::min<std::size_t>(engine_options.max_seqs, prompts.size()));
+  }
+  Engine engine = Engine::load(model, engine_options);
+  const std::vector<Request> requests = make_requests(options, prompts);
+  const std::vector<std::string> texts = prompt_texts(engine, prompts);
+
+  const OutputOptions& output = options.output;
+  AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text);
+  ProgressBar progress(prompts.size(), prompts.size() > 1 && !output.quiet && is_terminal(kStderr));
+  const InterruptScope interrupt;
+  GenerateObservers observers;
+  observers.on_update = [&](std::size_t, const Update& update) {
+    if (!output.json) answers.on_update(update);
+    progress.add_tokens(update.token_ids.size());
+  };
+  observers.on_result = [&](std::size_t index, const Result& result) {
+    progress.clear();
+    if (!output.json) answers.on_result(index, result);
+    progress.add_finished();
+  };
+  observers.interrupted = [&] { return interrupt.requested(); };
+  const std::vector<Result> results = generate_all(engine, requests, observers);
+  progress.clear();
+
+  if (options.engine.profile) write_stderr(profile_table(engine.profile()));
+  if (output.json) {
+    print_json(run_json(engine, results, texts, options.request.top_logprobs.has_value()));
+  } else if (!output.quiet) {
+    write_stderr(summary_line(engine, results, draws_tokens(engine, requests.front())));
+  }
+  return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
+}
+
+CLI::Option* add_text_options(CLI::App& app, Request& request) {
+  OptionGroup group(app, "Output");
+  group.flag("--keep-special", request.keep_special, "Let special tokens appear in the text");
+  return group.integer(
+      {"--logprobs", "N", "With --json: log-probabilities, and the N best tokens'"},
+      request.top_logprobs, 0, kMaxTopLogprobs);
+}
+
+CLI::Option* add_profile_option(CLI::App& app, EngineOptions& options) {
+  OptionGroup group(app, "Output");
+  return group.flag("--profile", options.profile,
+                    "Tell what each kind of node takes, against the device's read bandwidth");
+}
+
+}  // namespace
+
+Action add_run(CLI::App& app) {
+  const auto options = std::make_shared<RunOptions>();
+  add_source_options(app, options->source);
+  const PromptSources sources = add_prompt_options(app, options->prompts);
+  add_encode_options(app, options->no_bos, options->no_parse_special);
+  const auto check_generation = add_generation_options(app, options->request);
+  const CLI::Option* logprobs = add_text_options(app, options->request);
+  add_output_options(app, options->output);
+  const CLI::Option* max_seqs = add_engine_options(app, options->engine);
+  const CLI::Option* device_loop = add_loop_options(app, options->engine);
+  const CLI::Option* profile = add_profile_option(app, options->engine);
+  return [=] {
+    reject_together(sources.all());
+    check_generation();
+    if (options->engine.device_loop == DeviceLoopChoice::require) {
+      reject_together({device_loop, profile});
+    }
+    if (logprobs->count() != 0 && !options->output.json) {
+      usage_error("--logprobs needs --json: plain text has no place for them");
+    }
+    options->max_seqs_given = max_seqs->count() != 0;
+    apply_output_options(options->output);
+    return run(*options);
+  };
+}
+
+}  // namespace quern::tools

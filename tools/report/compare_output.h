@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "quern/compare.h"
+#include "tools/output/json_output.h"
+
+namespace quern::tools {
+
+/// {"max", "mean", "median"}; null where one is not finite.
+OrderedJson error_statistics_json(const ErrorStatistics& errors);
+
+/// A comparison as JSON; `reference_file` names the file compared with, if it was one.
+OrderedJson comparison_json(const Comparison& comparison, const std::string& reference_file);
+
+/// The same as a table, with what is over its bound at the end.
+std::string comparison_text(const Comparison& comparison, const std::string& reference_file,
+                            bool colour);
+
+}  // namespace quern::tools
