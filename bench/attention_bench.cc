@@ -49,7 +49,7 @@ class AttentionCase {
     context_.counters = {
         reinterpret_cast<std::uint32_t*>(arrays_.zeros(kNumCounters * sizeof(std::uint32_t))),
         kNumCounters};
-    context_.overlaps = bench.timer.overlaps();
+    context_.use_pdl = bench.timer.use_pdl();
   }
 
   void run() {

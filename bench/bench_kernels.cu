@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(const __grid_constant__ 
 void read_memory(const ReadParams& params, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(kBlocksPerMultiprocessor * params.num_multiprocessors);
   kernels::launch(read_kernel,
-                  {.grid = dim3(blocks), .block = dim3(kThreads), .overlaps = params.overlaps},
+                  {.grid = dim3(blocks), .block = dim3(kThreads), .use_pdl = params.use_pdl},
                   stream, params);
 }
 

@@ -14,7 +14,7 @@ struct ReadParams {
   std::uint32_t* sink =
       nullptr;  ///< a word that is never written, which nothing tells the compiler
   int num_multiprocessors = 0;
-  bool overlaps = false;  ///< see kernels::LaunchShape
+  bool use_pdl = false;  ///< see kernels::LaunchShape
 };
 
 /// Reads memory and does nothing else: what any kernel that must read as much is held against. The

@@ -10,7 +10,7 @@ namespace quern::bench {
 struct Measurement {
   std::string family;     ///< "projection"
   std::string name;       ///< "llama_7b.qkv"
-  std::string kernel;     ///< "matvec"
+  std::string kernel;     ///< "gemv"
   std::int64_t rows = 0;  ///< tokens or sequences of the step
   double us = 0.0;
   double bytes = 0.0;  ///< that must be read from memory

@@ -21,13 +21,13 @@ namespace quern::bench {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: kernel_bench [--family NAME] [--filter TEXT] [--rows N,N,...] [--no-overlap] "
+    "usage: kernel_bench [--family NAME] [--filter TEXT] [--rows N,N,...] [--no-pdl] "
     "[--cold-gib N]\n"
     "                    [--json]\n"
     "  --family NAME   attention, projection, row, sample, skeleton or step; all without it\n"
     "  --filter TEXT   only what has this in its name, like llama_7b or .qkv\n"
     "  --rows N,N,...  numbers of rows (1,2,4,8,16,32,64,128,512,2048)\n"
-    "  --no-overlap    launches without programmatic dependent launch\n"
+    "  --no-pdl        launches without programmatic dependent launch\n"
     "  --cold-gib N    memory that weights are taken from in turns, at least 3 (3)\n"
     "  --json          one JSON object instead of a table\n";
 
@@ -37,7 +37,7 @@ struct Options {
   std::string family;
   std::string filter;
   std::vector<int> rows = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048};
-  bool no_overlap = false;
+  bool no_pdl = false;
   int cold_gib = kFewestColdGib;
   bool json = false;
 };
@@ -64,8 +64,8 @@ std::optional<Options> parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     if (name == "--json") {
       options.json = true;
-    } else if (name == "--no-overlap") {
-      options.no_overlap = true;
+    } else if (name == "--no-pdl") {
+      options.no_pdl = true;
     } else if (i + 1 == argc) {
       return std::nullopt;
     } else if (name == "--family") {
@@ -115,7 +115,7 @@ int run(const Options& options) {
     fail(ErrorCode::device, "CUDA cannot be used: {}", environment.unavailable_reason);
   }
   KernelTimer timer;
-  if (options.no_overlap) timer.forbid_overlap();
+  if (options.no_pdl) timer.disable_pdl();
   timer.set_cold_bytes(std::int64_t{options.cold_gib} << 30);
   BenchReport report(options.json, environment.gpus.front().name, read_bandwidth(timer));
   const KernelBench bench{timer, report, options.rows, options.filter};

@@ -42,7 +42,7 @@ class TimedEvent {
 
 }  // namespace
 
-KernelTimer::KernelTimer() : overlaps_(kernels::supports_overlap()) {
+KernelTimer::KernelTimer() : use_pdl_(kernels::supports_pdl()) {
   check_cuda(cudaDeviceGetAttribute(&num_multiprocessors_, cudaDevAttrMultiProcessorCount, 0),
              "cudaDeviceGetAttribute");
 }

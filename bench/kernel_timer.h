@@ -17,9 +17,9 @@ class KernelTimer {
 
   const cuda::Stream& stream() const { return stream_; }
   int num_multiprocessors() const { return num_multiprocessors_; }
-  /// Whether launches may overlap here; see kernels::LaunchShape.
-  bool overlaps() const { return overlaps_; }
-  void forbid_overlap() { overlaps_ = false; }
+  /// Whether launches use programmatic dependent launch here; see kernels::LaunchShape.
+  bool use_pdl() const { return use_pdl_; }
+  void disable_pdl() { use_pdl_ = false; }
   /// How much memory weights are taken from in turns; at least 3 GiB: larger than any projection's
   /// weight, and many times any L2.
   std::int64_t cold_bytes() const { return cold_bytes_; }
@@ -33,7 +33,7 @@ class KernelTimer {
 
  private:
   int num_multiprocessors_ = 0;
-  bool overlaps_ = false;
+  bool use_pdl_ = false;
   std::int64_t cold_bytes_ = std::int64_t{3} << 30;
   cuda::Stream stream_;
 };

@@ -38,7 +38,7 @@ class ProjectionCase {
     context_.num_multiprocessors = bench.timer.num_multiprocessors();
     context_.cublaslt = &cublaslt;
     context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(0));
-    context_.overlaps = bench.timer.overlaps();
+    context_.use_pdl = bench.timer.use_pdl();
     fill(DType::float32, residual_, 1.0f);
     fill(kDtype, in_, 1.0f);
     fill(DType::float32, gain_, 1.0f);
@@ -54,8 +54,8 @@ class ProjectionCase {
   void run() {
     measure("read", [&] { read(); });
     measure("quern", [&] { run_op(); });
-    if (kernels::matvec_supports(kDtype, num_rows_, shape_.in_features)) {
-      measure("matvec", [&] { run_matvec(); });
+    if (kernels::gemv_supports(kDtype, num_rows_, shape_.in_features)) {
+      measure("gemv", [&] { run_gemv(); });
     }
     if (num_rows_ <= kernels::kMaxSkinnyRows) measure("skinny", [&] { run_skinny(); });
     measure("cublaslt", [&] { run_library(); });
@@ -92,7 +92,7 @@ class ProjectionCase {
     params.data = weight_;
     params.size_bytes = shape_.weight_bytes();
     params.num_multiprocessors = context_.num_multiprocessors;
-    params.overlaps = context_.overlaps;
+    params.use_pdl = context_.use_pdl;
     read_memory(params, context_.stream);
   }
 
@@ -181,9 +181,9 @@ class ProjectionCase {
     body(projection);
   }
 
-  void run_matvec() const {
+  void run_gemv() const {
     with_projection([this](const cuda::Projection& projection) {
-      kernels::matvec(cuda::matvec_params(projection, context_), context_.stream);
+      kernels::gemv(cuda::gemv_params(projection, context_), context_.stream);
     });
   }
 

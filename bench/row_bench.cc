@@ -25,7 +25,7 @@ cuda::OpContext context_of(const KernelTimer& timer) {
   cuda::OpContext context;
   context.stream = timer.stream().get();
   context.num_multiprocessors = timer.num_multiprocessors();
-  context.overlaps = timer.overlaps();
+  context.use_pdl = timer.use_pdl();
   return context;
 }
 
@@ -55,7 +55,7 @@ void bench_norm(const KernelBench& bench, ColdMemories& cold, const ModelShape& 
   params.residual_out =
       reinterpret_cast<float*>(arrays.zeros(static_cast<std::size_t>(count) * sizeof(float)));
   params.out = arrays.zeros(static_cast<std::size_t>(count) * dtype_bytes(kDtype));
-  params.overlaps = bench.timer.overlaps();
+  params.use_pdl = bench.timer.use_pdl();
   Measurement m{"row", model.name + ".norm", "norm", rows};
   m.us = bench.timer.time_us(kLaunches, [&](int) {
     params.input.residual = reinterpret_cast<const float*>(cold.floats.take(4 * count));
@@ -132,7 +132,7 @@ void bench_epilogue(const KernelBench& bench, ColdMemories& cold, const ModelSha
   params.epilogue.out_dtype = kDtype;
   params.epilogue.out =
       arrays.zeros(static_cast<std::size_t>(rows * up.out_features) * dtype_bytes(kDtype));
-  params.overlaps = bench.timer.overlaps();
+  params.use_pdl = bench.timer.use_pdl();
   Measurement m{"row", model.name + ".up", "epilogue", rows};
   m.us = bench.timer.time_us(kLaunches, [&](int) {
     params.products = reinterpret_cast<const float*>(cold.floats.take(4 * products));

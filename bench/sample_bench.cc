@@ -79,7 +79,7 @@ void measure(const KernelBench& bench, const SampleSetting& setting, int vocab_s
       reinterpret_cast<std::uint32_t*>(arrays.zeros(kNumCounters * sizeof(std::uint32_t))),
       kNumCounters};
   context.sample_tickets = context.counters.data() + kNumCounters - 1;
-  context.overlaps = bench.timer.overlaps();
+  context.use_pdl = bench.timer.use_pdl();
 
   Measurement m{"sample", std::to_string(vocab_size), setting.name, rows};
   m.us = bench.timer.time_us(kLaunches,

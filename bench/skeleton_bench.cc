@@ -26,9 +26,9 @@ std::vector<std::int64_t> reads_of_step(const ModelShape& model) {
 }
 
 Measurement measure(const KernelBench& bench, const ModelShape& model, ColdMemory& memory,
-                    bool overlaps) {
+                    bool use_pdl) {
   const std::vector<std::int64_t> reads = reads_of_step(model);
-  Measurement result{"skeleton", model.name, overlaps ? "overlapped" : "plain", 1};
+  Measurement result{"skeleton", model.name, use_pdl ? "pdl" : "no pdl", 1};
   for (const std::int64_t bytes : reads) result.bytes += static_cast<double>(bytes);
   result.us = bench.timer.time_us(1, [&](int) {
     for (const std::int64_t bytes : reads) {
@@ -36,7 +36,7 @@ Measurement measure(const KernelBench& bench, const ModelShape& model, ColdMemor
       params.data = memory.take(bytes);
       params.size_bytes = bytes;
       params.num_multiprocessors = bench.timer.num_multiprocessors();
-      params.overlaps = overlaps;
+      params.use_pdl = use_pdl;
       read_memory(params, bench.timer.stream().get());
     }
   });
@@ -50,7 +50,7 @@ void bench_skeletons(const KernelBench& bench) {
   for (const ModelShape& model : model_shapes()) {
     if (!bench.wants(model.name)) continue;
     bench.report.add(measure(bench, model, memory, false));
-    if (bench.timer.overlaps()) bench.report.add(measure(bench, model, memory, true));
+    if (bench.timer.use_pdl()) bench.report.add(measure(bench, model, memory, true));
   }
 }
 

@@ -89,7 +89,7 @@ struct ModelInfo {
   std::uint64_t num_parameters = 0;
   std::optional<DType> checkpoint_dtype;
   /// End ids and what names each: "config.json, tokenizer".
-  std::vector<std::pair<std::int32_t, std::string>> end_ids;
+  std::vector<std::pair<std::int32_t, std::string>> eos_token_ids;
 };
 
 /// Bytes, as planned before allocation.

@@ -25,8 +25,8 @@ struct Request {
   std::optional<int> max_new_tokens;
   /// Ends the text before the first of these; matched on text, not on ids. None may be empty.
   std::vector<std::string> stop;
-  bool ignore_end_ids = false;  ///< run to the limit
-  bool keep_special = false;    ///< let special tokens appear in the text
+  bool ignore_eos = false;    ///< run to the limit
+  bool keep_special = false;  ///< let special tokens appear in the text
   /// Log-probabilities of the chosen tokens, and of this many best ones (0 … 20). Unset: none.
   std::optional<int> top_logprobs;
 };

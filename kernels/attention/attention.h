@@ -48,7 +48,7 @@ struct AttentionParams {
   const std::int32_t* state_position = nullptr;
   const float* rope_alpha = nullptr;
 
-  bool overlaps = false;  ///< see LaunchShape
+  bool use_pdl = false;  ///< see LaunchShape
 };
 
 }  // namespace quern::kernels

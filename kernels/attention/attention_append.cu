@@ -178,9 +178,8 @@ __global__ void __launch_bounds__(kThreads)
 
 void attention_append(const AttentionAppendParams& params, cudaStream_t stream) {
   const AttentionParams& p = params.attention;
-  const LaunchShape shape{.grid = dim3(p.num_tokens - params.first_seq),
-                          .block = dim3(kThreads),
-                          .overlaps = p.overlaps};
+  const LaunchShape shape{
+      .grid = dim3(p.num_tokens - params.first_seq), .block = dim3(kThreads), .use_pdl = p.use_pdl};
   dispatch_float(p.dtype, "attention_append", [&]<typename T>() {
     const auto kernel =
         has_units<T>(p) ? attention_append_kernel<T, true> : attention_append_kernel<T, false>;

@@ -17,7 +17,8 @@ constexpr int kRowsPerWarp = kRows / (kThreads / 32);
 constexpr std::size_t shared_bytes(int head_dim) {
   return sizeof(float) * (2 * kRows * head_dim + kSlots * (head_dim + 1));
 }
-static_assert(shared_bytes(kMaxPlainHeadDim) + 2048 <= kMaxSharedBytes, "2048: weights and more");
+static_assert(shared_bytes(kMaxReferenceHeadDim) + 2048 <= kMaxSharedBytes,
+              "2048: weights and more");
 
 /// Brings the slots from `begin` on, up to `end`, to shared memory as floats.
 template <typename T>
@@ -36,7 +37,7 @@ __device__ void load_slots(const AttentionParams& p, const void* cache, int stat
 /// grid: tiles, kv heads.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    attention_plain_kernel(const __grid_constant__ AttentionParams p) {
+    attention_reference_kernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ float shared[];
   float* queries = shared;
   float* sums = queries + kRows * p.head_dim;
@@ -120,9 +121,9 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void attention_plain(const AttentionParams& params, cudaStream_t stream) {
-  dispatch_float(params.dtype, "attention_plain", [&]<typename T>() {
-    launch(attention_plain_kernel<T>,
+void attention_reference(const AttentionParams& params, cudaStream_t stream) {
+  dispatch_float(params.dtype, "attention_reference", [&]<typename T>() {
+    launch(attention_reference_kernel<T>,
            {.grid = dim3(max_tiles(params, 0, kRows), params.num_kv_heads),
             .block = dim3(kThreads),
             .shared_bytes = shared_bytes(params.head_dim)},

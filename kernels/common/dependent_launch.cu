@@ -9,7 +9,7 @@ __global__ void probe_kernel() {}
 
 }  // namespace
 
-bool supports_overlap() {
+bool supports_pdl() {
   constexpr int kNeeded = 90;
   const auto* probe = reinterpret_cast<const void*>(probe_kernel);
   cudaFuncAttributes attributes{};

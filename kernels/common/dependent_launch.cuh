@@ -2,7 +2,7 @@
 
 namespace quern::kernels {
 
-// The two halves of a programmatic dependent launch; see LaunchShape::overlaps. Both do nothing in
+// The two halves of a programmatic dependent launch; see LaunchShape::use_pdl. Both do nothing in
 // code for GPUs older than sm_90.
 
 /// Returns once all that earlier kernels of the stream wrote can be read and all that they read may

@@ -25,11 +25,11 @@ struct LaunchShape {
   dim3 block;
   std::size_t shared_bytes = 0;  ///< dynamic
   /// The kernel may start while the one before it in the stream still runs (programmatic dependent
-  /// launch). Only for kernels that call wait_for_earlier_kernels(), where supports_overlap().
-  bool overlaps = false;
+  /// launch). Only for kernels that call wait_for_earlier_kernels(), where supports_pdl().
+  bool use_pdl = false;
   /// No two blocks of such launches share a multiprocessor, so that those of one that starts early
   /// spread evenly: each is given more than half of the shared memory. Others fit beside them. Does
-  /// nothing unless the launch overlaps.
+  /// nothing unless the launch uses PDL.
   bool alone = false;
 };
 
@@ -43,28 +43,28 @@ void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t strea
             const Params& params) {
   const auto* address = reinterpret_cast<const void*>(kernel);
   std::size_t shared_bytes = shape.shared_bytes;
-  if (shape.overlaps && shape.alone) shared_bytes = std::max(shared_bytes, lone_shared_bytes());
+  if (shape.use_pdl && shape.alone) shared_bytes = std::max(shared_bytes, lone_shared_bytes());
   if (shared_bytes > 0) {
     check_launch(cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(shared_bytes)),
                  address, shape);
   }
-  if (shape.overlaps) {
+  if (shape.use_pdl) {
     // Kernels that want different parts of a multiprocessor's memory as cache cannot share it.
     check_launch(cudaFuncSetAttribute(address, cudaFuncAttributePreferredSharedMemoryCarveout,
                                       cudaSharedmemCarveoutMaxShared),
                  address, shape);
   }
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute pdl{};
+  pdl.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  pdl.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = shape.overlaps ? 1 : 0;
+  config.attrs = &pdl;
+  config.numAttrs = shape.use_pdl ? 1 : 0;
   void* arguments[] = {const_cast<Params*>(&params)};
   check_launch(cudaLaunchKernelExC(&config, address, arguments), address, shape);
 }

@@ -46,7 +46,7 @@ void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream) {
       .grid = dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads),
                    static_cast<unsigned>(std::min(params.num_rows, kMaxRowBlocks))),
       .block = dim3(kThreads),
-      .overlaps = params.overlaps};
+      .use_pdl = params.use_pdl};
   dispatch_float(epilogue.out_dtype, "apply_epilogue", [&]<typename T>() {
     if (wide) return launch(apply_epilogue_kernel<T, 4>, shape, stream, params);
     launch(apply_epilogue_kernel<T, 1>, shape, stream, params);

@@ -29,7 +29,7 @@ struct ApplyEpilogueParams {
   const float* products = nullptr;  ///< [num_rows, weight rows], dense
   std::int64_t num_rows = 0;
   Epilogue epilogue;
-  bool overlaps = false;  ///< see LaunchShape
+  bool use_pdl = false;  ///< see LaunchShape
 };
 
 /// The epilogue as a kernel of its own, behind a library's product. Errors: see launch.h.

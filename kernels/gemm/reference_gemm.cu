@@ -20,9 +20,9 @@ struct SharedMemory {
 /// One block: kTile weight rows times kTile rows. With a gate, the first half of the weight rows
 /// are gate rows and the second half their up rows.
 template <typename In, typename W>
-class PlainTile {
+class ReferenceTile {
  public:
-  __device__ PlainTile(const PlainGemmParams& p, SharedMemory& shared)
+  __device__ ReferenceTile(const ReferenceGemmParams& p, SharedMemory& shared)
       : p_(p),
         shared_(shared),
         x_(static_cast<int>(threadIdx.x) % kSide),
@@ -95,7 +95,7 @@ class PlainTile {
     }
   }
 
-  const PlainGemmParams& p_;
+  const ReferenceGemmParams& p_;
   SharedMemory& shared_;
   int x_;
   int y_;
@@ -108,22 +108,23 @@ class PlainTile {
 /// grid: weight rows, rows.
 template <typename In, typename W>
 __global__ void __launch_bounds__(kThreads)
-    plain_gemm_kernel(const __grid_constant__ PlainGemmParams p) {
+    reference_gemm_kernel(const __grid_constant__ ReferenceGemmParams p) {
   __shared__ SharedMemory shared;
-  PlainTile<In, W>(p, shared).run();
+  ReferenceTile<In, W>(p, shared).run();
 }
 
 }  // namespace
 
-void plain_gemm(const PlainGemmParams& params, cudaStream_t stream) {
+void reference_gemm(const ReferenceGemmParams& params, cudaStream_t stream) {
   const std::int64_t features = params.epilogue.gated ? kTile / 2 : kTile;
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>((params.epilogue.out_features + features - 1) / features),
                    static_cast<unsigned>((params.num_rows + kTile - 1) / kTile)),
       .block = dim3(kThreads)};
-  dispatch_float(params.in_dtype, "plain_gemm", [&]<typename In>() {
-    dispatch_float(params.weight_dtype, "plain_gemm",
-                   [&]<typename W>() { launch(plain_gemm_kernel<In, W>, shape, stream, params); });
+  dispatch_float(params.in_dtype, "reference_gemm", [&]<typename In>() {
+    dispatch_float(params.weight_dtype, "reference_gemm", [&]<typename W>() {
+      launch(reference_gemm_kernel<In, W>, shape, stream, params);
+    });
   });
 }
 

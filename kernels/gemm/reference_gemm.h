@@ -8,7 +8,7 @@
 
 namespace quern::kernels {
 
-struct PlainGemmParams {
+struct ReferenceGemmParams {
   std::int64_t num_rows = 0;
   std::int64_t in_features = 0;
   const void* weight = nullptr;  ///< [weight rows, in_features], dense
@@ -20,6 +20,6 @@ struct PlainGemmParams {
 
 /// A projection of any size, alignment and pair of float dtypes, by float32 multiply-adds: for
 /// float32 and for all that the faster kernels are not made for. Errors: see launch.h.
-void plain_gemm(const PlainGemmParams& params, cudaStream_t stream);
+void reference_gemm(const ReferenceGemmParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -333,7 +333,7 @@ void launch_layouts(const SkinnyGemmParams& params, cudaStream_t stream) {
                          static_cast<unsigned>((params.num_rows + L::kRows - 1) / L::kRows)),
             .block = dim3(kThreads),
             .shared_bytes = L::kSharedBytes,
-            .overlaps = params.overlaps,
+            .use_pdl = params.use_pdl,
             .alone = true},
            stream, plan);
   });

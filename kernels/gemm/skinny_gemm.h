@@ -19,7 +19,7 @@ struct SkinnyGemmParams {
   const void* in = nullptr;      ///< [num_rows, in_features], dense
   Epilogue epilogue;
   int num_multiprocessors = 0;
-  bool overlaps = false;  ///< see LaunchShape
+  bool use_pdl = false;  ///< see LaunchShape
   /// Shared memory of a block, where the device has it: at least kMaxSharedBytes. Beside blocks
   /// with more than this, other kernels' find too little.
   std::size_t most_shared_bytes = 160 * 1024;

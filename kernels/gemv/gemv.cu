@@ -33,7 +33,7 @@ struct RowLayout {
 
 /// What the kernel is told.
 struct Plan {
-  MatvecParams params;
+  GemvParams params;
   int num_stages;  ///< of each warp's ring
 };
 
@@ -47,7 +47,7 @@ constexpr int kNoTile = -1;
 
 /// Brings the rows that the weight is multiplied with to shared memory.
 template <typename T>
-__device__ void prepare_rows(const MatvecParams& p, NormRow<T, 4, kHeld>& norm, uint4* rows) {
+__device__ void prepare_rows(const GemvParams& p, NormRow<T, 4, kHeld>& norm, uint4* rows) {
   const int pieces = static_cast<int>(p.in_features) / kElementsOf16Bytes<T>;
   const RowLayout layout = RowLayout::of(16 * std::int64_t{pieces});
   const int thread = static_cast<int>(threadIdx.x);
@@ -70,7 +70,7 @@ __device__ void prepare_rows(const MatvecParams& p, NormRow<T, 4, kHeld>& norm, 
 }
 
 /// Stores this lane's two products of a tile; see RowTile.
-__device__ void store_tile(const MatvecParams& p, const TiledWeight& weight, int tile,
+__device__ void store_tile(const GemvParams& p, const TiledWeight& weight, int tile,
                            const float2& sums) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int row = lane / 4;
@@ -87,7 +87,7 @@ __device__ void store_tile(const MatvecParams& p, const TiledWeight& weight, int
 /// Multiplies a warp's share. Tiles that lie in it are stored at once; of the first, if another
 /// warp began it, the sums go to `continued`. Returns the last tile, if it is not at its end here.
 template <typename T>
-__device__ int multiply(const MatvecParams& p, const TiledWeight& weight, WeightStream& stream,
+__device__ int multiply(const GemvParams& p, const TiledWeight& weight, WeightStream& stream,
                         const uint4* rows, Continued& continued, RowTile<T>& sums) {
   const RowLayout layout = RowLayout::of(weight.row_bytes);
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
@@ -114,11 +114,11 @@ __device__ int multiply(const MatvecParams& p, const TiledWeight& weight, Weight
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads, kKernelsAtOnce<T>)
-    matvec_kernel(const __grid_constant__ Plan plan) {
+    gemv_kernel(const __grid_constant__ Plan plan) {
   extern __shared__ uint4 shared[];
   __shared__ Continued continued[kWarps];
   let_next_kernel_start();
-  const MatvecParams& p = plan.params;
+  const GemvParams& p = plan.params;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const TiledWeight weight{static_cast<const std::byte*>(p.weight),
                            static_cast<int>(p.in_features * sizeof(T)),
@@ -179,7 +179,7 @@ int num_stages(std::size_t bytes_of_rows, std::size_t shared_bytes = kMaxSharedB
 }
 
 /// Slabs that a warp has at most.
-int slabs_of_warp(const MatvecParams& params) {
+int slabs_of_warp(const GemvParams& params) {
   const auto ceil_of = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
   const std::int64_t tiles = ceil_of(params.epilogue.weight_rows(), kTileRows);
   const std::int64_t row_bytes =
@@ -191,16 +191,16 @@ int slabs_of_warp(const MatvecParams& params) {
 
 }  // namespace
 
-bool matvec_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features) {
+bool gemv_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features) {
   const std::int64_t row_bytes = in_features * static_cast<std::int64_t>(dtype_bytes(dtype));
-  return num_rows <= kMaxMatvecRows && row_bytes % 16 == 0 &&
+  return num_rows <= kMaxGemvRows && row_bytes % 16 == 0 &&
          num_stages(rows_bytes(dtype, static_cast<int>(num_rows), in_features)) > 0;
 }
 
-void matvec(const MatvecParams& params, cudaStream_t stream) {
+void gemv(const GemvParams& params, cudaStream_t stream) {
   // With several rows, norms stand between the projections, whose few blocks disturb the order in
   // which those of one row come by themselves.
-  const bool alone = params.overlaps && params.num_rows > 1;
+  const bool alone = params.use_pdl && params.num_rows > 1;
   const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
   const int stages = num_stages(bytes, alone ? max_shared_bytes() : kMaxSharedBytes);
   const Plan plan{params, std::min(stages, slabs_of_warp(params))};
@@ -210,10 +210,10 @@ void matvec(const MatvecParams& params, cudaStream_t stream) {
       .grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
       .block = dim3(kThreads),
       .shared_bytes = bytes + static_cast<std::size_t>(plan.num_stages) * kStageBytes,
-      .overlaps = params.overlaps,
+      .use_pdl = params.use_pdl,
       .alone = alone};
-  dispatch_float(params.dtype, "matvec",
-                 [&]<typename T>() { launch(matvec_kernel<T>, shape, stream, plan); });
+  dispatch_float(params.dtype, "gemv",
+                 [&]<typename T>() { launch(gemv_kernel<T>, shape, stream, plan); });
 }
 
 }  // namespace quern::kernels

@@ -47,7 +47,7 @@ void dispatch_rows(const NormParams& params, const char* kernel, const Body& bod
       body.template operator()<T, kWidth, kThreads>(
           LaunchShape{.grid = dim3(static_cast<unsigned>(params.num_rows)),
                       .block = dim3(kThreads),
-                      .overlaps = params.overlaps});
+                      .use_pdl = params.use_pdl});
     };
     if (params.input.in_features % 4 != 0) return launch_with.template operator()<1, kFewThreads>();
     if (params.num_rows > kFewRows) return launch_with.template operator()<4, kFewThreads>();

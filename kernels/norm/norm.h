@@ -31,8 +31,8 @@ struct NormParams {
   int num_rows = 0;
   /// [tokens, in_features]: the sum of the rows that are normed is kept there too; or null
   float* residual_out = nullptr;
-  void* out = nullptr;    ///< [num_rows, in_features] T
-  bool overlaps = false;  ///< see LaunchShape
+  void* out = nullptr;   ///< [num_rows, in_features] T
+  bool use_pdl = false;  ///< see LaunchShape
 };
 
 /// The norm of NormLinear as a kernel of its own, a block a row. Rounding: the norm is float32,

@@ -265,7 +265,7 @@ int max_sample_parts(int num_multiprocessors) {
 void sample(const SampleParams& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(sample_parts(params.vocab_size), params.num_logit_rows),
                           .block = dim3(kThreads),
-                          .overlaps = params.overlaps};
+                          .use_pdl = params.use_pdl};
   launch(sample_kernel, shape, stream, params);
 }
 

@@ -66,7 +66,7 @@ struct SampleParams {
   /// A word that is zero before and after; no kernel between two of these uses it.
   std::uint32_t* tickets = nullptr;
 
-  bool overlaps = false;  ///< see LaunchShape
+  bool use_pdl = false;  ///< see LaunchShape
 };
 
 /// Blocks that share a row.

@@ -4,7 +4,7 @@
 
 namespace quern::kernels {
 
-inline constexpr int kMaxEndIds = 16;
+inline constexpr int kMaxEosTokenIds = 16;
 inline constexpr int kMaxLogitBias = 256;
 inline constexpr int kMaxTopLogprobs = 20;
 
@@ -22,9 +22,9 @@ struct SamplingRow {
   float frequency_penalty;
   std::int32_t no_repeat_ngram_size;
   std::int32_t num_top_logprobs;
-  std::int32_t num_end_ids;
+  std::int32_t num_eos_token_ids;
   std::int32_t num_logit_bias;
-  std::int32_t end_ids[kMaxEndIds];
+  std::int32_t eos_token_ids[kMaxEosTokenIds];
   std::int32_t bias_ids[kMaxLogitBias];
   float bias_values[kMaxLogitBias];
 };

@@ -29,8 +29,8 @@ __device__ void move_over_tokens(const AdvanceParams& p, int seq) {
 
 __device__ std::int32_t status_after(const AdvanceParams& p, int row, std::int32_t token) {
   const SamplingRow& sampling = p.sampling[row];
-  for (int i = 0; i < sampling.num_end_ids; ++i) {
-    if (sampling.end_ids[i] == token) return kStop;
+  for (int i = 0; i < sampling.num_eos_token_ids; ++i) {
+    if (sampling.eos_token_ids[i] == token) return kStop;
   }
   return p.generated[row] >= p.max_tokens[row] ? kLimit : kRunning;
 }
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void advance(const AdvanceParams& params, cudaStream_t stream) {
-  const LaunchShape shape{.grid = dim3(1), .block = dim3(kThreads), .overlaps = params.overlaps};
+  const LaunchShape shape{.grid = dim3(1), .block = dim3(kThreads), .use_pdl = params.use_pdl};
   launch(advance_kernel, shape, stream, params);
 }
 

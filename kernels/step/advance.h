@@ -46,7 +46,7 @@ struct AdvanceParams {
   const std::int32_t* loop_stop_at_running = nullptr;
   const std::int32_t* loop_stop_requested = nullptr;
 
-  bool overlaps = false;  ///< see LaunchShape
+  bool use_pdl = false;  ///< see LaunchShape
 };
 
 /// graph/op.h's Advance. A sequence has at most one logit row. One block. Errors: see launch.h.

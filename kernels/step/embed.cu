@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(const __grid_constant__
 void embed(const EmbedParams& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_tokens)),
                           .block = dim3(kThreads),
-                          .overlaps = params.overlaps};
+                          .use_pdl = params.use_pdl};
   launch(embed_kernel, shape, stream, params);
 }
 

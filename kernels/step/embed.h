@@ -32,7 +32,7 @@ struct EmbedParams {
   const std::int32_t* state_last_token = nullptr;
   const std::int32_t* state_position = nullptr;
 
-  bool overlaps = false;  ///< see LaunchShape
+  bool use_pdl = false;  ///< see LaunchShape
 };
 
 /// graph/op.h's Embed. A block a token. An id or position outside its table makes the row NaN: it

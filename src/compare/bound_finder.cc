@@ -29,14 +29,14 @@ void append_slots(const KvCacheView& cache, std::span<const float> block, int nu
 
 }  // namespace
 
-std::vector<AttentionSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
-                                              int layer) {
+std::vector<BoundedSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
+                                            int layer) {
   const KvCacheView& cache = side.step().kv_cache;
   const std::int64_t cols = std::int64_t{cache.num_kv_heads} * cache.head_dim;
-  std::vector<AttentionSequence> sequences;
+  std::vector<BoundedSequence> sequences;
   std::int64_t first_row = 0;
   for (const ScheduledRun& run : step.runs) {
-    AttentionSequence sequence{first_row, run.q_len, {{}, cols}, {{}, cols}};
+    BoundedSequence sequence{first_row, run.q_len, {{}, cols}, {{}, cols}};
     first_row += run.q_len;
     int left = kv_len_after(run);
     for (auto block = run.sequence->blocks.begin(); left > 0; ++block) {

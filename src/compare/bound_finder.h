@@ -43,7 +43,7 @@ class BoundFinder {
 };
 
 /// The sequences of a step with their keys and values after the append of `layer`.
-std::vector<AttentionSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
-                                              int layer);
+std::vector<BoundedSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
+                                            int layer);
 
 }  // namespace quern

@@ -173,7 +173,7 @@ double relative_step(DType dtype) {
 
 class SequenceBounds {
  public:
-  SequenceBounds(const Attention& op, const AttentionSequence& sequence, DType dtype)
+  SequenceBounds(const Attention& op, const BoundedSequence& sequence, DType dtype)
       : op_(op),
         sequence_(sequence),
         step_(relative_step(dtype)),
@@ -219,7 +219,7 @@ class SequenceBounds {
 
  private:
   const Attention& op_;
-  const AttentionSequence& sequence_;
+  const BoundedSequence& sequence_;
   double step_;
   std::int64_t shown_ = 0;
   std::vector<double> key_lengths_;  ///< by kv head, the longest shown
@@ -231,7 +231,7 @@ class SequenceBounds {
 ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs) {
   ErrorBounds bounds;
   const auto num_heads = static_cast<std::size_t>(op.num_heads);
-  for (const AttentionSequence& sequence : inputs.sequences) {
+  for (const BoundedSequence& sequence : inputs.sequences) {
     SequenceBounds shown(op, sequence, inputs.dtype);
     const std::int64_t past = sequence.keys.rows() - sequence.q_len;
     for (int i = 0; i < sequence.q_len; ++i) {

@@ -60,7 +60,7 @@ struct NormLinearInputs {
 ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inputs);
 
 /// A sequence of a step: its token rows, and its slots after the append.
-struct AttentionSequence {
+struct BoundedSequence {
   std::int64_t first_row = 0;
   int q_len = 0;
   HostRows keys, values;  ///< [kv_len, num_kv_heads * head_dim]
@@ -70,7 +70,7 @@ struct AttentionSequence {
 struct AttentionInputs {
   const HostRows& qkv;
   std::span<const float> q_gain;  ///< [head_dim] or empty
-  std::span<const AttentionSequence> sequences;
+  std::span<const BoundedSequence> sequences;
   const HostRows& out;  ///< [tokens, num_heads * head_dim]
   DType dtype = DType::float32;
 };

@@ -27,10 +27,10 @@ double attention_nmse_limit(DType dtype) {
 }
 
 /// The rows of the step's new tokens.
-HostRows new_rows(const std::vector<AttentionSequence>& sequences,
-                  HostRows AttentionSequence::*member) {
+HostRows new_rows(const std::vector<BoundedSequence>& sequences,
+                  HostRows BoundedSequence::*member) {
   HostRows rows{{}, (sequences.front().*member).cols};
-  for (const AttentionSequence& sequence : sequences) {
+  for (const BoundedSequence& sequence : sequences) {
     const HostRows& all = sequence.*member;
     const auto count = static_cast<std::ptrdiff_t>(sequence.q_len * all.cols);
     rows.values.insert(rows.values.end(), all.values.end() - count, all.values.end());
@@ -87,7 +87,7 @@ void LockStep::run(std::span<const Request> prompts, Comparison& comparison) {
     request.sampling = {};
     request.sampling.greedy = true;
     request.stop.clear();
-    request.ignore_end_ids = true;
+    request.ignore_eos = true;
     request.top_logprobs.reset();
     request.max_new_tokens = options_.decode_steps + 1;
     scheduler.add(make_sequence(++id, request, reference_.model(), limits.max_seq_len));
@@ -163,11 +163,11 @@ void LockStep::compare_appended(const Node& node, const Attention& op, const Sch
   const DType dtype = tested_.graph().activation_dtype;
   const auto tested = read_sequences(tested_, step, op.layer);
   const auto reference = read_sequences(reference_, step, op.layer);
-  const HostRows keys = new_rows(reference, &AttentionSequence::keys);
-  add(node, node.name + ".keys", dtype, new_rows(tested, &AttentionSequence::keys), keys,
+  const HostRows keys = new_rows(reference, &BoundedSequence::keys);
+  add(node, node.name + ".keys", dtype, new_rows(tested, &BoundedSequence::keys), keys,
       appended_key_bounds(op, keys), nmse_limit(dtype));
-  add(node, node.name + ".values", dtype, new_rows(tested, &AttentionSequence::values),
-      new_rows(reference, &AttentionSequence::values), {}, nmse_limit(dtype));
+  add(node, node.name + ".values", dtype, new_rows(tested, &BoundedSequence::values),
+      new_rows(reference, &BoundedSequence::values), {}, nmse_limit(dtype));
 }
 
 void LockStep::compare_tokens(const Node& node, const ScheduledStep& step) {

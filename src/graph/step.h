@@ -54,7 +54,7 @@ struct SequenceState {
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
 
-inline constexpr int kMaxEndIds = 16;
+inline constexpr int kMaxEosTokenIds = 16;
 inline constexpr int kMaxLogitBias = 256;
 inline constexpr int kMaxTopLogprobs = 20;
 
@@ -71,9 +71,9 @@ struct SamplingRow {
   float frequency_penalty = 0.0f;
   std::int32_t no_repeat_ngram_size = 0;  ///< 0: off
   std::int32_t num_top_logprobs = -1;     ///< -1: none; 0: the chosen token's; n: also the n best
-  std::int32_t num_end_ids = 0;
+  std::int32_t num_eos_token_ids = 0;
   std::int32_t num_logit_bias = 0;
-  std::int32_t end_ids[kMaxEndIds] = {};
+  std::int32_t eos_token_ids[kMaxEosTokenIds] = {};
   std::int32_t bias_ids[kMaxLogitBias] = {};
   float bias_values[kMaxLogitBias] = {};
 };

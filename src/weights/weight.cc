@@ -9,7 +9,7 @@ std::size_t WeightSource::row_bytes() const {
   return static_cast<std::size_t>(in_features) * dtype_bytes(stored);
 }
 
-Weight plain_weight(const WeightSource& source, std::byte* destination, Device device) {
+Weight dense_weight(const WeightSource& source, std::byte* destination, Device device) {
   return {
       .values = {.data = destination,
                  .rows = source.out_features,

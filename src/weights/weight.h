@@ -44,7 +44,7 @@ struct WeightSource {
 };
 
 /// The weight that a source becomes in plain layout: dense, at `destination` on `device`.
-Weight plain_weight(const WeightSource& source, std::byte* destination, Device device);
+Weight dense_weight(const WeightSource& source, std::byte* destination, Device device);
 
 /// Row `row` of a weight as float32. This function defines what a format means; kernels are held
 /// against it. `out` has in_features elements.

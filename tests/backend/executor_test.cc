@@ -39,7 +39,7 @@ class RecordingBackend final : public Backend {
   std::uint64_t peak_memory_bytes() const override { return 0; }
   std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }
   Weight upload(const WeightSource& source, std::byte* destination) override {
-    return plain_weight(source, destination, device());
+    return dense_weight(source, destination, device());
   }
   void fill_random(const RandomRun&, DType, std::byte*) override {}
   std::unique_ptr<Stopwatch> make_stopwatch() override { return nullptr; }

@@ -99,7 +99,7 @@ TEST(AttentionBounds, GrowWithTheScoresAndTheValues) {
   op.scale = 1.0f / std::sqrt(8.0f);
   const HostRows qkv = random_rows(3, 64, 6);
   const HostRows out = random_rows(3, 32, 7);
-  std::vector<AttentionSequence> sequences(1);
+  std::vector<BoundedSequence> sequences(1);
   sequences[0] = {0, 3, random_rows(10, 16, 8), random_rows(10, 16, 9)};
   const auto largest = [&](DType dtype) {
     const ErrorBounds bounds = attention_bounds(op, {qkv, {}, sequences, out, dtype});

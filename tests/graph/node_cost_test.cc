@@ -13,7 +13,7 @@ class NodeCostTest : public ::testing::Test {
     for (const WeightSpec& spec : graph_.weights) {
       const DType stored = spec.use == WeightUse::vector ? DType::float32 : DType::float16;
       weights_.push_back(
-          plain_weight({spec.use, stored, spec.out_features, spec.in_features, {}}, nullptr, {}));
+          dense_weight({spec.use, stored, spec.out_features, spec.in_features, {}}, nullptr, {}));
     }
   }
 

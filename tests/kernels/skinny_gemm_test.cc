@@ -65,7 +65,7 @@ class SkinnyGemmTest : public TypedBackendTest {
     backend_->copy_in(bias.data(), ones.data(), bias.size_bytes());
     const auto row_bytes = static_cast<std::size_t>(out_features) * sizeof(float);
     const GuardedBuffer expected(*backend_, kMostRows * row_bytes);
-    kernels::PlainGemmParams plain;
+    kernels::ReferenceGemmParams plain;
     plain.num_rows = kMostRows;
     plain.in_features = in_features;
     plain.weight = weight_.data();
@@ -74,7 +74,7 @@ class SkinnyGemmTest : public TypedBackendTest {
     plain.in_dtype = dtype();
     plain.epilogue = epilogue(out_features, gated, bias, expected.data());
     backend_->wait();  // copies in are on their way until then
-    kernels::plain_gemm(plain, nullptr);
+    kernels::reference_gemm(plain, nullptr);
     const std::vector<std::byte> all_rows = finished(expected);
 
     kernels::SkinnyGemmParams params;

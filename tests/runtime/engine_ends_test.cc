@@ -134,7 +134,7 @@ TEST(Engine, CancelFreesTheRowForAnotherWithoutMixingTokens) {
 TEST(Engine, CancelMayComeFromAnotherThread) {
   Engine engine = load();
   Request request = greedy("Once upon a time", 1900);
-  request.ignore_end_ids = true;
+  request.ignore_eos = true;
   const RequestId id = engine.submit(request);
   engine.step();
   std::thread other([&] { engine.cancel(id); });

@@ -195,10 +195,10 @@ TEST(Engine, AProfileChangesNoTokenAndTellsOfEveryNode) {
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"profile"}), load().profile());
 }
 
-TEST(Engine, EndIdsNameTheirSources) {
+TEST(Engine, EosTokenIdsNameTheirSources) {
   const Engine engine = load({}, "tale-qwen");
   std::map<std::int32_t, std::string> ends;
-  for (const auto& [id, source] : engine.info().end_ids) ends[id] = source;
+  for (const auto& [id, source] : engine.info().eos_token_ids) ends[id] = source;
   EXPECT_EQ(ends.size(), 3u);
   EXPECT_NE(ends[1840].find("generation_config.json"), std::string::npos);
   EXPECT_NE(ends[1841].find("chatml"), std::string::npos);

@@ -31,7 +31,7 @@ TEST(RandomModel, SaysWhatItIs) {
   EXPECT_TRUE(engine.info().random_weights);
   EXPECT_EQ(engine.info().name, "gpt_350m");
   EXPECT_EQ(engine.info().num_hidden_layers, 2);
-  EXPECT_TRUE(engine.info().end_ids.empty());
+  EXPECT_TRUE(engine.info().eos_token_ids.empty());
   EXPECT_EQ(engine.tokenizer().description(), "none");
 
   Request request;

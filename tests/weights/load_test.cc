@@ -39,7 +39,7 @@ class LoadWeight : public ::testing::Test {
         source.read(row, std::min(band_rows_, source.out_features - row),
                     buffer_.data() + row * source.row_bytes());
       }
-      return plain_weight(source, buffer_.data(), Device{});
+      return dense_weight(source, buffer_.data(), Device{});
     });
     EXPECT_EQ(weight.values.data, buffer_.data());
     EXPECT_EQ(weight.values.dtype, dtype);

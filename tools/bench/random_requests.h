@@ -16,7 +16,7 @@ inline Request random_request(std::mt19937_64& generator, int vocab_size, int in
   }
   request.max_new_tokens = output_len;
   request.sampling.greedy = true;
-  request.ignore_end_ids = true;
+  request.ignore_eos = true;
   return request;
 }
 

@@ -74,7 +74,7 @@ void add_ends(CLI::App& app, Request& request, const GenerationDefaults& default
       [&request](const std::string& option, const std::string& value) {
         request.stop.push_back(parse_stop(option, value));
       });
-  group.flag("--ignore-eos", request.ignore_end_ids, "Go on after end tokens, up to the limit");
+  group.flag("--ignore-eos", request.ignore_eos, "Go on after end tokens, up to the limit");
 }
 
 void reject_contradictions(const SamplingSwitches& switches, const SamplingParams& sampling) {

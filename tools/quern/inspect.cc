@@ -40,9 +40,10 @@ std::string token_text(const Tokenizer& tokenizer, std::int32_t id) {
 OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer& tokenizer, bool graph) {
   const ModelInfo& info = summary.info;
   const MemoryPlan& plan = summary.memory_plan;
-  OrderedJson end_ids = OrderedJson::array();
-  for (const auto& [id, sources] : info.end_ids) {
-    end_ids.push_back({{"id", id}, {"token", token_text(tokenizer, id)}, {"sources", sources}});
+  OrderedJson eos_token_ids = OrderedJson::array();
+  for (const auto& [id, sources] : info.eos_token_ids) {
+    eos_token_ids.push_back(
+        {{"id", id}, {"token", token_text(tokenizer, id)}, {"sources", sources}});
   }
   OrderedJson json = subject_json(info, summary.options);
   json.update({{"model_type", info.model_type},
@@ -57,7 +58,7 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer& tokenizer
                {"head_dim", info.head_dim},
                {"max_position_embeddings", info.max_position_embeddings},
                {"tokenizer", summary.tokenizer},
-               {"end_ids", std::move(end_ids)},
+               {"eos_token_ids", std::move(eos_token_ids)},
                {"limits",
                 {{"max_seqs", summary.options.max_seqs},
                  {"max_seq_len", summary.options.max_seq_len},
@@ -95,8 +96,8 @@ void add_model_rows(const ModelInfo& info, const std::string& tokenizer, TextTab
 
 void add_end_rows(const ModelInfo& info, const Tokenizer& tokenizer, TextTable& table) {
   table.heading("End tokens");
-  if (info.end_ids.empty()) table.row("none", "only stop strings and limits end a text");
-  for (const auto& [id, sources] : info.end_ids) {
+  if (info.eos_token_ids.empty()) table.row("none", "only stop strings and limits end a text");
+  for (const auto& [id, sources] : info.eos_token_ids) {
     table.row(fmt::format("{} {}", id, quoted_name(token_text(tokenizer, id))), sources);
   }
 }

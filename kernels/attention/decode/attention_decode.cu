@@ -191,7 +191,7 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
   // and stay there, as would those after them. With several sequences they are alone on their
   // multiprocessors in any case.
   const bool one = p.num_decode_seqs == 1;
-  plan.lets_next_start = p.overlaps && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
+  plan.lets_next_start = p.use_pdl && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
                          (!one || blocks <= params.num_multiprocessors);
   if (plan.lets_next_start && one) blocks = params.num_multiprocessors;
   const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
@@ -204,7 +204,7 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
              {.grid = dim3(static_cast<unsigned>(blocks)),
               .block = dim3(32 * kWarps),
               .shared_bytes = Memory::bytes(heads),
-              .overlaps = p.overlaps},
+              .use_pdl = p.use_pdl},
              stream, plan);
     });
   });

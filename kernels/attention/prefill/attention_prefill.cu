@@ -41,7 +41,7 @@ void attention_prefill(const AttentionParams& params, cudaStream_t stream) {
            {.grid = dim3(params.num_kv_heads, tiles),
             .block = dim3(Tile::kThreads),
             .shared_bytes = sizeof(typename Tile::SharedMemory),
-            .overlaps = params.overlaps},
+            .use_pdl = params.use_pdl},
            stream, params);
   });
 }

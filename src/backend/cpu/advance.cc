@@ -6,9 +6,9 @@
 namespace quern::cpu {
 namespace {
 
-bool is_end_id(const SamplingRow& sampling, std::int32_t token) {
-  const std::int32_t* end = sampling.end_ids + sampling.num_end_ids;
-  return std::find(sampling.end_ids, end, token) != end;
+bool is_eos(const SamplingRow& sampling, std::int32_t token) {
+  const std::int32_t* end = sampling.eos_token_ids + sampling.num_eos_token_ids;
+  return std::find(sampling.eos_token_ids, end, token) != end;
 }
 
 /// Takes the token that Sample chose into the sequence and ends it where it should.
@@ -22,7 +22,7 @@ void append_token(const Step& step, std::int32_t row) {
   ++state.generated[row];
 
   SequenceStatus status = SequenceStatus::running;
-  if (is_end_id(step.sampling[row], token)) {
+  if (is_eos(step.sampling[row], token)) {
     status = SequenceStatus::stop;
   } else if (state.generated[row] >= state.max_tokens[row]) {
     status = SequenceStatus::limit;

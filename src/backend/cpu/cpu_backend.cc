@@ -111,7 +111,7 @@ class CpuBackend final : public Backend {
       source.read(first, std::min(band_rows, source.out_features - first),
                   destination + first * row_bytes);
     });
-    return plain_weight(source, destination, device());
+    return dense_weight(source, destination, device());
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {

@@ -95,7 +95,7 @@ double measure_product_tflops(DType dtype, int threads) {
   source.stored = dtype;
   source.out_features = out_features;
   source.in_features = kInFeatures;
-  const Weight weight = plain_weight(source, values.data(), Device{});
+  const Weight weight = dense_weight(source, values.data(), Device{});
   Projection projection;
   projection.in = {in.data(), kRows, kInFeatures, kInFeatures, DType::float32, Device{}};
   projection.weight = &weight;

@@ -51,7 +51,7 @@ class CudaBackend final : public Backend {
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = &cublaslt_;
-    launch([&] { context_.overlaps = kernels::supports_overlap(); });
+    launch([&] { context_.use_pdl = kernels::supports_pdl(); });
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -179,7 +179,7 @@ class CudaBackend final : public Backend {
     QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
     select_device(device_.index);
     staging_.copy_rows(destination, source);
-    return plain_weight(source, destination, device_);
+    return dense_weight(source, destination, device_);
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {

@@ -5,7 +5,7 @@
 #include "model/model.h"
 #include "model/shapes.h"
 #include "runtime/load/timed_phase.h"
-#include "runtime/request/end_ids.h"
+#include "runtime/request/eos_token_ids.h"
 #include "tokenizer/no_tokenizer.h"
 
 namespace quern {
@@ -46,7 +46,7 @@ OpenedModel open_folder(const std::string& model, const EngineOptions& resolved)
   const DType dtype = activation_dtype(largest_tensor_dtype(opened.checkpoint), resolved);
   opened.graph = build_graph(opened.config, opened.checkpoint, dtype);
   opened.tokenizer = Tokenizer::load(opened.folder);
-  opened.end_ids = collect_end_ids(opened.config, opened.generation, *opened.tokenizer);
+  opened.eos_token_ids = collect_eos_token_ids(opened.config, opened.generation, *opened.tokenizer);
   if (opened.tokenizer->vocab_size() > opened.config.vocab_size) {
     log(LogLevel::warning, "{}: the tokenizer names {} ids, config.json's vocab_size is {}",
         opened.name, opened.tokenizer->vocab_size(), opened.config.vocab_size);
@@ -102,7 +102,7 @@ ModelInfo model_info(const OpenedModel& model) {
     info.num_parameters += static_cast<std::uint64_t>(weight.out_features * weight.in_features);
   }
   info.checkpoint_dtype = config.dtype;
-  info.end_ids = model.end_ids;
+  info.eos_token_ids = model.eos_token_ids;
   return info;
 }
 

@@ -16,7 +16,7 @@ std::vector<Weight> make_random(const OpenedModel& model, Backend& backend, Aren
     const WeightSpec& spec = model.graph.weights[i];
     std::byte* data = arena.take(weight_bytes(spec, stored[i]));
     for (const RandomRun& run : runs[i]) backend.fill_random(run, stored[i], data);
-    weights.push_back(plain_weight({spec.use, stored[i], spec.out_features, spec.in_features, {}},
+    weights.push_back(dense_weight({spec.use, stored[i], spec.out_features, spec.in_features, {}},
                                    data, backend.device()));
   }
   return weights;

@@ -24,12 +24,12 @@ const char* finish_reason_name(FinishReason reason) {
 }
 
 SequenceOutput::SequenceOutput(const Tokenizer& tokenizer, const Request& request, Result result,
-                               std::span<const std::int32_t> end_ids, int limit,
+                               std::span<const std::int32_t> eos_token_ids, int limit,
                                FinishReason limit_reason)
     : tokenizer_(&tokenizer),
       detokenizer_(tokenizer, !request.keep_special, Detokenizer::Start::continuation),
       stop_(request.stop),
-      end_ids_(end_ids.begin(), end_ids.end()),
+      eos_token_ids_(eos_token_ids.begin(), eos_token_ids.end()),
       limit_(limit),
       limit_reason_(limit_reason),
       wants_logprobs_(request.top_logprobs.has_value()),
@@ -45,7 +45,7 @@ void SequenceOutput::accept(TokenLogprobs token) {
   update_.token_ids.push_back(id);
   if (wants_logprobs_) result_.logprobs.push_back(std::move(token));
 
-  if (std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end()) {
+  if (std::find(eos_token_ids_.begin(), eos_token_ids_.end(), id) != eos_token_ids_.end()) {
     finish(FinishReason::stop);
     return;
   }

@@ -19,7 +19,7 @@ class SequenceOutput {
   /// `limit` is the number of tokens to generate at most, and `limit_reason` what ends there.
   /// `result` brings id, prompt ids and seed. `tokenizer` must outlive this.
   SequenceOutput(const Tokenizer& tokenizer, const Request& request, Result result,
-                 std::span<const std::int32_t> end_ids, int limit, FinishReason limit_reason);
+                 std::span<const std::int32_t> eos_token_ids, int limit, FinishReason limit_reason);
 
   /// Takes the next token, with log-probabilities where asked for. Tokens after the end are
   /// overshoot and are dropped.
@@ -40,7 +40,7 @@ class SequenceOutput {
   const Tokenizer* tokenizer_;
   Detokenizer detokenizer_;
   StopMatcher stop_;
-  std::vector<std::int32_t> end_ids_;
+  std::vector<std::int32_t> eos_token_ids_;
   int limit_;
   FinishReason limit_reason_;
   bool wants_logprobs_;

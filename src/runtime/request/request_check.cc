@@ -70,10 +70,10 @@ std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
 
   Request seeded = request;
   if (!seeded.sampling.seed) seeded.sampling.seed = random_seed();
-  std::vector<std::int32_t> end_ids;
-  for (const auto& [end_id, source] : model.end_ids) end_ids.push_back(end_id);
+  std::vector<std::int32_t> eos_token_ids;
+  for (const auto& [end_id, source] : model.eos_token_ids) eos_token_ids.push_back(end_id);
   const SamplingRow sampling =
-      resolve_sampling(seeded, model.generation, end_ids, model.config.vocab_size);
+      resolve_sampling(seeded, model.generation, eos_token_ids, model.config.vocab_size);
 
   const int wanted = resolve_max_new_tokens(request, model.generation);
   const int room = max_seq_len - static_cast<int>(prompt_ids.size());
@@ -83,9 +83,10 @@ std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
   result.id = id;
   result.prompt_ids = prompt_ids;
   result.seed = sampling.seed;
-  SequenceOutput output(*model.tokenizer, request, std::move(result),
-                        {sampling.end_ids, static_cast<std::size_t>(sampling.num_end_ids)},
-                        max_tokens, wanted <= room ? FinishReason::length : FinishReason::context);
+  SequenceOutput output(
+      *model.tokenizer, request, std::move(result),
+      {sampling.eos_token_ids, static_cast<std::size_t>(sampling.num_eos_token_ids)}, max_tokens,
+      wanted <= room ? FinishReason::length : FinishReason::context);
   return std::make_unique<Sequence>(
       Sequence{id, std::move(prompt_ids), sampling, max_tokens, std::move(output)});
 }

@@ -80,7 +80,7 @@ void resolve_logit_bias(const SamplingParams& params, int vocab_size, SamplingRo
 }  // namespace
 
 SamplingRow resolve_sampling(const Request& request, const GenerationConfig& generation,
-                             std::span<const std::int32_t> end_ids, int vocab_size) {
+                             std::span<const std::int32_t> eos_token_ids, int vocab_size) {
   const SamplingParams& params = request.sampling;
   check_ranges(params);
   SamplingRow row;
@@ -102,10 +102,10 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
     require(*top >= 0 && *top <= kMaxTopLogprobs, "top_logprobs", *top, "an integer from 0 to 20");
     row.num_top_logprobs = std::min(*top, vocab_size);
   }
-  if (!request.ignore_end_ids) {
-    QUERN_CHECK(end_ids.size() <= kMaxEndIds);
-    row.num_end_ids = static_cast<std::int32_t>(end_ids.size());
-    std::copy(end_ids.begin(), end_ids.end(), row.end_ids);
+  if (!request.ignore_eos) {
+    QUERN_CHECK(eos_token_ids.size() <= kMaxEosTokenIds);
+    row.num_eos_token_ids = static_cast<std::int32_t>(eos_token_ids.size());
+    std::copy(eos_token_ids.begin(), eos_token_ids.end(), row.eos_token_ids);
   }
   return row;
 }

@@ -11,8 +11,8 @@ namespace quern {
 
 /// A request's sampling as the Sample op takes it: the request's own values, else
 /// generation_config's, else off; see SamplingParams. The seed must be set. End ids are left out
-/// with ignore_end_ids. Errors: invalid_argument naming the parameter and its value.
+/// with ignore_eos. Errors: invalid_argument naming the parameter and its value.
 SamplingRow resolve_sampling(const Request& request, const GenerationConfig& generation,
-                             std::span<const std::int32_t> end_ids, int vocab_size);
+                             std::span<const std::int32_t> eos_token_ids, int vocab_size);
 
 }  // namespace quern

@@ -59,15 +59,15 @@ TEST_P(AdvanceConformance, PositionsMayDifferFromSlots) {
   EXPECT_EQ(by_seq(harness, harness.step().state.kv_len), (Ints{10, 2}));
 }
 
-TEST_P(AdvanceConformance, StopsOnEndIdsAndAtTheLimit) {
+TEST_P(AdvanceConformance, StopsOnEosTokenIdsAndAtTheLimit) {
   StepHarness harness(*backend_, DType::float32,
                       std::vector<SequenceSpec>(5, {.past = 3, .decode = true}));
   const SequenceState& state = harness.step().state;
   SamplingRow row;
-  row.num_end_ids = 2;
-  row.end_ids[0] = 70;
-  row.end_ids[1] = 71;
-  row.end_ids[2] = 72;  // beyond num_end_ids
+  row.num_eos_token_ids = 2;
+  row.eos_token_ids[0] = 70;
+  row.eos_token_ids[1] = 71;
+  row.eos_token_ids[2] = 72;  // beyond num_eos_token_ids
   const Ints tokens = {71, 72, 8, 70, 9};
   const Ints max_tokens = {9, 9, 4, 4, 5};
   for (int seq = 0; seq < 5; ++seq) {

@@ -29,7 +29,7 @@ class GpuEngineTest : public ::testing::Test {
   /// A request of that many tokens, whatever they are.
   static Request endless(const std::string& prompt, int max_new_tokens) {
     Request request = greedy(prompt, max_new_tokens);
-    request.ignore_end_ids = true;
+    request.ignore_eos = true;
     return request;
   }
 };

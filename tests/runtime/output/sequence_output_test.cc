@@ -13,8 +13,8 @@ class SequenceOutputTest : public ::testing::Test {
                       FinishReason reason = FinishReason::length) {
     Result result;
     result.id = 7;
-    const std::int32_t end_ids[] = {0};
-    return {tokenizer_, request, result, end_ids, limit, reason};
+    const std::int32_t eos_token_ids[] = {0};
+    return {tokenizer_, request, result, eos_token_ids, limit, reason};
   }
   static void accept(SequenceOutput& output, std::string_view bytes) {
     for (const char byte : bytes) output.accept({static_cast<unsigned char>(byte), -1.0f, {}});

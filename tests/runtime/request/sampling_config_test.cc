@@ -16,8 +16,8 @@ SamplingRow resolve(const SamplingParams& params, const GenerationConfig& genera
   Request request;
   request.sampling = params;
   request.sampling.seed = 5;
-  const std::int32_t end_ids[] = {2};
-  return resolve_sampling(request, generation, end_ids, kVocabSize);
+  const std::int32_t eos_token_ids[] = {2};
+  return resolve_sampling(request, generation, eos_token_ids, kVocabSize);
 }
 
 GenerationConfig sampled_config() {
@@ -36,7 +36,7 @@ TEST(ResolveSampling, IsGreedyWithoutAnyWord) {
   EXPECT_EQ(row.temperature, 0.0f);
   EXPECT_EQ(row.repetition_penalty, 1.0f);
   EXPECT_EQ(row.num_top_logprobs, -1);
-  EXPECT_EQ(row.num_end_ids, 1);
+  EXPECT_EQ(row.num_eos_token_ids, 1);
 }
 
 TEST(ResolveSampling, FollowsTheGenerationConfig) {
@@ -91,12 +91,12 @@ TEST(ResolveSampling, UnsampledConfigStaysGreedyButKeepsItsPenalty) {
   EXPECT_EQ(row.repetition_penalty, 1.05f);
 }
 
-TEST(ResolveSampling, LeavesEndIdsOutOnRequest) {
+TEST(ResolveSampling, LeavesEosTokenIdsOutOnRequest) {
   Request request;
   request.sampling.seed = 1;
-  request.ignore_end_ids = true;
-  const std::int32_t end_ids[] = {2};
-  EXPECT_EQ(resolve_sampling(request, {}, end_ids, kVocabSize).num_end_ids, 0);
+  request.ignore_eos = true;
+  const std::int32_t eos_token_ids[] = {2};
+  EXPECT_EQ(resolve_sampling(request, {}, eos_token_ids, kVocabSize).num_eos_token_ids, 0);
 }
 
 TEST(ResolveSampling, RefusesContradictionsAndBadValues) {

@@ -61,10 +61,10 @@ TEST_F(CommandsTest, InspectTellsSizesEndsAndMemory) {
     sum += json["memory_plan"][part].get<std::uint64_t>();
   }
   EXPECT_EQ(json["memory_plan"]["total_bytes"], sum);
-  ASSERT_EQ(json["end_ids"].size(), 2U);
-  EXPECT_EQ(json["end_ids"][1]["id"], 1842);
-  EXPECT_EQ(json["end_ids"][1]["token"], "<|im_end|>");
-  EXPECT_NE(json["end_ids"][1]["sources"].get<std::string>().find("generation_config.json"),
+  ASSERT_EQ(json["eos_token_ids"].size(), 2U);
+  EXPECT_EQ(json["eos_token_ids"][1]["id"], 1842);
+  EXPECT_EQ(json["eos_token_ids"][1]["token"], "<|im_end|>");
+  EXPECT_NE(json["eos_token_ids"][1]["sources"].get<std::string>().find("generation_config.json"),
             std::string::npos);
 
   const ChildResult plain = run_quern({"inspect", "-m", m});

@@ -42,7 +42,7 @@ void run_advance(const Advance&, const Step& step, const OpContext& context) {
     params.loop_stop_at_running = &step.loop->stop_at_running;
     params.loop_stop_requested = &step.loop->stop_requested;
   }
-  params.overlaps = context.overlaps;
+  params.use_pdl = context.use_pdl;
   kernels::advance(params, context.stream);
 }
 

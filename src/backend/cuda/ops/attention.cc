@@ -62,7 +62,7 @@ const float* vector_of(const Step& step, const std::optional<WeightId>& id) {
   return id ? step.weight(*id).values.row<float>(0) : nullptr;
 }
 
-kernels::AttentionParams attention_params(const Attention& op, const Step& step, bool overlaps) {
+kernels::AttentionParams attention_params(const Attention& op, const Step& step, bool use_pdl) {
   const KvCacheView& cache = step.kv_cache;
   const Tensor& qkv = step.value(op.qkv);
   const Tensor& out = step.value(op.out);
@@ -70,9 +70,9 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
               cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
   QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
-  if (op.head_dim > kernels::kMaxPlainHeadDim) {
+  if (op.head_dim > kernels::kMaxReferenceHeadDim) {
     fail(ErrorCode::unsupported, "head_dim: expected at most {} on CUDA, got {}",
-         kernels::kMaxPlainHeadDim, op.head_dim);
+         kernels::kMaxReferenceHeadDim, op.head_dim);
   }
   const std::int64_t layer_rows = cache.num_blocks * cache.num_kv_heads * cache.block_size;
   if (layer_rows > INT32_MAX) {
@@ -81,7 +81,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   }
 
   kernels::AttentionParams params;
-  params.overlaps = overlaps;
+  params.use_pdl = use_pdl;
   params.dtype = qkv.dtype;
   params.qkv = qkv.data;
   params.out = out.data;
@@ -130,7 +130,7 @@ std::int64_t slots_of_block_table(const KvCacheView& cache) {
 // that tensor cores do not serve take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
   if (step.batch.num_tokens == 0) return;
-  kernels::AttentionParams params = attention_params(op, step, context.overlaps);
+  kernels::AttentionParams params = attention_params(op, step, context.use_pdl);
   const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
   Workspace workspace(step.workspace);
   const AttentionScratch scratch = take_scratch(
@@ -139,7 +139,7 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
 
   if (!kernels::attention_decode_supports(params.dtype, params.head_dim)) {
     kernels::attention_append({.attention = params, .first_seq = 0}, context.stream);
-    kernels::attention_plain(params, context.stream);
+    kernels::attention_reference(params, context.stream);
     return;
   }
   if (params.num_decode_seqs > 0) {

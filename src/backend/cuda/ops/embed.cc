@@ -31,7 +31,7 @@ void run_embed(const Embed& op, const Step& step, const OpContext& context) {
   params.cu_seqlens_q = batch.cu_seqlens_q;
   params.state_last_token = step.state.last_token;
   params.state_position = step.state.position;
-  params.overlaps = context.overlaps;
+  params.use_pdl = context.use_pdl;
   kernels::embed(params, context.stream);
 }
 

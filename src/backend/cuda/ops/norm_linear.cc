@@ -55,7 +55,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
   kernels::NormParams norm;
   norm.input = norm_input(op, step);
   norm.residual_out = residual_out_of(op, step);
-  norm.overlaps = context.overlaps;
+  norm.use_pdl = context.use_pdl;
   if (op.logit_rows_only && norm.residual_out != nullptr) {
     // It has all token rows, of which only some are normed.
     norm.num_rows = batch.num_tokens;
@@ -72,11 +72,11 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (norm.num_rows == 1 && runs_as_matvec(projection)) {
-    kernels::MatvecParams params = matvec_params(projection, context);
+  if (norm.num_rows == 1 && runs_as_gemv(projection)) {
+    kernels::GemvParams params = gemv_params(projection, context);
     params.norm = norm.input;
     params.residual_out = norm.residual_out;
-    kernels::matvec(params, context.stream);
+    kernels::gemv(params, context.stream);
     return;
   }
   Workspace workspace(step.workspace);

@@ -28,7 +28,7 @@ struct OpContext {
   CublasLt* cublaslt = nullptr;
   GemmCrossover gemm_crossover;
   /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
-  bool overlaps = false;
+  bool use_pdl = false;
   /// While a device loop is recorded: what Advance sets to let it go on.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 

@@ -30,9 +30,9 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
 }
 
 // Which kernel is the fastest, as measured on an H200: see docs/performance.md.
-/// With more rows skinny_gemm() is faster than matvec(), which alone takes float32.
-constexpr std::int64_t kMaxMatvecRows = 2;
-constexpr std::int64_t kMaxFloatMatvecRows = 4;
+/// With more rows skinny_gemm() is faster than gemv(), which alone takes float32.
+constexpr std::int64_t kGemvCrossoverRows = 2;
+constexpr std::int64_t kFloatGemvCrossoverRows = 4;
 /// With so many rows nothing runs in the library: see GemmCrossover.
 constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;
 
@@ -109,7 +109,7 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
     params.epilogue = epilogue;
     params.epilogue.out = const_cast<std::byte*>(
         row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
-    params.overlaps = context.overlaps;
+    params.use_pdl = context.use_pdl;
     kernels::apply_epilogue(params, context.stream);
   }
 }
@@ -131,12 +131,12 @@ Params params_of(const Projection& projection, const OpContext& context) {
   params.in = projection.in;
   params.epilogue = projection.epilogue;
   params.num_multiprocessors = context.num_multiprocessors;
-  params.overlaps = context.overlaps;
+  params.use_pdl = context.use_pdl;
   return params;
 }
 
-void project_plainly(const Projection& projection, const OpContext& context) {
-  kernels::PlainGemmParams params;
+void project_by_reference(const Projection& projection, const OpContext& context) {
+  kernels::ReferenceGemmParams params;
   params.num_rows = projection.num_rows;
   params.in_features = projection.weight->in_features;
   params.weight = projection.weight->values.data;
@@ -144,7 +144,7 @@ void project_plainly(const Projection& projection, const OpContext& context) {
   params.in = projection.in;
   params.in_dtype = projection.in_dtype;
   params.epilogue = projection.epilogue;
-  kernels::plain_gemm(params, context.stream);
+  kernels::reference_gemm(params, context.stream);
 }
 
 }  // namespace
@@ -169,16 +169,16 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
   QUERN_CHECK(weight.values.row_stride == weight.in_features);
 }
 
-bool runs_as_matvec(const Projection& projection) {
+bool runs_as_gemv(const Projection& projection) {
   const std::int64_t most =
-      projection.in_dtype == DType::float32 ? kMaxFloatMatvecRows : kMaxMatvecRows;
+      projection.in_dtype == DType::float32 ? kFloatGemvCrossoverRows : kGemvCrossoverRows;
   return is_regular(projection) && projection.num_rows <= most &&
-         kernels::matvec_supports(projection.in_dtype, projection.num_rows,
-                                  projection.weight->in_features);
+         kernels::gemv_supports(projection.in_dtype, projection.num_rows,
+                                projection.weight->in_features);
 }
 
-kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context) {
-  return params_of<kernels::MatvecParams>(projection, context);
+kernels::GemvParams gemv_params(const Projection& projection, const OpContext& context) {
+  return params_of<kernels::GemvParams>(projection, context);
 }
 
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
@@ -189,15 +189,15 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
   const Weight& weight = *projection.weight;
   const bool regular = is_regular(projection);
-  if (runs_as_matvec(projection)) {
-    kernels::matvec(matvec_params(projection, context), context.stream);
+  if (runs_as_gemv(projection)) {
+    kernels::gemv(gemv_params(projection, context), context.stream);
   } else if (regular && runs_in_library(projection, context.gemm_crossover)) {
     project_by_library(projection,
                        take_scratch(workspace, projection.num_rows, weight.out_features), context);
   } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
     kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
   } else {
-    project_plainly(projection, context);
+    project_by_reference(projection, context);
   }
 }
 

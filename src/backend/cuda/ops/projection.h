@@ -26,18 +26,18 @@ kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activatio
 /// Errors: internal, unless weight, input and output fit each other.
 void check_shapes(const Projection& projection, std::int64_t in_features);
 
-/// Whether the projection has so few rows that project() streams the weight by matvec(). With one
+/// Whether the projection has so few rows that project() streams the weight by gemv(). With one
 /// row that launch can make the norm as well.
-bool runs_as_matvec(const Projection& projection);
+bool runs_as_gemv(const Projection& projection);
 
-/// The parameters of a launch of matvec() but for `norm` and `residual_out`.
-kernels::MatvecParams matvec_params(const Projection& projection, const OpContext& context);
+/// The parameters of a launch of gemv() but for `norm` and `residual_out`.
+kernels::GemvParams gemv_params(const Projection& projection, const OpContext& context);
 
 /// Those of a launch of skinny_gemm().
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
-/// Runs a projection of rows that are there: one or two by matvec(), up to GemmCrossover's by
+/// Runs a projection of rows that are there: one or two by gemv(), up to GemmCrossover's by
 /// skinny_gemm(), more by cuBLASLt where its rows are aligned; float32 of some rows and odd
 /// sizes by a plain kernel.
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);

@@ -64,7 +64,7 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.words = reinterpret_cast<kernels::SampleWords*>(
       context.take_counters(std::int64_t{batch.num_logit_rows} * kCounters));
   params.tickets = context.sample_tickets;
-  params.overlaps = context.overlaps;
+  params.use_pdl = context.use_pdl;
   kernels::sample(params, context.stream);
 }
 

@@ -10,7 +10,7 @@ namespace quern::cuda {
 // Kernels include nothing of the graph, so they have a SamplingRow of their own. Here the two are
 // held together.
 static_assert(sizeof(SamplingRow) == sizeof(kernels::SamplingRow));
-static_assert(kMaxEndIds == kernels::kMaxEndIds);
+static_assert(kMaxEosTokenIds == kernels::kMaxEosTokenIds);
 static_assert(kMaxLogitBias == kernels::kMaxLogitBias);
 static_assert(kMaxTopLogprobs == kernels::kMaxTopLogprobs);
 #define QUERN_SAME_PLACE(member)                                                          \
@@ -27,9 +27,9 @@ QUERN_SAME_PLACE(presence_penalty);
 QUERN_SAME_PLACE(frequency_penalty);
 QUERN_SAME_PLACE(no_repeat_ngram_size);
 QUERN_SAME_PLACE(num_top_logprobs);
-QUERN_SAME_PLACE(num_end_ids);
+QUERN_SAME_PLACE(num_eos_token_ids);
 QUERN_SAME_PLACE(num_logit_bias);
-QUERN_SAME_PLACE(end_ids);
+QUERN_SAME_PLACE(eos_token_ids);
 QUERN_SAME_PLACE(bias_ids);
 QUERN_SAME_PLACE(bias_values);
 #undef QUERN_SAME_PLACE

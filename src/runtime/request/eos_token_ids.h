@@ -12,8 +12,8 @@ namespace quern {
 
 /// Every id that ends a generation, with the sources that name it joined by ", ": the union of
 /// config.json, generation_config.json, the tokenizer's files and the chat format. Ascending by id.
-/// Errors: unsupported when there are more than kMaxEndIds.
-std::vector<std::pair<std::int32_t, std::string>> collect_end_ids(
+/// Errors: unsupported when there are more than kMaxEosTokenIds.
+std::vector<std::pair<std::int32_t, std::string>> collect_eos_token_ids(
     const ModelConfig& config, const GenerationConfig& generation, const Tokenizer& tokenizer);
 
 }  // namespace quern

@@ -1,4 +1,4 @@
-#include "runtime/request/end_ids.h"
+#include "runtime/request/eos_token_ids.h"
 
 #include <map>
 #include <string_view>
@@ -8,7 +8,7 @@
 
 namespace quern {
 
-std::vector<std::pair<std::int32_t, std::string>> collect_end_ids(
+std::vector<std::pair<std::int32_t, std::string>> collect_eos_token_ids(
     const ModelConfig& config, const GenerationConfig& generation, const Tokenizer& tokenizer) {
   std::map<std::int32_t, std::string> sources;
   const auto add = [&](std::int32_t id, std::string_view source) {
@@ -25,9 +25,9 @@ std::vector<std::pair<std::int32_t, std::string>> collect_end_ids(
       if (const auto id = tokenizer.token_to_id(token)) add(*id, "chat format chatml");
     }
   }
-  if (sources.size() > kMaxEndIds) {
+  if (sources.size() > kMaxEosTokenIds) {
     fail(ErrorCode::unsupported, "{} end ids in the model's files, expected at most {}",
-         sources.size(), kMaxEndIds);
+         sources.size(), kMaxEosTokenIds);
   }
   return {sources.begin(), sources.end()};
 }
