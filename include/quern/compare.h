@@ -67,6 +67,10 @@ struct ValueComparison {
   std::int64_t num_nan = 0;        ///< of the tested side
   std::int64_t num_infinite = 0;   ///< of the tested side
   std::int64_t num_saturated = 0;  ///< of the tested side: the dtype's largest finite number
+  /// Elements of an attention whose scores are too uncertain for a tight bound: they are only held
+  /// to the range of the values they average. A value with more than a
+  /// tenth of them is over bound: too little of it would be checked.
+  std::int64_t num_loose_bounds = 0;
   std::optional<double> max_nmse;  ///< what the rows were held to
   bool over_bound = false;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/half.h"
@@ -178,7 +179,7 @@ class SequenceBounds {
         sequence_(sequence),
         step_(relative_step(dtype)),
         key_lengths_(static_cast<std::size_t>(op.num_kv_heads)),
-        value_sizes_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim) {}
+        values_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim) {}
 
   /// The slots up to `slot` become visible.
   void show(std::int64_t slot) {
@@ -189,27 +190,33 @@ class SequenceBounds {
       }
       const auto values = sequence_.values.row(shown_);
       for (std::size_t i = 0; i < values.size(); ++i) {
-        value_sizes_[i] = std::max(value_sizes_[i], std::abs(double{values[i]}));
+        values_[i].least = std::min(values_[i].least, double{values[i]});
+        values_[i].largest = std::max(values_[i].largest, double{values[i]});
       }
     }
   }
 
-  /// Appends the bounds of one head of a query whose length is `length`.
-  void add(std::size_t head, double length, std::vector<float>& bounds) const {
+  /// Appends the bounds of `out`, one head of a query whose length is `length`.
+  void add(std::size_t head, double length, std::span<const float> out, ErrorBounds& bounds) const {
     const std::size_t kv_head = head / static_cast<std::size_t>(op_.num_heads / op_.num_kv_heads);
     const double magnitude = op_.scale * length * key_lengths_[kv_head];
     const double score_error =
         kEpsilon * static_cast<double>(op_.head_dim) * magnitude + 2.0 * step_ * magnitude;
     const auto slots = static_cast<double>(shown_);
+    const double moved = std::tanh(score_error / 2.0);
+    const bool loose = moved >= kLoose;
     // The least positive float16 counts where a probability is below all others.
-    const double share = 2.0 * (std::expm1(score_error) + 8.0 * kEpsilon + step_) +
-                         (step_ == 0x1p-10 ? slots * 0x1p-23 : 0.0) +
-                         (8.0 + std::sqrt(slots)) * kEpsilon;
-    for (int i = 0; i < op_.head_dim; ++i) {
-      const double largest = value_sizes_[kv_head * static_cast<std::size_t>(op_.head_dim) +
-                                          static_cast<std::size_t>(i)];
-      bounds.push_back(static_cast<float>(std::min(share, 2.0) * largest));
+    const double roundings = 2.0 * (8.0 * kEpsilon + step_) +
+                             (step_ == 0x1p-10 ? slots * 0x1p-23 : 0.0) +
+                             (8.0 + std::sqrt(slots)) * kEpsilon;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const Range& range = values_[kv_head * out.size() + i];
+      const double scores = loose ? std::max(out[i] - range.least, range.largest - out[i])
+                                  : moved * (range.largest - range.least);
+      const double size = std::max(std::abs(range.least), std::abs(range.largest));
+      bounds.elements.push_back(static_cast<float>(scores + roundings * size));
     }
+    if (loose) bounds.num_loose += std::ssize(out);
   }
 
   std::span<const float> part(std::span<const float> row, std::size_t head) const {
@@ -218,12 +225,19 @@ class SequenceBounds {
   }
 
  private:
+  /// From this share of the softmax on that scores may move, a bound is loose.
+  static constexpr double kLoose = 0.5;
+  struct Range {
+    double least = std::numeric_limits<double>::infinity();
+    double largest = -std::numeric_limits<double>::infinity();
+  };
+
   const Attention& op_;
   const BoundedSequence& sequence_;
   double step_;
   std::int64_t shown_ = 0;
   std::vector<double> key_lengths_;  ///< by kv head, the longest shown
-  std::vector<double> value_sizes_;  ///< by element of all kv heads, the largest shown
+  std::vector<Range> values_;        ///< by element of all kv heads, of those shown
 };
 
 }  // namespace
@@ -242,8 +256,9 @@ ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs)
       for (std::size_t head = 0; head < num_heads; ++head) {
         const auto query = shown.part(row, head);
         const double growth = query_growth(op, query, inputs.q_gain, static_cast<int>(past + i));
-        shown.add(head, growth * row_length(query), bounds.elements);
-        longest = std::max(longest, row_length(shown.part(out, head)));
+        const auto result = shown.part(out, head);
+        shown.add(head, growth * row_length(query), result, bounds);
+        longest = std::max(longest, row_length(result));
       }
       const double length = row_length(out);
       const double share = length > 0.0 ? longest / length : 0.0;

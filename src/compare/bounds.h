@@ -28,6 +28,9 @@ struct HostRows {
 struct ErrorBounds {
   std::vector<float> elements;     ///< see ComparedRows::bounds
   std::vector<double> nmse_slack;  ///< see ComparedRows::nmse_slack
+  /// Elements whose scores are so uncertain that the softmax may move half of its weight: their
+  /// bound only keeps them within the range of the values they average.
+  std::int64_t num_loose = 0;
 };
 
 /// The Euclidean length of a row.
@@ -75,8 +78,10 @@ struct AttentionInputs {
   DType dtype = DType::float32;
 };
 
-/// Of an Attention's `out`: from the scores' sums, the probabilities' roundings and those of q and
-/// k. A row's NMSE may have one head's largest probability rounded the other way.
+/// Of an Attention's `out`. Two sides' scores differ by at most E (their sums; q and k rounded to
+/// neighbouring numbers), so their softmaxes by at most tanh(E / 2) in total variation, and an
+/// element by that share of the range of the values it averages, plus the probabilities' roundings.
+/// A row's NMSE may have one head's largest probability rounded the other way.
 ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
 
 /// Of the keys that an Attention appended: sines and cosines of float32.

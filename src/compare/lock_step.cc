@@ -26,6 +26,9 @@ double attention_nmse_limit(DType dtype) {
   return 1e-10;
 }
 
+/// The share of a value's elements whose bound may be loose.
+constexpr double kMaxLooseShare = 0.1;
+
 /// The rows of the step's new tokens.
 HostRows new_rows(const std::vector<BoundedSequence>& sequences,
                   HostRows BoundedSequence::*member) {
@@ -201,6 +204,11 @@ void LockStep::add(const Node& node, const std::string& value, DType dtype, cons
   result.step = static_cast<int>(std::ssize(comparison_->steps)) - 1;
   result.node = node.name;
   result.op = op_name(node.op);
+  result.num_loose_bounds = bounds.num_loose;
+  const auto num_elements = static_cast<double>(result.rows * result.cols);
+  if (static_cast<double>(bounds.num_loose) > kMaxLooseShare * num_elements) {
+    result.over_bound = true;
+  }
   comparison_->values.push_back(std::move(result));
 }
 

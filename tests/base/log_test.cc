@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <cstdio>
-#include <stdexcept>
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,15 +45,23 @@ TEST_F(Log, SinkMayReplaceItselfAndLog) {
   EXPECT_EQ(lines, (std::vector<std::string>{"outside", "next inside"}));
 }
 
-TEST_F(Log, ThreadsMayLogWhileTheSinkChanges) {
+TEST_F(Log, EveryLineReachesOneSinkWhileTheSinkChanges) {
+  constexpr int kThreads = 4;
+  constexpr int kLines = 1000;
+  std::atomic<int> received = 0;
+  const auto count = [&](LogLevel, std::string_view message) {
+    if (message.starts_with("line ")) ++received;
+  };
+  set_log_sink(count);
   std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([] {
-      for (int line = 0; line < 1000; ++line) log(LogLevel::info, "line {}", line);
+      for (int line = 0; line < kLines; ++line) log(LogLevel::info, "line {}", line);
     });
   }
-  for (int i = 0; i < 1000; ++i) set_log_sink([](LogLevel, std::string_view) {});
+  for (int i = 0; i < 1000; ++i) set_log_sink(count);
   for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(received, kThreads * kLines);
 }
 
 }  // namespace

@@ -116,5 +116,34 @@ TEST(AttentionBounds, GrowWithTheScoresAndTheValues) {
   EXPECT_GT(largest(DType::float16), 3.5f * bound);
 }
 
+TEST(AttentionBounds, HoldLooseElementsToTheRangeOfTheValuesAndCountThem) {
+  Attention op{};
+  op.num_heads = 2;
+  op.num_kv_heads = 1;
+  op.head_dim = 8;
+  op.scale = 1.0f / std::sqrt(8.0f);
+  HostRows qkv = random_rows(1, 32, 11);
+  for (int i = 0; i < 8; ++i)
+    qkv.values[static_cast<std::size_t>(i)] *= 1e5f;  // the first head's q
+  std::vector<BoundedSequence> sequences(1);
+  sequences[0] = {0, 1, random_rows(20, 8, 12), random_rows(20, 8, 13)};
+  const HostRows& values = sequences[0].values;
+  HostRows out{{}, 16};
+  for (int i = 0; i < 16; ++i) out.values.push_back(values.row(7)[static_cast<std::size_t>(i % 8)]);
+  const ErrorBounds bounds = attention_bounds(op, {qkv, {}, sequences, out, DType::bfloat16});
+  EXPECT_EQ(bounds.num_loose, 8);  // the first head's
+
+  // Another slot's values are within the bounds of the first head, but not of the second.
+  HostRows tested = out;
+  std::copy_n(values.row(3).begin(), 8, tested.values.begin());
+  EXPECT_LE(excess(tested, out, bounds, DType::bfloat16), 1.0);
+  std::copy_n(values.row(3).begin(), 8, tested.values.begin() + 8);
+  EXPECT_GT(excess(tested, out, bounds, DType::bfloat16), 1.0);
+  // What no average of the values can be is over bound in either.
+  tested = out;
+  tested.values[2] = 10.0f;
+  EXPECT_GT(excess(tested, out, bounds, DType::bfloat16), 1.0);
+}
+
 }  // namespace
 }  // namespace quern

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -7,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "quern/engine.h"
 #include "tests/support/test_files.h"
 
 namespace quern::testing {
@@ -33,6 +36,25 @@ inline nlohmann::json read_golden(const std::string& golden) {
   std::ifstream stream(golden_file(golden + ".golden.json"));
   if (!stream) throw std::runtime_error("missing tests/golden/" + golden + ".golden.json");
   return nlohmann::json::parse(stream);
+}
+
+/// How far two correct float32 forward passes may lie apart in a logit: each of the nodes that a
+/// token passes, five a layer and the lm_head, rounds sums of up to intermediate_size terms, and
+/// independent roundings add up like a random walk.
+inline double logit_tolerance(const ModelInfo& info, double largest_logit) {
+  const double nodes = 5.0 * info.num_hidden_layers + 1.0;
+  return 0x1p-23 * std::sqrt(nodes * info.intermediate_size) * largest_logit;
+}
+
+/// The largest of the logits that a golden file holds, in magnitude.
+inline double largest_logit(const nlohmann::json& golden) {
+  double largest = 0.0;
+  for (const auto& entry : golden["cases"]) {
+    for (const auto& step : entry["greedy_top5_logits"]) {
+      for (const auto& logit : step) largest = std::max(largest, std::abs(logit.get<double>()));
+    }
+  }
+  return largest;
 }
 
 }  // namespace quern::testing

@@ -66,6 +66,11 @@ class GoldenTest : public ::testing::TestWithParam<GoldenCase> {
     }
   }
 
+  /// See testing::logit_tolerance.
+  double tolerance() const {
+    return testing::logit_tolerance(engine_->info(), testing::largest_logit(golden_));
+  }
+
   std::optional<Engine> engine_;
   nlohmann::json golden_;
 };
@@ -86,7 +91,8 @@ TEST_P(GoldenTest, GreedyIdsAndLogprobs) {
     const Result& result = results[i];
     ASSERT_EQ(result.output_ids, entry["greedy_ids"].get<Ids>()) << entry["prompt"];
     for (std::size_t step = 0; step < result.logprobs.size(); ++step) {
-      EXPECT_NEAR(result.logprobs[step].logprob, entry["greedy_logprobs"][step].get<float>(), 1e-3);
+      EXPECT_NEAR(result.logprobs[step].logprob, entry["greedy_logprobs"][step].get<float>(),
+                  2.0 * tolerance());
     }
     // The best five of the first steps: the ids, and their logits relative to the best one's.
     const auto& top_ids = entry["greedy_top5_ids"];
@@ -97,7 +103,8 @@ TEST_P(GoldenTest, GreedyIdsAndLogprobs) {
       for (std::size_t k = 0; k < 5; ++k) {
         EXPECT_EQ(top[k].id, top_ids[step][k].get<int>());
         EXPECT_NEAR(top[k].logprob - top[0].logprob,
-                    top_logits[step][k].get<float>() - top_logits[step][0].get<float>(), 1e-3);
+                    top_logits[step][k].get<float>() - top_logits[step][0].get<float>(),
+                    2.0 * tolerance());
       }
     }
   }
@@ -116,7 +123,7 @@ TEST_P(GoldenTest, TopLogitsAlongTheGreedyPath) {
       const float* row = logits.data() + (prompt_len - 1 + step) * vocab_size;
       for (std::size_t k = 0; k < 5; ++k) {
         EXPECT_NEAR(row[entry["greedy_top5_ids"][step][k].get<std::size_t>()],
-                    entry["greedy_top5_logits"][step][k].get<float>(), 1e-3);
+                    entry["greedy_top5_logits"][step][k].get<float>(), tolerance());
       }
     }
   }
@@ -160,7 +167,7 @@ TEST_P(GoldenTest, AllLogitsOfTheSecondCase) {
     std::memcpy(&value, expected.data.data() + i * sizeof(float), sizeof(float));
     worst = std::max(worst, std::abs(double{value} - logits[i]));
   }
-  EXPECT_LT(worst, 1e-3);
+  EXPECT_LT(worst, tolerance());
   RecordProperty("worst_error", std::to_string(worst));
 }
 
@@ -176,7 +183,7 @@ TEST_P(GoldenTest, Perplexity) {
     total += std::log(sum) - row[ids[i + 1]];
   }
   EXPECT_NEAR(total / static_cast<double>(ids.size() - 1),
-              golden_["perplexity"]["mean_nll"].get<double>(), 1e-4);
+              golden_["perplexity"]["mean_nll"].get<double>(), tolerance());
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(golden_cases()),

@@ -35,6 +35,7 @@ OrderedJson value_json(const ValueComparison& value) {
                       {"num_nan", value.num_nan},
                       {"num_infinite", value.num_infinite},
                       {"num_saturated", value.num_saturated},
+                      {"num_loose_bounds", value.num_loose_bounds},
                       {"over_bound", value.over_bound}};
   if (value.max_nmse) json["max_nmse"] = *value.max_nmse;
   return json;
@@ -67,6 +68,7 @@ std::string flags(const ValueComparison& value) {
   add(value.num_nan, "NaN");
   add(value.num_infinite, "infinite");
   add(value.num_saturated, "saturated");
+  add(value.num_loose_bounds, "loosely bounded");
   return text;
 }
 
