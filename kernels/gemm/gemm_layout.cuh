@@ -5,77 +5,76 @@
 
 namespace quern::kernels {
 
-// How skinny_gemm() uses a multiprocessor.
+// Tile shapes of skinny_gemm(): M are rows of the batch, N weight rows, K in_features.
 
 inline constexpr int kGemmWarps = 8;
 inline constexpr int kMmaRows = 16;   ///< rows of one mma
 inline constexpr int kMmaDepth = 16;  ///< of K
-/// 16-byte pieces of a row of a panel. A panel has so much of K of some rows and weight rows.
-inline constexpr int kPanelPieces = 8;
-inline constexpr int kPanelRowBytes = 16 * kPanelPieces;
-inline constexpr int kStepsOfPanel = kPanelPieces * 8 / kMmaDepth;
+/// A K slice: the same 64 elements of K of some rows and weight rows, 8 vectors of 16 bytes each.
+inline constexpr int kKSliceVectors = 8;
+inline constexpr int kKSliceRowBytes = 16 * kKSliceVectors;
+inline constexpr int kStepsOfKSlice = kKSliceVectors * 8 / kMmaDepth;
 
-/// Where piece `piece` of row `row` of a panel lies in shared memory, in pieces: shuffled such that
-/// eight rows' same pieces lie in different banks.
-__device__ inline int panel_index(int row, int piece) {
-  return row * kPanelPieces + (piece ^ (row % 8));
+/// Offset of vector `vector` of row `row` in a K slice in shared memory, in vectors. XOR swizzle:
+/// the same vector of eight rows lies in different banks.
+__device__ inline int k_slice_index(int row, int vector) {
+  return row * kKSliceVectors + (vector ^ (row % 8));
 }
 
-/// How a block's warps share a band of tiles: kWarpsAcross beside each other with up to
-/// kTilesOfWarp tiles each, and each such group its part of every chunk of kPanelsOfChunk panels.
-/// Warps beside each other read the same fragments of the rows, which shared memory gives only so
-/// fast: the fewer the better.
-template <int kRowsOfBlock, int kTilesOfWarp, int kWarpsAcross, int kPanelsOfChunk,
-          int kStagesOfBlock>
+/// Tile shape of a block and its warps. kWarpsN warps split the tiles of a pass along N, up to
+/// kTilesPerWarp each; the other warps split K within the block: each such group multiplies its
+/// part of every K tile of kKSlicesOfKTile slices. Warps along N read the same fragments of the
+/// rows, and shared-memory bandwidth is the limit, so few of them are best.
+template <int kBlockM, int kTilesPerWarp, int kWarpsN, int kKSlicesOfKTile, int kStagesOfBlock>
 struct GemmLayout {
-  static constexpr int kRows = kRowsOfBlock;
-  static constexpr int kTiles = kTilesOfWarp;
-  static constexpr int kAcross = kWarpsAcross;
-  static constexpr int kPanels = kPanelsOfChunk;
-  static constexpr int kStages = kStagesOfBlock;  ///< chunks in shared memory
+  static constexpr int kRows = kBlockM;
+  static constexpr int kTiles = kTilesPerWarp;
+  static constexpr int kWarpsAlongN = kWarpsN;
+  static constexpr int kKSlices = kKSlicesOfKTile;
+  static constexpr int kStages = kStagesOfBlock;  ///< K tiles in shared memory
   static constexpr int kRowTiles = kRows / kMmaRows;
-  static constexpr int kBandTiles = kAcross * kTiles;  ///< at most
-  static constexpr int kParts = kGemmWarps / kAcross;  ///< of a chunk
-  static constexpr int kSteps = kStepsOfPanel * kPanels / kParts;
+  static constexpr int kPassTiles = kWarpsAlongN * kTiles;   ///< at most
+  static constexpr int kWarpsK = kGemmWarps / kWarpsAlongN;  ///< warps that split a K tile
+  static constexpr int kSteps = kStepsOfKSlice * kKSlices / kWarpsK;
   static_assert(kSteps > 0 && kStages > 2);
 
-  /// Of a panel: the rows and then a band's weight rows. Warps read also those that a band lacks,
-  /// and do not use them.
-  static constexpr int kPanelRows = kRows + kTileRows * kBandTiles;
-  static constexpr int kStageBytes = kPanels * kPanelRows * kPanelRowBytes;
+  /// Of a K slice: the rows, then the weight rows of a pass. Warps also load fragments of tiles
+  /// that a pass lacks, and do not use them.
+  static constexpr int kKSliceRows = kRows + kTileRows * kPassTiles;
+  static constexpr int kStageBytes = kKSlices * kKSliceRows * kKSliceRowBytes;
   static constexpr int kSharedBytes = kStages * kStageBytes;
-  /// All parts' sums have room there when they are added up.
-  static_assert(kParts * kBandTiles * kTileRows * kRows * static_cast<int>(sizeof(float)) <=
+  /// The stages hold all partial sums when the K splits are reduced.
+  static_assert(kWarpsK * kPassTiles * kTileRows * kRows * static_cast<int>(sizeof(float)) <=
                 kSharedBytes);
 
   static constexpr bool serves(int tiles, int max_shared_bytes) {
-    return tiles <= kBandTiles && kSharedBytes <= max_shared_bytes;
+    return tiles <= kPassTiles && kSharedBytes <= max_shared_bytes;
   }
-  /// Whether parts can be added up while stages fill for the next band: one stage's memory and the
-  /// registers are enough.
-  static constexpr bool kServesBands = kParts == 1 || (kParts == 2 && kRows * kTiles <= 128);
+  /// Whether K splits can be reduced while stages fill for the next pass: one stage and the
+  /// registers have room for the partial sums.
+  static constexpr bool kServesPasses = kWarpsK == 1 || (kWarpsK == 2 && kRows * kTiles <= 128);
 };
 
-/// Calls body<Layout>(tiles of a band) with the first of the layouts that serves all `tiles` of a
-/// block in one band or, where none does, in as few bands as possible.
+/// Calls body<Layout>(tiles of a pass) with the first of the layouts that serves all `tiles` of a
+/// block in one pass or, where none does, in as few passes as possible.
 template <typename... Layouts>
 struct GemmLayouts {
   template <typename Body>
   static void dispatch(int tiles, int max_shared_bytes, const Body& body) {
-    for (int bands = 1;; ++bands) {
-      const int band_tiles = (tiles + bands - 1) / bands;
+    for (int passes = 1;; ++passes) {
+      const int pass_tiles = (tiles + passes - 1) / passes;
       const auto call = [&]<typename Layout>() {
-        if (!Layout::serves(band_tiles, max_shared_bytes)) return false;
-        if (bands > 1 && !Layout::kServesBands) return false;
-        body.template operator()<Layout>(band_tiles);
+        if (!Layout::serves(pass_tiles, max_shared_bytes)) return false;
+        if (passes > 1 && !Layout::kServesPasses) return false;
+        body.template operator()<Layout>(pass_tiles);
         return true;
       };
       if ((call.template operator()<Layouts>() || ...)) return;
     }
   }
 
-  /// A single tile at least is served on every GPU, whatever the number of bands.
-  static_assert(((Layouts::kServesBands && Layouts::serves(1, kMaxSharedBytes)) || ...));
+  /// Every GPU can run at least single tiles, in any number of passes.
+  static_assert(((Layouts::kServesPasses && Layouts::serves(1, kMaxSharedBytes)) || ...));
 };
 
 }  // namespace quern::kernels

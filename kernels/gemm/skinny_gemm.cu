@@ -16,104 +16,105 @@ namespace quern::kernels {
 namespace {
 
 constexpr int kThreads = kGemmWarps * kWarpSize;
-/// Registers leave room for blocks of other kernels beside this one's.
+/// Bounds the registers so that a block of another kernel can be co-resident.
 constexpr int kKernelsAtOnce = 2;
-constexpr int kPiecesOfStep = kMmaDepth / 8;
-constexpr int kStepBytes = 16 * kPiecesOfStep;
-constexpr int kTileBytes = kTileRows * kPanelRowBytes;
+constexpr int kVectorsOfStep = kMmaDepth / 8;
+constexpr int kStepBytes = 16 * kVectorsOfStep;
+constexpr int kTileBytes = kTileRows * kKSliceRowBytes;
 
-// From few weight rows a block to many. Those with more than kMaxSharedBytes come before those that
+// By weight rows per block. Layouts that need more than kMaxSharedBytes come before those that
 // serve as many tiles with less.
-using LayoutsOf16Rows =
+using LayoutsOfM16 =
     GemmLayouts<GemmLayout<16, 1, 1, 4, 3>, GemmLayout<16, 2, 1, 4, 3>, GemmLayout<16, 3, 1, 4, 3>,
                 GemmLayout<16, 4, 1, 4, 3>, GemmLayout<16, 6, 1, 4, 3>, GemmLayout<16, 8, 1, 2, 4>,
                 GemmLayout<16, 6, 2, 2, 4>, GemmLayout<16, 4, 4, 1, 5>, GemmLayout<16, 6, 4, 1, 5>,
                 GemmLayout<16, 8, 4, 1, 4>, GemmLayout<16, 6, 2, 2, 3>, GemmLayout<16, 4, 4, 1, 3>,
                 GemmLayout<16, 6, 4, 1, 3>, GemmLayout<16, 7, 4, 1, 3>>;
-using LayoutsOf32Rows =
+using LayoutsOfM32 =
     GemmLayouts<GemmLayout<32, 1, 1, 4, 3>, GemmLayout<32, 2, 1, 4, 3>, GemmLayout<32, 3, 1, 4, 3>,
                 GemmLayout<32, 4, 1, 4, 3>, GemmLayout<32, 6, 1, 4, 3>, GemmLayout<32, 8, 1, 4, 3>,
                 GemmLayout<32, 6, 2, 2, 4>, GemmLayout<32, 4, 4, 1, 5>, GemmLayout<32, 6, 4, 1, 5>,
                 GemmLayout<32, 7, 4, 1, 4>, GemmLayout<32, 6, 1, 2, 4>, GemmLayout<32, 8, 1, 2, 4>,
                 GemmLayout<32, 6, 2, 2, 3>, GemmLayout<32, 4, 4, 1, 3>, GemmLayout<32, 6, 4, 1, 3>,
                 GemmLayout<32, 7, 4, 1, 3>>;
-using LayoutsOf64Rows =
+using LayoutsOfM64 =
     GemmLayouts<GemmLayout<64, 4, 1, 2, 3>, GemmLayout<64, 4, 4, 1, 3>, GemmLayout<64, 3, 8, 1, 3>>;
 
 struct Plan {
   SkinnyGemmParams params;
-  int band_tiles = 0;  ///< at most
+  int pass_tiles = 0;  ///< at most
 };
 
-/// Which of the warps beside each other this one is, and of which part.
+/// This warp's position along N and along K.
 template <typename L>
-__device__ int place_of_warp() {
-  return static_cast<int>(threadIdx.x) / kWarpSize % L::kAcross;
+__device__ int warp_n() {
+  return static_cast<int>(threadIdx.x) / kWarpSize % L::kWarpsAlongN;
 }
 template <typename L>
-__device__ int part_of_warp() {
-  return static_cast<int>(threadIdx.x) / kWarpSize / L::kAcross;
+__device__ int warp_k() {
+  return static_cast<int>(threadIdx.x) / kWarpSize / L::kWarpsAlongN;
 }
 
-/// A warp's sums: of its tiles, by sixteen rows. A lane has weight rows 2 (lane % 4) and the next
-/// of a tile with row lane / 4, then with row lane / 4 + 8.
+/// A warp's accumulators: its tiles by sixteen rows, in the layout of mma.m16n8: a lane holds
+/// weight rows 2 (lane % 4) and the next of a tile for row lane / 4, then for row lane / 4 + 8.
 template <typename L>
 struct WarpSums {
   float at[L::kTiles][L::kRowTiles][4] = {};
 
-  /// Calls body(tile of the band, tile of rows, sums) for those of the warp's tiles that the band
+  /// Calls body(tile of the pass, tile of rows, sums) for those of the warp's tiles that the pass
   /// has.
   template <typename Body>
-  __device__ void for_each(int band_tiles, const Body& body) {
+  __device__ void for_each(int pass_tiles, const Body& body) {
 #pragma unroll
     for (int i = 0; i < L::kTiles; ++i) {
-      const int tile = place_of_warp<L>() + i * L::kAcross;
-      if (tile >= band_tiles) return;
+      const int tile = warp_n<L>() + i * L::kWarpsAlongN;
+      if (tile >= pass_tiles) return;
 #pragma unroll
       for (int j = 0; j < L::kRowTiles; ++j) body(tile, j, at[i][j]);
     }
   }
 };
 
-/// Where a lane finds its share's fragments in a stage, in bytes of shared memory: a step of a
-/// panel is kStepBytes on, by an exclusive or.
+/// Byte offsets of a lane's ldmatrix rows in a stage; the next MMA step of a K slice is reached by
+/// XOR with a multiple of kStepBytes.
 struct LaneFragments {
   std::uint32_t weight;
   std::uint32_t rows;
 
-  /// Lanes 0 to 15 name both halves of a step of a tile's rows, the others those of the warp's next
-  /// tile.
+  /// Lanes 0 to 15 address both halves of an MMA step of a tile, the others those of the warp's
+  /// next tile.
   template <typename L>
   __device__ static LaneFragments of() {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-    const int step = part_of_warp<L>() * L::kSteps;
-    const int panel = step / kStepsOfPanel * L::kPanelRows * kPanelPieces;
-    const int piece = step % kStepsOfPanel * kPiecesOfStep;
-    const int weight_row = L::kRows + (place_of_warp<L>() + lane / 16 * L::kAcross) * kTileRows;
-    return {16u * (panel + panel_index(weight_row + lane % 8, piece + lane / 8 % 2)),
-            16u * (panel + panel_index(lane % 16, piece + lane / 16))};
+    const int step = warp_k<L>() * L::kSteps;
+    const int k_slice = step / kStepsOfKSlice * L::kKSliceRows * kKSliceVectors;
+    const int vector = step % kStepsOfKSlice * kVectorsOfStep;
+    const int weight_row = L::kRows + (warp_n<L>() + lane / 16 * L::kWarpsAlongN) * kTileRows;
+    return {16u * (k_slice + k_slice_index(weight_row + lane % 8, vector + lane / 8 % 2)),
+            16u * (k_slice + k_slice_index(lane % 16, vector + lane / 16))};
   }
 };
 
-/// Steps whose fragments a warp holds at a time, so that it need not wait for each by itself: as
-/// many as registers allow beside the sums.
+/// MMA steps whose fragments a warp keeps in flight: as many as fit into registers beside the
+/// accumulators.
 template <typename L>
 constexpr int kStepsThatFit = (88 - L::kTiles * L::kRows / 4) / (2 * L::kTiles + L::kRows / 4);
 template <typename L>
-constexpr int kStepsAtOnce = std::min(L::kSteps, kStepsThatFit<L> >= 4   ? 4
-                                                 : kStepsThatFit<L> >= 2 ? 2
-                                                                         : 1);
+constexpr int kStepsInFlight = std::min(L::kSteps, kStepsThatFit<L> >= 4   ? 4
+                                                   : kStepsThatFit<L> >= 2 ? 2
+                                                                           : 1);
 
-/// What a warp multiplies in one step.
+/// The fragments of one MMA step.
 template <typename L>
 struct StepFragments {
   std::uint32_t weight[L::kTiles][2];
   std::uint32_t rows[L::kRowTiles][4];
 
-  __device__ void load(std::uint32_t panel, std::uint32_t change, const LaneFragments& lane) {
+  __device__ void load(std::uint32_t k_slice, std::uint32_t change, const LaneFragments& lane) {
 #pragma unroll
     for (int tile = 0; tile < L::kTiles; tile += 2) {
-      const std::uint32_t from = ((panel + lane.weight) ^ change) + tile * L::kAcross * kTileBytes;
+      const std::uint32_t from =
+          ((k_slice + lane.weight) ^ change) + tile * L::kWarpsAlongN * kTileBytes;
       if (tile + 1 == L::kTiles) {
         load_matrices(from, weight[tile]);
       } else {
@@ -127,23 +128,23 @@ struct StepFragments {
     }
 #pragma unroll
     for (int j = 0; j < L::kRowTiles; ++j) {
-      load_matrices(((panel + lane.rows) ^ change) + j * kMmaRows * kPanelRowBytes, rows[j]);
+      load_matrices(((k_slice + lane.rows) ^ change) + j * kMmaRows * kKSliceRowBytes, rows[j]);
     }
   }
 };
 
-/// Multiplies the warp's share of a stage.
+/// Multiplies this warp's part of a stage.
 template <typename T, typename L>
 __device__ void multiply(std::uint32_t stage, const LaneFragments& lane, WarpSums<L>& sums) {
-  constexpr int kPanelBytes = L::kPanelRows * kPanelRowBytes;
-  constexpr int kAtOnce = kStepsAtOnce<L>;
+  constexpr int kKSliceBytes = L::kKSliceRows * kKSliceRowBytes;
+  constexpr int kAtOnce = kStepsInFlight<L>;
 #pragma unroll
   for (int done = 0; done < L::kSteps; done += kAtOnce) {
     StepFragments<L> steps[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      steps[i].load(stage + (done + i) / kStepsOfPanel * kPanelBytes,
-                    (done + i) % kStepsOfPanel * kStepBytes, lane);
+      steps[i].load(stage + (done + i) / kStepsOfKSlice * kKSliceBytes,
+                    (done + i) % kStepsOfKSlice * kStepBytes, lane);
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
@@ -158,7 +159,7 @@ __device__ void multiply(std::uint32_t stage, const LaneFragments& lane, WarpSum
   }
 }
 
-/// Stores what a lane has of a tile with sixteen rows.
+/// Applies the epilogue to a lane's elements of a tile by sixteen rows and stores them.
 __device__ void finish_tile(const Epilogue& epilogue, const TiledWeight& weight, int tile,
                             const GemmRows& rows, int first_row, const float (&sums)[4]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
@@ -184,64 +185,65 @@ __device__ void add(float (&sums)[4], const float4& more) {
   sums[3] += more.w;
 }
 
-/// A block at work.
+/// One thread block of the GEMM.
 template <typename T, typename L>
 class SkinnyBlock {
  public:
-  __device__ SkinnyBlock(const Plan& plan, const TiledWeight& weight, const Bands& bands,
+  __device__ SkinnyBlock(const Plan& plan, const TiledWeight& weight, const Passes& passes,
                          const GemmRows& rows, uint4* shared)
       : plan_(plan),
         weight_(weight),
-        bands_(bands),
+        passes_(passes),
         rows_(rows),
         shared_(shared),
-        stages_(weight, rows, bands) {}
+        stages_(weight, rows, passes) {}
 
   __device__ void run() {
     for (int i = 0; i < L::kStages - 1; ++i) {
       stages_.load_weight(stage(i));
       end_copy_group();
     }
-    prefetch_biases(plan_.params.epilogue, std::int64_t{bands_.begin} * weight_.features_of_tile(),
-                    min(std::int64_t{bands_.end} * weight_.features_of_tile(),
+    prefetch_biases(plan_.params.epilogue, std::int64_t{passes_.begin} * weight_.features_of_tile(),
+                    min(std::int64_t{passes_.end} * weight_.features_of_tile(),
                         plan_.params.epilogue.out_features));
     wait_for_earlier_kernels();
-    int chunk = stages_.first_chunk();
+    int k_tile = stages_.first_k_tile();
     for (int i = 0; i < L::kStages - 1; ++i) {
-      stages_.load_rows(chunk, stage(i));
+      stages_.load_rows(k_tile, stage(i));
       end_copy_group();
-      chunk = stages_.chunk_after(chunk);
+      k_tile = stages_.k_tile_after(k_tile);
     }
-    for (int band = bands_.begin; band < bands_.end; band += bands_.band_tiles) multiply_band(band);
+    for (int pass = passes_.begin; pass < passes_.end; pass += passes_.pass_tiles)
+      multiply_pass(pass);
   }
 
  private:
   __device__ uint4* stage(int index) const { return shared_ + index * (L::kStageBytes / 16); }
   __device__ static int before(int stage) { return (stage == 0 ? L::kStages : stage) - 1; }
 
-  __device__ void multiply_band(int band) {
+  __device__ void multiply_pass(int pass) {
     const auto lane = LaneFragments::of<L>();
     WarpSums<L> sums;
-    for (int i = 0; i < stages_.num_chunks(); ++i) {
+    for (int i = 0; i < stages_.num_k_tiles(); ++i) {
       wait_for_copy_groups<L::kStages - 2>();
-      __syncthreads();  // this chunk is there, and the stage of the one before is free
+      __syncthreads();  // this K tile is there, and the stage of the one before is free
       if (!stages_.at_end()) {
         uint4* free = stage(before(here_));
-        stages_.load_rows(stages_.chunk(), free);
+        stages_.load_rows(stages_.k_tile(), free);
         stages_.load_weight(free);
       }
       end_copy_group();
       multiply<T, L>(shared_address(stage(here_)), lane, sums);
       here_ = here_ + 1 == L::kStages ? 0 : here_ + 1;
     }
-    const int tiles = bands_.tiles_from(band);
-    if constexpr (L::kParts == 1) {
+    const int tiles = passes_.tiles_from(pass);
+    if constexpr (L::kWarpsK == 1) {
       sums.for_each(tiles, [&](int tile, int row_tile, const float(&own)[4]) {
-        finish(band + tile, row_tile, own);
+        finish(pass + tile, row_tile, own);
       });
     } else {
-      if (bands_.is_single()) return add_parts_and_finish(band, tiles, sums);
-      if constexpr (L::kServesBands) swap_parts_and_finish(band, tiles, sums);
+      if (passes_.is_only_pass()) return reduce_splits_and_finish(pass, tiles, sums);
+      if constexpr (L::kServesPasses) exchange_splits_and_finish(pass, tiles, sums);
     }
   }
 
@@ -249,36 +251,37 @@ class SkinnyBlock {
     finish_tile(plan_.params.epilogue, weight_, tile, rows_, row_tile * kMmaRows, sums);
   }
 
-  /// Adds up all parts and stores them, for the only band: all stages are free.
-  __device__ void add_parts_and_finish(int band, int tiles, WarpSums<L>& sums) const {
+  /// Reduces the K splits through shared memory and stores the result; for the only pass, when all
+  /// stages are free.
+  __device__ void reduce_splits_and_finish(int pass, int tiles, WarpSums<L>& sums) const {
     auto* parts = reinterpret_cast<float4*>(shared_) + static_cast<int>(threadIdx.x) % kWarpSize;
     const int units = tiles * L::kRowTiles;
-    wait_for_copies();  // where K has fewer chunks than there are stages, of rows that nobody needs
+    wait_for_copies();  // with fewer K tiles than stages, copies of unused rows are still in flight
     __syncthreads();
     sums.for_each(tiles, [&](int tile, int row_tile, const float(&own)[4]) {
       const int unit = tile * L::kRowTiles + row_tile;
-      parts[(part_of_warp<L>() * units + unit) * kWarpSize] = {own[0], own[1], own[2], own[3]};
+      parts[(warp_k<L>() * units + unit) * kWarpSize] = {own[0], own[1], own[2], own[3]};
     });
     __syncthreads();
     const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
     for (int unit = warp; unit < units; unit += kGemmWarps) {
       float total[4] = {};
 #pragma unroll
-      for (int part = 0; part < L::kParts; ++part) {
+      for (int part = 0; part < L::kWarpsK; ++part) {
         add(total, parts[(part * units + unit) * kWarpSize]);
       }
-      finish(band + unit / L::kRowTiles, unit % L::kRowTiles, total);
+      finish(pass + unit / L::kRowTiles, unit % L::kRowTiles, total);
     }
   }
 
-  /// The same for two parts while other stages fill for the next band: each warp stores every
-  /// other of its sums. The stage that was multiplied last has room for the rest.
-  __device__ void swap_parts_and_finish(int band, int tiles, WarpSums<L>& sums) const {
+  /// The same for two K splits while the other stages fill for the next pass: each warp finishes
+  /// every other of its accumulators; the stage that was multiplied last takes the rest.
+  __device__ void exchange_splits_and_finish(int pass, int tiles, WarpSums<L>& sums) const {
     auto* parts =
         reinterpret_cast<float4*>(stage(before(here_))) + static_cast<int>(threadIdx.x) % kWarpSize;
     const auto unit_of = [](int tile, int row_tile) { return tile * L::kRowTiles + row_tile; };
     const auto is_own = [](int tile, int row_tile) {
-      return (tile / L::kAcross * L::kRowTiles + row_tile) % L::kParts == part_of_warp<L>();
+      return (tile / L::kWarpsAlongN * L::kRowTiles + row_tile) % L::kWarpsK == warp_k<L>();
     };
     __syncthreads();
     sums.for_each(tiles, [&](int tile, int row_tile, const float(&own)[4]) {
@@ -289,20 +292,20 @@ class SkinnyBlock {
     sums.for_each(tiles, [&](int tile, int row_tile, float(&own)[4]) {
       if (!is_own(tile, row_tile)) return;
       add(own, parts[unit_of(tile, row_tile) * kWarpSize]);
-      finish(band + tile, row_tile, own);
+      finish(pass + tile, row_tile, own);
     });
   }
 
   const Plan& plan_;
   const TiledWeight& weight_;
-  const Bands& bands_;
+  const Passes& passes_;
   const GemmRows& rows_;
   uint4* shared_;
   GemmStages<L> stages_;
   int here_ = 0;  ///< the stage that is multiplied next
 };
 
-/// grid: shares of the weight, rows.
+/// Grid: N across the multiprocessors; blocks of M.
 template <typename T, typename L>
 __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
     skinny_gemm_kernel(const __grid_constant__ Plan plan) {
@@ -317,8 +320,8 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
       static_cast<const std::byte*>(p.in) + std::int64_t{first_row} * weight.row_bytes, first_row,
       static_cast<int>(min(p.num_rows - first_row, std::int64_t{L::kRows}))};
   const int tiles = (weight.features + weight.features_of_tile() - 1) / weight.features_of_tile();
-  const Bands bands = Bands::of(tiles, plan.band_tiles);
-  SkinnyBlock<T, L>(plan, weight, bands, rows, shared_of_skinny_gemm).run();
+  const Passes passes = Passes::of(tiles, plan.pass_tiles);
+  SkinnyBlock<T, L>(plan, weight, passes, rows, shared_of_skinny_gemm).run();
 }
 
 template <typename T, typename Layouts>
@@ -326,8 +329,8 @@ void launch_layouts(const SkinnyGemmParams& params, cudaStream_t stream) {
   const auto tiles = static_cast<int>((params.epilogue.weight_rows() + kTileRows - 1) / kTileRows);
   const int tiles_of_block = (tiles + params.num_multiprocessors - 1) / params.num_multiprocessors;
   const std::size_t max_shared = std::min(max_shared_bytes(), params.most_shared_bytes);
-  Layouts::dispatch(tiles_of_block, static_cast<int>(max_shared), [&]<typename L>(int band_tiles) {
-    const Plan plan{params, band_tiles};
+  Layouts::dispatch(tiles_of_block, static_cast<int>(max_shared), [&]<typename L>(int pass_tiles) {
+    const Plan plan{params, pass_tiles};
     launch(skinny_gemm_kernel<T, L>,
            {.grid = dim3(static_cast<unsigned>(params.num_multiprocessors),
                          static_cast<unsigned>((params.num_rows + L::kRows - 1) / L::kRows)),
@@ -347,9 +350,9 @@ bool skinny_gemm_supports(DType dtype, std::int64_t in_features) {
 
 void skinny_gemm(const SkinnyGemmParams& params, cudaStream_t stream) {
   dispatch_half(params.dtype, "skinny_gemm", [&]<typename T>() {
-    if (params.num_rows <= 16) return launch_layouts<T, LayoutsOf16Rows>(params, stream);
-    if (params.num_rows <= 32) return launch_layouts<T, LayoutsOf32Rows>(params, stream);
-    launch_layouts<T, LayoutsOf64Rows>(params, stream);
+    if (params.num_rows <= 16) return launch_layouts<T, LayoutsOfM16>(params, stream);
+    if (params.num_rows <= 32) return launch_layouts<T, LayoutsOfM32>(params, stream);
+    launch_layouts<T, LayoutsOfM64>(params, stream);
   });
 }
 

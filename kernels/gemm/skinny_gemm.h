@@ -20,21 +20,21 @@ struct SkinnyGemmParams {
   Epilogue epilogue;
   int num_multiprocessors = 0;
   bool use_pdl = false;  ///< see LaunchShape
-  /// Shared memory of a block, where the device has it: at least kMaxSharedBytes. Beside blocks
-  /// with more than this, other kernels' find too little.
+  /// Most shared memory of a block, if the device has it; at least kMaxSharedBytes. With more than
+  /// this, blocks of other kernels cannot be co-resident.
   std::size_t most_shared_bytes = 160 * 1024;
 };
 
-/// Whether skinny_gemm() is made for this: a 16-bit dtype and rows of 16 bytes.
+/// Whether skinny_gemm() serves this: a 16-bit dtype, rows that are multiples of 16 bytes.
 bool skinny_gemm_supports(DType dtype, std::int64_t in_features);
 
-/// A projection of some rows (it is made for up to 32, and serves more) on tensor cores. Each block
-/// has some tiles of eight weight rows, as many at a time as find room, and all rows; chunks of K
-/// of both come to shared memory several stages ahead, the weight's before earlier kernels have
-/// ended. Warps share the tiles and each chunk's K: see GemmLayout. Pointers are aligned to 16
-/// bytes. Rounding: products accumulate in float32, the epilogue is float32. Errors: see launch.h.
-/// Cost: reads the weight once for each kMaxSkinnyRows rows, and the rows once a multiprocessor and
-/// band.
+/// GEMM for small M (made for up to 32 rows, correct for any number) on tensor cores. A block owns
+/// tiles of eight weight rows, in one or several passes, and all rows; K tiles of both are copied
+/// to shared memory in a multistage pipeline, the weight's before earlier kernels have ended (PDL).
+/// Warps split the tiles along N and each K tile along K: see GemmLayout. Pointers are aligned to
+/// 16 bytes. Rounding: products accumulate in float32, the epilogue is float32. Errors: see
+/// launch.h. Cost: reads the weight once for each kMaxSkinnyRows rows, and the rows once per
+/// multiprocessor and pass.
 void skinny_gemm(const SkinnyGemmParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -14,42 +14,41 @@ namespace {
 
 constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / kWarpSize;
-/// Registers and shared memory leave room for the next kernel's block beside this one's.
+/// Bounds registers and shared memory so that the next kernel's block can be co-resident.
 template <typename T>
 constexpr int kKernelsAtOnce = sizeof(T) == 2 ? 2 : 1;
-constexpr int kHeld = 2;  ///< groups of four elements: rows of 4096 are normed in registers
+constexpr int kHeld = 2;  ///< groups of four elements: rows of 4096 stay in registers
 
-/// Rows of shared memory that the weight is multiplied with.
+/// Layout of the batch's rows in shared memory.
 struct RowLayout {
-  int pieces;  ///< of a row, with zeros up to a whole slab
+  int vectors;  ///< of a row, zero-padded to a whole K block
   int stride;
 
   __host__ __device__ static RowLayout of(std::int64_t row_bytes) {
-    const int slab_bytes = 16 * kSlabPieces;
-    const int slabs = static_cast<int>((row_bytes + slab_bytes - 1) / slab_bytes);
-    return {slabs * kSlabPieces, slabs * kSlabPieces + 1};
+    const int k_block_bytes = 16 * kKBlockVectors;
+    const int k_blocks = static_cast<int>((row_bytes + k_block_bytes - 1) / k_block_bytes);
+    return {k_blocks * kKBlockVectors, k_blocks * kKBlockVectors + 1};
   }
 };
 
-/// What the kernel is told.
+/// Kernel argument.
 struct Plan {
   GemvParams params;
   int num_stages;  ///< of each warp's ring
 };
 
-/// Sums of a tile that a warp did not begin: those of the end of its first tile, or of a part from
-/// the middle. The warp that began the tile adds them to its own.
+/// Partial sums of a tile that another warp began. That warp adds them to its own.
 struct Continued {
   int tile;  ///< or none
   float2 sums[kWarpSize];
 };
 constexpr int kNoTile = -1;
 
-/// Brings the rows that the weight is multiplied with to shared memory.
+/// Loads, or norms, the batch's rows into shared memory.
 template <typename T>
 __device__ void prepare_rows(const GemvParams& p, NormRow<T, 4, kHeld>& norm, uint4* rows) {
-  const int pieces = static_cast<int>(p.in_features) / kElementsOf16Bytes<T>;
-  const RowLayout layout = RowLayout::of(16 * std::int64_t{pieces});
+  const int vectors = static_cast<int>(p.in_features) / kElementsOf16Bytes<T>;
+  const RowLayout layout = RowLayout::of(16 * std::int64_t{vectors});
   const int thread = static_cast<int>(threadIdx.x);
   if (p.in == nullptr) {
     norm.load(p.norm.token_rows != nullptr ? *p.norm.token_rows : 0);
@@ -59,17 +58,17 @@ __device__ void prepare_rows(const GemvParams& p, NormRow<T, 4, kHeld>& norm, ui
     const auto* from = static_cast<const uint4*>(p.in);
     for (int row = 0; row < p.num_rows; ++row) {
 #pragma unroll 4
-      for (int i = thread; i < pieces; i += kThreads) {
-        rows[row * layout.stride + i] = from[row * pieces + i];
+      for (int i = thread; i < vectors; i += kThreads) {
+        rows[row * layout.stride + i] = from[row * vectors + i];
       }
     }
   }
   for (int row = 0; row < p.num_rows; ++row) {
-    if (thread < layout.pieces - pieces) rows[row * layout.stride + pieces + thread] = uint4{};
+    if (thread < layout.vectors - vectors) rows[row * layout.stride + vectors + thread] = uint4{};
   }
 }
 
-/// Stores this lane's two products of a tile; see RowTile.
+/// Applies the epilogue to this lane's two results of a tile and stores them; see RowTile.
 __device__ void store_tile(const GemvParams& p, const TiledWeight& weight, int tile,
                            const float2& sums) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
@@ -84,21 +83,21 @@ __device__ void store_tile(const GemvParams& p, const TiledWeight& weight, int t
   }
 }
 
-/// Multiplies a warp's share. Tiles that lie in it are stored at once; of the first, if another
-/// warp began it, the sums go to `continued`. Returns the last tile, if it is not at its end here.
+/// Multiplies a warp's K blocks. Tiles that it holds whole are stored at once; the sums of a first
+/// tile that another warp began go to `continued`. Returns the last tile if another warp ends it.
 template <typename T>
 __device__ int multiply(const GemvParams& p, const TiledWeight& weight, WeightStream& stream,
                         const uint4* rows, Continued& continued, RowTile<T>& sums) {
   const RowLayout layout = RowLayout::of(weight.row_bytes);
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  bool began = stream.at_end() || stream.here().slab == 0;
+  bool began = stream.at_end() || stream.here().k_block == 0;
   continued.tile = began ? kNoTile : stream.here().tile;
   while (!stream.at_end()) {
     const WeightStream::Place here = stream.here();
-    const SlabFragment slab = RowTile<T>::load(stream.wait());
+    const WeightFragment k_block = RowTile<T>::load(stream.wait());
     stream.move_on();
-    sums.multiply(slab, {rows + here.slab * kSlabPieces, layout.stride, p.num_rows});
-    const bool ends = here.slab + 1 == weight.num_slabs();
+    sums.multiply(k_block, {rows + here.k_block * kKBlockVectors, layout.stride, p.num_rows});
+    const bool ends = here.k_block + 1 == weight.num_k_blocks();
     if (!ends && !stream.at_end()) continue;
     if (!began) {
       continued.sums[lane] = sums.take();
@@ -133,8 +132,8 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce<T>)
     return;
   }
 
-  uint4* ring = shared + warp * plan.num_stages * (WeightStream::kSlabBytes / 16);
-  uint4* rows = shared + kWarps * plan.num_stages * (WeightStream::kSlabBytes / 16);
+  uint4* ring = shared + warp * plan.num_stages * (WeightStream::kKBlockBytes / 16);
+  uint4* rows = shared + kWarps * plan.num_stages * (WeightStream::kKBlockBytes / 16);
   WeightStream stream(weight, begin, end, ring, plan.num_stages);
   stream.start();
   prefetch_biases(p.epilogue, std::int64_t{begin} * weight.features_of_tile(),
@@ -160,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce<T>)
   store_tile(p, weight, unfinished, total);
 }
 
-constexpr std::size_t kStageBytes = std::size_t{kWarps} * WeightStream::kSlabBytes;
+constexpr std::size_t kStageBytes = std::size_t{kWarps} * WeightStream::kKBlockBytes;
 
 std::size_t rows_bytes(DType dtype, int num_rows, std::int64_t in_features) {
   const std::int64_t row_bytes = in_features * static_cast<std::int64_t>(dtype_bytes(dtype));
@@ -168,7 +167,7 @@ std::size_t rows_bytes(DType dtype, int num_rows, std::int64_t in_features) {
          static_cast<std::size_t>(num_rows);
 }
 
-/// Stages of each warp's ring, as many as there is room for; 0 if there is none.
+/// Pipeline stages of each warp, as many as shared memory holds; 0 if none fits.
 int num_stages(std::size_t bytes_of_rows, std::size_t shared_bytes = kMaxSharedBytes) {
   constexpr std::size_t kStaticBytes = 5120;
   for (int stages = WeightStream::kMaxStages; stages > 0; --stages) {
@@ -179,14 +178,14 @@ int num_stages(std::size_t bytes_of_rows, std::size_t shared_bytes = kMaxSharedB
 }
 
 /// Slabs that a warp has at most.
-int slabs_of_warp(const GemvParams& params) {
+int k_blocks_of_warp(const GemvParams& params) {
   const auto ceil_of = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
   const std::int64_t tiles = ceil_of(params.epilogue.weight_rows(), kTileRows);
   const std::int64_t row_bytes =
       params.in_features * static_cast<std::int64_t>(dtype_bytes(params.dtype));
-  const std::int64_t slabs =
-      ceil_of(tiles, params.num_multiprocessors) * ceil_of(row_bytes, 16 * kSlabPieces);
-  return static_cast<int>(ceil_of(slabs, kWarps));
+  const std::int64_t k_blocks =
+      ceil_of(tiles, params.num_multiprocessors) * ceil_of(row_bytes, 16 * kKBlockVectors);
+  return static_cast<int>(ceil_of(k_blocks, kWarps));
 }
 
 }  // namespace
@@ -198,14 +197,14 @@ bool gemv_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features)
 }
 
 void gemv(const GemvParams& params, cudaStream_t stream) {
-  // With several rows, norms stand between the projections, whose few blocks disturb the order in
-  // which those of one row come by themselves.
+  // With several rows a norm kernel of few blocks runs between the projections, and blocks would no
+  // longer spread evenly by themselves: see docs/adr/0010.
   const bool alone = params.use_pdl && params.num_rows > 1;
   const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
   const int stages = num_stages(bytes, alone ? max_shared_bytes() : kMaxSharedBytes);
-  const Plan plan{params, std::min(stages, slabs_of_warp(params))};
-  // A block on each multiprocessor, also where some have nothing to do: two of the next kernel's
-  // blocks would come to the place of one that is not there.
+  const Plan plan{params, std::min(stages, k_blocks_of_warp(params))};
+  // One block on each multiprocessor, even without work: otherwise two of the next kernel's blocks
+  // would be scheduled where one is missing.
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
       .block = dim3(kThreads),

@@ -9,7 +9,7 @@
 
 namespace quern::kernels {
 
-/// Rows that gemv() is made for, at most.
+/// Most rows of the batch that gemv() serves.
 inline constexpr int kMaxGemvRows = 8;
 
 struct GemvParams {
@@ -26,13 +26,13 @@ struct GemvParams {
   bool use_pdl = false;  ///< see LaunchShape
 };
 
-/// Whether gemv() is made for this: few rows that fit into shared memory, and rows of 16 bytes.
+/// Whether gemv() serves this: few rows that fit into shared memory, multiples of 16 bytes.
 bool gemv_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features);
 
-/// NormLinear or Linear for one to kMaxGemvRows rows, in one launch. Each block streams some
-/// tiles of eight weight rows, once; its warps share them by bytes, each with its next loads always
-/// under way, the first ones before the norm and before earlier kernels have ended. float16 and
-/// bfloat16 are multiplied on tensor cores. Every block makes the norm of all rows for itself; the
+/// NormLinear or Linear for one to kMaxGemvRows rows, in one launch. Each block streams its tiles
+/// of eight weight rows once; its warps split them by bytes, each with a multistage pipeline of its
+/// own whose first copies are issued before the norm and before earlier kernels have ended (PDL).
+/// float16 and bfloat16 run on tensor cores. Every block computes the norm of all rows itself; the
 /// first one writes residual_out. Pointers are aligned to 16 bytes. Rounding: see graph/op.h;
 /// products accumulate in float32. Errors: see launch.h. Cost: reads the weight once.
 void gemv(const GemvParams& params, cudaStream_t stream);

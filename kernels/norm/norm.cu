@@ -7,13 +7,13 @@
 namespace quern::kernels {
 namespace {
 
-/// Threads of a block, which has a row: many where there are few rows, since a row's latency then
-/// is the kernel's.
+/// Threads per block; a block norms one row. With few rows a row's latency is the kernel's, so more
+/// threads share it.
 constexpr int kManyThreads = 512;
 constexpr int kFewThreads = 256;
 constexpr int kFewRows = 128;
 
-/// Groups of elements that a thread holds: rows of 4096 elements stay in registers.
+/// Groups of elements per thread: rows of 4096 elements stay in registers.
 template <int kWidth, int kThreads>
 constexpr int kHeld = kWidth == 4 ? 1024 / kThreads : 1;
 
@@ -38,8 +38,7 @@ __global__ void __launch_bounds__(kThreads) add_delta_kernel(const __grid_consta
   row.store(p.residual_out + std::int64_t{blockIdx.x} * p.input.in_features);
 }
 
-/// Calls body<T, kWidth, kThreads>(shape): rows of four elements stay aligned where their length is
-/// a multiple.
+/// Calls body<T, kWidth, kThreads>(shape). Vectors of four need rows whose length is a multiple.
 template <typename Body>
 void dispatch_rows(const NormParams& params, const char* kernel, const Body& body) {
   dispatch_float(params.input.dtype, kernel, [&]<typename T>() {

@@ -11,13 +11,13 @@ namespace quern::kernels {
 /// As in graph/op.h.
 enum class NormKind : std::uint8_t { rms, layer };
 
-/// What NormLinear norms: residual (+ delta), of the token rows or of some. "T" is `dtype`:
+/// Input of NormLinear's norm: residual (+ delta), of all token rows or of some. "T" is `dtype`:
 /// float32, float16 or bfloat16. All arrays are dense.
 struct NormInput {
   DType dtype = DType::float32;
   const float* residual = nullptr;           ///< [tokens, in_features]
   const void* delta = nullptr;               ///< [tokens, in_features] T, or null
-  const std::int32_t* token_rows = nullptr;  ///< which row each is; null: the first, the second, …
+  const std::int32_t* token_rows = nullptr;  ///< [num_rows]; null: 0, 1, 2, …
   int in_features = 0;
 
   NormKind kind = NormKind::rms;
@@ -29,13 +29,13 @@ struct NormInput {
 struct NormParams {
   NormInput input;
   int num_rows = 0;
-  /// [tokens, in_features]: the sum of the rows that are normed is kept there too; or null
+  /// [tokens, in_features] or null: receives residual + delta of the normed rows
   float* residual_out = nullptr;
   void* out = nullptr;   ///< [num_rows, in_features] T
   bool use_pdl = false;  ///< see LaunchShape
 };
 
-/// The norm of NormLinear as a kernel of its own, a block a row. Rounding: the norm is float32,
+/// The norm of NormLinear as a separate kernel, one block per row. Rounding: the norm is float32,
 /// `out` is rounded once. Errors: see launch.h.
 void norm(const NormParams& params, cudaStream_t stream);
 

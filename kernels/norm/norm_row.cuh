@@ -8,13 +8,13 @@
 
 namespace quern::kernels {
 
-/// One token row of residual (+ delta), spread over the block's threads: groups of kWidth elements,
-/// of which each thread keeps its first kHeld, with their gains, in registers. Longer rows are read
-/// again for the rest.
+/// One token row of residual (+ delta), spread over the block's threads in groups of kWidth
+/// elements. Each thread keeps its first kHeld groups and their gains in registers; the rest of
+/// longer rows is read again.
 template <typename T, int kWidth, int kHeld>
 class NormRow {
  public:
-  /// Reads the gains: weights, so that earlier kernels may still run.
+  /// Reads the gains. They are weights, so earlier kernels may still run (PDL).
   __device__ explicit NormRow(const NormInput& input) : input_(input) {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
@@ -22,7 +22,7 @@ class NormRow {
     }
   }
 
-  /// Takes up a row.
+  /// Loads a row.
   __device__ void load(std::int64_t token_row) {
     const std::int64_t begin = token_row * input_.in_features;
     residual_ = input_.residual + begin;
@@ -41,8 +41,8 @@ class NormRow {
   }
 
   /// Stores the row's norm, [in_features], rounded to T; `out` may be shared memory, and a barrier
-  /// must follow before others read it. The variance comes from the differences to the mean rather
-  /// than from a sum of squares: outliers would swallow the rest.
+  /// must follow before others read it. Two-pass variance: a sum of squares would lose all but the
+  /// outliers.
   __device__ void store_norm(T* out) const {
     const auto divisor = static_cast<float>(input_.in_features);
     float mean = 0.0f;

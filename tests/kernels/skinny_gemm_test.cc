@@ -16,7 +16,7 @@ namespace quern::testing {
 namespace {
 
 // Every layout of the skinny GEMM, whatever the GPU: it is told of few multiprocessors, so that
-// their blocks have anything from one tile to several bands. Small integers make sums exact.
+// their blocks have anything from one tile to several passes. Small integers make sums exact.
 
 constexpr int kMultiprocessors = 3;
 constexpr int kTileRows = 8;
