@@ -12,21 +12,21 @@
 namespace quern::kernels {
 namespace {
 
-/// Warps that share a multiprocessor; the compiler keeps to the registers that this leaves.
+/// Co-resident warps per multiprocessor, which bounds the registers of a thread.
 constexpr int warps_per_multiprocessor(int head_dim) { return head_dim <= 128 ? 16 : 8; }
 
-/// Where the heads from `head` on of a row go.
+/// Output of a row from head `head` on.
 template <typename T, int kHeadDim>
 __device__ T* head_out(const AttentionParams& p, int row, int head) {
   return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + head) * kHeadDim;
 }
 
-/// Where the block's states, and by kHeadDim its sums, of a head's part go.
-__device__ inline std::int64_t index_of_part(const AttentionDecodeParams& params,
-                                             const HeadGroup& heads, int head, int part) {
+/// Index of a KV split's partial state, and by kHeadDim of its partial sums.
+__device__ inline std::int64_t split_index(const AttentionDecodeParams& params,
+                                           const HeadGroup& heads, int head, int split) {
   return (std::int64_t{heads.seq} * params.attention.num_heads + heads.first_head + head) *
              params.max_splits +
-         part;
+         split;
 }
 
 /// The first slot of the calling warp.
@@ -34,10 +34,10 @@ __device__ int first_slot(int begin) {
   return begin + static_cast<int>(threadIdx.x) / 32 * kDecodeSlots;
 }
 
-/// Attends to the block's slots. Writes the result, or a part's for finish_parts().
+/// Attention over the block's slots. Writes the result, or partial results for merge_splits().
 template <typename T, int kHeadDim, int kWarps>
-__device__ void attend_to_part(const AttentionDecodeParams& params, DecodeWarp<T, kHeadDim>& warp,
-                               DecodeMemory<T, kHeadDim, kWarps>& shared) {
+__device__ void attend_to_split(const AttentionDecodeParams& params, DecodeWarp<T, kHeadDim>& warp,
+                                DecodeMemory<T, kHeadDim, kWarps>& shared) {
   const DecodeWork& work = shared.work;
   const HeadGroup& heads = work.heads;
   warp.attend(shared.token, work.kv_head, first_slot(work.kv_head.begin), kWarps * kDecodeSlots);
@@ -50,40 +50,39 @@ __device__ void attend_to_part(const AttentionDecodeParams& params, DecodeWarp<T
     const int element = i % kHeadDim;
     SoftmaxState state;
     const float sum = merge_warps(shared, heads.count, head, element, state);
-    if (!kHasParts<kWarps> || work.splits.count == 1) {
+    if (!kSplitsKv<kWarps> || work.splits.count == 1) {
       head_out<T, kHeadDim>(params.attention, work.first_row, heads.first_head)[i] =
           from_float<T>(sum / state.sum);
       continue;
     }
-    const std::int64_t index = index_of_part(params, heads, head, heads.part);
+    const std::int64_t index = split_index(params, heads, head, heads.split);
     params.sums[index * kHeadDim + element] = sum;
     if (element == 0) params.states[index] = {state.exponent, state.sum};
   }
 }
 
-/// Merges the parts, by the last of the blocks that have them.
+/// Merges the partial results; runs in the last of the blocks that wrote them.
 template <typename T, int kHeadDim>
-__device__ void finish_parts(const DecodePlan& plan,
+__device__ void merge_splits(const DecodePlan& plan,
                              DecodeMemory<T, kHeadDim, kDecodeHeads>& shared) {
-  static_assert(sizeof(PartWeights) <= sizeof(float) * kDecodeHeads * shared.kSumsStride);
+  static_assert(sizeof(SplitWeights) <= sizeof(float) * kDecodeHeads * shared.kSumsStride);
   const AttentionDecodeParams& params = plan.params;
   const HeadGroup& heads = shared.work.heads;
-  const int parts = shared.work.splits.count;
-  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.parts;
-  if (!is_last_block(counter, parts)) return;
-  auto* weights = reinterpret_cast<PartWeights*>(shared.sums());  // the warps' are in their place
+  const int splits = shared.work.splits.count;
+  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.splits;
+  if (!is_last_block(counter, splits)) return;
+  auto* weights = reinterpret_cast<SplitWeights*>(shared.sums());  // the warps' sums are merged
   const int warp = threadIdx.x / 32;
   if (warp < heads.count) {
-    weigh_parts(params.states + index_of_part(params, heads, warp, 0), parts, weights[warp]);
+    weigh_splits(params.states + split_index(params, heads, warp, 0), splits, weights[warp]);
   }
   __syncthreads();
   T* out = head_out<T, kHeadDim>(params.attention, shared.work.first_row, heads.first_head);
   for (int i = 4 * static_cast<int>(threadIdx.x); i < heads.count * kHeadDim;
        i += 4 * static_cast<int>(blockDim.x)) {
     const int head = i / kHeadDim;
-    const float* sums =
-        params.sums + index_of_part(params, heads, head, 0) * kHeadDim + i % kHeadDim;
-    store_4<T>(out + i, merge_parts<kHeadDim>(sums, parts, weights[head]));
+    const float* sums = params.sums + split_index(params, heads, head, 0) * kHeadDim + i % kHeadDim;
+    store_4<T>(out + i, merge_split_sums<kHeadDim>(sums, splits, weights[head]));
   }
 }
 
@@ -109,24 +108,24 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   if (!s.running) {
     wait_for_earlier_kernels();
     T* out = head_out<T, kHeadDim>(p, s.first_row, heads.first_head);
-    for (int i = threadIdx.x; heads.part == 0 && i < heads.count * kHeadDim; i += 32 * kWarps) {
+    for (int i = threadIdx.x; heads.split == 0 && i < heads.count * kHeadDim; i += 32 * kWarps) {
       out[i] = T(0.0f);
     }
     return;
   }
   const int own_slot = s.kv_len - 1;
   const int first_of_all = first_visible(p, own_slot);
-  const Splits splits = split(s.kv_len - first_of_all, plan.parts);
-  if (heads.part >= splits.count) {
-    if (plan.lets_next_start) wait_for_earlier_kernels();  // others of the grid wait in any case
+  const Splits splits = split(s.kv_len - first_of_all, plan.splits);
+  if (heads.split >= splits.count) {
+    if (plan.lets_next_start) wait_for_earlier_kernels();  // other blocks wait in any case
     return;
   }
-  const int begin = first_of_all + heads.part * splits.slots;
+  const int begin = first_of_all + heads.split * splits.slots;
   const int end = min(s.kv_len, begin + splits.slots);
   const KvHead kv_head{s.state_row, heads.kv_head, own_slot, begin, end, min(end, own_slot)};
   if (threadIdx.x == 0) shared.work = {heads, splits, kv_head, s.first_row};
-  // Slots are looked up now. Where blocks have few warps, others of the multiprocessor are at work
-  // while this one waits for keys and values, and registers for them would be short here.
+  // Slots are looked up now. In blocks of few warps other blocks hide the latency of keys and
+  // values, and registers to hold them would be short here.
   constexpr bool kLoadsEarly = kWarps == kDecodeHeads;
   DecodeWarp<T, kHeadDim> warp(p);
   const int row = warp.find_row(kv_head, first_slot(begin));
@@ -139,22 +138,22 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   if constexpr (!kLoadsEarly) warp.load(row);
   __syncthreads();
   const DecodeWork& work = shared.work;
-  if (work.heads.part == work.splits.count - 1 && threadIdx.x / 32 == kWarps - 1) {
+  if (work.heads.split == work.splits.count - 1 && threadIdx.x / 32 == kWarps - 1) {
     append_token(p, work.kv_head, shared.token);
   }
-  attend_to_part(params, warp, shared);
-  if constexpr (kHasParts<kWarps>) {
-    if (work.splits.count > 1) finish_parts(plan, shared);
+  attend_to_split(params, warp, shared);
+  if constexpr (kSplitsKv<kWarps>) {
+    if (work.splits.count > 1) merge_splits(plan, shared);
   }
 }
 
-/// Warps of a block. As many rows as keep a GPU busy alone share a multiprocessor, each with few
-/// warps: most of a short row's time is a chain of latencies, which then overlap. But a row that is
-/// much longer than others must not hold up the step.
-int warps_of_block(int rows, int max_slots, int most_warps) {
-  constexpr int kMostSlotsOfWarp = 512;
+/// Warps per block. With many rows, several share a multiprocessor with few warps each: a short row
+/// is a chain of latencies, which then overlap. A row much longer than the others must not hold up
+/// the step.
+int warps_per_block(int rows, int max_slots, int max_warps) {
+  constexpr int kMaxSlotsPerWarp = 512;
   int warps = kDecodeHeads;
-  while (warps > 1 && rows * warps > most_warps && max_slots <= warps / 2 * kMostSlotsOfWarp) {
+  while (warps > 1 && rows * warps > max_warps && max_slots <= warps / 2 * kMaxSlotsPerWarp) {
     warps /= 2;
   }
   return warps;
@@ -180,16 +179,16 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
   DecodePlan plan{params};
   plan.rows = decode_counters(p.num_heads, p.num_kv_heads);
   const int rows = plan.rows * p.num_decode_seqs;
-  const int most_warps = warps_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
-  const int warps = warps_of_block(rows, params.max_slots, most_warps);
-  if (warps == kDecodeHeads) {  // see kHasParts
-    plan.parts = std::clamp(most_warps / warps / rows, 1, decode_splits(params.max_slots));
+  const int max_warps = warps_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
+  const int warps = warps_per_block(rows, params.max_slots, max_warps);
+  if (warps == kDecodeHeads) {  // see kSplitsKv
+    plan.splits = std::clamp(max_warps / warps / rows, 1, decode_splits(params.max_slots));
   }
-  int blocks = plan.parts * rows;
-  // One sequence: one block a multiprocessor leaves room for one of the next kernel's beside it, so
-  // each gets one. With fewer blocks, or more, the next kernel's would crowd where there is room,
-  // and stay there, as would those after them. With several sequences they are alone on their
-  // multiprocessors in any case.
+  int blocks = plan.splits * rows;
+  // One sequence: one block per multiprocessor leaves room for one block of the next kernel, so
+  // each gets exactly one. With fewer blocks, or more, the next kernel's would pile up where there
+  // is room, and so would those after them (docs/adr/0009). With several sequences the projections
+  // run one block per multiprocessor in any case.
   const bool one = p.num_decode_seqs == 1;
   plan.lets_next_start = p.use_pdl && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
                          (!one || blocks <= params.num_multiprocessors);

@@ -10,37 +10,37 @@ namespace quern::kernels {
 
 // A block of attention_decode().
 
-/// How a sequence's visible slots are split into parts, one a block.
+/// KV splits of a sequence's visible slots, one per block.
 struct Splits {
   int count = 0;
-  int slots = 0;  ///< of each part but the last
+  int slots = 0;  ///< of each split but the last
 };
 
-__host__ __device__ inline Splits split(std::int64_t slots, int most_parts) {
+__host__ __device__ inline Splits split(std::int64_t slots, int max_splits) {
   const std::int64_t units = (slots + kMinSplitSlots - 1) / kMinSplitSlots;
-  const std::int64_t units_per_part = (units + most_parts - 1) / most_parts;
+  const std::int64_t units_per_part = (units + max_splits - 1) / max_splits;
   return {static_cast<int>((units + units_per_part - 1) / units_per_part),
           static_cast<int>(units_per_part) * kMinSplitSlots};
 }
 
-/// Blocks of a sequence's kv head: its query heads, eight at a time.
+/// Blocks per kv head of a sequence: its query heads in groups of eight.
 __host__ __device__ inline int head_chunks(int num_heads, int num_kv_heads) {
   return (num_heads / num_kv_heads + kDecodeHeads - 1) / kDecodeHeads;
 }
 
-/// How the launch's blocks share the work: parts of rows, which are kv heads by eight query heads,
-/// of sequences. Blocks beyond those have nothing to do.
+/// Work decomposition of a launch: KV splits of rows; a row is up to eight query heads of a kv head
+/// of a sequence. Excess blocks exit.
 struct DecodePlan {
   AttentionDecodeParams params;
-  int parts = 1;  ///< of a sequence, at most
+  int splits = 1;  ///< of a sequence, at most
   int rows = 1;
-  /// The next kernel's blocks may come as soon as all of this one's have.
+  /// Triggers the dependent launch at the start of each block.
   bool lets_next_start = false;
 };
 
-/// What one block works on: up to eight query heads of a kv head of a sequence.
+/// The row and split of a block: up to eight query heads of a kv head of a sequence.
 struct HeadGroup {
-  int part = 0;
+  int split = 0;
   int seq = 0;
   int kv_head = 0;
   int first_head = 0;
@@ -53,9 +53,9 @@ __device__ inline HeadGroup head_group(const DecodePlan& plan) {
   const int group = p.num_heads / p.num_kv_heads;
   const int block = static_cast<int>(blockIdx.x);
   HeadGroup heads;
-  heads.part = block % plan.parts;
-  const int row = block / plan.parts % plan.rows;
-  heads.seq = block / (plan.parts * plan.rows);
+  heads.split = block % plan.splits;
+  const int row = block / plan.splits % plan.rows;
+  heads.seq = block / (plan.splits * plan.rows);
   heads.kv_head = row / chunks;
   const int first = row % chunks * kDecodeHeads;
   heads.first_head = heads.kv_head * group + first;
@@ -63,7 +63,7 @@ __device__ inline HeadGroup head_group(const DecodePlan& plan) {
   return heads;
 }
 
-/// What a block needs while it attends and after it: held in shared memory, as registers are few.
+/// Work description, in shared memory since registers are scarce.
 struct DecodeWork {
   HeadGroup heads;
   Splits splits;
@@ -71,11 +71,12 @@ struct DecodeWork {
   int first_row = 0;
 };
 
-/// Whether a row's slots may be split: rows are few where their blocks have all these warps.
+/// Whether rows may be split along KV: blocks have this many warps only where rows are few.
 template <int kWarps>
-inline constexpr bool kHasParts = kWarps == kDecodeHeads;
+inline constexpr bool kSplitsKv = kWarps == kDecodeHeads;
 
-/// Of a block of kWarps warps. Behind it lie sums [kWarps, heads of the block, kSumsStride].
+/// Shared memory of a block of kWarps warps, followed by sums [kWarps, heads of the block,
+/// kSumsStride].
 template <typename T, int kHeadDim, int kWarpsOfBlock>
 struct DecodeMemory {
   static constexpr int kWarps = kWarpsOfBlock;
@@ -94,8 +95,8 @@ struct DecodeMemory {
   }
 };
 
-/// What can be done before the query is there: angles, and zeros in place of the queries that the
-/// block does not have.
+/// Work that does not need the query: rope angles, and zeros for the query rows that the block
+/// lacks.
 template <typename T, int kHeadDim, int kWarps>
 __device__ void prepare_token(const AttentionParams& p, const AttentionSequence& s, int position,
                               int heads, DecodeMemory<T, kHeadDim, kWarps>& shared) {
@@ -110,7 +111,7 @@ __device__ void prepare_token(const AttentionParams& p, const AttentionSequence&
   }
 }
 
-/// Brings queries, key and value of the new token to shared memory, each by a warp.
+/// Loads queries, key and value of the new token to shared memory, one per warp.
 template <typename T, int kHeadDim, int kWarps>
 __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& heads, int position,
                            DecodeMemory<T, kHeadDim, kWarps>& shared) {

@@ -4,7 +4,7 @@
 
 namespace quern::kernels {
 
-/// An element's sum over what the warps have left, and the state that goes with it.
+/// Merges an element's partial sums of the warps, and their softmax states.
 template <typename T, int kHeadDim, int kWarps>
 __device__ float merge_warps(DecodeMemory<T, kHeadDim, kWarps>& shared, int heads, int head,
                              int element, SoftmaxState& merged) {
@@ -24,14 +24,14 @@ __device__ float merge_warps(DecodeMemory<T, kHeadDim, kWarps>& shared, int head
   return sum;
 }
 
-/// What the parts of one head are merged with.
-struct PartWeights {
-  float scales[kMaxSplits];  ///< what a part's sums are multiplied with
-  float sums[kMaxSplits];    ///< a part's sum of weights
+/// Merge weights of the splits of one head.
+struct SplitWeights {
+  float scales[kMaxSplits];  ///< factor of a split's sums
+  float sums[kMaxSplits];    ///< a split's sum of softmax weights
 };
 
-/// Weighs a head's parts against each other, by a warp. `states` [parts].
-__device__ inline void weigh_parts(const float2* states, int parts, PartWeights& weights) {
+/// Computes the merge weights of a head's splits; by one warp. `states` [splits].
+__device__ inline void weigh_splits(const float2* states, int splits, SplitWeights& weights) {
   constexpr int kPerLane = kMaxSplits / 32;
   const int lane = threadIdx.x % 32;
   SoftmaxState own[kPerLane];
@@ -39,7 +39,7 @@ __device__ inline void weigh_parts(const float2* states, int parts, PartWeights&
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
     own[i] = SoftmaxState::none();
-    if (lane + 32 * i < parts) {
+    if (lane + 32 * i < splits) {
       const float2 state = __ldcg(states + lane + 32 * i);
       own[i] = {state.x, state.y};
     }
@@ -53,25 +53,25 @@ __device__ inline void weigh_parts(const float2* states, int parts, PartWeights&
   }
 }
 
-/// Four elements of a head from its parts. `sums` [parts, kHeadDim], from the first of the four on.
+/// Merges four elements of a head. `sums` [splits, kHeadDim], from the first of the four on.
 template <int kHeadDim>
-__device__ float4 merge_parts(const float* sums, int parts, const PartWeights& of) {
+__device__ float4 merge_split_sums(const float* sums, int splits, const SplitWeights& of) {
   constexpr int kInFlight = 8;
   float4 total{};
   float weights = 0.0f;
-  for (int first = 0; first < parts; first += kInFlight) {
+  for (int first = 0; first < splits; first += kInFlight) {
     float4 loaded[kInFlight];
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
       loaded[i] = float4{};
-      if (first + i < parts) {
+      if (first + i < splits) {
         const float* at = sums + std::int64_t{first + i} * kHeadDim;
         loaded[i] = __ldcg(reinterpret_cast<const float4*>(at));
       }
     }
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
-      if (first + i >= parts) break;
+      if (first + i >= splits) break;
       const float scale = of.scales[first + i];
       weights += scale * of.sums[first + i];
       total.x += scale * loaded[i].x;

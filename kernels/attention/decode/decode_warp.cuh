@@ -2,13 +2,13 @@
 
 #include "kernels/attention/attention.cuh"
 #include "kernels/attention/decode/attention_decode.h"
-#include "kernels/attention/decode/row_part.cuh"
+#include "kernels/attention/decode/row_fragment.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/softmax_state.cuh"
 
 namespace quern::kernels {
 
-/// Slots of a warp's step.
+/// Slots that a warp processes at a time.
 inline constexpr int kDecodeSlots = 16;
 
 /// Slots of one kv head of a sequence's cache.
@@ -21,8 +21,8 @@ struct KvHead {
   int cached_end = 0;  ///< of those that are in the cache
 };
 
-/// What a warp needs of the new token, in shared memory and aligned to 16 bytes. A query's row is
-/// longer than a head, so that two of them under each other lie in different banks.
+/// The new token in shared memory, aligned to 16 bytes. Query rows are padded against bank
+/// conflicts.
 template <typename T, int kHeadDim>
 struct DecodeToken {
   static constexpr int kStride = kHeadDim + 32;
@@ -31,16 +31,15 @@ struct DecodeToken {
   alignas(16) T value[kHeadDim];
 };
 
-/// A warp's share of decode attention: eight queries over slots, on tensor cores. Keys and values
-/// go from memory to registers in the fragments' layout, 16 bytes at a time and without a detour
-/// through shared memory:
+/// Decode attention by one warp: eight queries over its slots, on tensor cores. Keys and values are
+/// loaded from global memory straight into MMA fragments, 16 bytes at a time:
 ///   scores [slots, queries] = K · qᵀ, where the order of a head's elements within K and q does not
 ///   matter as long as it is the same: a thread takes consecutive ones;
 ///   sums [elements, queries] = Vᵀ · P, where the order of the elements decides only which thread
 ///   holds which: again consecutive ones, and two slots are interleaved to a fragment in registers.
 /// In both results a thread's columns are the same two queries, so that rescaling needs no
-/// exchange. The next slots' keys are on their way once the scores are there, their values once the
-/// sums are.
+/// exchange. Loads of the next slots' keys are issued once the scores are computed, those of their
+/// values once the sums are.
 template <typename T, int kHeadDim>
 class DecodeWarp {
  public:
@@ -53,14 +52,14 @@ class DecodeWarp {
     return slot < head.cached_end ? slot_row(p_, head.state_row, head.kv_head, slot) : -1;
   }
 
-  /// Asks for the slots that attend() begins with.
+  /// Issues the loads of the first slots of attend().
   __device__ void load(int row) {
     load_keys(row);
     load_values(row);
   }
 
-  /// Attends to the slots from `first` on, in steps `stride` apart. `head` comes from shared
-  /// memory: there are not registers enough to keep it.
+  /// Attention over the slots from `first` on, `stride` apart. `head` is read from shared memory:
+  /// registers are too scarce to keep it.
   __device__ void attend(const DecodeToken<T, kHeadDim>& token, const KvHead& head, int first,
                          int stride) {
     const int end = head.end;
@@ -113,8 +112,8 @@ class DecodeWarp {
   /// Before the slots after the next are looked up: the sooner the better, but only small heads
   /// leave registers for both.
   static constexpr bool kLoadsValuesFirst = kHeadDim <= 64;
-  using Keys = RowPart<T, kHeadDim, 4>;
-  using Values = RowPart<T, kHeadDim, 8>;
+  using Keys = RowFragment<T, kHeadDim, 4>;
+  using Values = RowFragment<T, kHeadDim, 8>;
 
   /// Slots of a tile that a thread's fragments hold in place i.
   __device__ int key_slot(int i) const { return row_ + 8 * i; }
@@ -127,7 +126,7 @@ class DecodeWarp {
     bool exists;
   };
 
-  /// All lanes ask at once.
+  /// By all lanes together.
   __device__ static SlotVector slot_vector(const void* base, int row, int lane) {
     const int index = __shfl_sync(~0u, row, lane);
     return {static_cast<const T*>(base) + std::int64_t{max(index, 0)} * kHeadDim, index >= 0};
@@ -171,7 +170,7 @@ class DecodeWarp {
                         float (&scores)[4]) {
     std::uint32_t queries[Keys::kWords];
     Keys::template load<FromAnywhere>(token.queries[row_], quad_, true, queries);
-    float parts[2][4] = {};  // two, so that a product need not wait for the one before
+    float parts[2][4] = {};  // two accumulators, for independent MMAs
 #pragma unroll
     for (int word = 0; word < Keys::kWords; word += 2) {
       const std::uint32_t a[4] = {keys_[0][word], keys_[1][word], keys_[0][word + 1],
@@ -186,7 +185,7 @@ class DecodeWarp {
     }
   }
 
-  /// Turns scores into weights relative to the new largest, and rescales the sums for it.
+  /// Turns scores into softmax weights relative to the new maximum, and rescales the sums.
   __device__ void weigh(float (&scores)[4]) {
 #pragma unroll
     for (int query = 0; query < 2; ++query) {

@@ -25,7 +25,7 @@ struct FromL2 {
 /// How kThreads threads share a row of kElements 16-bit elements, with loads as wide as they can
 /// be: 16 bytes each while the row lasts, then 8, then 4. A word is two elements.
 template <typename T, int kElements, int kThreads>
-struct RowPart {
+struct RowFragment {
   static_assert(sizeof(T) == 2);
   static constexpr int kWords = kElements / (2 * kThreads);
   static_assert(kWords * 2 * kThreads == kElements);
