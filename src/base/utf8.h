@@ -14,14 +14,14 @@ enum class Utf8Status : std::uint8_t {
   incomplete,  ///< the text ends inside a sequence that is well-formed so far
 };
 
-/// What stands at the start of a text and how many bytes it takes. A broken or incomplete piece is
-/// a "maximal subpart" in Unicode's words: one U+FFFD stands for it.
+/// The first code point of a text and its length in bytes. An ill-formed sequence is a "maximal
+/// subpart" in Unicode's terms and decodes to one U+FFFD.
 struct Utf8Piece {
   Utf8Status status = Utf8Status::whole;
   std::size_t length_bytes = 0;
 };
 
-/// Looks at the first piece of `text`, which must not be empty.
+/// Decodes the first code point of `text`, which must not be empty.
 /// Source: the Unicode Standard, table 3-7 (no overlong forms, no surrogates, nothing above
 /// U+10FFFF).
 Utf8Piece first_utf8_piece(std::string_view text);
@@ -29,7 +29,7 @@ Utf8Piece first_utf8_piece(std::string_view text);
 /// The offset of the first byte that is not part of well-formed UTF-8, or nothing.
 std::optional<std::size_t> invalid_utf8_at(std::string_view text);
 
-/// `text` with U+FFFD for every piece that is not well-formed, as Python's `decode("utf-8",
+/// `text` with U+FFFD for every ill-formed sequence, as Python's `decode("utf-8",
 /// "replace")` does.
 std::string replace_invalid_utf8(std::string_view text);
 

@@ -8,7 +8,7 @@
 
 namespace quern {
 
-/// How much work a step brings.
+/// Sizes of a step's work.
 struct StepSizes {
   std::int64_t num_tokens = 0;
   std::int64_t num_logit_rows = 0;

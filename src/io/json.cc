@@ -77,7 +77,7 @@ std::optional<std::int64_t> integer_between(const Json& value, std::int64_t low,
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter) {
-  // The parser takes a zero byte for the end, and would not look at what follows.
+  // The parser stops at a zero byte and would ignore what follows.
   if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
     fail(ErrorCode::bad_file, "{}: not valid JSON: a zero byte at offset {}", file, zero);
   }

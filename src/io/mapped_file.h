@@ -22,7 +22,7 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  /// Lets the pages of `part`, a part of bytes(), leave memory; reading them again brings them back
+  /// Releases the pages of `part`, a part of bytes(), from memory; reading them again loads them
   /// from the file.
   void release(std::span<const std::byte> part) const;
 

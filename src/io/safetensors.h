@@ -22,7 +22,7 @@ struct SafetensorsEntry {
   std::span<const std::byte> data;  ///< points into the mapping
 };
 
-/// The DType that a stored type stands for (F32, F16, BF16, I32, I64, U8), or nothing for the
+/// The DType of a stored type (F32, F16, BF16, I32, I64, U8), or nothing for the
 /// others.
 std::optional<DType> parse_safetensors_dtype(std::string_view stored_type);
 
@@ -37,7 +37,7 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }
 
-  /// Lets the pages of an entry of this file leave memory; reading them again brings them back.
+  /// Releases the pages of an entry of this file from memory; reading them again loads them.
   void release(const SafetensorsEntry& entry) const { file_.release(entry.data); }
 
  private:

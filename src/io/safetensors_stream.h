@@ -19,7 +19,7 @@ struct SafetensorsSpec {
   std::vector<std::int64_t> shape;
 };
 
-/// Writes a safetensors file piece by piece, by way of a temporary file beside it, so that nothing
+/// Writes a safetensors file incrementally, through a temporary file beside it, so that nothing
 /// half-written is ever found there. Errors: bad_file naming the path.
 class SafetensorsStream {
  public:

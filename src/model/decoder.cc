@@ -99,7 +99,7 @@ NormLinear DecoderBuilder::norm_linear(const std::string& name, NormWeights norm
   op.norm_bias = declare(std::move(norm.bias), name + ".norm_bias");
   op.norm = style_.norm;
   op.epsilon = config_.norm_epsilon;
-  // Without a delta the stream stays as it is; after the last norm nobody reads it.
+  // Without a delta the stream stays as it is; after the last norm it is unused.
   if (op.delta && num_layers_ < config_.num_hidden_layers) {
     residual_ = graph_.value(name + ".residual", config_.hidden_size, DType::float32);
     op.residual_out = residual_;

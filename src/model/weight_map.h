@@ -15,7 +15,7 @@ namespace quern {
 
 /// How a family names its tensors.
 struct TensorNaming {
-  /// What may stand before every name but lm_head's; the first that gives `anchor` a tensor holds.
+  /// Prefixes of every name but lm_head's; the first with which `anchor` exists is used.
   std::span<const std::string_view> prefixes;
   std::string_view anchor;
   /// Endings of buffers that are no weights.

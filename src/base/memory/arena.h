@@ -10,8 +10,8 @@
 
 namespace quern {
 
-/// Hands out aligned pieces of one buffer, front to back, and never gives one back. The size was
-/// planned beforehand, so running out is a bug (QUERN_CHECK), not an input error.
+/// Bump allocator: hands out aligned ranges of one buffer, front to back, and never frees. The size
+/// was planned beforehand, so running out is a bug (QUERN_CHECK), not an input error.
 class Arena {
  public:
   static constexpr std::size_t kAlignment = 256;

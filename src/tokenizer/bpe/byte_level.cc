@@ -13,7 +13,7 @@ constexpr bool is_printable(std::size_t byte) {
   return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }
 
-/// Printable bytes stand for themselves; the others take the code points from 256 on, in order.
+/// Printable bytes map to themselves, the others to the code points from 256 on, in order.
 constexpr auto kSymbolOf = [] {
   std::array<std::uint16_t, kNumBytes> symbols{};
   std::uint16_t next = kNumBytes;

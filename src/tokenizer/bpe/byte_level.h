@@ -6,11 +6,11 @@
 
 namespace quern {
 
-/// The byte-level alphabet of GPT-2: every byte has a printable character that stands for it in
+/// The byte-level alphabet of GPT-2: every byte maps to a printable character in
 /// vocabularies ("Ġ" for a space). Source: `bytes_to_unicode` in GPT-2's encoder.py.
 std::string symbols_from_bytes(std::string_view bytes);
 
-/// The bytes that `symbols` stand for, or nothing when one of its characters stands for no byte.
+/// The bytes of `symbols`, or nothing when one of its characters maps to no byte.
 std::optional<std::string> bytes_from_symbols(std::string_view symbols);
 
 }  // namespace quern

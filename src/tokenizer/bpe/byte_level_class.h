@@ -6,7 +6,7 @@
 
 namespace quern {
 
-/// What Hugging Face's classes for byte-level BPE bring along that the files need not say.
+/// Defaults of Hugging Face's classes for byte-level BPE that the files may omit.
 struct ByteLevelClass {
   const char* name;
   const char* pattern;  ///< how text is cut

@@ -18,12 +18,12 @@ inline constexpr const char* kQwenPattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-/// Cuts text into the pieces that are encoded each by itself, in one or several steps: every step
-/// sees the pieces of the one before as texts of their own. Immutable once built: threads may share
+/// Splits text into words that are encoded independently, in one or several steps: every step
+/// splits the words of the step before. Immutable once built: threads may share
 /// it.
 class PreTokenizer {
  public:
-  /// Which pieces of a split go on.
+  /// Which parts of a split are kept.
   enum class Keep { all, matches, gaps };
 
   void add_split(Regex regex, Keep keep);
