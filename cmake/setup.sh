@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by examples/story.sh and tests/run.sh: brings what a build needs and builds. Asks no questions.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -58,20 +59,21 @@ num_jobs() {
   echo $((jobs > 0 ? jobs : 1))
 }
 
-# build TARGET...: the release preset, in build/release, with the cmake options of QUERN_CMAKE_OPTIONS.
+# build TARGET...: the preset QUERN_PRESET (release), in build/PRESET, with the cmake options of QUERN_CMAKE_OPTIONS.
 build() {
   install_packages g++ cmake ninja-build pkg-config git ca-certificates libfmt-dev libspdlog-dev nlohmann-json3-dev \
     libsentencepiece-dev libcli11-dev libpcre2-dev libutf8proc-dev libopenblas-dev libgtest-dev
-  local jobs log=build/release/configure.log
+  local jobs preset=${QUERN_PRESET:-release} log
+  log=build/$preset/configure.log
   jobs=$(num_jobs)
-  mkdir -p build/release
-  say "configuring build/release"
+  mkdir -p "build/$preset"
+  say "configuring build/$preset"
   # shellcheck disable=SC2086  # several options
-  cmake --preset release ${QUERN_CMAKE_OPTIONS:-} >"$log" 2>&1 || {
+  cmake --preset "$preset" ${QUERN_CMAKE_OPTIONS:-} >"$log" 2>&1 || {
     cat "$log" >&2
     stop "cmake could not configure; the log is $log"
   }
   grep -- '-- CUDA:' "$log" || true
   say "building $*, $jobs at a time"
-  cmake --build --preset release --parallel "$jobs" --target "$@"
+  cmake --build --preset "$preset" --parallel "$jobs" --target "$@"
 }

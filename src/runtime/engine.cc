@@ -39,6 +39,7 @@ std::vector<Result> Engine::generate(std::span<const Request> requests,
     }
   }
   std::vector<Result> results;
+  results.reserve(ids.size());
   for (const RequestId id : ids) results.push_back(take_result(id).value());
   return results;
 }

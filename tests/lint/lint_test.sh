@@ -1,5 +1,6 @@
 #!/bin/bash
-# lint_test.sh SOURCE_DIR: plants good and bad files in a fresh tree and checks what .ci's lints say of each.
+# lint_test.sh SOURCE_DIR: plants good and bad files in a fresh tree and checks what .ci's lints say of each, then runs
+# tidy_test.sh.
 set -euo pipefail
 lints=$1/.ci
 room=$(mktemp -d)
@@ -73,4 +74,6 @@ bad src/io/a.cc ' "graph/op.h"  // indented'
 mapfile -t six_hundred < <(seq -f '// %g' 600)
 expect good lint_length src/io/a.cc "${six_hundred[@]}"
 expect bad lint_length src/io/a.cc "${six_hundred[@]}" "// one more"
+
+bash "$1/tests/lint/tidy_test.sh" "$1" || failures=$((failures + 1))
 exit $((failures > 0))

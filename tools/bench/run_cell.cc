@@ -27,6 +27,7 @@ std::vector<Request> random_requests(const Engine& engine, const BenchCell& cell
                                      std::uint64_t seed) {
   std::mt19937_64 generator(seed);
   std::vector<Request> requests;
+  requests.reserve(cell.batch_size);
   for (int i = 0; i < cell.batch_size; ++i) {
     requests.push_back(
         random_request(generator, engine.info().vocab_size, cell.input_len, cell.output_len));

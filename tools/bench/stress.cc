@@ -20,6 +20,7 @@ class Stress {
   void warm_up() {
     for (int i = 0; i < settings_.warm_up; ++i) {
       std::vector<Request> requests;
+      requests.reserve(engine_.options().max_seqs);
       for (int k = 0; k < engine_.options().max_seqs; ++k) requests.push_back(any_request());
       engine_.generate(requests);
     }

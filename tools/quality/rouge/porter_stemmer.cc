@@ -94,6 +94,7 @@ void apply(std::string& word, std::span<const Rule> rules, int bound) {
   }
 }
 
+// NOLINTBEGIN(bugprone-branch-clone): one branch per rule, in the order of the algorithm
 void step_1a(std::string& word) {
   if (word.size() == 4 && word.ends_with("ies")) {  // NLTK: dies, die
     word.pop_back();
@@ -115,6 +116,7 @@ void restore_ending(std::string& word) {
     word += 'e';
   }
 }
+// NOLINTEND(bugprone-branch-clone)
 
 void step_1b(std::string& word) {
   if (word.ends_with("ied")) {  // NLTK: died, die; spied, spi
