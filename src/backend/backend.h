@@ -6,8 +6,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "backend/recording.h"
+#include "backend/stopwatch.h"
 #include "base/memory/buffer.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
@@ -16,40 +17,6 @@
 #include "weights/random.h"
 
 namespace quern {
-
-/// What one run of a step starts on the device.
-struct LaunchCounts {
-  std::uint64_t launches = 0;  ///< kernels, the library's included; 0 where nothing is launched
-  std::uint64_t library_calls = 0;  ///< matrix products by a library
-};
-
-/// Who repeats a recorded step.
-enum class RecordedLoop {
-  host,    ///< replay(n) runs the step n times
-  device,  ///< replay(1) runs it until Advance ends the loop; see LoopControl
-};
-
-/// A closed step made ready to run again and again without host work.
-class Recording {
- public:
-  virtual ~Recording() = default;
-  /// Runs what was recorded `times` times. Does not wait for the device.
-  virtual void replay(int times) = 0;
-  /// Of one step.
-  virtual LaunchCounts counts() const = 0;
-};
-
-/// Tells how far apart the device reaches points in the order of its work.
-class Stopwatch {
- public:
-  virtual ~Stopwatch() = default;
-  /// The first mark. A GPU is held here until the host has had time to launch the work of the
-  /// `num_marks` marks to come: they tell the device's time, not the host's.
-  virtual void start(int num_marks) = 0;
-  virtual void mark() = 0;
-  /// Microseconds from each mark to the next. Waits for the last.
-  virtual std::vector<double> take_laps_us() = 0;
-};
 
 /// Interprets ops on one device. Work is ordered: each call sees the effects of those before it.
 class Backend {
