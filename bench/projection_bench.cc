@@ -140,6 +140,7 @@ class ProjectionCase {
     const auto values = this->values();
     const auto weights = this->weights();
     Step step;
+    step.activation_dtype = kDtype;
     step.batch.num_tokens = num_rows_;
     step.batch.num_logit_rows = num_rows_;
     step.values = values;

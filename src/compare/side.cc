@@ -46,21 +46,19 @@ HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int
 std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
   const KvCacheView& cache = step().kv_cache;
   const std::int64_t count = std::int64_t{cache.num_kv_heads} * cache.block_size * cache.head_dim;
-  const auto offset =
-      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
-  std::vector<float> content = read_floats(cache.keys + offset, cache.dtype, count);
-  const std::vector<float> values = read_floats(cache.values + offset, cache.dtype, count);
+  const KvFormat& format = cache.format;
+  std::vector<float> content = read_floats(cache.key(layer, block, 0, 0), format.keys, count);
+  const std::vector<float> values =
+      read_floats(cache.value(layer, block, 0, 0), format.values, count);
   content.insert(content.end(), values.begin(), values.end());
   return content;
 }
 
 void ComparedSide::write_block(int layer, std::int32_t block, std::span<const float> content) {
   const KvCacheView& cache = step().kv_cache;
-  const auto offset =
-      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
   const std::size_t half = content.size() / 2;
-  write_floats(cache.keys + offset, cache.dtype, content.first(half));
-  write_floats(cache.values + offset, cache.dtype, content.subspan(half));
+  write_floats(cache.key(layer, block, 0, 0), cache.format.keys, content.first(half));
+  write_floats(cache.value(layer, block, 0, 0), cache.format.values, content.subspan(half));
 }
 
 std::int32_t ComparedSide::read_token(int state_row) {

@@ -38,7 +38,8 @@ StepHarness::StepHarness(Backend& backend, DType dtype, std::vector<SequenceSpec
   limits_.max_seqs = static_cast<int>(seqs_.size());
   add_batch();
   add_state();
-  step_.kv_cache.dtype = dtype;
+  step_.activation_dtype = dtype;
+  step_.kv_cache.format = unscaled_kv_format(dtype);
 }
 
 void StepHarness::add_batch() {
