@@ -15,6 +15,8 @@
 #include "graph/op.h"
 #include "graph/step.h"
 #include "weights/random.h"
+#include "weights/source.h"
+#include "weights/weight.h"
 
 namespace quern {
 
@@ -67,14 +69,16 @@ class Backend {
   /// device, driver and libraries included, on a GPU.
   virtual std::uint64_t peak_memory_bytes() const = 0;
 
-  /// Bytes that `upload` takes from the weight arena for this weight, stored as `stored`.
-  virtual std::size_t upload_bytes(const WeightSpec& spec, DType stored) const = 0;
-  /// Reads a weight, by several threads where that helps, and brings it to `destination`, perhaps
-  /// in another layout.
-  virtual Weight upload(const WeightSource& source, std::byte* destination) = 0;
+  /// The layout in which this backend's kernels read a weight; storage_bytes() says what it takes.
+  /// Errors: unsupported naming the format and those that there are kernels for.
+  virtual WeightLayout prepare(const WeightFormat& format, WeightUse use) const = 0;
+  /// Reads a weight, by several threads where that helps, and brings its components to
+  /// `destination` in the layout that prepare() chose.
+  virtual Weight upload(const WeightSource& source, WeightLayout layout,
+                        std::byte* destination) = 0;
 
-  /// Fills elements of the weight at `weight`, in plain layout on the device, with random numbers,
-  /// the same on every backend; see weights/random.h.
+  /// Fills elements of a row-major weight without scales at `weight`, on the device, with random
+  /// numbers, the same on every backend; see weights/random.h.
   virtual void fill_random(const RandomRun& run, DType dtype, std::byte* weight) = 0;
 
   /// Names what the host does from push to pop for the device's profilers, where there are any.

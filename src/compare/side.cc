@@ -1,5 +1,6 @@
 #include "compare/side.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/executor.h"
@@ -35,12 +36,21 @@ void ComparedSide::write(ValueId id, const HostRows& rows) {
 
 HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int64_t count) {
   const Weight& weight = step().weight(id);
-  QUERN_CHECK(weight.values.row_stride == weight.in_features);
-  const std::int64_t first_byte =
-      first_row * weight.in_features * static_cast<std::int64_t>(dtype_bytes(weight.format.stored));
-  return {read_floats(weight.values.data + first_byte, weight.format.stored,
-                      count * weight.in_features),
-          weight.in_features};
+  QUERN_CHECK(weight.layout == WeightLayout::row_major && weight.scales.empty());
+  Weight rows = row_major_weight(weight.format, {count, weight.in_features}, nullptr, Device{});
+  std::vector<std::byte> bytes(storage_bytes(weight.format, rows.shape()));
+  const auto row_bytes = static_cast<std::int64_t>(bytes.size()) / std::max<std::int64_t>(count, 1);
+  backend_->copy_out(bytes.data(), weight.values.data + first_row * row_bytes, bytes.size());
+  rows.values.data = bytes.data();
+  HostRows result{std::vector<float>(static_cast<std::size_t>(count * weight.in_features)),
+                  weight.in_features};
+  for (std::int64_t row = 0; row < count; ++row) {
+    dequantize_row(rows, row,
+                   std::span(result.values)
+                       .subspan(static_cast<std::size_t>(row * weight.in_features),
+                                static_cast<std::size_t>(weight.in_features)));
+  }
+  return result;
 }
 
 std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {

@@ -9,8 +9,7 @@ namespace {
 
 std::size_t vector_bytes(const KvGeometry& geometry, DType dtype, int block_size) {
   const std::int64_t sizes[] = {geometry.num_layers, geometry.num_kv_heads, block_size,
-                                geometry.head_dim,
-                                static_cast<std::int64_t>(dtype_bytes(dtype))};
+                                geometry.head_dim, static_cast<std::int64_t>(dtype_bytes(dtype))};
   const auto bytes = checked_numel(sizes);
   QUERN_CHECK(bytes, "a KV block of {} tokens", block_size);
   return static_cast<std::size_t>(*bytes);

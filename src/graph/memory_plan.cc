@@ -106,13 +106,4 @@ KvGeometry kv_geometry(const Graph& graph) {
   return geometry;
 }
 
-std::size_t weight_bytes(const WeightSpec& spec, DType stored) {
-  const DType dtype = spec.use == WeightUse::vector ? DType::float32 : stored;
-  const std::int64_t sizes[] = {spec.out_features, spec.in_features,
-                                static_cast<std::int64_t>(dtype_bytes(dtype))};
-  const auto bytes = checked_numel(sizes);
-  QUERN_CHECK(bytes, "weight '{}' is {} by {}", spec.name, spec.out_features, spec.in_features);
-  return static_cast<std::size_t>(*bytes);
-}
-
 }  // namespace quern

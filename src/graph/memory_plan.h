@@ -24,7 +24,4 @@ ActivationPlan plan_activations(const Graph& graph, const Limits& limits);
 /// The KV geometry, read off the graph's Attention nodes.
 KvGeometry kv_geometry(const Graph& graph);
 
-/// Bytes that a weight takes when stored as `stored` (vectors are always float32).
-std::size_t weight_bytes(const WeightSpec& spec, DType stored);
-
 }  // namespace quern

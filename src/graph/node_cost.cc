@@ -71,14 +71,12 @@ class Counter {
     return static_cast<double>(value.cols) * static_cast<double>(dtype_bytes(value.dtype));
   }
   double bytes_of(ValueId id) const { return rows_of(graph_.value(id)) * bytes_of_row(id); }
+  const Weight& weight(WeightId id) const { return stored_.weights[static_cast<std::size_t>(id)]; }
   double bytes_of_row(WeightId id) const {
-    const Weight& weight = stored_.weights[static_cast<std::size_t>(id)];
-    return static_cast<double>(weight.in_features) *
-           static_cast<double>(dtype_bytes(weight.format.stored));
+    return static_cast<double>(storage_bytes(weight(id).format, {1, weight(id).in_features}));
   }
   double bytes_of(WeightId id) const {
-    return static_cast<double>(stored_.weights[static_cast<std::size_t>(id)].out_features) *
-           bytes_of_row(id);
+    return static_cast<double>(storage_bytes(weight(id).format, weight(id).shape()));
   }
   template <typename Id>
   double bytes_of(const std::optional<Id>& id) const {
@@ -86,11 +84,10 @@ class Counter {
   }
 
   NodeCost product(WeightId id, double rows) const {
-    const Weight& weight = stored_.weights[static_cast<std::size_t>(id)];
     NodeCost cost;
     cost.weight_bytes = bytes_of(id);
-    cost.flops = 2.0 * rows * static_cast<double>(weight.out_features) *
-                 static_cast<double>(weight.in_features);
+    cost.flops = 2.0 * rows * static_cast<double>(weight(id).out_features) *
+                 static_cast<double>(weight(id).in_features);
     return cost;
   }
 

@@ -32,14 +32,12 @@ TEST(KvFormat, ElementsMustBeOfTheActivationDtype) {
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
     check_kv_format(unscaled_kv_format(dtype), dtype);
   }
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported,
-                     ({"uint8 keys", "float16 values", "expected float16"}),
-                     check_kv_format({.keys = DType::uint8, .values = DType::float16},
-                                     DType::float16));
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported,
-                     ({"float16 keys", "float32 values", "expected float16"}),
-                     check_kv_format({.keys = DType::float16, .values = DType::float32},
-                                     DType::float16));
+  EXPECT_QUERN_ERROR(
+      ErrorCode::unsupported, ({"uint8 keys", "float16 values", "expected float16"}),
+      check_kv_format({.keys = DType::uint8, .values = DType::float16}, DType::float16));
+  EXPECT_QUERN_ERROR(
+      ErrorCode::unsupported, ({"float16 keys", "float32 values", "expected float16"}),
+      check_kv_format({.keys = DType::float16, .values = DType::float32}, DType::float16));
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"expected bfloat16"}),
                      check_kv_format(unscaled_kv_format(DType::float16), DType::bfloat16));
 }

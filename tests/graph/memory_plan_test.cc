@@ -158,12 +158,5 @@ TEST(KvGeometry, ReadsTheAttentionNodes) {
   EXPECT_EQ(kv_geometry(Graph{}).num_layers, 0);
 }
 
-TEST(WeightBytes, VectorsAreAlwaysFloat32) {
-  EXPECT_EQ(weight_bytes(testing::weight_spec("m", WeightUse::matrix, 3, 5), DType::float16), 30u);
-  EXPECT_EQ(weight_bytes(testing::weight_spec("e", WeightUse::embedding, 3, 5), DType::float32),
-            60u);
-  EXPECT_EQ(weight_bytes(testing::weight_spec("v", WeightUse::vector, 1, 5), DType::bfloat16), 20u);
-}
-
 }  // namespace
 }  // namespace quern

@@ -12,8 +12,7 @@ class NodeCostTest : public ::testing::Test {
   NodeCostTest() : graph_(testing::small_graph()) {
     for (const WeightSpec& spec : graph_.weights) {
       const DType stored = spec.use == WeightUse::vector ? DType::float32 : DType::float16;
-      weights_.push_back(
-          dense_weight({spec.use, stored, spec.out_features, spec.in_features, {}}, nullptr, {}));
+      weights_.push_back(row_major_weight({.stored = stored}, spec.shape(), nullptr, {}));
     }
   }
 

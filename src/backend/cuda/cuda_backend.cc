@@ -14,7 +14,6 @@
 #include "backend/cuda/stream/memory.h"
 #include "backend/cuda/stream/stream.h"
 #include "base/memory/shared_word.h"
-#include "graph/memory_plan.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
@@ -171,15 +170,18 @@ class CudaBackend final : public Backend {
     return peak_memory_bytes_;
   }
 
-  std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
-    return weight_bytes(spec, stored);
+  WeightLayout prepare(const WeightFormat& format, WeightUse use) const override {
+    check_format(format, use);
+    return WeightLayout::row_major;
   }
 
-  Weight upload(const WeightSource& source, std::byte* destination) override {
-    QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
+  Weight upload(const WeightSource& source, WeightLayout layout, std::byte* destination) override {
+    QUERN_CHECK(layout == prepare(source.format, source.use));
     select_device(device_.index);
-    staging_.copy_rows(destination, source);
-    return dense_weight(source, destination, device_);
+    for (const ComponentPlace& place : component_places(source.format, source.shape, layout)) {
+      staging_.copy_rows(destination + place.offset, place, source.reader(place.component));
+    }
+    return row_major_weight(source.format, source.shape, destination, device_);
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {

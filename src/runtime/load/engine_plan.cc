@@ -84,9 +84,11 @@ class Planner {
         available_bytes_(available_bytes),
         device_loop_(device_loop),
         kv_format_(unscaled_kv_format(model.graph.activation_dtype)) {
-    const auto stored = stored_dtypes(model);
-    for (std::size_t i = 0; i < stored.size(); ++i) {
-      const std::size_t bytes = backend.upload_bytes(model.graph.weights[i], stored[i]);
+    const auto formats = stored_formats(model);
+    for (std::size_t i = 0; i < formats.size(); ++i) {
+      const WeightSpec& spec = model.graph.weights[i];
+      const std::size_t bytes =
+          storage_bytes(formats[i], spec.shape(), backend.prepare(formats[i], spec.use));
       weight_bytes_ += align_up(bytes, Arena::kAlignment);
     }
     check_kv_format(kv_format_, model.graph.activation_dtype);
