@@ -8,6 +8,7 @@
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/projection_kernels.h"
 #include "backend/cuda/recording/recording.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "backend/cuda/stream/measure.h"
@@ -172,7 +173,8 @@ class CudaBackend final : public Backend {
 
   WeightLayout prepare(const WeightFormat& format, WeightUse use) const override {
     check_format(format, use);
-    return WeightLayout::row_major;
+    return use == WeightUse::vector ? WeightLayout::row_major
+                                    : cuda::projection_layout(format.stored);
   }
 
   Weight upload(const WeightSource& source, WeightLayout layout, std::byte* destination) override {

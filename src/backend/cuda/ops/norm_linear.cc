@@ -66,7 +66,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (norm.num_rows == 1 && runs_as_gemv(projection)) {
+  if (norm.num_rows == 1 && projection_kernel(projection, context) == ProjectionKernel::gemv) {
     kernels::GemvParams params = gemv_params(projection, context);
     params.norm = norm.input;
     params.residual_out = norm.residual_out;
