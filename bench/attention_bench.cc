@@ -42,6 +42,7 @@ class AttentionCase {
     op_.rope = model.rope;
     add_batch();
     add_cache();
+    step_.activation_dtype = kDtype;
     step_.values = values_;
     step_.workspace = {arrays_.zeros(workspace_bytes()), workspace_bytes()};
     context_.stream = bench.timer.stream().get();
@@ -122,7 +123,7 @@ class AttentionCase {
     std::vector<std::int32_t> table(static_cast<std::size_t>(num_blocks()));
     std::iota(table.begin(), table.end(), 0);
     KvCacheView& cache = step_.kv_cache;
-    cache.dtype = kDtype;
+    cache.format = unscaled_kv_format(kDtype);
     cache.num_blocks = num_blocks();
     cache.num_kv_heads = model_.num_key_value_heads;
     cache.block_size = kBlockSize;

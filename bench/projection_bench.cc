@@ -114,7 +114,8 @@ class ProjectionCase {
     return {const_cast<std::byte*>(data), rows, cols, cols, dtype, Device{DeviceKind::cuda, 0}};
   }
   static Weight weight(const std::byte* data, std::int64_t out, std::int64_t in, DType dtype) {
-    return {matrix(data, out, in, dtype), {dtype}, out, in};
+    return row_major_weight({.stored = dtype}, {out, in}, const_cast<std::byte*>(data),
+                            Device{DeviceKind::cuda, 0});
   }
 
   DType out_dtype() const { return shape_.float32_out ? DType::float32 : kDtype; }
@@ -140,6 +141,7 @@ class ProjectionCase {
     const auto values = this->values();
     const auto weights = this->weights();
     Step step;
+    step.activation_dtype = kDtype;
     step.batch.num_tokens = num_rows_;
     step.batch.num_logit_rows = num_rows_;
     step.values = values;

@@ -21,6 +21,12 @@ Tensor matrix(const void* data, std::int64_t rows, std::int64_t cols, DType dtyp
   return {bytes, rows, cols, cols, dtype, Device{DeviceKind::cuda, 0}};
 }
 
+/// A weight of kDtype.
+Weight row_major(const std::byte* data, const WeightShape& shape) {
+  return row_major_weight({.stored = kDtype}, shape, const_cast<std::byte*>(data),
+                          Device{DeviceKind::cuda, 0});
+}
+
 cuda::OpContext context_of(const KernelTimer& timer) {
   cuda::OpContext context;
   context.stream = timer.stream().get();
@@ -100,12 +106,8 @@ void bench_embed(const KernelBench& bench, ColdMemories& cold, const ModelShape&
     const std::byte* tokens = cold.halves.take(token_bytes);
     const std::byte* places = cold.halves.take(position_bytes);
     const std::array<Weight, 2> weights = {
-        Weight{
-            matrix(tokens, model.vocab_size, hidden, kDtype), {kDtype}, model.vocab_size, hidden},
-        Weight{matrix(places, model.max_position_embeddings, hidden, kDtype),
-               {kDtype},
-               model.max_position_embeddings,
-               hidden}};
+        row_major(tokens, {model.vocab_size, hidden}),
+        row_major(places, {model.max_position_embeddings, hidden})};
     step.weights = weights;
     cuda::run_embed(op, step, context);
   });

@@ -6,50 +6,19 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "backend/recording.h"
+#include "backend/stopwatch.h"
 #include "base/memory/buffer.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/op.h"
 #include "graph/step.h"
 #include "weights/random.h"
+#include "weights/source.h"
+#include "weights/weight.h"
 
 namespace quern {
-
-/// What one run of a step starts on the device.
-struct LaunchCounts {
-  std::uint64_t launches = 0;  ///< kernels, the library's included; 0 where nothing is launched
-  std::uint64_t library_calls = 0;  ///< matrix products by a library
-};
-
-/// Who repeats a recorded step.
-enum class RecordedLoop {
-  host,    ///< replay(n) runs the step n times
-  device,  ///< replay(1) runs it until Advance ends the loop; see LoopControl
-};
-
-/// A closed step made ready to run again and again without host work.
-class Recording {
- public:
-  virtual ~Recording() = default;
-  /// Runs what was recorded `times` times. Does not wait for the device.
-  virtual void replay(int times) = 0;
-  /// Of one step.
-  virtual LaunchCounts counts() const = 0;
-};
-
-/// Tells how far apart the device reaches points in the order of its work.
-class Stopwatch {
- public:
-  virtual ~Stopwatch() = default;
-  /// The first mark. A GPU is held here until the host has had time to launch the work of the
-  /// `num_marks` marks to come: they tell the device's time, not the host's.
-  virtual void start(int num_marks) = 0;
-  virtual void mark() = 0;
-  /// Microseconds from each mark to the next. Waits for the last.
-  virtual std::vector<double> take_laps_us() = 0;
-};
 
 /// Interprets ops on one device. Work is ordered: each call sees the effects of those before it.
 class Backend {
@@ -100,14 +69,16 @@ class Backend {
   /// device, driver and libraries included, on a GPU.
   virtual std::uint64_t peak_memory_bytes() const = 0;
 
-  /// Bytes that `upload` takes from the weight arena for this weight, stored as `stored`.
-  virtual std::size_t upload_bytes(const WeightSpec& spec, DType stored) const = 0;
-  /// Reads a weight, by several threads where that helps, and brings it to `destination`, perhaps
-  /// in another layout.
-  virtual Weight upload(const WeightSource& source, std::byte* destination) = 0;
+  /// The layout in which this backend's kernels read a weight; storage_bytes() says what it takes.
+  /// Errors: unsupported naming the format and those that there are kernels for.
+  virtual WeightLayout prepare(const WeightFormat& format, WeightUse use) const = 0;
+  /// Reads a weight, by several threads where that helps, and brings its components to
+  /// `destination` in the layout that prepare() chose.
+  virtual Weight upload(const WeightSource& source, WeightLayout layout,
+                        std::byte* destination) = 0;
 
-  /// Fills elements of the weight at `weight`, in plain layout on the device, with random numbers,
-  /// the same on every backend; see weights/random.h.
+  /// Fills elements of a row-major weight without scales at `weight`, on the device, with random
+  /// numbers, the same on every backend; see weights/random.h.
   virtual void fill_random(const RandomRun& run, DType dtype, std::byte* weight) = 0;
 
   /// Names what the host does from push to pop for the device's profilers, where there are any.

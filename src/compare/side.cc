@@ -1,5 +1,6 @@
 #include "compare/side.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/executor.h"
@@ -35,32 +36,39 @@ void ComparedSide::write(ValueId id, const HostRows& rows) {
 
 HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int64_t count) {
   const Weight& weight = step().weight(id);
-  QUERN_CHECK(weight.values.row_stride == weight.in_features);
-  const std::int64_t first_byte =
-      first_row * weight.in_features * static_cast<std::int64_t>(dtype_bytes(weight.format.stored));
-  return {read_floats(weight.values.data + first_byte, weight.format.stored,
-                      count * weight.in_features),
-          weight.in_features};
+  QUERN_CHECK(weight.layout == WeightLayout::row_major && weight.scales.empty());
+  Weight rows = row_major_weight(weight.format, {count, weight.in_features}, nullptr, Device{});
+  std::vector<std::byte> bytes(storage_bytes(weight.format, rows.shape()));
+  const auto row_bytes = static_cast<std::int64_t>(bytes.size()) / std::max<std::int64_t>(count, 1);
+  backend_->copy_out(bytes.data(), weight.values.data + first_row * row_bytes, bytes.size());
+  rows.values.data = bytes.data();
+  HostRows result{std::vector<float>(static_cast<std::size_t>(count * weight.in_features)),
+                  weight.in_features};
+  for (std::int64_t row = 0; row < count; ++row) {
+    dequantize_row(rows, row,
+                   std::span(result.values)
+                       .subspan(static_cast<std::size_t>(row * weight.in_features),
+                                static_cast<std::size_t>(weight.in_features)));
+  }
+  return result;
 }
 
 std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
   const KvCacheView& cache = step().kv_cache;
   const std::int64_t count = std::int64_t{cache.num_kv_heads} * cache.block_size * cache.head_dim;
-  const auto offset =
-      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
-  std::vector<float> content = read_floats(cache.keys + offset, cache.dtype, count);
-  const std::vector<float> values = read_floats(cache.values + offset, cache.dtype, count);
+  const KvFormat& format = cache.format;
+  std::vector<float> content = read_floats(cache.key(layer, block, 0, 0), format.keys, count);
+  const std::vector<float> values =
+      read_floats(cache.value(layer, block, 0, 0), format.values, count);
   content.insert(content.end(), values.begin(), values.end());
   return content;
 }
 
 void ComparedSide::write_block(int layer, std::int32_t block, std::span<const float> content) {
   const KvCacheView& cache = step().kv_cache;
-  const auto offset =
-      cache.offset(layer, block, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
   const std::size_t half = content.size() / 2;
-  write_floats(cache.keys + offset, cache.dtype, content.first(half));
-  write_floats(cache.values + offset, cache.dtype, content.subspan(half));
+  write_floats(cache.key(layer, block, 0, 0), cache.format.keys, content.first(half));
+  write_floats(cache.value(layer, block, 0, 0), cache.format.values, content.subspan(half));
 }
 
 std::int32_t ComparedSide::read_token(int state_row) {

@@ -7,7 +7,7 @@
 
 #include "base/dtype.h"
 #include "graph/op.h"
-#include "weights/weight.h"
+#include "weights/source.h"
 
 namespace quern {
 

@@ -106,26 +106,4 @@ KvGeometry kv_geometry(const Graph& graph) {
   return geometry;
 }
 
-std::size_t kv_block_bytes(const Graph& graph, int block_size) {
-  const KvGeometry geometry = kv_geometry(graph);
-  const std::int64_t sizes[] = {2,
-                                geometry.num_layers,
-                                geometry.num_kv_heads,
-                                block_size,
-                                geometry.head_dim,
-                                static_cast<std::int64_t>(dtype_bytes(graph.activation_dtype))};
-  const auto bytes = checked_numel(sizes);
-  QUERN_CHECK(bytes, "a KV block of {} tokens", block_size);
-  return static_cast<std::size_t>(*bytes);
-}
-
-std::size_t weight_bytes(const WeightSpec& spec, DType stored) {
-  const DType dtype = spec.use == WeightUse::vector ? DType::float32 : stored;
-  const std::int64_t sizes[] = {spec.out_features, spec.in_features,
-                                static_cast<std::int64_t>(dtype_bytes(dtype))};
-  const auto bytes = checked_numel(sizes);
-  QUERN_CHECK(bytes, "weight '{}' is {} by {}", spec.name, spec.out_features, spec.in_features);
-  return static_cast<std::size_t>(*bytes);
-}
-
 }  // namespace quern

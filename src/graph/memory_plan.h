@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "graph/kv_format.h"
 #include "graph/limits.h"
 
 namespace quern {
@@ -21,17 +22,6 @@ struct ActivationPlan {
 ActivationPlan plan_activations(const Graph& graph, const Limits& limits);
 
 /// The KV geometry, read off the graph's Attention nodes.
-struct KvGeometry {
-  int num_layers = 0;
-  int num_kv_heads = 0;
-  int head_dim = 0;
-};
 KvGeometry kv_geometry(const Graph& graph);
-
-/// Bytes of one KV block over all layers, keys and values together, in the activation dtype.
-std::size_t kv_block_bytes(const Graph& graph, int block_size);
-
-/// Bytes that a weight takes when stored as `stored` (vectors are always float32).
-std::size_t weight_bytes(const WeightSpec& spec, DType stored);
 
 }  // namespace quern

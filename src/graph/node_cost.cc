@@ -8,8 +8,8 @@ namespace {
 
 class Counter {
  public:
-  Counter(const Graph& graph, std::span<const Weight> weights, const StepSizes& sizes)
-      : graph_(graph), weights_(weights), sizes_(sizes) {}
+  Counter(const Graph& graph, const StoredFormats& stored, const StepSizes& sizes)
+      : graph_(graph), stored_(stored), sizes_(sizes) {}
 
   NodeCost operator()(const Embed& op) const {
     const Value& out = graph_.value(op.out);
@@ -33,11 +33,11 @@ class Counter {
   }
 
   NodeCost operator()(const Attention& op) const {
-    const Value& qkv = graph_.value(op.qkv);
-    const double slot_bytes =
-        2.0 * op.num_kv_heads * op.head_dim * static_cast<double>(dtype_bytes(qkv.dtype));
+    const KvBlockBytes slot =
+        kv_block_bytes({1, op.num_kv_heads, op.head_dim}, stored_.kv_cache, 1);
     NodeCost cost;
-    cost.kv_bytes = slot_bytes * static_cast<double>(sizes_.kv_slots + sizes_.num_tokens);
+    cost.kv_bytes = static_cast<double>(slot.total()) *
+                    static_cast<double>(sizes_.kv_slots + sizes_.num_tokens);
     cost.activation_bytes = bytes_of(op.qkv) + bytes_of(op.out);
     cost.flops = 4.0 * static_cast<double>(sizes_.attended_pairs) * op.num_heads * op.head_dim;
     return cost;
@@ -71,14 +71,12 @@ class Counter {
     return static_cast<double>(value.cols) * static_cast<double>(dtype_bytes(value.dtype));
   }
   double bytes_of(ValueId id) const { return rows_of(graph_.value(id)) * bytes_of_row(id); }
+  const Weight& weight(WeightId id) const { return stored_.weights[static_cast<std::size_t>(id)]; }
   double bytes_of_row(WeightId id) const {
-    const Weight& weight = weights_[static_cast<std::size_t>(id)];
-    return static_cast<double>(weight.in_features) *
-           static_cast<double>(dtype_bytes(weight.format.stored));
+    return static_cast<double>(storage_bytes(weight(id).format, {1, weight(id).in_features}));
   }
   double bytes_of(WeightId id) const {
-    return static_cast<double>(weights_[static_cast<std::size_t>(id)].out_features) *
-           bytes_of_row(id);
+    return static_cast<double>(storage_bytes(weight(id).format, weight(id).shape()));
   }
   template <typename Id>
   double bytes_of(const std::optional<Id>& id) const {
@@ -86,11 +84,10 @@ class Counter {
   }
 
   NodeCost product(WeightId id, double rows) const {
-    const Weight& weight = weights_[static_cast<std::size_t>(id)];
     NodeCost cost;
     cost.weight_bytes = bytes_of(id);
-    cost.flops = 2.0 * rows * static_cast<double>(weight.out_features) *
-                 static_cast<double>(weight.in_features);
+    cost.flops = 2.0 * rows * static_cast<double>(weight(id).out_features) *
+                 static_cast<double>(weight(id).in_features);
     return cost;
   }
 
@@ -101,7 +98,7 @@ class Counter {
   }
 
   const Graph& graph_;
-  std::span<const Weight> weights_;
+  const StoredFormats& stored_;
   const StepSizes& sizes_;
 };
 
@@ -115,9 +112,9 @@ NodeCost& NodeCost::operator+=(const NodeCost& other) {
   return *this;
 }
 
-NodeCost node_cost(const Graph& graph, const Node& node, std::span<const Weight> weights,
+NodeCost node_cost(const Graph& graph, const Node& node, const StoredFormats& stored,
                    const StepSizes& sizes) {
-  return std::visit(Counter(graph, weights, sizes), node.op);
+  return std::visit(Counter(graph, stored, sizes), node.op);
 }
 
 StepSizes decode_sizes(std::int64_t num_seqs, std::int64_t kv_len) {

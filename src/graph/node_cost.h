@@ -4,6 +4,7 @@
 #include <span>
 
 #include "graph/graph.h"
+#include "graph/kv_format.h"
 #include "weights/weight.h"
 
 namespace quern {
@@ -27,8 +28,14 @@ struct NodeCost {
   NodeCost& operator+=(const NodeCost& other);
 };
 
-/// The cost of one node of `graph`; `weights` are the graph's, which say how they are stored.
-NodeCost node_cost(const Graph& graph, const Node& node, std::span<const Weight> weights,
+/// How a graph's numbers are stored.
+struct StoredFormats {
+  std::span<const Weight> weights;  ///< by WeightId
+  KvFormat kv_cache;
+};
+
+/// The cost of one node of `graph`.
+NodeCost node_cost(const Graph& graph, const Node& node, const StoredFormats& stored,
                    const StepSizes& sizes);
 
 /// Of a step in which `num_seqs` sequences with `kv_len` slots each, the new one included, decode

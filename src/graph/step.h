@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/memory/tensor.h"
+#include "graph/kv_format.h"
 #include "graph/limits.h"
 #include "graph/op.h"
 #include "weights/weight.h"
@@ -100,12 +101,13 @@ struct LoopControl {
   std::int32_t stop_requested = 0;   ///< not 0; the host may write it while the loop runs
 };
 
-/// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], in the activation
-/// dtype. Slot n of a sequence lies in block block_table[row][n / block_size], at n % block_size.
+/// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], stored as
+/// `format` says. Slot n of a sequence lies in block block_table[row][n / block_size], at n %
+/// block_size.
 struct KvCacheView {
   std::byte* keys = nullptr;
   std::byte* values = nullptr;
-  DType dtype = DType::float32;
+  KvFormat format;
   std::int64_t num_blocks = 0;
   int num_kv_heads = 0;
   int block_size = 0;
@@ -116,6 +118,16 @@ struct KvCacheView {
   /// Element offset of the slot vector, the same for keys and values.
   std::int64_t offset(int layer, std::int64_t block, int kv_head, int slot) const {
     return (((layer * num_blocks + block) * num_kv_heads + kv_head) * block_size + slot) * head_dim;
+  }
+
+  /// The key of a slot, and its value: [head_dim] each; slots of a head follow each other.
+  std::byte* key(int layer, std::int64_t block, int kv_head, int slot) const {
+    const auto element_bytes = static_cast<std::int64_t>(dtype_bytes(format.keys));
+    return keys + offset(layer, block, kv_head, slot) * element_bytes;
+  }
+  std::byte* value(int layer, std::int64_t block, int kv_head, int slot) const {
+    const auto element_bytes = static_cast<std::int64_t>(dtype_bytes(format.values));
+    return values + offset(layer, block, kv_head, slot) * element_bytes;
   }
 };
 
@@ -128,6 +140,7 @@ struct Step {
   OutputRing ring;
   LoopControl* loop = nullptr;  ///< [1] on the device
   KvCacheView kv_cache;
+  DType activation_dtype = DType::float32;  ///< T of op.h
   std::span<const Tensor> values;
   std::span<const Weight> weights;
   std::span<std::byte> workspace;

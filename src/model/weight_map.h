@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "io/checkpoint.h"
-#include "weights/weight.h"
+#include "weights/source.h"
 
 namespace quern {
 

@@ -312,7 +312,7 @@ void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t f
 StepCost Engine::Impl::step_cost(const StepSizes& sizes) const {
   NodeCost total;
   for (const Node& node : model_.graph.nodes) {
-    total += node_cost(model_.graph, node, runner_.weights(), sizes);
+    total += node_cost(model_.graph, node, {runner_.weights(), plan_.kv_format}, sizes);
   }
   return {total.weight_bytes, total.kv_bytes, total.activation_bytes, total.flops};
 }

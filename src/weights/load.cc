@@ -90,43 +90,43 @@ std::int64_t read_elements(const WeightSpec& spec, const std::vector<Source>& so
 
 }  // namespace
 
-DType stored_dtype(WeightUse use, DType own, DType activation) {
-  if (use == WeightUse::vector) return DType::float32;
-  return activation == DType::float32 ? own : activation;
+WeightFormat stored_format(WeightUse use, DType own, DType activation) {
+  if (use == WeightUse::vector) return {};
+  return {.stored = activation == DType::float32 ? own : activation};
 }
 
-DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation) {
+WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation) {
   std::optional<DType> common;
   for (const WeightPart& part : spec.parts) {
     const DType dtype = find_part(checkpoint, spec, part).floats.dtype;
     // Parts that differ meet in the type that holds all of them.
     common = !common || *common == dtype ? dtype : DType::float32;
   }
-  return stored_dtype(spec.use, common.value_or(DType::float32), activation);
+  return stored_format(spec.use, common.value_or(DType::float32), activation);
 }
 
-Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,
+Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
                    const WeightSink& sink) {
   check_spec(spec);
+  check_format(format, spec.use);
   std::vector<Source> sources;
   for (const WeightPart& part : spec.parts) sources.push_back(find_part(checkpoint, spec, part));
 
   std::atomic<std::int64_t> overflowed = 0;
+  const RowReader read_values = [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
+    const Elements wanted{first_row * spec.in_features, num_rows * spec.in_features};
+    overflowed += read_elements(spec, sources, wanted, {out, format.stored});
+  };
   const Weight weight = sink({
       .use = spec.use,
-      .stored = stored,
-      .out_features = spec.out_features,
-      .in_features = spec.in_features,
-      .read =
-          [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
-            const Elements wanted{first_row * spec.in_features, num_rows * spec.in_features};
-            overflowed += read_elements(spec, sources, wanted, {out, stored});
-          },
+      .format = format,
+      .shape = spec.shape(),
+      .components = {{WeightComponent::values, read_values}},
   });
   for (const Source& source : sources) checkpoint.release(source.tensor);
   if (overflowed > 0) {
     log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
-        spec.name, overflowed.load(), spec.out_features * spec.in_features, dtype_name(stored));
+        spec.name, overflowed.load(), spec.out_features * spec.in_features, format_name(format));
   }
   return weight;
 }

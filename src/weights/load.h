@@ -3,26 +3,27 @@
 #include <functional>
 
 #include "io/checkpoint.h"
+#include "weights/source.h"
 #include "weights/weight.h"
 
 namespace quern {
 
-/// The dtype in which a weight is kept: float32 for vectors; for the others `activation`, if that
+/// The format in which a weight is kept: float32 for vectors; for the others `activation`, if that
 /// is a 16-bit type; else the checkpoint's own (widening it would cost memory and give the same
 /// numbers).
-DType stored_dtype(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
+WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
 /// The same for a weight whose checkpoint's own dtype is known.
-DType stored_dtype(WeightUse use, DType own, DType activation);
+WeightFormat stored_format(WeightUse use, DType own, DType activation);
 
 /// Brings a weight to its place by reading all of its rows once.
 using WeightSink = std::function<Weight(const WeightSource& source)>;
 
 /// Gives `sink` the parts of `spec` from the checkpoint, stacked by rows, transposed and converted
-/// to `stored` as needed, and returns what it makes of them. Every part's shape and dtype is
+/// to `format` as needed, and returns what it makes of them. Every part's shape and dtype is
 /// checked first. float16 overflow of finite numbers is logged with its count. Errors: bad_file
 /// naming file, tensor, expected and actual shape or dtype; a missing tensor.
-Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, DType stored,
+Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
                    const WeightSink& sink);
 
 }  // namespace quern

@@ -37,9 +37,11 @@ class RecordingBackend final : public Backend {
   bool wait_until(const std::int64_t*, std::int64_t) override { return false; }
   std::uint64_t num_waits() const override { return 0; }
   std::uint64_t peak_memory_bytes() const override { return 0; }
-  std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }
-  Weight upload(const WeightSource& source, std::byte* destination) override {
-    return dense_weight(source, destination, device());
+  WeightLayout prepare(const WeightFormat&, WeightUse) const override {
+    return WeightLayout::row_major;
+  }
+  Weight upload(const WeightSource& source, WeightLayout, std::byte* destination) override {
+    return row_major_weight(source.format, source.shape, destination, device());
   }
   void fill_random(const RandomRun&, DType, std::byte*) override {}
   std::unique_ptr<Stopwatch> make_stopwatch() override { return nullptr; }

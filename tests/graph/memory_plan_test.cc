@@ -155,17 +155,7 @@ TEST(KvGeometry, ReadsTheAttentionNodes) {
   EXPECT_EQ(geometry.num_layers, 2);
   EXPECT_EQ(geometry.num_kv_heads, 1);
   EXPECT_EQ(geometry.head_dim, 4);
-  // 2 (keys, values) x 2 layers x 1 head x 32 slots x 4 elements of 2 bytes.
-  EXPECT_EQ(kv_block_bytes(graph, 32), 1024u);
   EXPECT_EQ(kv_geometry(Graph{}).num_layers, 0);
-  EXPECT_EQ(kv_block_bytes(Graph{}, 32), 0u);
-}
-
-TEST(WeightBytes, VectorsAreAlwaysFloat32) {
-  EXPECT_EQ(weight_bytes(testing::weight_spec("m", WeightUse::matrix, 3, 5), DType::float16), 30u);
-  EXPECT_EQ(weight_bytes(testing::weight_spec("e", WeightUse::embedding, 3, 5), DType::float32),
-            60u);
-  EXPECT_EQ(weight_bytes(testing::weight_spec("v", WeightUse::vector, 1, 5), DType::bfloat16), 20u);
 }
 
 }  // namespace

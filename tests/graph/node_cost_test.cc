@@ -12,20 +12,20 @@ class NodeCostTest : public ::testing::Test {
   NodeCostTest() : graph_(testing::small_graph()) {
     for (const WeightSpec& spec : graph_.weights) {
       const DType stored = spec.use == WeightUse::vector ? DType::float32 : DType::float16;
-      weights_.push_back(
-          dense_weight({spec.use, stored, spec.out_features, spec.in_features, {}}, nullptr, {}));
+      weights_.push_back(row_major_weight({.stored = stored}, spec.shape(), nullptr, {}));
     }
   }
 
   NodeCost cost(std::string_view name, const StepSizes& sizes) const {
     for (const Node& node : graph_.nodes) {
-      if (node.name == name) return node_cost(graph_, node, weights_, sizes);
+      if (node.name == name) return node_cost(graph_, node, {weights_, kv_format_}, sizes);
     }
     ADD_FAILURE() << name;
     return {};
   }
 
   Graph graph_;
+  KvFormat kv_format_ = unscaled_kv_format(DType::float16);
   std::vector<Weight> weights_;
 };
 
@@ -64,6 +64,9 @@ TEST_F(NodeCostTest, AttentionReadsSlotsAndAppendsTokens) {
   EXPECT_EQ(attention.kv_bytes, (20 + 3) * 2 * 4 * 2);
   EXPECT_EQ(attention.activation_bytes, 3 * (16 + 8) * 2);
   EXPECT_EQ(attention.flops, 4 * 50 * 2 * 4);
+
+  kv_format_ = {.keys = DType::float16, .values = DType::uint8};
+  EXPECT_EQ(cost("layers.0.attention", kSizes).kv_bytes, (20 + 3) * 4 * (2 + 1));
 }
 
 TEST_F(NodeCostTest, SizesOfStepsCountWhatIsSeen) {

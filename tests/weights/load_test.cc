@@ -34,18 +34,21 @@ class LoadWeight : public ::testing::Test {
   /// The weight's rows as floats; the buffer behind it ends where the weight does.
   std::vector<std::vector<float>> load(const WeightSpec& spec, DType dtype) {
     buffer_.assign(spec.out_features * spec.in_features * dtype_bytes(dtype), std::byte{});
-    const Weight weight = load_weight(*checkpoint_, spec, dtype, [&](const WeightSource& source) {
-      for (std::int64_t row = 0; row < source.out_features; row += band_rows_) {
-        source.read(row, std::min(band_rows_, source.out_features - row),
-                    buffer_.data() + row * source.row_bytes());
+    const WeightFormat format = {.stored = dtype};
+    const Weight weight = load_weight(*checkpoint_, spec, format, [&](const WeightSource& source) {
+      const RowReader& read = source.reader(WeightComponent::values);
+      const std::int64_t row_bytes = source.shape.in_features * dtype_bytes(dtype);
+      for (std::int64_t row = 0; row < source.shape.out_features; row += band_rows_) {
+        read(row, std::min(band_rows_, source.shape.out_features - row),
+             buffer_.data() + row * row_bytes);
       }
-      return dense_weight(source, buffer_.data(), Device{});
+      return row_major_weight(source.format, source.shape, buffer_.data(), Device{});
     });
     EXPECT_EQ(weight.values.data, buffer_.data());
     EXPECT_EQ(weight.values.dtype, dtype);
     EXPECT_EQ(weight.values.rows, spec.out_features);
     EXPECT_EQ(weight.values.cols, spec.in_features);
-    EXPECT_EQ(weight.format.stored, dtype);
+    EXPECT_EQ(weight.format, format);
     std::vector<std::vector<float>> rows;
     for (std::int64_t row = 0; row < weight.out_features; ++row) {
       rows.emplace_back(weight.in_features);
@@ -173,20 +176,24 @@ TEST_F(LoadWeight, StoredTypeFollowsUseActivationAndCheckpoint) {
     return result;
   };
   const auto matrix = WeightUse::matrix;
-  EXPECT_EQ(stored_dtype(spec(WeightUse::vector, {"h"}), *checkpoint_, DType::float16),
-            DType::float32);
-  EXPECT_EQ(stored_dtype(spec(matrix, {"h"}), *checkpoint_, DType::bfloat16), DType::bfloat16);
-  EXPECT_EQ(stored_dtype(spec(matrix, {"b"}), *checkpoint_, DType::float16), DType::float16);
-  EXPECT_EQ(stored_dtype(spec(matrix, {"h"}), *checkpoint_, DType::float32), DType::float16);
-  EXPECT_EQ(stored_dtype(spec(WeightUse::embedding, {"b", "b"}), *checkpoint_, DType::float32),
-            DType::bfloat16);
-  EXPECT_EQ(stored_dtype(spec(matrix, {"h", "b"}), *checkpoint_, DType::float32), DType::float32);
-  EXPECT_EQ(stored_dtype(spec(matrix, {"h", "b", "h"}), *checkpoint_, DType::float32),
-            DType::float32);
+  EXPECT_EQ(stored_format(spec(WeightUse::vector, {"h"}), *checkpoint_, DType::float16),
+            WeightFormat{.stored = DType::float32});
+  EXPECT_EQ(stored_format(spec(matrix, {"h"}), *checkpoint_, DType::bfloat16),
+            WeightFormat{.stored = DType::bfloat16});
+  EXPECT_EQ(stored_format(spec(matrix, {"b"}), *checkpoint_, DType::float16),
+            WeightFormat{.stored = DType::float16});
+  EXPECT_EQ(stored_format(spec(matrix, {"h"}), *checkpoint_, DType::float32),
+            WeightFormat{.stored = DType::float16});
+  EXPECT_EQ(stored_format(spec(WeightUse::embedding, {"b", "b"}), *checkpoint_, DType::float32),
+            WeightFormat{.stored = DType::bfloat16});
+  EXPECT_EQ(stored_format(spec(matrix, {"h", "b"}), *checkpoint_, DType::float32),
+            WeightFormat{.stored = DType::float32});
+  EXPECT_EQ(stored_format(spec(matrix, {"h", "b", "h"}), *checkpoint_, DType::float32),
+            WeightFormat{.stored = DType::float32});
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"'i'", "got I32"}),
-                     stored_dtype(spec(matrix, {"i"}), *checkpoint_, DType::float32));
+                     stored_format(spec(matrix, {"i"}), *checkpoint_, DType::float32));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"no tensor 'none'"}),
-                     stored_dtype(spec(matrix, {"none"}), *checkpoint_, DType::float32));
+                     stored_format(spec(matrix, {"none"}), *checkpoint_, DType::float32));
 }
 
 }  // namespace

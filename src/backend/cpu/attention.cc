@@ -120,7 +120,7 @@ class TileAttention {
       for (float& score : scores) score = op_.softcap * std::tanh(score / op_.softcap);
     }
     denominators_[row] = vector_kernels().softmax_numerators(scores);
-    round_floats(step_.kv_cache.dtype, scores);
+    round_floats(step_.activation_dtype, scores);
   }
 
   void sum_values() {
@@ -215,7 +215,8 @@ AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& o
 
 void run_attention(const Attention& op, const Step& step, int threads) {
   const KvCacheView& cache = step.kv_cache;
-  QUERN_CHECK(cache.dtype == step.value(op.qkv).dtype && cache.head_dim == op.head_dim &&
+  check_kv_format(cache.format, step.activation_dtype);
+  QUERN_CHECK(step.value(op.qkv).dtype == step.activation_dtype && cache.head_dim == op.head_dim &&
               cache.num_kv_heads == op.num_kv_heads);
   const std::int64_t max_kv_len = longest_kv_len(step);
   Workspace workspace(step.workspace);

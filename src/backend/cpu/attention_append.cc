@@ -132,20 +132,26 @@ class TokenAppender {
 
 }  // namespace
 
-Tensor KvSlots::run(std::byte* base, std::int64_t slot, std::int64_t end) const {
+KvSlots::Run KvSlots::run(std::int64_t slot, std::int64_t end) const {
   const std::int64_t index = slot / cache_.block_size;
   QUERN_CHECK(slot >= 0 && index < cache_.max_blocks_per_seq, "slot {}", slot);
   const std::int64_t block = blocks_[index];
   QUERN_CHECK(block >= 0 && block < cache_.num_blocks, "block {} of {}", block, cache_.num_blocks);
   const int first = static_cast<int>(slot % cache_.block_size);
   const std::int64_t count = std::min<std::int64_t>(end - slot, cache_.block_size - first);
-  const std::int64_t offset = cache_.offset(layer_, block, kv_head_, first);
-  return {base + offset * static_cast<std::int64_t>(dtype_bytes(cache_.dtype)),
-          count,
-          cache_.head_dim,
-          cache_.head_dim,
-          cache_.dtype,
-          Device{}};
+  return {block, first, count};
+}
+
+Tensor KvSlots::keys(std::int64_t slot, std::int64_t end) const {
+  const Run found = run(slot, end);
+  return vectors(cache_.key(layer_, found.block, kv_head_, found.first), cache_.format.keys,
+                 found.count);
+}
+
+Tensor KvSlots::values(std::int64_t slot, std::int64_t end) const {
+  const Run found = run(slot, end);
+  return vectors(cache_.value(layer_, found.block, kv_head_, found.first), cache_.format.values,
+                 found.count);
 }
 
 void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,

@@ -65,11 +65,20 @@ class KvSlots {
         kv_head_(kv_head) {}
 
   /// The slots from `slot` on that lie in one block, at most up to `end`: [count, head_dim].
-  Tensor keys(std::int64_t slot, std::int64_t end) const { return run(cache_.keys, slot, end); }
-  Tensor values(std::int64_t slot, std::int64_t end) const { return run(cache_.values, slot, end); }
+  Tensor keys(std::int64_t slot, std::int64_t end) const;
+  Tensor values(std::int64_t slot, std::int64_t end) const;
 
  private:
-  Tensor run(std::byte* base, std::int64_t slot, std::int64_t end) const;
+  /// The first of the slots from `slot` on, and how many of those up to `end` lie in its block.
+  struct Run {
+    std::int64_t block = 0;
+    int first = 0;
+    std::int64_t count = 0;
+  };
+  Run run(std::int64_t slot, std::int64_t end) const;
+  Tensor vectors(std::byte* data, DType dtype, std::int64_t count) const {
+    return {data, count, cache_.head_dim, cache_.head_dim, dtype, Device{}};
+  }
 
   const KvCacheView& cache_;
   const std::int32_t* blocks_;

@@ -13,7 +13,6 @@
 #include "base/check.h"
 #include "base/memory/shape.h"
 #include "base/system.h"
-#include "graph/memory_plan.h"
 
 namespace quern {
 namespace {
@@ -95,23 +94,17 @@ class CpuBackend final : public Backend {
   std::uint64_t num_waits() const override { return 0; }
   std::uint64_t peak_memory_bytes() const override { return peak_resident_bytes(); }
 
-  std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
-    return weight_bytes(spec, stored);
+  WeightLayout prepare(const WeightFormat& format, WeightUse use) const override {
+    check_format(format, use);
+    return WeightLayout::row_major;
   }
 
-  Weight upload(const WeightSource& source, std::byte* destination) override {
-    QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
-    constexpr std::int64_t kBandBytes = std::int64_t{1} << 20;
-    const auto row_bytes = static_cast<std::int64_t>(source.row_bytes());
-    const std::int64_t band_rows =
-        std::max<std::int64_t>(kBandBytes / std::max<std::int64_t>(row_bytes, 1), 1);
-    const std::int64_t bands = (source.out_features + band_rows - 1) / band_rows;
-    cpu::parallel_for(threads_, bands, [&](std::int64_t band, int) {
-      const std::int64_t first = band * band_rows;
-      source.read(first, std::min(band_rows, source.out_features - first),
-                  destination + first * row_bytes);
-    });
-    return dense_weight(source, destination, device());
+  Weight upload(const WeightSource& source, WeightLayout layout, std::byte* destination) override {
+    QUERN_CHECK(layout == prepare(source.format, source.use));
+    for (const ComponentPlace& place : component_places(source.format, source.shape, layout)) {
+      read_component(source.reader(place.component), place, destination + place.offset);
+    }
+    return row_major_weight(source.format, source.shape, destination, device());
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
@@ -139,6 +132,18 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  void read_component(const RowReader& read, const ComponentPlace& place,
+                      std::byte* destination) const {
+    constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
+    const auto row_bytes = static_cast<std::int64_t>(place.row_bytes());
+    const std::int64_t chunk_rows =
+        std::max<std::int64_t>(kChunkBytes / std::max<std::int64_t>(row_bytes, 1), 1);
+    cpu::parallel_for(threads_, ceil_div(place.rows, chunk_rows), [&](std::int64_t chunk, int) {
+      const std::int64_t first = chunk * chunk_rows;
+      read(first, std::min(chunk_rows, place.rows - first), destination + first * row_bytes);
+    });
+  }
+
   int threads_;
 };
 

@@ -4,7 +4,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
-#include "base/half.h"
+#include "weights/weight.h"
 
 namespace quern::cpu {
 namespace {
@@ -14,8 +14,7 @@ void add_row(const Weight& weight, std::int64_t row, std::span<float> out) {
   std::array<float, 256> part;
   for (std::size_t begin = 0; begin < out.size(); begin += part.size()) {
     const auto count = std::min(part.size(), out.size() - begin);
-    load_floats(weight.format.stored, element(weight.values, row, static_cast<std::int64_t>(begin)),
-                {part.data(), count});
+    dequantize_row(weight, row, static_cast<std::int64_t>(begin), {part.data(), count});
     for (std::size_t i = 0; i < count; ++i) out[begin + i] += part[i];
   }
 }

@@ -33,8 +33,20 @@ bool is_for_openblas(std::int64_t rows) {
 
 }  // namespace
 
+bool reads_as_stored(DType stored, std::int64_t rows) {
+  switch (stored) {
+    case DType::float32:
+      return true;
+    case DType::float16:
+    case DType::bfloat16:
+      return rows <= kMaxNarrowRows;
+    default:
+      return false;
+  }
+}
+
 Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratch) {
-  if (stored.dtype == DType::float32 || rows <= kMaxNarrowRows) return stored;
+  if (reads_as_stored(stored.dtype, rows)) return stored;
   const Tensor widened = float_view(scratch, stored.rows, stored.cols);
   for (std::int64_t row = 0; row < stored.rows; ++row) {
     load_floats(stored.dtype, element(stored, row, 0), float_row(widened, row));

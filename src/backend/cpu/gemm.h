@@ -15,6 +15,10 @@ namespace quern::cpu {
 /// beyond it 16-bit numbers are widened in memory first, once for all rows.
 inline constexpr std::int64_t kMaxNarrowRows = 16;
 
+/// Whether a product with `rows` rows on its left side reads a right side of this element type as
+/// it is stored; else it wants a float32 copy.
+bool reads_as_stored(DType stored, std::int64_t rows);
+
 /// `stored` as a product with `rows` rows on its left side wants it: itself, or its float32 copy in
 /// `scratch`, which has room for all its elements.
 Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratch);

@@ -81,21 +81,18 @@ double measure_product_tflops(DType dtype, int threads) {
   constexpr std::int64_t kOutFeaturesPerThread = 480;
   constexpr int kPasses = 5;
   const std::int64_t out_features = threads * kOutFeaturesPerThread;
-  const std::size_t weight_bytes =
-      static_cast<std::size_t>(out_features * kInFeatures) * dtype_bytes(dtype);
+  const WeightFormat format = {.stored = dtype};
   const Buffer in = allocate_host(kRows * kInFeatures * sizeof(float), "a product's rows");
-  const Buffer values = allocate_host(weight_bytes, "a product's weight");
+  const Buffer values =
+      allocate_host(storage_bytes(format, {out_features, kInFeatures}), "a product's weight");
   const Buffer out = allocate_host(static_cast<std::size_t>(kRows * out_features) * sizeof(float),
                                    "a product's result");
   fill_random({.count = kRows * kInFeatures, .scale = 0x1p-7f}, DType::float32, in.data());
   fill_random({.key = 1, .count = out_features * kInFeatures, .scale = 0x1p-10f}, dtype,
               values.data());
 
-  WeightSource source;
-  source.stored = dtype;
-  source.out_features = out_features;
-  source.in_features = kInFeatures;
-  const Weight weight = dense_weight(source, values.data(), Device{});
+  const Weight weight =
+      row_major_weight(format, {out_features, kInFeatures}, values.data(), Device{});
   Projection projection;
   projection.in = {in.data(), kRows, kInFeatures, kInFeatures, DType::float32, Device{}};
   projection.weight = &weight;

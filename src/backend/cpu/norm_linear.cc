@@ -33,13 +33,7 @@ void add_delta(const NormLinear& op, const Step& step, std::int64_t row, std::sp
   for (std::size_t i = 0; i < out.size(); ++i) out[i] += residual[i];
 }
 
-/// T of op.h, which logits, being float32, do not tell.
-DType activation_dtype(const NormLinear& op, const Step& step) {
-  if (!op.logit_rows_only) return step.value(op.out).dtype;
-  return op.delta ? step.value(*op.delta).dtype : step.kv_cache.dtype;
-}
-
-void normalize(const NormLinear& op, const Step& step, DType dtype, std::span<float> values) {
+void normalize(const NormLinear& op, const Step& step, std::span<float> values) {
   const float* gain = step.weight(op.gain).values.row<float>(0);
   if (op.norm == NormKind::rms) {
     rms_norm(values, gain, op.epsilon);
@@ -47,7 +41,7 @@ void normalize(const NormLinear& op, const Step& step, DType dtype, std::span<fl
     const float* bias = op.norm_bias ? step.weight(*op.norm_bias).values.row<float>(0) : nullptr;
     layer_norm(values, gain, bias, op.epsilon);
   }
-  round_floats(dtype, values);
+  round_floats(step.activation_dtype, values);
 }
 
 }  // namespace
@@ -67,11 +61,10 @@ void run_norm_linear(const NormLinear& op, const Step& step, int threads) {
       add_delta(op, step, row, float_row(residual_out, row));
     });
   }
-  const DType dtype = activation_dtype(op, step);
   parallel_for(row_threads, rows, [&](std::int64_t row, int) {
     const std::span<float> values = float_row(scratch.normed, row);
     add_delta(op, step, op.logit_rows_only ? batch.logit_rows[row] : row, values);
-    normalize(op, step, dtype, values);
+    normalize(op, step, values);
   });
   project({.in = scratch.normed,
            .weight = &step.weight(op.weight),

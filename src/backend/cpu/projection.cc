@@ -8,6 +8,7 @@
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/half.h"
+#include "weights/weight.h"
 
 namespace quern::cpu {
 namespace {
@@ -30,6 +31,20 @@ void add_bias(const Weight* bias, std::int64_t first, std::span<float> values) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] += source[i];
 }
 
+/// Rows of a weight as a product with `rows` rows on its left side wants them: as they are stored
+/// where the vector kernels read that format, else dequantised to `scratch`.
+Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_t count,
+                           std::int64_t rows, float* scratch) {
+  if (!weight.format.scale_dtype && reads_as_stored(weight.format.stored, rows)) {
+    return row_band(weight.values, first, count);
+  }
+  const Tensor widened = float_view(scratch, count, weight.in_features);
+  for (std::int64_t row = 0; row < count; ++row) {
+    dequantize_row(weight, first + row, float_row(widened, row));
+  }
+  return widened;
+}
+
 /// One tile of columns of a projection, for all rows.
 class Tile {
  public:
@@ -41,9 +56,8 @@ class Tile {
         parts_(projection.gated ? 2 : 1) {
     const std::int64_t rows = projection.in.rows;
     for (int part = 0; part < parts_; ++part) {
-      const Tensor stored = row_band(projection.weight->values, weight_row(part), columns);
-      weight_[part] =
-          prepare_right_side(stored, rows, widened + part * columns * projection.in.cols);
+      weight_[part] = prepare_weight_rows(*projection.weight, weight_row(part), columns, rows,
+                                          widened + part * columns * projection.in.cols);
     }
     product_ = float_view(product, std::min(rows, kRowBlock), parts_ * columns);
   }

@@ -8,13 +8,13 @@
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/projection_kernels.h"
 #include "backend/cuda/recording/recording.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "backend/cuda/stream/measure.h"
 #include "backend/cuda/stream/memory.h"
 #include "backend/cuda/stream/stream.h"
 #include "base/memory/shared_word.h"
-#include "graph/memory_plan.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
@@ -171,15 +171,19 @@ class CudaBackend final : public Backend {
     return peak_memory_bytes_;
   }
 
-  std::size_t upload_bytes(const WeightSpec& spec, DType stored) const override {
-    return weight_bytes(spec, stored);
+  WeightLayout prepare(const WeightFormat& format, WeightUse use) const override {
+    check_format(format, use);
+    return use == WeightUse::vector ? WeightLayout::row_major
+                                    : cuda::projection_layout(format.stored);
   }
 
-  Weight upload(const WeightSource& source, std::byte* destination) override {
-    QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
+  Weight upload(const WeightSource& source, WeightLayout layout, std::byte* destination) override {
+    QUERN_CHECK(layout == prepare(source.format, source.use));
     select_device(device_.index);
-    staging_.copy_rows(destination, source);
-    return dense_weight(source, destination, device_);
+    for (const ComponentPlace& place : component_places(source.format, source.shape, layout)) {
+      staging_.copy_rows(destination + place.offset, place, source.reader(place.component));
+    }
+    return row_major_weight(source.format, source.shape, destination, device_);
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {

@@ -82,13 +82,17 @@ class Planner {
       : model_(model),
         backend_(backend),
         available_bytes_(available_bytes),
-        device_loop_(device_loop) {
-    const auto stored = stored_dtypes(model);
-    for (std::size_t i = 0; i < stored.size(); ++i) {
-      const std::size_t bytes = backend.upload_bytes(model.graph.weights[i], stored[i]);
+        device_loop_(device_loop),
+        kv_format_(unscaled_kv_format(model.graph.activation_dtype)) {
+    const auto formats = stored_formats(model);
+    for (std::size_t i = 0; i < formats.size(); ++i) {
+      const WeightSpec& spec = model.graph.weights[i];
+      const std::size_t bytes =
+          storage_bytes(formats[i], spec.shape(), backend.prepare(formats[i], spec.use));
       weight_bytes_ += align_up(bytes, Arena::kAlignment);
     }
-    block_bytes_ = kv_block_bytes(model.graph, kBlockSize);
+    check_kv_format(kv_format_, model.graph.activation_dtype);
+    block_bytes_ = kv_block_bytes(kv_geometry(model.graph), kv_format_, kBlockSize).total();
   }
 
   /// The plan for these options with the smallest useful cache: one sequence of max_seq_len.
@@ -101,6 +105,7 @@ class Planner {
     plan.limits.max_logit_rows =
         std::max(options.max_seqs, std::min(options.max_tokens_per_step, kMinLogitRows));
     plan.limits.block_size = kBlockSize;
+    plan.kv_format = kv_format_;
     plan.device_loop = device_loop_;
     plan.ring_capacity = ring_capacity(options, device_loop_);
     plan.activations = plan_activations(model_.graph, plan.limits);
@@ -163,6 +168,7 @@ class Planner {
   const Backend& backend_;
   std::uint64_t available_bytes_;
   bool device_loop_;
+  KvFormat kv_format_;
   std::uint64_t weight_bytes_ = 0;
   std::uint64_t block_bytes_ = 0;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "graph/kv_format.h"
 #include "graph/limits.h"
 #include "graph/memory_plan.h"
 #include "quern/engine.h"
@@ -12,6 +13,7 @@ namespace quern {
 struct EnginePlan {
   EngineOptions options;  ///< as resolved
   Limits limits;
+  KvFormat kv_format;
   int ring_capacity = 0;
   bool device_loop = false;  ///< whether the device runs the decode loop by itself
   ActivationPlan activations;
@@ -27,7 +29,8 @@ EngineOptions resolve_options(EngineOptions options);
 /// max_seq_len that was not asked for shrinks to what fits, with a log line; what was asked for and
 /// does not fit is an error. Decides who runs the decode loop, with a log line where a GPU cannot.
 /// Errors: invalid_argument; out_of_memory with the bytes of each part and what to lower;
-/// unsupported for a device loop that is required and cannot be.
+/// unsupported for a device loop that is required and cannot be, and for a KV format that attention
+/// cannot work on.
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
                        const EngineOptions& resolved);
 

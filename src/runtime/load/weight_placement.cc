@@ -1,6 +1,6 @@
 #include "runtime/load/weight_placement.h"
 
-#include "graph/memory_plan.h"
+#include "base/check.h"
 #include "model/random_weights.h"
 #include "runtime/load/timed_phase.h"
 #include "weights/load.h"
@@ -10,43 +10,45 @@ namespace {
 
 std::vector<Weight> make_random(const OpenedModel& model, Backend& backend, Arena& arena) {
   const auto runs = random_weights(model.graph, *model.random);
-  const auto stored = stored_dtypes(model);
+  const auto formats = stored_formats(model);
   std::vector<Weight> weights;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const WeightSpec& spec = model.graph.weights[i];
-    std::byte* data = arena.take(weight_bytes(spec, stored[i]));
-    for (const RandomRun& run : runs[i]) backend.fill_random(run, stored[i], data);
-    weights.push_back(dense_weight({spec.use, stored[i], spec.out_features, spec.in_features, {}},
-                                   data, backend.device()));
+    const WeightFormat& format = formats[i];
+    QUERN_CHECK(backend.prepare(format, spec.use) == WeightLayout::row_major);
+    std::byte* data = arena.take(storage_bytes(format, spec.shape()));
+    for (const RandomRun& run : runs[i]) backend.fill_random(run, format.stored, data);
+    weights.push_back(row_major_weight(format, spec.shape(), data, backend.device()));
   }
   return weights;
 }
 
 std::vector<Weight> load_from_checkpoint(const OpenedModel& model, Backend& backend, Arena& arena) {
-  const auto stored = stored_dtypes(model);
+  const auto formats = stored_formats(model);
   std::vector<Weight> weights;
-  for (std::size_t i = 0; i < stored.size(); ++i) {
+  for (std::size_t i = 0; i < formats.size(); ++i) {
     const WeightSpec& spec = model.graph.weights[i];
-    std::byte* destination = arena.take(backend.upload_bytes(spec, stored[i]));
+    const WeightLayout layout = backend.prepare(formats[i], spec.use);
+    std::byte* destination = arena.take(storage_bytes(formats[i], spec.shape(), layout));
     weights.push_back(load_weight(
-        model.checkpoint, spec, stored[i],
-        [&](const WeightSource& source) { return backend.upload(source, destination); }));
+        model.checkpoint, spec, formats[i],
+        [&](const WeightSource& source) { return backend.upload(source, layout, destination); }));
   }
   return weights;
 }
 
 }  // namespace
 
-std::vector<DType> stored_dtypes(const OpenedModel& model) {
+std::vector<WeightFormat> stored_formats(const OpenedModel& model) {
   const DType activation = model.graph.activation_dtype;
   const DType own = model.config.dtype.value_or(DType::float32);
-  std::vector<DType> dtypes;
-  dtypes.reserve(model.graph.weights.size());
+  std::vector<WeightFormat> formats;
+  formats.reserve(model.graph.weights.size());
   for (const WeightSpec& spec : model.graph.weights) {
-    dtypes.push_back(model.random ? stored_dtype(spec.use, own, activation)
-                                  : stored_dtype(spec, model.checkpoint, activation));
+    formats.push_back(model.random ? stored_format(spec.use, own, activation)
+                                   : stored_format(spec, model.checkpoint, activation));
   }
-  return dtypes;
+  return formats;
 }
 
 std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena) {

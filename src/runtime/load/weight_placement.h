@@ -8,12 +8,12 @@
 
 namespace quern {
 
-/// The dtype in which each weight of the model's graph is kept, by WeightId.
-std::vector<DType> stored_dtypes(const OpenedModel& model);
+/// The format in which each weight of the model's graph is kept, by WeightId.
+std::vector<WeightFormat> stored_formats(const OpenedModel& model);
 
 /// Brings all weights of the model's graph to the backend's device, from the checkpoint or made
-/// there at random. They take Backend::upload_bytes each from the arena. Errors: those of
-/// load_weight.
+/// there at random. They take storage_bytes() each from the arena, in the layout that the backend
+/// chooses. Errors: those of load_weight and Backend::prepare.
 std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena);
 
 }  // namespace quern

@@ -36,6 +36,7 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   step_.sampling = arrays_.sampling();
   step_.ring = arrays_.ring();
   step_.loop = arrays_.loop();
+  step_.activation_dtype = graph_.activation_dtype;
   step_.values = values_;
   step_.weights = weights_;
   if (plan.options.profile) profiler_.emplace(*backend_, graph_);
@@ -62,9 +63,11 @@ void ModelRunner::place_values(const EnginePlan& plan) {
 void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   const KvGeometry geometry = kv_geometry(graph_);
   KvCacheView& cache = step_.kv_cache;
-  cache.keys = kv_arena_.take(plan.memory.kv_cache_bytes);
-  cache.values = cache.keys + plan.memory.kv_cache_bytes / 2;
-  cache.dtype = graph_.activation_dtype;
+  const auto num_blocks = static_cast<std::size_t>(plan.limits.num_blocks);
+  const KvBlockBytes block = kv_block_bytes(geometry, plan.kv_format, plan.limits.block_size);
+  cache.keys = kv_arena_.take(num_blocks * block.total());
+  cache.values = cache.keys + num_blocks * block.keys;
+  cache.format = plan.kv_format;
   cache.num_blocks = plan.limits.num_blocks;
   cache.num_kv_heads = geometry.num_kv_heads;
   cache.block_size = plan.limits.block_size;

@@ -52,7 +52,8 @@ void Profiler::run(const Step& step) {
     NodeProfile& entry = entry_of(sums.nodes, node_kind(nodes[i].name));
     entry.count_per_step += 1;
     entry.us_per_step += laps_us[i];
-    entry.bytes_per_step += node_cost(*graph_, nodes[i], step.weights, sizes).bytes();
+    entry.bytes_per_step +=
+        node_cost(*graph_, nodes[i], {step.weights, step.kv_cache.format}, sizes).bytes();
   }
 }
 

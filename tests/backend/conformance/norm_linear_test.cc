@@ -25,7 +25,6 @@ class NormLinearConformance : public TypedBackendTest {
  protected:
   void check(const Case& c) {
     StepHarness harness(*backend_, dtype(), c.seqs);
-    harness.step().kv_cache.dtype = dtype();
     const int tokens = harness.num_tokens();
     auto residual = random_floats(tokens * c.in, 1);
     for (std::size_t i = 2; i < residual.size(); i += static_cast<std::size_t>(c.in)) {

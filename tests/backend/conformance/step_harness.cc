@@ -38,7 +38,8 @@ StepHarness::StepHarness(Backend& backend, DType dtype, std::vector<SequenceSpec
   limits_.max_seqs = static_cast<int>(seqs_.size());
   add_batch();
   add_state();
-  step_.kv_cache.dtype = dtype;
+  step_.activation_dtype = dtype;
+  step_.kv_cache.format = unscaled_kv_format(dtype);
 }
 
 void StepHarness::add_batch() {
@@ -132,9 +133,11 @@ ValueId StepHarness::add_value(DType dtype, std::int64_t cols, const std::vector
 WeightId StepHarness::add_weight(WeightUse use, DType stored, std::int64_t rows, std::int64_t cols,
                                  const std::vector<float>& content) {
   const WeightSpec spec{"weight" + std::to_string(weights_.size()), use, rows, cols, {}};
-  buffers_.emplace_back(backend_, backend_.upload_bytes(spec, stored));
+  const WeightFormat format = {.stored = stored};
+  const WeightLayout layout = backend_.prepare(format, use);
+  buffers_.emplace_back(backend_, storage_bytes(format, spec.shape(), layout));
   weights_.push_back(
-      backend_.upload(source_of(use, stored, rows, cols, content), buffers_.back().data()));
+      backend_.upload(source_of(use, stored, rows, cols, content), layout, buffers_.back().data()));
   graph_.weights.push_back(spec);
   return static_cast<WeightId>(weights_.size() - 1);
 }

@@ -108,8 +108,9 @@ TEST_P(CudaBackendTest, UploadsWeightsOfManySlots) {
   const Buffer buffer = backend_->allocate(content.size() * sizeof(float), "weight");
   const float before = 7.0f;
   backend_->copy_in(buffer.data(), &before, sizeof(before));
-  const Weight weight = backend_->upload(
-      source_of(WeightUse::matrix, DType::float32, kRows, kCols, content), buffer.data());
+  const Weight weight =
+      backend_->upload(source_of(WeightUse::matrix, DType::float32, kRows, kCols, content),
+                       WeightLayout::row_major, buffer.data());
   EXPECT_EQ(weight.values.row_stride, kCols);
   EXPECT_EQ(weight.values.device, backend_->device());
   std::vector<float> read(content.size());
@@ -125,15 +126,17 @@ TEST_P(CudaBackendTest, AFailingReaderEndsTheUploadAlone) {
   WeightSource source =
       source_of(WeightUse::matrix, DType::float32, 4000, 4000, std::vector<float>(16000000));
   const Buffer buffer = backend_->allocate(64000000, "weight");
-  const auto read = source.read;
-  source.read = [](std::int64_t first_row, std::int64_t, std::byte*) {
+  RowReader& reader = source.components.front().read;
+  const RowReader read = reader;
+  reader = [](std::int64_t first_row, std::int64_t, std::byte*) {
     if (first_row > 0) fail(ErrorCode::bad_file, "row {}", first_row);
   };
   std::string message;
-  EXPECT_EQ(code_of([&] { backend_->upload(source, buffer.data()); }, message),
-            ErrorCode::bad_file);
-  source.read = read;
-  backend_->upload(source, buffer.data());
+  EXPECT_EQ(
+      code_of([&] { backend_->upload(source, WeightLayout::row_major, buffer.data()); }, message),
+      ErrorCode::bad_file);
+  reader = read;
+  backend_->upload(source, WeightLayout::row_major, buffer.data());
 }
 
 TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {

@@ -64,7 +64,7 @@ void read_nowhere(Backend& backend) {
   out.rows = 1;
   out.cols = out.row_stride = 64;
   out.device = backend.device();
-  Weight table{out, {DType::float32}, 8, 64};
+  const Weight table = row_major_weight({}, {8, 64}, out.data, out.device);
   step.values = {&out, 1};
   step.weights = {&table, 1};
   backend.run(Embed{ValueId{0}, WeightId{0}, std::nullopt}, step);

@@ -66,8 +66,9 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   const KvCacheView& cache = step.kv_cache;
   const Tensor& qkv = step.value(op.qkv);
   const Tensor& out = step.value(op.out);
-  QUERN_CHECK(cache.dtype == qkv.dtype && out.dtype == qkv.dtype && cache.head_dim == op.head_dim &&
-              cache.num_kv_heads == op.num_kv_heads);
+  check_kv_format(cache.format, step.activation_dtype);
+  QUERN_CHECK(qkv.dtype == step.activation_dtype && out.dtype == step.activation_dtype);
+  QUERN_CHECK(cache.head_dim == op.head_dim && cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
   QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
   if (op.head_dim > kernels::kMaxReferenceHeadDim) {
@@ -82,13 +83,11 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
 
   kernels::AttentionParams params;
   params.use_pdl = use_pdl;
-  params.dtype = qkv.dtype;
+  params.dtype = step.activation_dtype;
   params.qkv = qkv.data;
   params.out = out.data;
-  const std::int64_t layer_bytes =
-      cache.offset(op.layer, 0, 0, 0) * static_cast<std::int64_t>(dtype_bytes(cache.dtype));
-  params.keys = cache.keys + layer_bytes;
-  params.values = cache.values + layer_bytes;
+  params.keys = cache.key(op.layer, 0, 0, 0);
+  params.values = cache.value(op.layer, 0, 0, 0);
   params.num_heads = op.num_heads;
   params.num_kv_heads = op.num_kv_heads;
   params.head_dim = op.head_dim;

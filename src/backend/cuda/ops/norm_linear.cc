@@ -9,17 +9,11 @@ const float* vector_of(const Step& step, WeightId id) {
   return step.weight(id).values.row<float>(0);
 }
 
-/// T of op.h, which logits, being float32, do not tell.
-DType activation_dtype(const NormLinear& op, const Step& step) {
-  if (!op.logit_rows_only) return step.value(op.out).dtype;
-  return op.delta ? step.value(*op.delta).dtype : step.kv_cache.dtype;
-}
-
 kernels::NormInput norm_input(const NormLinear& op, const Step& step) {
   const Tensor& residual = step.value(op.residual);
   QUERN_CHECK(residual.dtype == DType::float32 && residual.row_stride == residual.cols);
   kernels::NormInput input;
-  input.dtype = activation_dtype(op, step);
+  input.dtype = step.activation_dtype;
   input.residual = residual.row<float>(0);
   if (op.delta) {
     const Tensor& delta = step.value(*op.delta);
@@ -72,7 +66,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (norm.num_rows == 1 && runs_as_gemv(projection)) {
+  if (norm.num_rows == 1 && projection_kernel(projection, context) == ProjectionKernel::gemv) {
     kernels::GemvParams params = gemv_params(projection, context);
     params.norm = norm.input;
     params.residual_out = norm.residual_out;

@@ -29,10 +29,6 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
   return kernels::Activation::none;
 }
 
-// Which kernel is the fastest, as measured on an H200: see docs/performance.md.
-/// With more rows skinny_gemm() is faster than gemv(), which alone takes float32.
-constexpr std::int64_t kGemvCrossoverRows = 2;
-constexpr std::int64_t kFloatGemvCrossoverRows = 4;
 /// With so many rows nothing runs in the library: see GemmCrossover.
 constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;
 
@@ -114,10 +110,22 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   }
 }
 
-bool runs_in_library(const Projection& projection, const GemmCrossover& crossover) {
-  const Weight& weight = *projection.weight;
-  return projection.num_rows > crossover.rows_of(weight.out_features * weight.in_features) &&
-         fits_library(projection);
+/// Whether a kernel takes the sizes and the alignment of a projection.
+bool serves(ProjectionKernel kernel, const Projection& projection) {
+  const std::int64_t in_features = projection.weight->in_features;
+  switch (kernel) {
+    case ProjectionKernel::gemv:
+      return is_regular(projection) &&
+             kernels::gemv_supports(projection.in_dtype, projection.num_rows, in_features);
+    case ProjectionKernel::cublaslt:
+      return is_regular(projection) && fits_library(projection);
+    case ProjectionKernel::skinny_gemm:
+      return is_regular(projection) &&
+             kernels::skinny_gemm_supports(projection.in_dtype, in_features);
+    case ProjectionKernel::reference_gemm:
+      return true;
+  }
+  return false;
 }
 
 /// What the launches of our kernels have in common.
@@ -169,12 +177,16 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
   QUERN_CHECK(weight.values.row_stride == weight.in_features);
 }
 
-bool runs_as_gemv(const Projection& projection) {
-  const std::int64_t most =
-      projection.in_dtype == DType::float32 ? kFloatGemvCrossoverRows : kGemvCrossoverRows;
-  return is_regular(projection) && projection.num_rows <= most &&
-         kernels::gemv_supports(projection.in_dtype, projection.num_rows,
-                                projection.weight->in_features);
+ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context) {
+  const Weight& weight = *projection.weight;
+  const ProjectionCase wanted = {.activation = projection.in_dtype,
+                                 .stored = weight.format.stored,
+                                 .layout = weight.layout,
+                                 .num_rows = projection.num_rows,
+                                 .weight_elements = weight.out_features * weight.in_features};
+  return find_projection_kernel(wanted, context.gemm_crossover, [&](ProjectionKernel kernel) {
+    return serves(kernel, projection);
+  });
 }
 
 kernels::GemvParams gemv_params(const Projection& projection, const OpContext& context) {
@@ -187,17 +199,17 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 }
 
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
-  const Weight& weight = *projection.weight;
-  const bool regular = is_regular(projection);
-  if (runs_as_gemv(projection)) {
-    kernels::gemv(gemv_params(projection, context), context.stream);
-  } else if (regular && runs_in_library(projection, context.gemm_crossover)) {
-    project_by_library(projection,
-                       take_scratch(workspace, projection.num_rows, weight.out_features), context);
-  } else if (regular && kernels::skinny_gemm_supports(projection.in_dtype, weight.in_features)) {
-    kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
-  } else {
-    project_by_reference(projection, context);
+  switch (projection_kernel(projection, context)) {
+    case ProjectionKernel::gemv:
+      return kernels::gemv(gemv_params(projection, context), context.stream);
+    case ProjectionKernel::skinny_gemm:
+      return kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
+    case ProjectionKernel::cublaslt:
+      return project_by_library(
+          projection, take_scratch(workspace, projection.num_rows, projection.weight->out_features),
+          context);
+    case ProjectionKernel::reference_gemm:
+      return project_by_reference(projection, context);
   }
 }
 

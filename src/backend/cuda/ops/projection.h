@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/projection_kernels.h"
 #include "kernels/gemm/epilogue.h"
 #include "kernels/gemm/skinny_gemm.h"
 #include "kernels/gemv/gemv.h"
@@ -26,9 +27,9 @@ kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activatio
 /// Errors: internal, unless weight, input and output fit each other.
 void check_shapes(const Projection& projection, std::int64_t in_features);
 
-/// Whether the projection has so few rows that project() streams the weight by gemv(). With one
-/// row that launch can make the norm as well.
-bool runs_as_gemv(const Projection& projection);
+/// The kernel by which project() runs this; see projection_kernels.h. gemv() of one row can make
+/// the norm as well. Errors: unsupported where there is no kernel for the format of the weight.
+ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context);
 
 /// The parameters of a launch of gemv() but for `norm` and `residual_out`.
 kernels::GemvParams gemv_params(const Projection& projection, const OpContext& context);
@@ -37,9 +38,7 @@ kernels::GemvParams gemv_params(const Projection& projection, const OpContext& c
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
 
-/// Runs a projection of rows that are there: one or two by gemv(), up to GemmCrossover's by
-/// skinny_gemm(), more by cuBLASLt where its rows are aligned; float32 of some rows and odd
-/// sizes by a plain kernel.
+/// Runs a projection of rows that are there, by projection_kernel().
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Lays out the scratch that project() takes from the workspace for up to `num_rows` rows.

@@ -108,13 +108,14 @@ void StagingRing::copy(void* device_destination, const void* host_source, std::s
   }
 }
 
-void StagingRing::copy_rows(std::byte* device_destination, const WeightSource& source) {
-  const std::size_t row_bytes = std::max<std::size_t>(source.row_bytes(), 1);
+void StagingRing::copy_rows(std::byte* device_destination, const ComponentPlace& component,
+                            const RowReader& read) {
+  const std::size_t row_bytes = std::max<std::size_t>(component.row_bytes(), 1);
   if (row_bytes > kSlotBytes) {
     fail(ErrorCode::unsupported, "a weight's row: expected at most {} bytes on CUDA, got {}",
          kSlotBytes, row_bytes);
   }
-  const auto num_rows = static_cast<std::size_t>(source.out_features);
+  const auto num_rows = static_cast<std::size_t>(component.rows);
   const auto processors = static_cast<std::size_t>(available_threads());
   const std::size_t band_rows =
       rows_of_band(num_rows, row_bytes, std::min(kSlots, processors), kSlotBytes);
@@ -128,7 +129,7 @@ void StagingRing::copy_rows(std::byte* device_destination, const WeightSource& s
       const std::size_t first = band * band_rows;
       const std::size_t count = std::min(band_rows, num_rows - first);
       read_[index].synchronize();
-      source.read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count), slot(index));
+      read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count), slot(index));
       send(device_destination + first * row_bytes, slot(index), count * row_bytes);
       read_[index].record(stream_);
     }

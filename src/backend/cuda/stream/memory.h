@@ -5,7 +5,7 @@
 
 #include "backend/cuda/stream/stream.h"
 #include "base/memory/buffer.h"
-#include "weights/weight.h"
+#include "weights/source.h"
 
 namespace quern::cuda {
 
@@ -29,10 +29,11 @@ class StagingRing {
   /// When it returns, `source` may change.
   void copy(void* device_destination, const void* host_source, std::size_t size_bytes);
 
-  /// Reads all rows of `source`, dense, to the device. Several threads read, each with a slot of
-  /// its own, while the device copies what they have read.
-  /// Errors: unsupported for a row larger than a slot; what `source` throws.
-  void copy_rows(std::byte* device_destination, const WeightSource& source);
+  /// Reads all rows of a weight's component, dense, to the device. Several threads read, each with
+  /// a slot of its own, while the device copies what they have read. Errors: unsupported for a row
+  /// larger than a slot; what `read` throws.
+  void copy_rows(std::byte* device_destination, const ComponentPlace& component,
+                 const RowReader& read);
 
  private:
   static constexpr std::size_t kSlotBytes = std::size_t{4} << 20;

@@ -1,0 +1,45 @@
+#include "backend/cuda/ops/projection_kernels.h"
+
+#include <string>
+
+#include "base/error.h"
+
+namespace quern::cuda {
+namespace {
+
+/// "float16, float32": the element types of the weights of the rows that are wanted, once each.
+template <typename Wanted>
+std::string stored_types(const Wanted& wanted) {
+  std::string names;
+  for (const StoredType& type : kStoredTypes) {
+    for (const ProjectionKernelRow& row : kProjectionKernels) {
+      if (row.stored != type.dtype || !wanted(row)) continue;
+      names += names.empty() ? "" : ", ";
+      names += dtype_name(type.dtype);
+      break;
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+void refuse_projection(const ProjectionCase& projection) {
+  const std::string expected = stored_types([&](const ProjectionKernelRow& row) {
+    return row.activation == projection.activation && row.layout == projection.layout;
+  });
+  fail(ErrorCode::unsupported,
+       "{} rows of {} by a weight of {}: for such rows expected a weight of {} on CUDA",
+       projection.num_rows, dtype_name(projection.activation), dtype_name(projection.stored),
+       expected.empty() ? "nothing" : expected);
+}
+
+WeightLayout projection_layout(DType stored) {
+  for (const ProjectionKernelRow& row : kProjectionKernels) {
+    if (row.stored == stored) return row.layout;
+  }
+  fail(ErrorCode::unsupported, "a weight of {}: expected {} on CUDA", dtype_name(stored),
+       stored_types([](const ProjectionKernelRow&) { return true; }));
+}
+
+}  // namespace quern::cuda

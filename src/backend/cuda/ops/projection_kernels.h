@@ -1,0 +1,106 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+
+#include "backend/cuda/ops/gemm_crossover.h"
+#include "base/dtype.h"
+#include "weights/format.h"
+
+namespace quern::cuda {
+
+/// What runs a projection.
+enum class ProjectionKernel : std::uint8_t { gemv, skinny_gemm, cublaslt, reference_gemm };
+
+/// What the choice of a kernel depends on.
+struct ProjectionCase {
+  DType activation = DType::float16;  ///< of the rows: T
+  DType stored = DType::float16;      ///< see WeightFormat
+  WeightLayout layout = WeightLayout::row_major;
+  std::int64_t num_rows = 0;
+  std::int64_t weight_elements = 0;
+};
+
+/// Numbers of rows, both ends included.
+struct RowRange {
+  std::int64_t first = 1;
+  std::int64_t last = std::numeric_limits<std::int64_t>::max();
+};
+
+/// The rows that a kernel is chosen for, for a weight with so many elements.
+using RowRangeOf = RowRange (*)(const GemmCrossover& crossover, std::int64_t weight_elements);
+
+constexpr RowRange any_rows(const GemmCrossover&, std::int64_t) { return {}; }
+template <std::int64_t kLast>
+constexpr RowRange up_to(const GemmCrossover&, std::int64_t) {
+  return {.last = kLast};
+}
+constexpr RowRange beyond_crossover(const GemmCrossover& crossover, std::int64_t weight_elements) {
+  return {.first = crossover.rows_of(weight_elements) + 1};
+}
+
+struct ProjectionKernelRow {
+  DType activation;
+  DType stored;
+  WeightLayout layout;
+  RowRangeOf rows;
+  ProjectionKernel kernel;
+};
+
+/// Which kernel runs a projection: the first row that matches and whose kernel serves its sizes and
+/// alignment. The order and the row counts are those measured on an H200: docs/performance.md.
+inline constexpr auto kProjectionKernels = [] {
+  using enum DType;
+  using enum ProjectionKernel;
+  constexpr WeightLayout kRowMajor = WeightLayout::row_major;
+  return std::to_array<ProjectionKernelRow>({
+      // With more rows skinny_gemm() is faster; it takes no float32.
+      {float16, float16, kRowMajor, up_to<2>, gemv},
+      {bfloat16, bfloat16, kRowMajor, up_to<2>, gemv},
+      {float32, float32, kRowMajor, up_to<4>, gemv},
+      {float16, float16, kRowMajor, beyond_crossover, cublaslt},
+      {bfloat16, bfloat16, kRowMajor, beyond_crossover, cublaslt},
+      {float32, float32, kRowMajor, beyond_crossover, cublaslt},
+      {float16, float16, kRowMajor, any_rows, skinny_gemm},
+      {bfloat16, bfloat16, kRowMajor, any_rows, skinny_gemm},
+      // Whatever the kernels above do not serve: odd sizes, other pairs of dtypes.
+      {float16, float16, kRowMajor, any_rows, reference_gemm},
+      {float16, bfloat16, kRowMajor, any_rows, reference_gemm},
+      {float16, float32, kRowMajor, any_rows, reference_gemm},
+      {bfloat16, float16, kRowMajor, any_rows, reference_gemm},
+      {bfloat16, bfloat16, kRowMajor, any_rows, reference_gemm},
+      {bfloat16, float32, kRowMajor, any_rows, reference_gemm},
+      {float32, float16, kRowMajor, any_rows, reference_gemm},
+      {float32, bfloat16, kRowMajor, any_rows, reference_gemm},
+      {float32, float32, kRowMajor, any_rows, reference_gemm},
+  });
+}();
+
+/// Errors: unsupported naming activations and weights, and what weights those activations have
+/// kernels for.
+[[noreturn]] void refuse_projection(const ProjectionCase& projection);
+
+/// The kernel of a projection; `serves(kernel)` says whether a kernel takes its sizes and
+/// alignment. Errors: see refuse_projection().
+template <typename Serves>
+constexpr ProjectionKernel find_projection_kernel(const ProjectionCase& projection,
+                                                  const GemmCrossover& crossover,
+                                                  const Serves& serves) {
+  for (const ProjectionKernelRow& row : kProjectionKernels) {
+    if (row.activation != projection.activation || row.stored != projection.stored ||
+        row.layout != projection.layout) {
+      continue;
+    }
+    const RowRange rows = row.rows(crossover, projection.weight_elements);
+    if (projection.num_rows < rows.first || projection.num_rows > rows.last) continue;
+    if (serves(row.kernel)) return row.kernel;
+  }
+  refuse_projection(projection);
+}
+
+/// The layout in which kernels read weights of this element type. Errors: unsupported naming those
+/// that have kernels.
+WeightLayout projection_layout(DType stored);
+
+}  // namespace quern::cuda

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+
+namespace quern {
+
+/// What an op does with a weight; a backend may lay each kind out differently.
+enum class WeightUse : std::uint8_t {
+  matrix,     ///< W in W·x
+  embedding,  ///< rows looked up by id; a tied one is also the lm_head matrix
+  vector,     ///< a gain or bias: always float32, one row
+};
+
+/// What the input of a product is converted to.
+enum class ActivationFormat : std::uint8_t {
+  step_dtype,  ///< nothing: it stays in the step's activation dtype
+};
+
+/// How a weight's numbers are stored. With scales a number is scale · (value - zero point), else
+/// the value itself. One scale and zero point serve a block of group_rows rows and group_size
+/// inputs.
+struct WeightFormat {
+  DType stored = DType::float32;                    ///< element type of the values
+  std::optional<DType> scale_dtype = std::nullopt;  ///< nothing: no scales
+  std::int64_t group_size = 0;                      ///< 0: all inputs
+  std::int64_t group_rows = 1;                      ///< 0: all rows
+  bool has_zero_points = false;                     ///< uint8; false: symmetric, all are 0
+  bool permuted_inputs = false;                     ///< see WeightComponent
+  ActivationFormat activation = ActivationFormat::step_dtype;
+
+  bool operator==(const WeightFormat&) const = default;
+};
+
+/// [out_features, in_features]; a vector has out_features 1.
+struct WeightShape {
+  std::int64_t out_features = 0;
+  std::int64_t in_features = 0;
+};
+
+/// The arrays that a weight consists of.
+enum class WeightComponent : std::uint8_t {
+  values,       ///< [out_features, in_features] WeightFormat::stored
+  scales,       ///< [row blocks, groups] WeightFormat::scale_dtype
+  zero_points,  ///< [row blocks, groups] uint8
+  /// [1, in_features] int32: stored input i is input input_permutation[i] of the op
+  input_permutation,
+};
+
+/// How a weight's components lie in memory.
+enum class WeightLayout : std::uint8_t {
+  row_major,  ///< one component after the other, each dense, by rows
+};
+
+/// An element type of values that weights may have. A new format is a row here, a case of
+/// dequantize_row() and rows in the backends' kernel tables.
+struct StoredType {
+  DType dtype = DType::float32;
+  bool has_scales = false;
+};
+inline constexpr std::array kStoredTypes = {
+    StoredType{DType::float32},
+    StoredType{DType::float16},
+    StoredType{DType::bfloat16},
+};
+
+/// "float16", or with scales "uint8 (float16 scales of 64 inputs and 1 rows, zero points)".
+std::string format_name(const WeightFormat& format);
+
+/// Errors: unsupported naming the format and what is expected: a row of kStoredTypes, nothing but
+/// float32 for vectors.
+void check_format(const WeightFormat& format, WeightUse use);
+
+/// Where one component of a weight lies, dense.
+struct ComponentPlace {
+  WeightComponent component = WeightComponent::values;
+  DType dtype = DType::float32;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::size_t offset = 0;  ///< bytes from the weight's beginning
+
+  std::size_t row_bytes() const { return static_cast<std::size_t>(cols) * dtype_bytes(dtype); }
+  std::size_t size_bytes() const { return static_cast<std::size_t>(rows) * row_bytes(); }
+};
+
+/// The components of a weight and their places, each aligned to 16 bytes. Errors: internal for
+/// sizes that overflow.
+std::vector<ComponentPlace> component_places(const WeightFormat& format, const WeightShape& shape,
+                                             WeightLayout layout = WeightLayout::row_major);
+
+/// Bytes of a weight, all components together: the one place that counts them.
+std::size_t storage_bytes(const WeightFormat& format, const WeightShape& shape,
+                          WeightLayout layout = WeightLayout::row_major);
+
+}  // namespace quern

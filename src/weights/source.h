@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "weights/format.h"
+
+namespace quern {
+
+/// Puts rows [first_row, first_row + num_rows) of a component, dense, to `out`. Several threads may
+/// read at once.
+using RowReader =
+    std::function<void(std::int64_t first_row, std::int64_t num_rows, std::byte* out)>;
+
+/// One component of a weight that is yet to be read.
+struct ComponentSource {
+  WeightComponent component = WeightComponent::values;
+  RowReader read;
+};
+
+/// A weight that is yet to be read, by its components: those of component_places().
+struct WeightSource {
+  WeightUse use = WeightUse::matrix;
+  WeightFormat format;
+  WeightShape shape;
+  std::vector<ComponentSource> components;
+
+  /// Errors: internal when there is no such component.
+  const RowReader& reader(WeightComponent component) const;
+};
+
+/// One tensor of a checkpoint that becomes (a band of rows of) a weight.
+struct WeightPart {
+  std::string name;                 ///< the checkpoint's tensor name
+  std::vector<std::int64_t> shape;  ///< the shape it must have there
+  bool transposed = false;          ///< stored [in_features, out_features], as GPT-2's Conv1D does
+};
+
+/// Declares a weight: which checkpoint tensors, stacked by rows, make it.
+struct WeightSpec {
+  std::string name;  ///< ours, as nodes show it: "layers.3.qkv"
+  WeightUse use = WeightUse::matrix;
+  std::int64_t out_features = 0;  ///< 1 for a vector
+  std::int64_t in_features = 0;
+  std::vector<WeightPart> parts;
+
+  WeightShape shape() const { return {out_features, in_features}; }
+};
+
+}  // namespace quern

@@ -1,0 +1,92 @@
+#include "backend/cuda/ops/projection_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "tests/support/expect_error.h"
+
+namespace quern::cuda {
+namespace {
+
+using enum DType;
+using enum ProjectionKernel;
+
+constexpr std::int64_t kSmall = 1000;
+constexpr std::int64_t kLarge = GemmCrossover::kLargeWeight + 1;
+constexpr GemmCrossover kH200 = gemm_crossover(18.8);
+
+/// Serves every size and alignment, except by the kernels of `refused`.
+ProjectionKernel kernel_of(DType activation, DType stored, std::int64_t num_rows,
+                           std::int64_t weight_elements = kSmall,
+                           std::initializer_list<ProjectionKernel> refused = {},
+                           const GemmCrossover& crossover = kH200) {
+  return find_projection_kernel(
+      {activation, stored, WeightLayout::row_major, num_rows, weight_elements}, crossover,
+      [&](ProjectionKernel kernel) {
+        return std::find(refused.begin(), refused.end(), kernel) == refused.end();
+      });
+}
+
+TEST(ProjectionKernels, HalfTypesGoFromGemvOverTheSkinnyGemmToTheLibrary) {
+  for (const DType dtype : {float16, bfloat16}) {
+    EXPECT_EQ(kernel_of(dtype, dtype, 1), gemv);
+    EXPECT_EQ(kernel_of(dtype, dtype, 2), gemv);
+    EXPECT_EQ(kernel_of(dtype, dtype, 3), skinny_gemm);
+    EXPECT_EQ(kernel_of(dtype, dtype, 32), skinny_gemm);
+    EXPECT_EQ(kernel_of(dtype, dtype, 33), cublaslt);
+    EXPECT_EQ(kernel_of(dtype, dtype, 16, kLarge), skinny_gemm);
+    EXPECT_EQ(kernel_of(dtype, dtype, 17, kLarge), cublaslt);
+    EXPECT_EQ(kernel_of(dtype, dtype, 5000), cublaslt);
+  }
+}
+
+TEST(ProjectionKernels, SlowMemoryKeepsTheSkinnyGemmLonger) {
+  const GemmCrossover a10 = gemm_crossover(4.9);
+  EXPECT_EQ(kernel_of(float16, float16, 64, kLarge, {}, a10), skinny_gemm);
+  EXPECT_EQ(kernel_of(float16, float16, 65, kLarge, {}, a10), cublaslt);
+}
+
+TEST(ProjectionKernels, Float32HasNoSkinnyGemm) {
+  EXPECT_EQ(kernel_of(float32, float32, 4), gemv);
+  EXPECT_EQ(kernel_of(float32, float32, 5), reference_gemm);
+  EXPECT_EQ(kernel_of(float32, float32, 32), reference_gemm);
+  EXPECT_EQ(kernel_of(float32, float32, 33), cublaslt);
+}
+
+TEST(ProjectionKernels, TheNextRowTakesWhatAKernelDoesNotServe) {
+  EXPECT_EQ(kernel_of(float16, float16, 1, kSmall, {gemv}), skinny_gemm);
+  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {cublaslt}), skinny_gemm);
+  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {gemv, skinny_gemm, cublaslt}),
+            reference_gemm);
+  EXPECT_EQ(kernel_of(float32, float32, 1, kSmall, {gemv}), reference_gemm);
+}
+
+TEST(ProjectionKernels, PairsOfDtypesThatDifferRunByTheReference) {
+  for (const DType activation : {float32, float16, bfloat16}) {
+    for (const DType stored : {float32, float16, bfloat16}) {
+      if (activation == stored) continue;
+      for (const std::int64_t rows : {1, 20, 1000}) {
+        EXPECT_EQ(kernel_of(activation, stored, rows), reference_gemm);
+      }
+    }
+  }
+}
+
+TEST(ProjectionKernels, WhatHasNoKernelIsRefusedWithWhatIsLegal) {
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported,
+                     ({"3 rows of float16", "weight of uint8", "float32, float16, bfloat16"}),
+                     kernel_of(float16, uint8, 3));
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"rows of int32", "expected a weight of nothing"}),
+                     kernel_of(int32, float16, 3));
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported,
+                     ({"a weight of uint8", "expected float32, float16, bfloat16 on CUDA"}),
+                     projection_layout(uint8));
+  for (const DType stored : {float32, float16, bfloat16}) {
+    EXPECT_EQ(projection_layout(stored), WeightLayout::row_major);
+  }
+}
+
+}  // namespace
+}  // namespace quern::cuda
