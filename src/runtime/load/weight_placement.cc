@@ -1,6 +1,6 @@
 #include "runtime/load/weight_placement.h"
 
-#include "graph/memory_plan.h"
+#include "base/check.h"
 #include "model/random_weights.h"
 #include "runtime/load/timed_phase.h"
 #include "weights/load.h"
@@ -8,31 +8,25 @@
 namespace quern {
 namespace {
 
-std::vector<Weight> make_random(const OpenedModel& model, Backend& backend, Arena& arena) {
+void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights) {
   const auto runs = random_weights(model.graph, *model.random);
-  const auto stored = stored_dtypes(model);
-  std::vector<Weight> weights;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const WeightSpec& spec = model.graph.weights[i];
-    std::byte* data = arena.take(weight_bytes(spec, stored[i]));
-    for (const RandomRun& run : runs[i]) backend.fill_random(run, stored[i], data);
-    weights.push_back(dense_weight({spec.use, stored[i], spec.out_features, spec.in_features, {}},
-                                   data, backend.device()));
+    const Weight& weight = weights[i];
+    for (const RandomRun& run : runs[i]) {
+      backend.fill_random(run, weight.format.stored, weight.values.data);
+    }
   }
-  return weights;
 }
 
-std::vector<Weight> load_from_checkpoint(const OpenedModel& model, Backend& backend, Arena& arena) {
-  const auto stored = stored_dtypes(model);
-  std::vector<Weight> weights;
-  for (std::size_t i = 0; i < stored.size(); ++i) {
-    const WeightSpec& spec = model.graph.weights[i];
-    std::byte* destination = arena.take(backend.upload_bytes(spec, stored[i]));
-    weights.push_back(load_weight(
-        model.checkpoint, spec, stored[i],
-        [&](const WeightSource& source) { return backend.upload(source, destination); }));
+void load_from_checkpoint(const OpenedModel& model, Backend& backend,
+                          std::span<const Weight> weights) {
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const Weight& weight = weights[i];
+    const Weight uploaded = load_weight(
+        model.checkpoint, model.graph.weights[i], weight.format.stored,
+        [&](const WeightSource& source) { return backend.upload(source, weight.values.data); });
+    QUERN_CHECK(uploaded.values.row_stride == weight.values.row_stride, "laid out another way");
   }
-  return weights;
 }
 
 }  // namespace
@@ -49,12 +43,28 @@ std::vector<DType> stored_dtypes(const OpenedModel& model) {
   return dtypes;
 }
 
-std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena) {
-  const TimedPhase phase("placing the weights");
-  auto weights = model.random ? make_random(model, backend, arena)
-                              : load_from_checkpoint(model, backend, arena);
-  backend.wait();
+std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend,
+                                    Arena& arena) {
+  const auto stored = stored_dtypes(model);
+  std::vector<Weight> weights;
+  weights.reserve(stored.size());
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    const WeightSpec& spec = model.graph.weights[i];
+    std::byte* data = arena.take(backend.upload_bytes(spec, stored[i]));
+    weights.push_back(dense_weight({spec.use, stored[i], spec.out_features, spec.in_features, {}},
+                                   data, backend.device()));
+  }
   return weights;
+}
+
+void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights) {
+  const TimedPhase phase("reading the weights");
+  if (model.random) {
+    make_random(model, backend, weights);
+  } else {
+    load_from_checkpoint(model, backend, weights);
+  }
+  backend.wait();
 }
 
 }  // namespace quern

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -11,9 +12,12 @@ namespace quern {
 /// The dtype in which each weight of the model's graph is kept, by WeightId.
 std::vector<DType> stored_dtypes(const OpenedModel& model);
 
-/// Brings all weights of the model's graph to the backend's device, from the checkpoint or made
-/// there at random. They take Backend::upload_bytes each from the arena. Errors: those of
+/// Where each weight of the model's graph is to lie on the backend's device: they take
+/// Backend::upload_bytes each from the arena. Reads nothing.
+std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend, Arena& arena);
+
+/// Brings their contents there, from the checkpoint or made there at random. Errors: those of
 /// load_weight.
-std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena);
+void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights);
 
 }  // namespace quern
