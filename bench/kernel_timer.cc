@@ -54,6 +54,7 @@ double KernelTimer::time_us(int count, const std::function<void(int)>& launch) c
   };
   cuda::CublasLt uncounted;
   cuda::OpContext context;
+  context.stream = stream_.get();
   context.cublaslt = &uncounted;
   const auto graph = cuda::record_graph(stream_, context, all, RecordedLoop::host);
   graph->replay(1);

@@ -99,10 +99,15 @@ struct MemoryPlan {
   std::uint64_t activation_bytes = 0;
   std::uint64_t workspace_bytes = 0;
   std::uint64_t step_input_bytes = 0;  ///< with the output ring, host memory also on a GPU
+  /// An estimate, since only CUDA knows; Timing::recording_bytes has what was measured. 0 on the
+  /// CPU, and with a profile.
+  std::uint64_t recording_bytes = 0;
   std::int64_t num_kv_blocks = 0;
   int kv_block_tokens = 0;
+  int num_recordings = 0;  ///< decode steps that are recorded while loading, one a batch shape
   std::uint64_t total_bytes() const {
-    return weight_bytes + kv_cache_bytes + activation_bytes + workspace_bytes + step_input_bytes;
+    return weight_bytes + kv_cache_bytes + activation_bytes + workspace_bytes + step_input_bytes +
+           recording_bytes;
   }
 };
 
@@ -133,6 +138,10 @@ struct Timing {
   /// nodes.
   std::uint64_t launches_per_step = 0;
   std::uint64_t library_calls_per_step = 0;  ///< its library matrix products; 0 on the CPU
+  /// Device memory that recording the decode steps took while loading, with the kernels' code that
+  /// CUDA loaded for it: the difference in free memory, so other programs' doings count. 0 where
+  /// nothing is recorded.
+  std::uint64_t recording_bytes = 0;
   /// The process's peak resident memory; on a GPU the most that was seen in use on the device, by
   /// whomever: the plan, CUDA's context, kernels and recordings, other programs.
   std::uint64_t peak_memory_bytes = 0;

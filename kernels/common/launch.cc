@@ -2,9 +2,14 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
+#include <utility>
 
 namespace quern::kernels {
 namespace {
@@ -21,6 +26,46 @@ std::string text(const dim3& size) {
   return std::to_string(size.x) + " x " + std::to_string(size.y) + " x " + std::to_string(size.z);
 }
 
+/// What launches want set of a kernel.
+struct KernelAttributes {
+  std::size_t shared_bytes = 0;
+  bool prefers_shared = false;  ///< over cache
+
+  bool cover(const KernelAttributes& wanted) const {
+    return shared_bytes >= wanted.shared_bytes && (prefers_shared || !wanted.prefers_shared);
+  }
+};
+
+/// The attributes of all kernels on all devices. CUDA keeps them for the process, whichever engine
+/// set them, so their record is the process's too. It only grows, to one entry a kernel and device.
+class AttributeRecord {
+ public:
+  static AttributeRecord& of_process() {
+    static AttributeRecord record;
+    return record;
+  }
+
+  template <typename Set>
+  void require(const void* kernel, int device, const KernelAttributes& wanted, const Set& set) {
+    const std::pair key(kernel, device);
+    {
+      const std::shared_lock lock(mutex_);
+      const auto known = set_.find(key);
+      if (known != set_.end() && known->second.cover(wanted)) return;
+    }
+    const std::lock_guard lock(mutex_);
+    KernelAttributes& known = set_[key];
+    const KernelAttributes all = {std::max(known.shared_bytes, wanted.shared_bytes),
+                                  known.prefers_shared || wanted.prefers_shared};
+    set(all);
+    known = all;
+  }
+
+ private:
+  std::shared_mutex mutex_;
+  std::map<std::pair<const void*, int>, KernelAttributes> set_;
+};
+
 }  // namespace
 
 void check_launch(cudaError_t status, const void* kernel, const LaunchShape& shape) {
@@ -30,6 +75,24 @@ void check_launch(cudaError_t status, const void* kernel, const LaunchShape& sha
                     " blocks of " + text(shape.block) + " threads and " +
                     std::to_string(shape.shared_bytes) +
                     " bytes of shared memory failed: " + cudaGetErrorString(status));
+}
+
+void set_kernel_attributes(const void* kernel, const LaunchShape& shape, std::size_t shared_bytes) {
+  int device = 0;
+  check_launch(cudaGetDevice(&device), kernel, shape);
+  const auto set = [&](cudaFuncAttribute attribute, int value) {
+    check_launch(cudaFuncSetAttribute(kernel, attribute, value), kernel, shape);
+  };
+  AttributeRecord::of_process().require(
+      kernel, device, {shared_bytes, shape.use_pdl}, [&](const KernelAttributes& all) {
+        if (all.shared_bytes > 0) {
+          set(cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(all.shared_bytes));
+        }
+        // Kernels that want different parts of a multiprocessor's memory as cache cannot share it.
+        if (all.prefers_shared) {
+          set(cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+        }
+      });
 }
 
 }  // namespace quern::kernels

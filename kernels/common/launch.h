@@ -36,25 +36,20 @@ struct LaunchShape {
 /// Errors: LaunchError, unless `status` is success.
 void check_launch(cudaError_t status, const void* kernel, const LaunchShape& shape);
 
-/// The one way to start a kernel. More than 48 KB of shared memory, static and dynamic, need a
-/// permission, which any dynamic amount gets. Errors: LaunchError.
+/// Sets what a launch with so much dynamic shared memory needs of the kernel beforehand, on the
+/// calling thread's device: leave to have more than 48 KB of shared memory, static and dynamic,
+/// which any dynamic amount gets; with PDL the preference of shared memory over cache. A call that
+/// asks for nothing new calls CUDA for nothing but the device. Thread-safe. Errors: LaunchError.
+void set_kernel_attributes(const void* kernel, const LaunchShape& shape, std::size_t shared_bytes);
+
+/// The one way to start a kernel. Errors: LaunchError.
 template <typename Params>
 void launch(void (*kernel)(Params), const LaunchShape& shape, cudaStream_t stream,
             const Params& params) {
   const auto* address = reinterpret_cast<const void*>(kernel);
   std::size_t shared_bytes = shape.shared_bytes;
   if (shape.use_pdl && shape.alone) shared_bytes = std::max(shared_bytes, lone_shared_bytes());
-  if (shared_bytes > 0) {
-    check_launch(cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(shared_bytes)),
-                 address, shape);
-  }
-  if (shape.use_pdl) {
-    // Kernels that want different parts of a multiprocessor's memory as cache cannot share it.
-    check_launch(cudaFuncSetAttribute(address, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                      cudaSharedmemCarveoutMaxShared),
-                 address, shape);
-  }
+  if (shared_bytes > 0 || shape.use_pdl) set_kernel_attributes(address, shape, shared_bytes);
   cudaLaunchAttribute pdl{};
   pdl.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   pdl.val.programmaticStreamSerializationAllowed = 1;

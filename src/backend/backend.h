@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -93,10 +93,19 @@ class Backend {
   /// hundredths of a second. Errors: out_of_memory; device where the library is missing.
   virtual double measure_product_tflops(DType dtype) = 0;
 
-  /// Makes a step ready for replay. `step` calls run() on this backend and nothing else; for a
-  /// device loop it ends with Advance. Errors: unsupported for a device loop where there is none.
-  virtual std::unique_ptr<Recording> record(std::function<void()> step,
+  /// Makes the nodes, run in order on `step`, ready for replay; runs none of them. The backend sees
+  /// what it records, and may record something else than one launch a node.
+  /// Ownership: the recording keeps copies of the Step's scalars, pointers and spans. The nodes and
+  /// all memory that `step` points to (values, weights, workspace, the batch's and the state's
+  /// arrays) must outlive it, where they are; replay() reads the arrays' contents anew. For a
+  /// device loop the nodes end with Advance. Threads: may run beside copies and uploads to this
+  /// backend by another thread, and beside nothing else. Errors: those of the nodes, with the
+  /// node's name in front; unsupported for a device loop where there is none; out_of_memory.
+  virtual std::unique_ptr<Recording> record(std::span<const Node> nodes, const Step& step,
                                             RecordedLoop loop = RecordedLoop::host) = 0;
+  /// An estimate from above of the device memory that a recording of the nodes takes; 0 where
+  /// recordings take none.
+  virtual std::size_t recording_bytes(std::span<const Node> nodes, RecordedLoop loop) const = 0;
   /// Why record() cannot make a device loop here; empty where it can.
   virtual std::string device_loop_obstacle() const = 0;
 };

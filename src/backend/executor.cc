@@ -8,18 +8,33 @@
 
 namespace quern {
 
+namespace {
+
+/// Calls `body`; an Error of it gets the node's name in front.
+template <typename Body>
+void naming_errors(const Node& node, const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", node.name, error.what());
+  }
+}
+
+}  // namespace
+
 void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
              const NodeObserver& observer) {
   for (const Node& node : nodes) {
     const TraceRange range(backend, node.name.c_str());
     if (observer) observer(node, false);
-    try {
-      std::visit([&](const auto& op) { backend.run(op, step); }, node.op);
-    } catch (const Error& error) {
-      fail(error.code(), "{}: {}", node.name, error.what());
-    }
+    naming_errors(node,
+                  [&] { std::visit([&](const auto& op) { backend.run(op, step); }, node.op); });
     if (observer) observer(node, true);
   }
+}
+
+void for_each_node(std::span<const Node> nodes, const std::function<void(const Node& node)>& run) {
+  for (const Node& node : nodes) naming_errors(node, [&] { run(node); });
 }
 
 std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits) {

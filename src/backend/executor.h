@@ -17,6 +17,10 @@ using NodeObserver = std::function<void(const Node& node, bool done)>;
 void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
              const NodeObserver& observer = {});
 
+/// Hands the nodes to `run` in order, with the same naming of errors: for a backend that records
+/// them.
+void for_each_node(std::span<const Node> nodes, const std::function<void(const Node& node)>& run);
+
 /// The largest workspace_bytes over all nodes.
 std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits);
 

@@ -16,7 +16,8 @@ enum class RecordedLoop {
   device,  ///< replay(1) runs it until Advance ends the loop; see LoopControl
 };
 
-/// A closed step made ready to run again and again without host work.
+/// A closed step made ready to run again and again without host work. It outlives neither its
+/// backend nor what Backend::record was given.
 class Recording {
  public:
   virtual ~Recording() = default;

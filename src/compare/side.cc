@@ -8,12 +8,21 @@
 #include "base/half.h"
 
 namespace quern {
+namespace {
+
+/// Nodes run one at a time here: recordings would serve nobody.
+EnginePlan without_recordings(EnginePlan plan) {
+  plan.decode_buckets = {};
+  return plan;
+}
+
+}  // namespace
 
 ComparedSide::ComparedSide(OpenedModel model, const EngineOptions& resolved,
                            std::unique_ptr<Backend> backend)
     : model_(std::move(model)),
       backend_(std::move(backend)),
-      plan_(plan_engine(model_, *backend_, resolved)),
+      plan_(without_recordings(plan_engine(model_, *backend_, resolved))),
       runner_(model_, plan_, *backend_) {}
 
 void ComparedSide::run(const Node& node) { execute(*backend_, {&node, 1}, step()); }

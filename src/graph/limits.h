@@ -12,6 +12,10 @@ struct Limits {
   int max_logit_rows = 0;       ///< rows that the lm_head computes in one step, at least max_seqs
   int block_size = 32;          ///< tokens of one KV block
   std::int64_t num_blocks = 0;  ///< KV blocks of the whole engine
+  /// Rows of the persistent state: one for each sequence, and padding_row().
+  int num_state_rows() const { return max_seqs + 1; }
+  /// The row that padding of a decode batch has: never a sequence's, always finished.
+  int padding_row() const { return max_seqs; }
   int max_blocks_per_seq() const { return (max_seq_len + block_size - 1) / block_size; }
 };
 

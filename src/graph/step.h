@@ -12,7 +12,9 @@
 
 namespace quern {
 
-/// This step's packed work: sequences one after the other, decode sequences first, no padding.
+/// This step's packed work: sequences one after the other, decode sequences first. A batch that
+/// only decodes may end in padding, so that its size is one that was recorded: decode sequences of
+/// one token whose state row is Limits::padding_row(). To all ops they are finished sequences.
 /// Scalars are host values and upper bounds where a sequence may have finished; arrays lie on the
 /// device.
 struct BatchView {
@@ -38,19 +40,19 @@ struct BatchView {
 /// Values of SequenceState::finished.
 enum class SequenceStatus : std::int32_t { running = 0, stop = 1, limit = 2 };
 
-/// What persists between steps, one row a sequence; the runtime sets a row at admission, then
-/// Sample and Advance write it.
+/// What persists between steps, one row a sequence and one for padding; the runtime sets a
+/// sequence's row at admission, then Sample and Advance write it. `rows`: Limits::num_state_rows().
 struct SequenceState {
-  std::int32_t* last_token = nullptr;  ///< [max_seqs] the next decode step's input
-  std::int32_t* position = nullptr;    ///< [max_seqs] its position, for rope and learned embeddings
-  std::int32_t* kv_len = nullptr;      ///< [max_seqs] tokens in the KV cache
-  std::int32_t* finished = nullptr;    ///< [max_seqs] SequenceStatus
-  std::int32_t* generated = nullptr;   ///< [max_seqs] tokens sampled so far
-  std::int32_t* max_tokens = nullptr;  ///< [max_seqs] the limit of `generated`
-  std::int32_t* prompt_len = nullptr;  ///< [max_seqs]
-  /// [max_seqs] fixed at admission from the prompt's length; see rope.h
+  std::int32_t* last_token = nullptr;  ///< [rows] the next decode step's input
+  std::int32_t* position = nullptr;    ///< [rows] its position, for rope and learned embeddings
+  std::int32_t* kv_len = nullptr;      ///< [rows] tokens in the KV cache
+  std::int32_t* finished = nullptr;    ///< [rows] SequenceStatus
+  std::int32_t* generated = nullptr;   ///< [rows] tokens sampled so far
+  std::int32_t* max_tokens = nullptr;  ///< [rows] the limit of `generated`
+  std::int32_t* prompt_len = nullptr;  ///< [rows]
+  /// [rows] fixed at admission from the prompt's length; see rope.h
   float* rope_alpha = nullptr;
-  std::int32_t* history = nullptr;       ///< [max_seqs, history_stride] prompt and generated ids
+  std::int32_t* history = nullptr;       ///< [rows, history_stride] prompt and generated ids
   std::int64_t history_stride = 0;       ///< max_seq_len
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
@@ -112,7 +114,7 @@ struct KvCacheView {
   int num_kv_heads = 0;
   int block_size = 0;
   int head_dim = 0;
-  const std::int32_t* block_table = nullptr;  ///< [max_seqs, max_blocks_per_seq] by state row
+  const std::int32_t* block_table = nullptr;  ///< [rows, max_blocks_per_seq] by state row
   int max_blocks_per_seq = 0;
 
   /// Element offset of the slot vector, the same for keys and values.
@@ -136,7 +138,7 @@ struct KvCacheView {
 struct Step {
   BatchView batch;
   SequenceState state;
-  const SamplingRow* sampling = nullptr;  ///< [max_seqs]
+  const SamplingRow* sampling = nullptr;  ///< [rows of the state]
   OutputRing ring;
   LoopControl* loop = nullptr;  ///< [1] on the device
   KvCacheView kv_cache;

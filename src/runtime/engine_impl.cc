@@ -97,7 +97,7 @@ void Engine::Impl::run_step() {
 void Engine::Impl::run_scheduled(const ScheduledStep& step) {
   if (step.num_prefill_tokens > 0) {
     launch(step, 1);
-  } else if (plan_.device_loop && !device_loop_fails_ && start_device_loop(step)) {
+  } else if (runner_.has_device_loops() && !device_loop_fails_ && start_device_loop(step)) {
     follow_device_loop();
   } else {
     launch(step, decode_steps_until_check(step));
@@ -119,9 +119,10 @@ int Engine::Impl::decode_steps_until_check(const ScheduledStep& step) const {
 }
 
 void Engine::Impl::launch(const ScheduledStep& step, int times) {
-  const BatchView batch = runner_.arrays().write_batch(step);
+  const BatchView batch = runner_.write_batch(step);
   const bool decodes_only = step.num_prefill_tokens == 0;
-  under_way_ = fmt::format("step of {} sequences, {} tokens", batch.num_seqs, batch.num_tokens);
+  under_way_ = fmt::format("step of {} sequences, {} tokens", step.runs.size(),
+                           step.num_decode + step.num_prefill_tokens);
   if (decodes_only) {
     runner_.replay_decode(batch, times);
     clock_.timing.loop = "host";
@@ -150,13 +151,14 @@ auto Engine::Impl::wait_for_device(const Wait& wait) const {
 
 bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
   QUERN_CHECK(unread_steps_.empty());
-  const BatchView batch = runner_.arrays().write_batch(step);
-  under_way_ = fmt::format("device loop of {} sequences", batch.num_seqs);
+  const BatchView batch = runner_.write_batch(step);
+  const auto num_seqs = static_cast<int>(step.runs.size());  // without padding
+  under_way_ = fmt::format("device loop of {} sequences", num_seqs);
   LoopControl control;
   control.steps_left =
       std::min({remaining_steps(step).second, plan_.ring_capacity, runner_.max_loop_steps(batch)});
   // A row that is free goes to who waits for one; else half a batch is worth a narrower loop.
-  control.stop_at_running = scheduler_.waiting().empty() ? batch.num_seqs / 2 : batch.num_seqs - 1;
+  control.stop_at_running = scheduler_.waiting().empty() ? num_seqs / 2 : num_seqs - 1;
   try {
     device_loop_.start(batch, control);
   } catch (const Error& error) {
@@ -323,6 +325,7 @@ Timing Engine::Impl::timing() const {
   const LaunchCounts& counts = runner_.decode_counts();
   timing.launches_per_step = counts.launches;
   timing.library_calls_per_step = counts.library_calls;
+  timing.recording_bytes = runner_.recording_bytes();
   if (backend_->device().kind == DeviceKind::cpu) {
     timing.launches_per_step = model_.graph.nodes.size();
   }

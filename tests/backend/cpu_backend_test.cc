@@ -43,13 +43,31 @@ TEST(CpuBackend, MeasuresWhatItReachesInEveryDtype) {
 }
 
 TEST(CpuBackend, ReplaysARecordingSoManyTimes) {
-  int runs = 0;
-  const auto recording = make_cpu_backend(1)->record([&] { ++runs; });
-  EXPECT_EQ(runs, 0);
+  // An Advance of one decode sequence, which moves it on by a token.
+  std::int32_t zero = 0;
+  std::int32_t kv_len = 10;
+  std::int32_t position = 10;
+  std::int32_t cu_seqlens_q[] = {0, 1};
+  Step step;
+  step.batch.num_tokens = step.batch.num_seqs = step.batch.num_decode_seqs = 1;
+  step.batch.state_index = &zero;
+  step.batch.cu_seqlens_q = cu_seqlens_q;
+  step.state.finished = &zero;
+  step.state.kv_len = &kv_len;
+  step.state.position = &position;
+  const std::vector<Node> nodes = {{Advance{}, "advance"}};
+
+  const auto backend = make_cpu_backend(1);
+  const auto recording = backend->record(nodes, step);
+  step.batch = {};  // the recording has a copy
+  EXPECT_EQ(kv_len, 10) << "recording runs nothing";
   recording->replay(3);
   recording->replay(0);
   recording->replay(1);
-  EXPECT_EQ(runs, 4);
+  EXPECT_EQ(kv_len, 14);
+  EXPECT_EQ(backend->recording_bytes(nodes, RecordedLoop::host), 0u);
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"no loop"}),
+                     backend->record(nodes, step, RecordedLoop::device));
 }
 
 TEST(CpuBackend, AllocatesZeroedMemoryAndCopies) {

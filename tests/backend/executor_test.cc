@@ -47,9 +47,10 @@ class RecordingBackend final : public Backend {
   std::unique_ptr<Stopwatch> make_stopwatch() override { return nullptr; }
   double measure_read_gbps() override { return 0; }
   double measure_product_tflops(DType) override { return 0; }
-  std::unique_ptr<Recording> record(std::function<void()>, RecordedLoop) override {
+  std::unique_ptr<Recording> record(std::span<const Node>, const Step&, RecordedLoop) override {
     return nullptr;
   }
+  std::size_t recording_bytes(std::span<const Node>, RecordedLoop) const override { return 0; }
   std::string device_loop_obstacle() const override { return "none"; }
 
   std::vector<std::string> calls;

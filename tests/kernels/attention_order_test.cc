@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "backend/executor.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/step_harness.h"
 
@@ -95,14 +96,11 @@ TEST_P(AttentionOrder, TheSameRecordedAndEager) {
     const GuardedBuffer workspace(*backend_, std::size_t{1} << 20);
     Step& step = harness.step();
     step.workspace = workspace.bytes();
-    const auto run_step = [&] {
-      backend_->run(op, step);
-      backend_->run(Advance{}, step);
-    };
+    const std::vector<Node> nodes = {{op, "attention"}, {Advance{}, "advance"}};
     if (recorded) {
-      backend_->record(run_step)->replay(kSteps);
+      backend_->record(nodes, step)->replay(kSteps);
     } else {
-      for (int i = 0; i < kSteps; ++i) run_step();
+      for (int i = 0; i < kSteps; ++i) execute(*backend_, nodes, step);
     }
     EXPECT_EQ(harness.read_array(step.state.kv_len, 2), (std::vector<std::int32_t>{150, 176}));
     EXPECT_TRUE(workspace.guards_intact());

@@ -106,9 +106,8 @@ TEST_P(SampleAgreement, RightBehindEachOther) {
   const auto tokens = harness.read_array(harness.step().state.last_token, kSeqs);
   const GuardedBuffer workspace(*backend_, std::size_t{16} << 20);
   harness.step().workspace = workspace.bytes();
-  const auto recording = backend_->record([&] {
-    for (int i = 0; i < kLaunches; ++i) backend_->run(op, harness.step());
-  });
+  const std::vector<Node> nodes(kLaunches, Node{op, "sample"});
+  const auto recording = backend_->record(nodes, harness.step());
   recording->replay(2);
   EXPECT_EQ(harness.read_array(harness.step().state.last_token, kSeqs), tokens);
   EXPECT_TRUE(workspace.guards_intact());

@@ -10,11 +10,9 @@ namespace quern::tools {
 namespace {
 
 OrderedJson memory_json(const MemoryPlan& plan) {
-  return {{"weight_bytes", plan.weight_bytes},
-          {"kv_cache_bytes", plan.kv_cache_bytes},
-          {"activation_bytes", plan.activation_bytes},
-          {"workspace_bytes", plan.workspace_bytes},
-          {"step_input_bytes", plan.step_input_bytes}};
+  return {{"weight_bytes", plan.weight_bytes},         {"kv_cache_bytes", plan.kv_cache_bytes},
+          {"activation_bytes", plan.activation_bytes}, {"workspace_bytes", plan.workspace_bytes},
+          {"step_input_bytes", plan.step_input_bytes}, {"recording_bytes", plan.recording_bytes}};
 }
 
 OrderedJson settings_json(const BenchSettings& settings, const EngineOptions& options) {

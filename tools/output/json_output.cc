@@ -62,6 +62,7 @@ OrderedJson timing_json(const Timing& timing) {
           {"loop", timing.loop},
           {"launches_per_step", timing.launches_per_step},
           {"library_calls_per_step", timing.library_calls_per_step},
+          {"recording_bytes", timing.recording_bytes},
           {"peak_memory_bytes", timing.peak_memory_bytes}};
 }
 

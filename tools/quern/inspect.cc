@@ -69,9 +69,11 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer& tokenizer
                  {"activation_bytes", plan.activation_bytes},
                  {"workspace_bytes", plan.workspace_bytes},
                  {"step_input_bytes", plan.step_input_bytes},
+                 {"recording_bytes", plan.recording_bytes},
                  {"total_bytes", plan.total_bytes()},
                  {"num_kv_blocks", plan.num_kv_blocks},
-                 {"kv_block_tokens", plan.kv_block_tokens}}}});
+                 {"kv_block_tokens", plan.kv_block_tokens},
+                 {"num_recordings", plan.num_recordings}}}});
   if (graph) json["graph"] = summary.graph;
   return json;
 }
@@ -117,6 +119,10 @@ void add_memory_rows(const ModelSummary& summary, TextTable& table) {
   bytes_row("activations", plan.activation_bytes);
   bytes_row("workspace", plan.workspace_bytes);
   bytes_row("step inputs", plan.step_input_bytes);
+  if (plan.num_recordings > 0) {
+    bytes_row("recordings", plan.recording_bytes,
+              fmt::format("  about, for {} shapes of a decode batch", plan.num_recordings));
+  }
   bytes_row("total", plan.total_bytes());
 }
 

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
+#include "backend/executor.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
 #include "base/system.h"
@@ -17,17 +17,20 @@
 namespace quern {
 namespace {
 
-/// The CPU has nothing to prepare: the step is called again.
+/// The CPU has nothing to prepare: it keeps the step and runs its nodes again.
 class CpuRecording final : public Recording {
  public:
-  explicit CpuRecording(std::function<void()> step) : step_(std::move(step)) {}
+  CpuRecording(Backend& backend, std::span<const Node> nodes, const Step& step)
+      : backend_(backend), nodes_(nodes), step_(step) {}
   void replay(int times) override {
-    for (int i = 0; i < times; ++i) step_();
+    for (int i = 0; i < times; ++i) execute(backend_, nodes_, step_);
   }
   LaunchCounts counts() const override { return {}; }
 
  private:
-  std::function<void()> step_;
+  Backend& backend_;
+  std::span<const Node> nodes_;
+  Step step_;
 };
 
 class CpuBackend final : public Backend {
@@ -123,10 +126,12 @@ class CpuBackend final : public Backend {
     return cpu::measure_product_tflops(dtype, threads_);
   }
 
-  std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
+  std::unique_ptr<Recording> record(std::span<const Node> nodes, const Step& step,
+                                    RecordedLoop loop) override {
     if (loop == RecordedLoop::device) fail(ErrorCode::unsupported, "{}", device_loop_obstacle());
-    return std::make_unique<CpuRecording>(std::move(step));
+    return std::make_unique<CpuRecording>(*this, nodes, step);
   }
+  std::size_t recording_bytes(std::span<const Node>, RecordedLoop) const override { return 0; }
   std::string device_loop_obstacle() const override {
     return "the CPU is the host: it has no loop of its own";
   }

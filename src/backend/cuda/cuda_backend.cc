@@ -14,6 +14,7 @@
 #include "backend/cuda/stream/measure.h"
 #include "backend/cuda/stream/memory.h"
 #include "backend/cuda/stream/stream.h"
+#include "backend/executor.h"
 #include "base/memory/shared_word.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
@@ -57,30 +58,14 @@ class CudaBackend final : public Backend {
   std::string_view name() const override { return "cuda"; }
   Device device() const override { return device_; }
 
-  void run(const Embed& op, const Step& step) override {
-    launch([&] { cuda::run_embed(op, step, context_); });
-  }
-  void run(const NormLinear& op, const Step& step) override {
-    launch([&] { cuda::run_norm_linear(op, step, context_); });
-  }
-  void run(const Attention& op, const Step& step) override {
-    launch([&] { cuda::run_attention(op, step, context_); });
-  }
-  void run(const Linear& op, const Step& step) override {
-    launch([&] { cuda::run_linear(op, step, context_); });
-  }
-  void run(const AllReduce& op, const Step& step) override {
-    launch([&] { cuda::run_copy(op.in, op.out, step, context_); });
-  }
-  void run(const AllGather& op, const Step& step) override {
-    launch([&] { cuda::run_copy(op.in, op.out, step, context_); });
-  }
-  void run(const Sample& op, const Step& step) override {
-    launch([&] { cuda::run_sample(op, step, context_); });
-  }
-  void run(const Advance& op, const Step& step) override {
-    launch([&] { cuda::run_advance(op, step, context_); });
-  }
+  void run(const Embed& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const NormLinear& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const Attention& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const Linear& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const AllReduce& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const AllGather& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const Sample& op, const Step& step) override { run_op(op, step, context_); }
+  void run(const Advance& op, const Step& step) override { run_op(op, step, context_); }
 
   std::size_t workspace_bytes(const Op& op, const Graph& graph,
                               const Limits& limits) const override {
@@ -127,7 +112,6 @@ class CudaBackend final : public Backend {
   void copy_out(void* host_destination, const void* device_source,
                 std::size_t size_bytes) override {
     select_device(device_.index);
-    refuse_in_recording("copy_out");
     if (size_bytes > 0) {
       cuda::check_cuda(cudaMemcpyAsync(host_destination, device_source, size_bytes,
                                        cudaMemcpyDeviceToHost, stream_.get()),
@@ -234,21 +218,31 @@ class CudaBackend final : public Backend {
     return tflops;
   }
 
-  std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
+  /// Captures the nodes' launches on a stream of its own, so that copies and uploads on the
+  /// backend's stream may go on meanwhile.
+  std::unique_ptr<Recording> record(std::span<const Node> nodes, const Step& step,
+                                    RecordedLoop loop) override {
     select_device(device_.index);
-    return cuda::record_graph(stream_, context_, step, loop);
+    cuda::OpContext context = context_;
+    context.stream = recording_stream_.get();
+    const auto launch_all = [&] {
+      for_each_node(nodes, [&](const Node& node) {
+        std::visit([&](const auto& op) { run_op(op, step, context); }, node.op);
+      });
+    };
+    return cuda::record_graph(stream_, context, launch_all, loop);
+  }
+
+  std::size_t recording_bytes(std::span<const Node> nodes, RecordedLoop loop) const override {
+    return cuda::recording_bytes(nodes.size(), loop);
   }
 
   std::string device_loop_obstacle() const override { return cuda::device_loop_obstacle(); }
 
  private:
-  /// A recording cannot wait for the device; asked to, CUDA spoils it and may crash on its end.
-  void refuse_in_recording(const char* call) const {
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    cuda::check_cuda(cudaStreamIsCapturing(stream_.get(), &status), "cudaStreamIsCapturing");
-    if (status != cudaStreamCaptureStatusNone) {
-      fail(ErrorCode::device, "{}: expected no recording to be under way", call);
-    }
+  template <typename AnyOp>
+  void run_op(const AnyOp& op, const Step& step, const cuda::OpContext& context) {
+    launch([&] { cuda::run_op(op, step, context); });
   }
 
   /// Runs the host side of an op; what kernels throw, who do not know Error, becomes one.
@@ -267,6 +261,7 @@ class CudaBackend final : public Backend {
   Device device_;
   cuda::Stream stream_;
   cuda::Stream side_stream_;  ///< for what does not wait for the work of the other
+  cuda::Stream recording_stream_;
   cuda::StagingRing staging_;
   cuda::CublasLt cublaslt_;
   Buffer counters_;

@@ -114,6 +114,7 @@ class Planner {
     plan.memory.workspace_bytes = workspace_bytes(backend_, model_.graph, plan.limits);
     plan.memory.step_input_bytes = StepArrays::bytes(plan.limits, plan.ring_capacity) +
                                    StepArrays::shared_bytes(plan.limits, plan.ring_capacity);
+    plan_recordings(plan);
     set_blocks(plan, plan.limits.max_blocks_per_seq());
     return plan;
   }
@@ -149,14 +150,26 @@ class Planner {
     }
     fail(ErrorCode::out_of_memory,
          "{} needed, {} available: weights {}, KV cache {} (one sequence of {} tokens), "
-         "activations {}, workspace {}, step inputs {}: lower max_seq_len, max_seqs or "
+         "activations {}, workspace {}, step inputs {}, recordings {}: lower max_seq_len, max_seqs "
+         "or "
          "max_tokens_per_step, or take a smaller model or dtype",
          mebibytes(memory.total_bytes()), mebibytes(available_bytes_), memory.weight_bytes,
          memory.kv_cache_bytes, plan.limits.max_seq_len, memory.activation_bytes,
-         memory.workspace_bytes, memory.step_input_bytes);
+         memory.workspace_bytes, memory.step_input_bytes, memory.recording_bytes);
   }
 
  private:
+  /// Decode steps are recorded where the host would have to launch them; a profile runs them node
+  /// by node.
+  void plan_recordings(EnginePlan& plan) const {
+    if (backend_.device().kind == DeviceKind::cpu || plan.options.profile) return;
+    plan.decode_buckets = DecodeBuckets(plan.limits.max_seqs, plan.limits.max_seq_len);
+    const auto loop = plan.device_loop ? RecordedLoop::device : RecordedLoop::host;
+    const std::size_t count = plan.decode_buckets.shapes().size();
+    plan.memory.num_recordings = static_cast<int>(count);
+    plan.memory.recording_bytes = count * backend_.recording_bytes(model_.graph.nodes, loop);
+  }
+
   void set_blocks(EnginePlan& plan, std::int64_t num_blocks) const {
     plan.limits.num_blocks = num_blocks;
     plan.memory.num_kv_blocks = num_blocks;

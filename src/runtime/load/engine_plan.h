@@ -6,6 +6,7 @@
 #include "graph/memory_plan.h"
 #include "quern/engine.h"
 #include "runtime/load/opened_model.h"
+#include "runtime/run/decode_buckets.h"
 
 namespace quern {
 
@@ -15,7 +16,8 @@ struct EnginePlan {
   Limits limits;
   KvFormat kv_format;
   int ring_capacity = 0;
-  bool device_loop = false;  ///< whether the device runs the decode loop by itself
+  bool device_loop = false;      ///< whether the device runs the decode loop by itself
+  DecodeBuckets decode_buckets;  ///< empty where decode steps are not recorded
   ActivationPlan activations;
   MemoryPlan memory;
 };

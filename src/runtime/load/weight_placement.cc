@@ -8,33 +8,28 @@
 namespace quern {
 namespace {
 
-std::vector<Weight> make_random(const OpenedModel& model, Backend& backend, Arena& arena) {
+void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights) {
   const auto runs = random_weights(model.graph, *model.random);
-  const auto formats = stored_formats(model);
-  std::vector<Weight> weights;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const WeightSpec& spec = model.graph.weights[i];
-    const WeightFormat& format = formats[i];
-    QUERN_CHECK(backend.prepare(format, spec.use) == WeightLayout::row_major);
-    std::byte* data = arena.take(storage_bytes(format, spec.shape()));
-    for (const RandomRun& run : runs[i]) backend.fill_random(run, format.stored, data);
-    weights.push_back(row_major_weight(format, spec.shape(), data, backend.device()));
+    const Weight& weight = weights[i];
+    QUERN_CHECK(weight.layout == WeightLayout::row_major);
+    for (const RandomRun& run : runs[i]) {
+      backend.fill_random(run, weight.format.stored, weight.values.data);
+    }
   }
-  return weights;
 }
 
-std::vector<Weight> load_from_checkpoint(const OpenedModel& model, Backend& backend, Arena& arena) {
-  const auto formats = stored_formats(model);
-  std::vector<Weight> weights;
-  for (std::size_t i = 0; i < formats.size(); ++i) {
-    const WeightSpec& spec = model.graph.weights[i];
-    const WeightLayout layout = backend.prepare(formats[i], spec.use);
-    std::byte* destination = arena.take(storage_bytes(formats[i], spec.shape(), layout));
-    weights.push_back(load_weight(
-        model.checkpoint, spec, formats[i],
-        [&](const WeightSource& source) { return backend.upload(source, layout, destination); }));
+void load_from_checkpoint(const OpenedModel& model, Backend& backend,
+                          std::span<const Weight> weights) {
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const Weight& weight = weights[i];
+    const Weight uploaded = load_weight(
+        model.checkpoint, model.graph.weights[i], weight.format, [&](const WeightSource& source) {
+          return backend.upload(source, weight.layout, weight.values.data);
+        });
+    QUERN_CHECK(uploaded.layout == weight.layout &&
+                uploaded.values.row_stride == weight.values.row_stride);
   }
-  return weights;
 }
 
 }  // namespace
@@ -51,12 +46,29 @@ std::vector<WeightFormat> stored_formats(const OpenedModel& model) {
   return formats;
 }
 
-std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena) {
-  const TimedPhase phase("placing the weights");
-  auto weights = model.random ? make_random(model, backend, arena)
-                              : load_from_checkpoint(model, backend, arena);
-  backend.wait();
+std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend,
+                                    Arena& arena) {
+  const auto formats = stored_formats(model);
+  std::vector<Weight> weights;
+  weights.reserve(formats.size());
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    const WeightSpec& spec = model.graph.weights[i];
+    const WeightLayout layout = backend.prepare(formats[i], spec.use);
+    QUERN_CHECK(layout == WeightLayout::row_major);
+    std::byte* data = arena.take(storage_bytes(formats[i], spec.shape(), layout));
+    weights.push_back(row_major_weight(formats[i], spec.shape(), data, backend.device()));
+  }
   return weights;
+}
+
+void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights) {
+  const TimedPhase phase("reading the weights");
+  if (model.random) {
+    make_random(model, backend, weights);
+  } else {
+    load_from_checkpoint(model, backend, weights);
+  }
+  backend.wait();
 }
 
 }  // namespace quern

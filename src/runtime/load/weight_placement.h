@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -11,9 +12,12 @@ namespace quern {
 /// The format in which each weight of the model's graph is kept, by WeightId.
 std::vector<WeightFormat> stored_formats(const OpenedModel& model);
 
-/// Brings all weights of the model's graph to the backend's device, from the checkpoint or made
-/// there at random. They take storage_bytes() each from the arena, in the layout that the backend
-/// chooses. Errors: those of load_weight and Backend::prepare.
-std::vector<Weight> place_weights(const OpenedModel& model, Backend& backend, Arena& arena);
+/// Where each weight of the model's graph lies on the backend's device: storage_bytes() each from
+/// the arena, in the layout that the backend chooses. Reads nothing. Errors: those of
+/// Backend::prepare.
+std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend, Arena& arena);
+
+/// Fills them, from the checkpoint or at random on the device. Errors: those of load_weight.
+void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights);
 
 }  // namespace quern

@@ -1,8 +1,7 @@
 #include "runtime/run/model_runner.h"
 
 #include <algorithm>
-#include <bit>
-#include <utility>
+#include <future>
 
 #include "base/check.h"
 #include "runtime/load/weight_placement.h"
@@ -12,8 +11,6 @@ namespace {
 
 /// Sample and Advance end every closed step; the lm_head stands before them.
 constexpr std::size_t kClosingNodes = 2;
-/// Context lengths up to which one decode recording serves: this, and every power of two above it.
-constexpr unsigned kMinBucket = 256;
 
 }  // namespace
 
@@ -28,8 +25,8 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
                                            "activations and workspace")),
       arrays_(*backend_, plan.limits, plan.ring_capacity),
       max_logit_rows_(plan.limits.max_logit_rows),
-      max_seq_len_(plan.limits.max_seq_len) {
-  weights_ = place_weights(model, *backend_, weight_arena_);
+      buckets_(plan.decode_buckets) {
+  weights_ = lay_out_weights(model, *backend_, weight_arena_);
   place_values(plan);
   allocate_kv_cache(plan);
   step_.state = arrays_.state();
@@ -39,6 +36,12 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   step_.activation_dtype = graph_.activation_dtype;
   step_.values = values_;
   step_.weights = weights_;
+  // Recording takes addresses, not contents: it goes on while the weights are read.
+  const auto policy = buckets_.empty() ? std::launch::deferred : std::launch::async;
+  auto recordings = std::async(
+      policy, [&] { return record_decode_steps(*backend_, nodes(), step_, arrays_, plan); });
+  read_weights(model, *backend_, weights_);
+  recordings_ = recordings.get();
   if (plan.options.profile) profiler_.emplace(*backend_, graph_);
 }
 
@@ -76,9 +79,10 @@ void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   cache.max_blocks_per_seq = plan.limits.max_blocks_per_seq();
 }
 
-int ModelRunner::bucket(int kv_len) const {
-  const auto least = std::max(static_cast<unsigned>(kv_len), kMinBucket);
-  return std::min(max_seq_len_, static_cast<int>(std::bit_ceil(least)));
+BatchView ModelRunner::write_batch(const ScheduledStep& step) {
+  const auto num_seqs = static_cast<int>(step.runs.size());
+  if (buckets_.empty() || step.num_decode != num_seqs) return arrays_.write_batch(step);
+  return arrays_.write_batch(step, buckets_.shape_for(num_seqs, 1).num_seqs);
 }
 
 void ModelRunner::run(const BatchView& batch) {
@@ -101,33 +105,29 @@ void ModelRunner::profile_decode(BatchView batch, int times) {
 void ModelRunner::replay_decode(BatchView batch, int times) {
   QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs);
   if (profiler_) return profile_decode(batch, times);
-  batch.max_kv_len = bucket(batch.max_kv_len + times - 1);
-  step_.batch = batch;
-  auto& recording = decode_recordings_[{batch.num_seqs, batch.max_kv_len}];
-  if (!recording) {
-    // Run once as it is: that loads what is loaded on first use, which a recording must not.
-    execute(*backend_, nodes(), step_);
-    recording = backend_->record([this] { execute(*backend_, nodes(), step_); });
-    --times;
+  batch.max_kv_len += times - 1;
+  if (Recording* recording = find_recording(RecordedLoop::host, batch)) {
+    decode_counts_ = recording->counts();
+    return recording->replay(times);
   }
-  decode_counts_ = recording->counts();
-  if (times > 0) recording->replay(times);
+  step_.batch = batch;
+  for (int i = 0; i < times; ++i) execute(*backend_, nodes(), step_);
+}
+
+Recording* ModelRunner::find_recording(RecordedLoop loop, const BatchView& batch) const {
+  if (buckets_.empty()) return nullptr;
+  return recordings_.find(loop, buckets_.shape_for(batch.num_seqs, batch.max_kv_len));
 }
 
 int ModelRunner::max_loop_steps(const BatchView& batch) const {
-  return bucket(batch.max_kv_len) - batch.max_kv_len + 1;
+  return buckets_.shape_for(batch.num_seqs, batch.max_kv_len).max_kv_len - batch.max_kv_len + 1;
 }
 
-void ModelRunner::start_device_loop(BatchView batch, const LoopControl& control) {
+void ModelRunner::start_device_loop(const BatchView& batch, const LoopControl& control) {
   QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs &&
               control.steps_left <= max_loop_steps(batch));
-  batch.max_kv_len = bucket(batch.max_kv_len);
-  step_.batch = batch;
-  auto& recording = loop_recordings_[{batch.num_seqs, batch.max_kv_len}];
-  if (!recording) {
-    recording =
-        backend_->record([this] { execute(*backend_, nodes(), step_); }, RecordedLoop::device);
-  }
+  Recording* recording = find_recording(RecordedLoop::device, batch);
+  QUERN_CHECK(recording != nullptr);
   decode_counts_ = recording->counts();
   arrays_.write_loop(control);
   recording->replay(1);

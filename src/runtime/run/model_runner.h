@@ -1,10 +1,8 @@
 #pragma once
 
-#include <map>
-#include <memory>
+#include <cstdint>
 #include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -14,6 +12,7 @@
 #include "quern/engine.h"
 #include "runtime/load/engine_plan.h"
 #include "runtime/load/opened_model.h"
+#include "runtime/run/decode_recordings.h"
 #include "runtime/run/profiler.h"
 #include "runtime/run/step_arrays.h"
 
@@ -23,21 +22,26 @@ namespace quern {
 /// the ways to run it.
 class ModelRunner {
  public:
-  /// Allocates what the plan says and loads the weights. `backend` must outlive this, `model` only
-  /// the call.
+  /// Allocates what the plan says, loads the weights and meanwhile records the decode steps.
+  /// `backend` must outlive this, `model` only the call.
   ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backend& backend);
   ModelRunner(const ModelRunner&) = delete;
   ModelRunner& operator=(const ModelRunner&) = delete;
 
+  /// Uploads a step's batch. Decode sequences alone are padded to a size that was recorded.
+  BatchView write_batch(const ScheduledStep& step);
   /// Runs one closed step.
   void run(const BatchView& batch);
-  /// Runs a closed step of decode sequences alone, `times` times without a look in between.
+  /// Runs a closed step of decode sequences alone, `times` times without a stop check in between:
+  /// as it was recorded, or node by node where nothing was.
   void replay_decode(BatchView batch, int times);
+  /// Whether device loops were recorded; only then may the next two be called.
+  bool has_device_loops() const { return recordings_.loop == RecordedLoop::device; }
   /// The most decode steps that one recording serves, from a batch's context on.
   int max_loop_steps(const BatchView& batch) const;
   /// Starts a loop of decode steps that the device runs by itself and ends as `control` says, after
-  /// at most max_loop_steps(). Errors: see Backend::record.
-  void start_device_loop(BatchView batch, const LoopControl& control);
+  /// at most max_loop_steps().
+  void start_device_loop(const BatchView& batch, const LoopControl& control);
   /// Runs the model for a batch without sampling and hands `sink` the logits of `num_rows` of its
   /// token rows from `first_row` on.
   void run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
@@ -46,8 +50,10 @@ class ModelRunner {
   std::span<const Weight> weights() const { return weights_; }
   /// Null unless the plan's options ask for a profile.
   const Profiler* profiler() const { return profiler_ ? &*profiler_ : nullptr; }
-  /// Of the decode step that was recorded last.
+  /// Of the recorded decode step that was run last.
   const LaunchCounts& decode_counts() const { return decode_counts_; }
+  /// See DecodeRecordings::measured_bytes.
+  std::uint64_t recording_bytes() const { return recordings_.measured_bytes; }
 
   // For those who run it node by node.
   const Graph& graph() const { return graph_; }
@@ -57,8 +63,8 @@ class ModelRunner {
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);
   void profile_decode(BatchView batch, int times);
-  /// The context length that the recording for `kv_len` tokens serves.
-  int bucket(int kv_len) const;
+  /// The recording that serves the batch; null when there is none of this kind.
+  Recording* find_recording(RecordedLoop loop, const BatchView& batch) const;
   std::span<const Node> nodes() const { return graph_.nodes; }
 
   Backend* backend_;
@@ -69,11 +75,8 @@ class ModelRunner {
   StepArrays arrays_;
   Step step_;
   int max_logit_rows_;
-  int max_seq_len_;
-  /// By num_seqs and by a bound of the context's length, so that short contexts do not pay for a
-  /// launch made for long ones.
-  using Recordings = std::map<std::pair<int, int>, std::unique_ptr<Recording>>;
-  Recordings decode_recordings_, loop_recordings_;
+  DecodeBuckets buckets_;
+  DecodeRecordings recordings_;
   LaunchCounts decode_counts_;
   std::optional<Profiler> profiler_;
 };

@@ -39,19 +39,19 @@ void take(Taker& taker, T*& array, std::size_t count) {
 
 template <typename Taker>
 void StepArrays::lay_out(Taker& taker, const Limits& limits, int ring_capacity) {
-  const auto seqs = static_cast<std::size_t>(limits.max_seqs);
+  const auto rows = static_cast<std::size_t>(limits.num_state_rows());
   const auto take = [&](auto*& array, std::size_t count) { quern::take(taker, array, count); };
   for (auto* array : {&state_.last_token, &state_.position, &state_.kv_len, &state_.finished,
                       &state_.generated, &state_.max_tokens, &state_.prompt_len}) {
-    take(*array, seqs);
+    take(*array, rows);
   }
-  take(state_.rope_alpha, seqs);
-  take(state_.history, seqs * static_cast<std::size_t>(limits.max_seq_len));
+  take(state_.rope_alpha, rows);
+  take(state_.history, rows * static_cast<std::size_t>(limits.max_seq_len));
   take(state_.num_finished, 1);
   state_.history_stride = limits.max_seq_len;
 
-  take(sampling_, seqs);
-  take(block_table_, seqs * static_cast<std::size_t>(limits.max_blocks_per_seq()));
+  take(sampling_, rows);
+  take(block_table_, rows * static_cast<std::size_t>(limits.max_blocks_per_seq()));
 
   take(ring_.head, 1);
   ring_.capacity = ring_capacity;
@@ -107,6 +107,10 @@ StepArrays::StepArrays(Backend& backend, const Limits& limits, int ring_capacity
   take(host_.logit_seqs, limits.max_logit_rows);
   take(host_.token_ids, limits.max_tokens_per_step);
   take(host_.positions, limits.max_tokens_per_step);
+
+  // Token 0 at position 0, which every model has; zeros mean a running sequence.
+  write(state_.finished + limits.padding_row(), static_cast<std::int32_t>(SequenceStatus::stop));
+  write(state_.rope_alpha + limits.padding_row(), 1.0f);
 }
 
 template <typename T>
@@ -156,12 +160,20 @@ void StepArrays::add_run(const ScheduledRun& run, BatchView& batch) {
   batch.total_kv_len += kv_len;
 }
 
-BatchView StepArrays::upload(BatchView batch) {
+void StepArrays::add_padding(BatchView& batch) {
+  const int seq = batch.num_seqs++;
+  host_.state_index[seq] = limits_.padding_row();
+  host_.kv_lens[seq] = 1;
+  host_.logit_rows[batch.num_logit_rows] = batch.num_tokens++;
+  host_.logit_seqs[batch.num_logit_rows++] = seq;
+  host_.cu_seqlens_q[seq + 1] = batch.num_tokens;
+  ++batch.num_decode_seqs;
+}
+
+void StepArrays::point_to_arrays(BatchView& batch) const {
   const auto on_device = [&](const std::int32_t* host) {
     return batch_ + (host - staging_.data());
   };
-  const auto used = host_.positions + batch.num_tokens - staging_.data();
-  backend_->copy_in(batch_, staging_.data(), static_cast<std::size_t>(used) * sizeof(std::int32_t));
   batch.state_index = on_device(host_.state_index);
   batch.token_ids = on_device(host_.token_ids);
   batch.positions = on_device(host_.positions);
@@ -169,14 +181,39 @@ BatchView StepArrays::upload(BatchView batch) {
   batch.kv_lens = on_device(host_.kv_lens);
   batch.logit_rows = on_device(host_.logit_rows);
   batch.logit_seqs = on_device(host_.logit_seqs);
+}
+
+BatchView StepArrays::upload(BatchView batch) {
+  const auto used = host_.positions + batch.num_tokens - staging_.data();
+  backend_->copy_in(batch_, staging_.data(), static_cast<std::size_t>(used) * sizeof(std::int32_t));
+  point_to_arrays(batch);
   return batch;
 }
 
-BatchView StepArrays::write_batch(const ScheduledStep& step) {
+BatchView StepArrays::write_batch(const ScheduledStep& step, int padded_num_seqs) {
   BatchView batch;
   host_.cu_seqlens_q[0] = 0;
   for (const ScheduledRun& run : step.runs) add_run(run, batch);
+  if (batch.num_seqs < padded_num_seqs) {
+    QUERN_CHECK(batch.num_decode_seqs == batch.num_seqs && padded_num_seqs <= limits_.max_seqs,
+                "{} of {} sequences decode, padded to {} of {}", batch.num_decode_seqs,
+                batch.num_seqs, padded_num_seqs, limits_.max_seqs);
+    while (batch.num_seqs < padded_num_seqs) add_padding(batch);
+  }
   return upload(batch);
+}
+
+BatchView StepArrays::decode_batch(int num_seqs, int max_kv_len) const {
+  BatchView batch;
+  batch.num_tokens = num_seqs;
+  batch.num_seqs = num_seqs;
+  batch.num_decode_seqs = num_seqs;
+  batch.num_logit_rows = num_seqs;
+  batch.max_q_len = 1;
+  batch.max_kv_len = max_kv_len;
+  batch.total_kv_len = std::int64_t{num_seqs} * max_kv_len;
+  point_to_arrays(batch);
+  return batch;
 }
 
 void StepArrays::write_logit_rows(BatchView& batch, int first_row, int count) {

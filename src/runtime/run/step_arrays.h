@@ -23,8 +23,11 @@ class StepArrays {
 
   /// Writes the state row of a sequence that has just been admitted.
   void write_sequence(const Sequence& sequence, float rope_alpha);
-  /// Uploads the step's batch arrays and returns the view of them.
-  BatchView write_batch(const ScheduledStep& step);
+  /// Uploads the step's batch arrays and returns the view of them. A step of decode sequences alone
+  /// is padded to `padded_num_seqs`, at most max_seqs; see BatchView.
+  BatchView write_batch(const ScheduledStep& step, int padded_num_seqs = 0);
+  /// The view of a batch of so many decode sequences, whatever the arrays hold.
+  BatchView decode_batch(int num_seqs, int max_kv_len) const;
   /// Points an existing batch's logit rows at the token rows [first_row, first_row + count).
   void write_logit_rows(BatchView& batch, int first_row, int count);
   void write_loop(const LoopControl& control);
@@ -48,6 +51,8 @@ class StepArrays {
   template <typename T>
   void write(T* device, const T& value);
   void add_run(const ScheduledRun& run, BatchView& batch);
+  void add_padding(BatchView& batch);
+  void point_to_arrays(BatchView& batch) const;
   BatchView upload(BatchView batch);
 
   StepArrays() = default;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/driver/device_query.h"
 #include "backend/executor.h"
@@ -145,7 +147,8 @@ TEST_P(CudaBackendTest, ReplaysWhatWasRecorded) {
   harness.run(op);
   const std::vector<float> eager = harness.read(op.out);
 
-  const auto recording = backend_->record([&] { backend_->run(op, harness.step()); });
+  const std::vector<Node> nodes = {{op, "linear"}};
+  const auto recording = backend_->record(nodes, harness.step());
   harness.poke(harness.step().value(op.out).row<float>(0), 0, 7.0f);
   EXPECT_EQ(harness.read(op.out)[0], 7.0f) << "recording runs nothing";
   recording->replay(3);
@@ -204,18 +207,44 @@ TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
   StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
   const Linear op = add_linear(harness, 32);
   harness.run(op);
-  std::string message;
-  float value = 0.0f;
-  const auto read_back = [&] {
-    backend_->copy_out(&value, harness.step().value(op.out).data, sizeof(value));
-  };
-  EXPECT_EQ(code_of([&] { backend_->record(read_back); }, message), ErrorCode::device)
-      << "reading back is no part of a step";
-  EXPECT_EQ(code_of([&] { backend_->record([] { fail(ErrorCode::invalid_argument, "stop"); }); },
-                    message),
-            ErrorCode::invalid_argument);
-  EXPECT_EQ(message, "stop");
+  Embed too_large{};
+  too_large.out = harness.add_value(DType::float32, 32);
+  too_large.token_embedding =
+      harness.add_weight(WeightUse::embedding, DType::float32, 100, 32, random_floats(3200, 1));
+  const std::vector<Node> nodes = {{too_large, "embed"}};
+  Step broken = harness.step();
+  broken.batch.num_tokens = -1;  // as a size more than a grid can have
+  for (const RecordedLoop loop : {RecordedLoop::host, RecordedLoop::device}) {
+    if (loop == RecordedLoop::device && !backend_->device_loop_obstacle().empty()) continue;
+    std::string message;
+    EXPECT_EQ(code_of([&] { backend_->record(nodes, broken, loop); }, message), ErrorCode::device);
+    EXPECT_NE(message.find("embed: launching"), std::string::npos) << message;
+  }
   harness.run(op);
+  backend_->record(nodes, harness.step())->replay(1);
+  backend_->wait();
+}
+
+TEST_P(CudaBackendTest, RecordsWhileAnotherThreadCopies) {
+  StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
+  const Linear op = add_linear(harness, 96);
+  harness.run(op);
+  const std::vector<float> eager = harness.read(op.out);
+  const std::vector<Node> nodes = {{op, "linear"}};
+  const std::vector<std::byte> source(std::size_t{1} << 20, std::byte{7});
+  const Buffer buffer = backend_->allocate(source.size(), "test");
+  std::vector<std::unique_ptr<Recording>> recordings;
+  std::thread recorder([&] {
+    for (int i = 0; i < 20; ++i) recordings.push_back(backend_->record(nodes, harness.step()));
+  });
+  for (int i = 0; i < 50; ++i) backend_->copy_in(buffer.data(), source.data(), source.size());
+  recorder.join();
+  harness.poke(harness.step().value(op.out).row<float>(0), 0, 7.0f);
+  recordings.back()->replay(1);
+  EXPECT_EQ(harness.read(op.out), eager);
+  std::vector<std::byte> copied(source.size());
+  backend_->copy_out(copied.data(), buffer.data(), copied.size());
+  EXPECT_EQ(copied, source);
 }
 
 QUERN_INSTANTIATE(CudaBackendTest);

@@ -59,7 +59,7 @@ TEST_F(CommandsTest, InspectTellsSizesEndsAndMemory) {
   EXPECT_NE(json["graph"].get<std::string>().find("layers.3.attention"), std::string::npos);
   std::uint64_t sum = 0;
   for (const char* part : {"weight_bytes", "kv_cache_bytes", "activation_bytes", "workspace_bytes",
-                           "step_input_bytes"}) {
+                           "step_input_bytes", "recording_bytes"}) {
     sum += json["memory_plan"][part].get<std::uint64_t>();
   }
   EXPECT_EQ(json["memory_plan"]["total_bytes"], sum);

@@ -53,6 +53,32 @@ void run_copy(ValueId in, ValueId out, const Step& step, const OpContext& contex
 void run_sample(const Sample& op, const Step& step, const OpContext& context);
 void run_advance(const Advance& op, const Step& step, const OpContext& context);
 
+// The same by overload, for std::visit.
+inline void run_op(const Embed& op, const Step& step, const OpContext& context) {
+  run_embed(op, step, context);
+}
+inline void run_op(const NormLinear& op, const Step& step, const OpContext& context) {
+  run_norm_linear(op, step, context);
+}
+inline void run_op(const Attention& op, const Step& step, const OpContext& context) {
+  run_attention(op, step, context);
+}
+inline void run_op(const Linear& op, const Step& step, const OpContext& context) {
+  run_linear(op, step, context);
+}
+inline void run_op(const AllReduce& op, const Step& step, const OpContext& context) {
+  run_copy(op.in, op.out, step, context);
+}
+inline void run_op(const AllGather& op, const Step& step, const OpContext& context) {
+  run_copy(op.in, op.out, step, context);
+}
+inline void run_op(const Sample& op, const Step& step, const OpContext& context) {
+  run_sample(op, step, context);
+}
+inline void run_op(const Advance& op, const Step& step, const OpContext& context) {
+  run_advance(op, step, context);
+}
+
 // The scratch of those that need some, at the limits.
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
                                         const Limits& limits);

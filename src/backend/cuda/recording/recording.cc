@@ -25,16 +25,16 @@ GraphOwner make_graph() {
 }
 
 /// Keeps the stream capturing for as long as it lives. Relaxed: the first use of a kernel or of
-/// cuBLASLt loads modules.
+/// cuBLASLt loads modules, and other threads may call what they like meanwhile.
 class Capture {
  public:
   /// Into a graph of its own.
-  explicit Capture(const Stream& stream) : stream_(stream.get()) {
+  explicit Capture(cudaStream_t stream) : stream_(stream) {
     check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed),
                "cudaStreamBeginCapture");
   }
   /// Into a graph that belongs to another.
-  Capture(const Stream& stream, cudaGraph_t graph) : stream_(stream.get()), target_(graph) {
+  Capture(cudaStream_t stream, cudaGraph_t graph) : stream_(stream), target_(graph) {
     check_cuda(cudaStreamBeginCaptureToGraph(stream_, graph, nullptr, nullptr, 0,
                                              cudaStreamCaptureModeRelaxed),
                "cudaStreamBeginCaptureToGraph");
@@ -102,11 +102,16 @@ std::uint64_t count_kernels(cudaGraph_t graph) {
 
 class GraphRecording final : public Recording {
  public:
-  GraphRecording(const Stream& stream, cudaGraph_t graph, LaunchCounts counts)
+  /// Also brings the graph to the device, by way of `upload_stream`, so that the first replay need
+  /// not. Waits for that.
+  GraphRecording(const Stream& stream, cudaStream_t upload_stream, cudaGraph_t graph,
+                 LaunchCounts counts)
       : stream_(stream), counts_(counts) {
     cudaGraphExec_t executable = nullptr;
     check_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
     executable_.reset(executable);
+    check_cuda(cudaGraphUpload(executable, upload_stream), "cudaGraphUpload");
+    check_cuda(cudaStreamSynchronize(upload_stream), "cudaStreamSynchronize");
   }
 
   void replay(int times) override {
@@ -123,11 +128,10 @@ class GraphRecording final : public Recording {
 };
 
 /// The graph that holds a loop around `step`, and in `body` the step's own.
-GraphOwner capture_loop(const Stream& stream, OpContext& context, const std::function<void()>& step,
-                        cudaGraph_t& body) {
+GraphOwner capture_loop(OpContext& context, const std::function<void()>& step, cudaGraph_t& body) {
   GraphOwner graph = make_graph();
   const WhileNode loop(graph.get());
-  Capture capture(stream, loop.body);
+  Capture capture(context.stream, loop.body);
   context.loop_condition = loop.condition;
   try {
     step();
@@ -140,7 +144,7 @@ GraphOwner capture_loop(const Stream& stream, OpContext& context, const std::fun
   return graph;
 }
 
-GraphOwner capture_once(const Stream& stream, const std::function<void()>& step) {
+GraphOwner capture_once(cudaStream_t stream, const std::function<void()>& step) {
   Capture capture(stream);
   step();
   return GraphOwner(capture.end());
@@ -152,12 +156,22 @@ std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context
                                         const std::function<void()>& step, RecordedLoop loop) {
   const std::uint64_t calls_before = context.cublaslt->num_calls();
   cudaGraph_t body = nullptr;
-  const GraphOwner graph = loop == RecordedLoop::device ? capture_loop(stream, context, step, body)
-                                                        : capture_once(stream, step);
+  const GraphOwner graph = loop == RecordedLoop::device ? capture_loop(context, step, body)
+                                                        : capture_once(context.stream, step);
   LaunchCounts counts;
   counts.launches = count_kernels(body != nullptr ? body : graph.get());
   counts.library_calls = context.cublaslt->num_calls() - calls_before;
-  return std::make_unique<GraphRecording>(stream, graph.get(), counts);
+  return std::make_unique<GraphRecording>(stream, context.stream, graph.get(), counts);
+}
+
+std::size_t recording_bytes(std::size_t num_nodes, RecordedLoop loop) {
+  // CUDA does not tell. A kernel node keeps its launch descriptor and parameters on the device; a
+  // graph, and the body of a WHILE node once more, take room that comes in blocks.
+  constexpr std::size_t kLaunchesPerNode = 2;  // of a batch: norm and product
+  constexpr std::size_t kBytesPerLaunch = std::size_t{4} << 10;
+  constexpr std::size_t kBytesPerGraph = std::size_t{512} << 10;
+  const std::size_t num_graphs = loop == RecordedLoop::device ? 2 : 1;
+  return num_graphs * kBytesPerGraph + num_nodes * kLaunchesPerNode * kBytesPerLaunch;
 }
 
 std::string device_loop_obstacle() {

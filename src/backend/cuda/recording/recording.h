@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,11 +11,15 @@
 
 namespace quern::cuda {
 
-/// Captures what `step` launches on the stream as a CUDA graph; nothing runs meanwhile. A device
-/// loop's step becomes the body of a WHILE node, whose condition `context` tells the step's ops.
-/// The stream outlives the recording. Errors: what `step` throws; device, naming the call.
+/// Captures what `step` launches on context.stream as a CUDA graph, whose replays go to `stream`;
+/// nothing runs meanwhile. A device loop's step becomes the body of a WHILE node, whose condition
+/// `context` tells the step's ops. `stream` outlives the recording. Errors: what `step` throws;
+/// device, naming the call.
 std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context,
                                         const std::function<void()>& step, RecordedLoop loop);
+
+/// An estimate from above of the device memory of one recording of so many nodes.
+std::size_t recording_bytes(std::size_t num_nodes, RecordedLoop loop);
 
 /// Why the driver cannot run a device loop; empty when it can.
 std::string device_loop_obstacle();
