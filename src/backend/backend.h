@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "backend/memory.h"
 #include "backend/recording.h"
 #include "backend/stopwatch.h"
-#include "base/memory/buffer.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/op.h"
@@ -21,10 +21,8 @@
 namespace quern {
 
 /// Interprets ops on one device. Work is ordered: each call sees the effects of those before it.
-class Backend {
+class Backend : public DeviceMemory {
  public:
-  virtual ~Backend() = default;
-
   virtual std::string_view name() const = 0;
   virtual Device device() const = 0;
 
@@ -42,22 +40,6 @@ class Backend {
   virtual std::size_t workspace_bytes(const Op& op, const Graph& graph,
                                       const Limits& limits) const = 0;
 
-  /// Bytes that are free on the device, or on the host for what the process may take.
-  virtual std::uint64_t available_bytes() const = 0;
-  /// Zeroed memory on the device. Errors: out_of_memory naming `what` and the bytes.
-  virtual Buffer allocate(std::size_t size_bytes, const char* what) = 0;
-  /// Zeroed host memory that the device writes while the host reads it.
-  /// Errors: out_of_memory naming `what` and the bytes.
-  virtual Buffer allocate_shared(std::size_t size_bytes, const char* what) = 0;
-  /// Copies between host and device. copy_out waits until the data is there.
-  virtual void copy_in(void* device_destination, const void* host_source,
-                       std::size_t size_bytes) = 0;
-  virtual void copy_out(void* host_destination, const void* device_source,
-                        std::size_t size_bytes) = 0;
-  /// Writes one word of device memory now, not in the order of the work: a step under way may see
-  /// it.
-  virtual void write_now(std::int32_t* device_word, std::int32_t value) = 0;
-
   /// Waits until all work is done. Errors: device, for what the work ran into.
   virtual void wait() = 0;
   /// Waits until the word, in shared memory, is at least `value`; false when all work is done and
@@ -65,9 +47,6 @@ class Backend {
   virtual bool wait_until(const std::int64_t* shared_word, std::int64_t value) = 0;
   /// How often the host has waited for all of the device's work, in whichever call.
   virtual std::uint64_t num_waits() const = 0;
-  /// The most memory that was in use so far, in bytes: of the process on the CPU; of the whole
-  /// device, driver and libraries included, on a GPU.
-  virtual std::uint64_t peak_memory_bytes() const = 0;
 
   /// The layout in which this backend's kernels read a weight; storage_bytes() says what it takes.
   /// Errors: unsupported naming the format and those that there are kernels for.

@@ -84,6 +84,25 @@ TEST(CpuBackend, AllocatesZeroedMemoryAndCopies) {
   backend->copy_out(nullptr, nullptr, 0);
 }
 
+TEST(CpuBackend, PreparesFloatWeightsRowMajorAndRefusesOthers) {
+  const auto backend = make_cpu_backend(1);
+  for (const DType stored : {DType::float32, DType::float16, DType::bfloat16}) {
+    for (const WeightUse use : {WeightUse::matrix, WeightUse::embedding}) {
+      EXPECT_EQ(backend->prepare({.stored = stored}, use), WeightLayout::row_major);
+    }
+  }
+  EXPECT_EQ(backend->prepare({}, WeightUse::vector), WeightLayout::row_major);
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"a weight of uint8", "expected float32"}),
+                     backend->prepare({.stored = DType::uint8}, WeightUse::matrix));
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"a vector of float16", "expected float32"}),
+                     backend->prepare({.stored = DType::float16}, WeightUse::vector));
+  // Whoever uploads without asking is refused before anything is read.
+  EXPECT_QUERN_ERROR(
+      ErrorCode::unsupported, ({"a vector of float16"}),
+      backend->upload(testing::source_of(WeightUse::vector, DType::float16, 1, 2, {1.0f, 2.0f}),
+                      WeightLayout::row_major, nullptr));
+}
+
 TEST(CpuBackend, UploadsWeightsOfManyBands) {
   const auto backend = make_cpu_backend(3);
   constexpr std::int64_t kRows = 1001;
