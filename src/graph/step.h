@@ -54,10 +54,6 @@ struct SequenceState {
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
 
-inline constexpr int kMaxEosTokenIds = 16;
-inline constexpr int kMaxLogitBias = 256;
-inline constexpr int kMaxTopLogprobs = 20;
-
 /// How one sequence samples. Written once, at admission.
 struct SamplingRow {
   std::uint64_t seed = 0;

@@ -124,7 +124,7 @@ void Engine::Impl::launch(const ScheduledStep& step, int times) {
   under_way_ = fmt::format("step of {} sequences, {} tokens", batch.num_seqs, batch.num_tokens);
   if (decodes_only) {
     runner_.replay_decode(batch, times);
-    clock_.timing.loop = "host";
+    clock_.timing.loop = LoopRunner::host;
   } else {
     runner_.run(batch);
   }
@@ -165,7 +165,7 @@ bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
     device_loop_fails_ = true;
     return false;
   }
-  clock_.timing.loop = "device";
+  clock_.timing.loop = LoopRunner::device;
   return true;
 }
 

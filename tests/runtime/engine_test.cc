@@ -157,7 +157,7 @@ TEST(Engine, TimingCounts) {
   EXPECT_GT(timing.prefill_tokens_per_s, 0);
   EXPECT_GT(timing.decode_tokens_per_s, 0);
   EXPECT_GT(timing.load_ms, 0);
-  EXPECT_EQ(timing.loop, "host");
+  EXPECT_EQ(timing.loop, LoopRunner::host);
 }
 
 TEST(Engine, ADeviceLoopCannotBeRequiredOfTheCpu) {
@@ -285,3 +285,20 @@ TEST(Inspect, PlansWithoutLoading) {
 
 }  // namespace
 }  // namespace quern
+TEST(Inspect, AnExplicitKvCacheMustFitWhatIsFree) {
+  EngineOptions options;
+  options.device = DeviceChoice::cpu;
+  options.max_seqs = options.max_tokens_per_step = 8192;
+  const ModelSource model = RandomModel{.shape = "gpt_350m"};
+  const auto automatic = inspect(model, options);
+  // 8192 sequences of 1024 tokens can use 1.5 TiB.
+  options.kv_cache_memory_bytes = std::uint64_t{1} << 50;
+  EXPECT_QUERN_ERROR(ErrorCode::out_of_memory,
+                     ({"KV cache 1649267441664 bytes", "available", "lower kv_cache_memory"}),
+                     inspect(model, options));
+  // What was chosen before fits when it is asked for.
+  options.kv_cache_memory_bytes = automatic.memory_plan.kv_cache_bytes;
+  EXPECT_EQ(inspect(model, options).memory_plan.kv_cache_bytes,
+            automatic.memory_plan.kv_cache_bytes);
+}
+

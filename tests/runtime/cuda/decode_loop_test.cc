@@ -100,7 +100,7 @@ TEST_F(DecodeLoopTest, EveryModeGivesTheSameTokens) {
       if (expected.empty()) expected = results;
       for (std::size_t i = 0; i < results.size(); ++i) expect_equal(results[i], expected[i]);
       const bool by_device = mode.device_loop != DeviceLoopChoice::off;
-      EXPECT_EQ(engine.timing().loop, by_device ? "device" : "host");
+      EXPECT_EQ(engine.timing().loop, by_device ? LoopRunner::device : LoopRunner::host);
     }
   }
 }
