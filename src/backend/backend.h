@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -86,6 +87,10 @@ class Backend {
   virtual void copy_out(void* host_destination, const void* device_source,
                         std::size_t size_bytes) = 0;
   /// Writes one word of device memory now, not in the order of the work: a step under way may see
+  /// Copies KV blocks over all layers, keys and values, in the order of the work. No block may be
+  /// the destination of two copies, or both a source and a destination. Cost: twice the bytes of
+  /// the blocks. Errors: internal for such pairs and for blocks that the cache has not.
+  virtual void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) = 0;
   /// it.
   virtual void write_now(std::int32_t* device_word, std::int32_t value) = 0;
 

@@ -102,6 +102,7 @@ struct KvCacheView {
   std::byte* keys = nullptr;
   std::byte* values = nullptr;
   DType dtype = DType::float32;
+  int num_layers = 0;
   std::int64_t num_blocks = 0;
   int num_kv_heads = 0;
   int block_size = 0;
@@ -113,6 +114,18 @@ struct KvCacheView {
   std::int64_t offset(int layer, std::int64_t block, int kv_head, int slot) const {
     return (((layer * num_blocks + block) * num_kv_heads + kv_head) * block_size + slot) * head_dim;
   }
+  /// Bytes of one layer's block of keys; values have as many. They are contiguous.
+  std::int64_t block_bytes() const {
+    return std::int64_t{num_kv_heads} * block_size * head_dim *
+           static_cast<std::int64_t>(dtype_bytes(dtype));
+  }
+};
+
+/// One block to copy over all layers, keys and values.
+struct BlockCopy {
+  std::int32_t source = 0;
+  std::int32_t destination = 0;
+  bool operator==(const BlockCopy&) const = default;
 };
 
 /// All that a node may touch. `values` and `weights` are indexed by ValueId and WeightId; a value's

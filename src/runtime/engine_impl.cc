@@ -219,7 +219,7 @@ void Engine::Impl::take_tokens() {
       TokenLogprobs token = ring_.token(static_cast<int>(i), sequence->state_row,
                                         sequence->sampling.num_top_logprobs);
       if (token.id < 0 || sequence->output.finished()) continue;
-      sequence->output.accept(std::move(token));
+      sequence->accept(std::move(token));
       if (unread_steps_[i]) ++clock_.timing.decode_tokens;
       clock_.first_token();
     }

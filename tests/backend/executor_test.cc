@@ -32,6 +32,7 @@ class RecordingBackend final : public Backend {
   Buffer allocate_shared(std::size_t, const char*) override { return {}; }
   void copy_in(void*, const void*, std::size_t) override {}
   void copy_out(void*, const void*, std::size_t) override {}
+  void copy_blocks(const KvCacheView&, std::span<const BlockCopy>) override {}
   void write_now(std::int32_t*, std::int32_t) override {}
   void wait() override {}
   bool wait_until(const std::int64_t*, std::int64_t) override { return false; }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/block_copies.h"
 #include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
 #include "backend/cpu/parallel.h"
@@ -84,6 +85,20 @@ class CpuBackend final : public Backend {
   void copy_out(void* host_destination, const void* device_source,
                 std::size_t size_bytes) override {
     if (size_bytes > 0) std::memcpy(host_destination, device_source, size_bytes);
+  }
+
+  void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
+    check_block_copies(cache, copies);
+    const auto bytes = static_cast<std::size_t>(cache.block_bytes());
+    for (int layer = 0; layer < cache.num_layers; ++layer) {
+      const std::int64_t first_block = layer * cache.num_blocks;
+      for (const BlockCopy& copy : copies) {
+        for (std::byte* base : {cache.keys, cache.values}) {
+          std::memcpy(base + (first_block + copy.destination) * cache.block_bytes(),
+                      base + (first_block + copy.source) * cache.block_bytes(), bytes);
+        }
+      }
+    }
   }
 
   void write_now(std::int32_t* device_word, std::int32_t value) override { *device_word = value; }

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
+#include "backend/block_copies.h"
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/ops/ops.h"
@@ -19,6 +21,7 @@
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
 #include "kernels/memory/random_fill.h"
+#include "kernels/memory/copy_blocks.h"
 
 namespace quern {
 namespace {
@@ -145,6 +148,26 @@ class CudaBackend final : public Backend {
   }
 
   void wait() override { stream_.synchronize(); }
+  void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
+    check_block_copies(cache, copies);
+    kernels::CopyBlocksParams params;
+    params.keys = cache.keys;
+    params.values = cache.values;
+    params.num_layers = cache.num_layers;
+    params.num_blocks = cache.num_blocks;
+    params.block_bytes = cache.block_bytes();
+    while (!copies.empty()) {
+      const auto some =
+          copies.first(std::min<std::size_t>(copies.size(), std::size(params.copies)));
+      std::transform(some.begin(), some.end(), params.copies, [](const BlockCopy& copy) {
+        return kernels::BlockCopy{copy.source, copy.destination};
+      });
+      params.num_copies = static_cast<int>(some.size());
+      launch([&] { kernels::copy_blocks(params, stream_.get()); });
+      copies = copies.subspan(some.size());
+    }
+  }
+
 
   bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
     // Reading is cheap; asking the driver, who also tells of errors, is not.

@@ -65,6 +65,7 @@ void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   cache.keys = kv_arena_.take(plan.memory.kv_cache_bytes);
   cache.values = cache.keys + plan.memory.kv_cache_bytes / 2;
   cache.dtype = graph_.activation_dtype;
+  cache.num_layers = geometry.num_layers;
   cache.num_blocks = plan.limits.num_blocks;
   cache.num_kv_heads = geometry.num_kv_heads;
   cache.block_size = plan.limits.block_size;

@@ -23,6 +23,9 @@ class StepArrays {
 
   /// Writes the state row of a sequence that has just been admitted.
   void write_sequence(const Sequence& sequence, float rope_alpha);
+  /// Writes one entry of a running sequence's block table, a block that was added or replaced; the
+  /// steps that are launched afterwards see it.
+  void write_block(const Sequence& sequence, std::size_t index);
   /// Uploads the step's batch arrays and returns the view of them.
   BatchView write_batch(const ScheduledStep& step);
   /// Points an existing batch's logit rows at the token rows [first_row, first_row + count).
@@ -49,6 +52,7 @@ class StepArrays {
   void write(T* device, const T& value);
   void add_run(const ScheduledRun& run, BatchView& batch);
   BatchView upload(BatchView batch);
+  std::int32_t* block_table_row(int state_row) const;
 
   StepArrays() = default;
 
