@@ -40,8 +40,7 @@ std::optional<std::string> group_path(const fs::path& root, std::string_view con
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string_view controllers =
         std::string_view(line).substr(first + 1, second - first - 1);
-    const bool found =
-        controller.empty() ? controllers.empty() : contains(controllers, controller);
+    const bool found = controller.empty() ? controllers.empty() : contains(controllers, controller);
     if (found) return line.substr(second + 1);
   }
   return std::nullopt;

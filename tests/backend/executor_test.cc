@@ -35,7 +35,9 @@ class RecordingBackend final : public Backend {
   void copy_blocks(const KvCacheView&, std::span<const BlockCopy>) override {}
   void write_now(std::int32_t*, std::int32_t) override {}
   void wait() override {}
-  bool wait_until(const std::int64_t*, std::int64_t) override { return false; }
+  bool wait_until(const std::int64_t*, std::int64_t, std::chrono::milliseconds) override {
+    return false;
+  }
   std::uint64_t num_waits() const override { return 0; }
   std::uint64_t peak_memory_bytes() const override { return 0; }
   std::size_t upload_bytes(const WeightSpec&, DType) const override { return 0; }

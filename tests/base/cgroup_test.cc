@@ -22,18 +22,21 @@ class CgroupTest : public ::testing::Test {
     write("proc/self/cgroup", "0::" + path + "\n");
     write("proc/self/mountinfo",
           "22 1 0:20 / /proc rw,nosuid - proc proc rw\n"
-          "30 23 0:26 " + mount_root +
-              " /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+          "30 23 0:26 " +
+              mount_root + " /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
   }
   void be_v1(const std::string& path, const std::string& mount_root = "/") const {
     write("proc/self/cgroup", "9:name=systemd:/\n4:memory:" + path + "\n3:cpu,cpuacct:" + path +
                                   "\n2:cpuset:/\n0::/\n");
     write("proc/self/mountinfo",
           "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
-          "32 31 0:29 " + mount_root + " /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
-                                       "rw,cpu,cpuacct\n"
-          "33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-          "35 31 0:32 " + mount_root + " /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+          "32 31 0:29 " +
+              mount_root +
+              " /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
+              "rw,cpu,cpuacct\n"
+              "33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+              "35 31 0:32 " +
+              mount_root + " /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
   }
   /// A group with a limit ("max" or bytes), of version 2.
   void limit_v2(const std::string& folder, const std::string& limit, std::uint64_t used,
@@ -41,9 +44,11 @@ class CgroupTest : public ::testing::Test {
     const std::string path = "sys/fs/cgroup" + folder;
     write(path + "/memory.max", limit + "\n");
     write(path + "/memory.current", std::to_string(used) + "\n");
-    write(path + "/memory.stat", "anon 4096\nfile 8192\ninactive_anon 1\nactive_anon 2\n"
-                                 "inactive_file " + std::to_string(inactive_file) +
-                                     "\nactive_file " + std::to_string(active_file) + "\n");
+    write(path + "/memory.stat",
+          "anon 4096\nfile 8192\ninactive_anon 1\nactive_anon 2\n"
+          "inactive_file " +
+              std::to_string(inactive_file) + "\nactive_file " + std::to_string(active_file) +
+              "\n");
   }
   std::filesystem::path root() const { return folder_.path(); }
 

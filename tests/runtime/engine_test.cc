@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "backend/cuda/driver/device_query.h"
 #include "tests/runtime/cpu_engine.h"
@@ -147,6 +149,48 @@ TEST(Engine, SmallKvCacheOnlyMakesRequestsWait) {
   }
 }
 
+TEST(Engine, CancellingWhatDoesNotRunDisturbsNothing) {
+  EngineOptions options;
+  options.max_seqs = 1;
+  options.check_interval = 1000;  // one look, at the limit, unless something makes the host look
+  Engine engine = load(options);
+  const RequestId running = engine.submit(greedy("Once upon a time", 30));
+  const RequestId waiting = engine.submit(greedy("The king", 30));
+  engine.step();
+  EXPECT_EQ(engine.timing().stop_checks, 0u);
+  engine.cancel(0);
+  engine.cancel(waiting + 1);  // an id that is yet to be given
+  engine.cancel(waiting);
+  engine.step();
+  EXPECT_EQ(engine.timing().stop_checks, 1u);
+  EXPECT_EQ(engine.take_result(waiting)->finish_reason, FinishReason::cancelled);
+  EXPECT_EQ(engine.take_result(running)->finish_reason, FinishReason::length);
+  engine.cancel(running);  // finished
+  const RequestId next = engine.submit(greedy("The king", 5));
+  EXPECT_EQ(next, waiting + 1);
+  while (engine.busy()) engine.step();
+  EXPECT_EQ(engine.take_result(next)->finish_reason, FinishReason::length);
+}
+
+TEST(Engine, CancelMayComeFromAnyThread) {
+  Engine engine = load();
+  std::atomic<RequestId> newest = 0;
+  std::atomic<bool> done = false;
+  std::jthread canceller([&] {
+    while (!done) {
+      for (RequestId id = 0; id <= newest + 2; ++id) engine.cancel(id);
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    newest = engine.submit(greedy("Once upon a time", 10));
+    while (engine.busy()) engine.step();
+    const Result result = engine.take_result(newest).value();
+    EXPECT_TRUE(result.finish_reason == FinishReason::cancelled ||
+                result.finish_reason == FinishReason::length);
+  }
+  done = true;
+}
+
 TEST(Engine, TimingCounts) {
   Engine engine = load();
   engine.generate(greedy("Once upon a time there was a", 10));
@@ -269,22 +313,6 @@ TEST(Engine, LogitsNeedAnIdleEngine) {
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"empty"}), engine.logits({}));
 }
 
-TEST(Inspect, PlansWithoutLoading) {
-  EngineOptions options;
-  options.device = DeviceChoice::cpu;
-  options.max_seqs = 2;
-  options.max_seq_len = 128;
-  const auto summary = inspect(testing::demo_model("tale-gpt2").string(), options);
-  EXPECT_EQ(summary.info.model_type, "gpt2");
-  EXPECT_EQ(summary.memory_plan.num_kv_blocks, 2 * 128 / 32);
-  EXPECT_EQ(summary.memory_plan.kv_cache_bytes, 2u * 128 * 4 * 2 * 192 * sizeof(float));
-  Engine engine = load(options, "tale-gpt2");
-  EXPECT_EQ(engine.memory_plan().total_bytes(), summary.memory_plan.total_bytes());
-  EXPECT_EQ(engine.graph_dump(), summary.graph);
-}
-
-}  // namespace
-}  // namespace quern
 TEST(Inspect, AnExplicitKvCacheMustFitWhatIsFree) {
   EngineOptions options;
   options.device = DeviceChoice::cpu;
@@ -302,3 +330,19 @@ TEST(Inspect, AnExplicitKvCacheMustFitWhatIsFree) {
             automatic.memory_plan.kv_cache_bytes);
 }
 
+TEST(Inspect, PlansWithoutLoading) {
+  EngineOptions options;
+  options.device = DeviceChoice::cpu;
+  options.max_seqs = 2;
+  options.max_seq_len = 128;
+  const auto summary = inspect(testing::demo_model("tale-gpt2").string(), options);
+  EXPECT_EQ(summary.info.model_type, "gpt2");
+  EXPECT_EQ(summary.memory_plan.num_kv_blocks, 2 * 128 / 32);
+  EXPECT_EQ(summary.memory_plan.kv_cache_bytes, 2u * 128 * 4 * 2 * 192 * sizeof(float));
+  Engine engine = load(options, "tale-gpt2");
+  EXPECT_EQ(engine.memory_plan().total_bytes(), summary.memory_plan.total_bytes());
+  EXPECT_EQ(engine.graph_dump(), summary.graph);
+}
+
+}  // namespace
+}  // namespace quern

@@ -104,7 +104,8 @@ class CpuBackend final : public Backend {
   void write_now(std::int32_t* device_word, std::int32_t value) override { *device_word = value; }
   // Calls return when their work is done: there is nothing to wait for.
   void wait() override {}
-  bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
+  bool wait_until(const std::int64_t* shared_word, std::int64_t value,
+                  std::chrono::milliseconds /*patience*/) override {
     return *shared_word >= value;
   }
   std::uint64_t num_waits() const override { return 0; }

@@ -15,13 +15,14 @@
 #include "backend/cuda/stream/measure.h"
 #include "backend/cuda/stream/memory.h"
 #include "backend/cuda/stream/stream.h"
+#include "backend/progress_watchdog.h"
 #include "base/memory/shared_word.h"
 #include "graph/memory_plan.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
-#include "kernels/memory/random_fill.h"
 #include "kernels/memory/copy_blocks.h"
+#include "kernels/memory/random_fill.h"
 
 namespace quern {
 namespace {
@@ -53,8 +54,15 @@ class CudaBackend final : public Backend {
     context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(device_index));
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.sample_tickets = context_.counters.data() + kNumCounters;
-    context_.cublaslt = &cublaslt_;
+    context_.cublaslt = cublaslt_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
+  }
+
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+  ~CudaBackend() override {
+    // Its end waits for the device.
+    if (*stream_.hung()) static_cast<void>(cublaslt_.release());
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -117,13 +125,14 @@ class CudaBackend final : public Backend {
 
   Buffer allocate_shared(std::size_t size_bytes, const char* what) override {
     select_device(device_.index);
-    Buffer buffer = cuda::allocate_pinned(size_bytes, what);
+    Buffer buffer = cuda::allocate_pinned(size_bytes, what, stream_);
     std::memset(buffer.data(), 0, size_bytes);
     return buffer;
   }
 
   void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) override {
     select_device(device_.index);
+    stream_.check_not_hung();
     staging_.copy(device_destination, host_source, size_bytes);
   }
 
@@ -139,15 +148,6 @@ class CudaBackend final : public Backend {
     stream_.synchronize();
   }
 
-  void write_now(std::int32_t* device_word, std::int32_t value) override {
-    select_device(device_.index);
-    // A copy from memory that is not pinned takes the value before it returns.
-    cuda::check_cuda(cudaMemcpyAsync(device_word, &value, sizeof(value), cudaMemcpyHostToDevice,
-                                     side_stream_.get()),
-                     "cudaMemcpyAsync");
-  }
-
-  void wait() override { stream_.synchronize(); }
   void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
     check_block_copies(cache, copies);
     kernels::CopyBlocksParams params;
@@ -168,18 +168,36 @@ class CudaBackend final : public Backend {
     }
   }
 
+  void write_now(std::int32_t* device_word, std::int32_t value) override {
+    stream_.check_not_hung();
+    select_device(device_.index);
+    // A copy from memory that is not pinned takes the value before it returns.
+    cuda::check_cuda(cudaMemcpyAsync(device_word, &value, sizeof(value), cudaMemcpyHostToDevice,
+                                     side_stream_.get()),
+                     "cudaMemcpyAsync");
+  }
 
-  bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
+  void wait() override { stream_.synchronize(); }
+
+  bool wait_until(const std::int64_t* shared_word, std::int64_t value,
+                  std::chrono::milliseconds patience) override {
+    stream_.check_not_hung();
     // Reading is cheap; asking the driver, who also tells of errors, is not.
     constexpr int kReadsPerQuery = 1000;
-    const auto reached = [&] { return read_shared(shared_word) >= value; };
+    ProgressWatchdog watchdog(patience);
+    std::int64_t word = 0;
+    const auto reached = [&] { return (word = read_shared(shared_word)) >= value; };
     for (;;) {
       for (int i = 0; i < kReadsPerQuery; ++i) {
         if (reached()) return true;
       }
-      if (!stream_.idle() || reached()) continue;
-      stream_.count_wait();
-      return false;
+      const bool idle = stream_.idle();
+      if (reached()) return true;
+      if (idle) {
+        stream_.count_wait();
+        return false;
+      }
+      if (watchdog.expired(word)) stream_.declare_hung(patience);
     }
   }
 
@@ -248,7 +266,7 @@ class CudaBackend final : public Backend {
     fill_random(factors, dtype, memory.data());
     double tflops = 0;
     launch([&] {
-      tflops = cuda::measure_product_tflops(product, memory.bytes(), cublaslt_, stream_);
+      tflops = cuda::measure_product_tflops(product, memory.bytes(), *cublaslt_, stream_);
     });
     return tflops;
   }
@@ -273,6 +291,7 @@ class CudaBackend final : public Backend {
   /// Runs the host side of an op; what kernels throw, who do not know Error, becomes one.
   template <typename Body>
   void launch(const Body& body) {
+    stream_.check_not_hung();
     select_device(device_.index);
     try {
       body();
@@ -287,7 +306,7 @@ class CudaBackend final : public Backend {
   cuda::Stream stream_;
   cuda::Stream side_stream_;  ///< for what does not wait for the work of the other
   cuda::StagingRing staging_;
-  cuda::CublasLt cublaslt_;
+  std::unique_ptr<cuda::CublasLt> cublaslt_ = std::make_unique<cuda::CublasLt>();
   Buffer counters_;
   cuda::OpContext context_;
   mutable std::uint64_t peak_memory_bytes_ = 0;
