@@ -11,7 +11,6 @@ namespace quern::bench {
 namespace {
 
 constexpr DType kDtype = DType::float16;
-constexpr int kBlockSize = 32;
 constexpr std::size_t kNumCounters = std::size_t{1} << 16;
 
 /// The work of one step: sequences that are all alike.

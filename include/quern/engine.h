@@ -57,8 +57,9 @@ struct EngineOptions {
   int max_seqs = 8;     ///< sequences at a time; more requests wait their turn
   int max_seq_len = 0;  ///< tokens of one sequence; 0: the model's max_position_embeddings
   int max_tokens_per_step = 512;  ///< a longer prompt runs in chunks
-  /// Bytes for the KV cache. Unset: enough for max_seqs sequences of max_seq_len, at most a quarter
-  /// of free memory.
+  /// Bytes for the KV cache; more than is free is an error. Unset: enough for max_seqs sequences of
+  /// max_seq_len, at most a quarter of the memory that the rest leaves free on the CPU, nine tenths
+  /// on a GPU.
   std::optional<std::uint64_t> kv_cache_memory_bytes;
 
   /// When it runs the loop, the host looks at the results after steps S, S + C, S + 2C, … (from 1;
@@ -119,6 +120,12 @@ struct StepCost {
   double flops = 0;
 };
 
+/// Who ran a decode loop; see DeviceLoopChoice.
+enum class LoopRunner { host, device };
+
+/// "host", "device".
+QUERN_API const char* loop_runner_name(LoopRunner runner);
+
 /// Counters and times since loading (load_ms apart). Rates are 0 until there is something to
 /// divide.
 struct Timing {
@@ -129,11 +136,11 @@ struct Timing {
   double decode_tokens_per_s = 0;
   double total_ms = 0;  ///< spent in step()
   std::uint64_t prefill_tokens = 0;
-  std::uint64_t decode_tokens = 0;  ///< output tokens after each request's first
-  std::uint64_t steps_run = 0;      ///< steps that sampled, overshoot included
-  std::uint64_t stop_checks = 0;    ///< times the host looked
-  std::uint64_t host_syncs = 0;     ///< times the host waited until the device had done all
-  std::string loop = "host";        ///< who ran the latest decode steps: "host" or "device"
+  std::uint64_t decode_tokens = 0;     ///< output tokens after each request's first
+  std::uint64_t steps_run = 0;         ///< steps that sampled, overshoot included
+  std::uint64_t stop_checks = 0;       ///< times the host looked
+  std::uint64_t host_syncs = 0;        ///< times the host waited until the device had done all
+  LoopRunner loop = LoopRunner::host;  ///< who ran the latest decode steps
   /// Kernels that the latest recorded decode step launches, a library's included; on the CPU its
   /// nodes.
   std::uint64_t launches_per_step = 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "quern/export.h"
+#include "quern/limits.h"
 #include "quern/sampling.h"
 
 namespace quern {
@@ -27,7 +28,8 @@ struct Request {
   std::vector<std::string> stop;
   bool ignore_eos = false;    ///< run to the limit
   bool keep_special = false;  ///< let special tokens appear in the text
-  /// Log-probabilities of the chosen tokens, and of this many best ones (0 … 20). Unset: none.
+  /// Log-probabilities of the chosen tokens, and of this many best ones (0 … kMaxTopLogprobs).
+  /// Unset: none.
   std::optional<int> top_logprobs;
 };
 

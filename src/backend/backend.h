@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -40,11 +41,19 @@ class Backend : public DeviceMemory {
   virtual std::size_t workspace_bytes(const Op& op, const Graph& graph,
                                       const Limits& limits) const = 0;
 
+  /// Copies KV blocks over all layers, keys and values, in the order of the work. No block may be
+  /// the destination of two copies, or both a source and a destination. Cost: twice the bytes of
+  /// the blocks. Errors: internal for such pairs and for blocks that the cache does not have.
+  virtual void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) = 0;
+
   /// Waits until all work is done. Errors: device, for what the work ran into.
   virtual void wait() = 0;
   /// Waits until the word, in shared memory, is at least `value`; false when all work is done and
-  /// it never was. The device goes on meanwhile. Errors: as wait().
-  virtual bool wait_until(const std::int64_t* shared_word, std::int64_t value) = 0;
+  /// it never was. The device goes on meanwhile. Errors: as wait(); device also when work is under
+  /// way and the word has stayed the same for `patience` while this process ran: the device is
+  /// taken for hung, and every later call says so.
+  virtual bool wait_until(const std::int64_t* shared_word, std::int64_t value,
+                          std::chrono::milliseconds patience) = 0;
   /// How often the host has waited for all of the device's work, in whichever call.
   virtual std::uint64_t num_waits() const = 0;
 

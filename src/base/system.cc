@@ -8,31 +8,26 @@
 #include <limits>
 #include <string>
 
+#include "base/cgroup.h"
+
 namespace quern {
 namespace {
 
-constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
-
-/// The number that starts a one-line file, or kUnlimited ("max", no such file).
-std::uint64_t read_number(const char* path) {
-  std::uint64_t value = 0;
-  return std::ifstream(path) >> value ? value : kUnlimited;
+/// What the kernel could give without swapping, by /proc/meminfo.
+std::uint64_t available_machine_memory(const std::filesystem::path& root) {
+  std::ifstream meminfo(root / "proc/meminfo");
+  std::uint64_t kibibytes = 0;
+  for (std::string key; meminfo >> key; meminfo.ignore(256, '\n')) {
+    if (key == "MemAvailable:" && meminfo >> kibibytes) return kibibytes * 1024;
+  }
+  return std::numeric_limits<std::uint64_t>::max();
 }
 
 }  // namespace
 
-std::uint64_t available_host_memory() {
-  std::uint64_t available = kUnlimited;
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);) {
-    if (line.rfind("MemAvailable:", 0) == 0) available = std::stoull(line.substr(13)) * 1024;
-  }
-  const std::uint64_t limit = read_number("/sys/fs/cgroup/memory.max");
-  if (limit != kUnlimited) {
-    const std::uint64_t used = read_number("/sys/fs/cgroup/memory.current");
-    available = std::min(available, used < limit ? limit - used : 0);
-  }
-  return available;
+std::uint64_t available_host_memory(const std::filesystem::path& root) {
+  const std::uint64_t machine = available_machine_memory(root);
+  return std::min(machine, cgroup_available_memory(root).value_or(machine));
 }
 
 std::uint64_t peak_resident_bytes() {
@@ -44,7 +39,8 @@ std::uint64_t peak_resident_bytes() {
 int available_threads() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
+  const int processors = CPU_COUNT(&set);
+  return std::max(1, std::min(processors, cgroup_cpu_limit().value_or(processors)));
 }
 
 }  // namespace quern

@@ -2,7 +2,12 @@
 
 #include <cstdint>
 
+#include "quern/limits.h"
+
 namespace quern {
+
+/// Tokens of one KV block, as engines choose it.
+inline constexpr int kBlockSize = 32;
 
 /// The sizes an engine is built for. They fix every address: nothing is allocated after loading.
 struct Limits {
@@ -10,7 +15,7 @@ struct Limits {
   int max_seq_len = 0;          ///< tokens of one sequence, prompt and generated
   int max_tokens_per_step = 0;  ///< rows of a step: decode sequences and prefill chunks together
   int max_logit_rows = 0;       ///< rows that the lm_head computes in one step, at least max_seqs
-  int block_size = 32;          ///< tokens of one KV block
+  int block_size = kBlockSize;  ///< tokens of one KV block
   std::int64_t num_blocks = 0;  ///< KV blocks of the whole engine
   /// Rows of the persistent state: one for each sequence, and padding_row().
   int num_state_rows() const { return max_seqs + 1; }

@@ -57,10 +57,6 @@ struct SequenceState {
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
 
-inline constexpr int kMaxEosTokenIds = 16;
-inline constexpr int kMaxLogitBias = 256;
-inline constexpr int kMaxTopLogprobs = 20;
-
 /// How one sequence samples. Written once, at admission.
 struct SamplingRow {
   std::uint64_t seed = 0;
@@ -110,6 +106,7 @@ struct KvCacheView {
   std::byte* keys = nullptr;
   std::byte* values = nullptr;
   KvFormat format;
+  int num_layers = 0;
   std::int64_t num_blocks = 0;
   int num_kv_heads = 0;
   int block_size = 0;
@@ -131,6 +128,18 @@ struct KvCacheView {
     const auto element_bytes = static_cast<std::int64_t>(dtype_bytes(format.values));
     return values + offset(layer, block, kv_head, slot) * element_bytes;
   }
+
+  /// Bytes of one layer's block.
+  KvBlockBytes block_bytes() const {
+    return kv_block_bytes({1, num_kv_heads, head_dim}, format, block_size);
+  }
+};
+
+/// One block to copy over all layers, keys and values.
+struct BlockCopy {
+  std::int32_t source = 0;
+  std::int32_t destination = 0;
+  bool operator==(const BlockCopy&) const = default;
 };
 
 /// All that a node may touch. `values` and `weights` are indexed by ValueId and WeightId; a value's

@@ -9,6 +9,16 @@ namespace quern {
 
 std::vector<std::string> known_shapes() { return known_shape_names(); }
 
+const char* loop_runner_name(LoopRunner runner) {
+  switch (runner) {
+    case LoopRunner::host:
+      return "host";
+    case LoopRunner::device:
+      return "device";
+  }
+  return "unknown";
+}
+
 Engine Engine::load(const ModelSource& model, const EngineOptions& options) {
   return Engine(std::make_unique<Impl>(model, options));
 }

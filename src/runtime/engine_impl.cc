@@ -12,6 +12,11 @@
 namespace quern {
 namespace {
 
+/// A device that publishes no step for so long is taken for hung: a decode step takes milliseconds.
+constexpr std::chrono::seconds kHangTimeout{60};
+/// Prefill publishes a step only with a prompt's last chunk. The slowest GPU takes far less.
+constexpr std::chrono::milliseconds kHangTimeoutPerPromptToken{100};
+
 /// The fewest and the most steps that the runs, all decoding, have to go.
 std::pair<int, int> remaining_steps(const ScheduledStep& step) {
   const auto remaining = [](const ScheduledRun& run) {
@@ -54,7 +59,8 @@ RequestId Engine::Impl::submit(const Request& request) {
     clock_.started();
   }
   scheduler_.add(std::move(sequence));
-  device_loop_.request_stop();
+  cancellations_.add(next_id_);
+  stop_loop_for_admission();
   return next_id_++;
 }
 
@@ -70,7 +76,13 @@ std::vector<Update> Engine::Impl::step() {
     throw;
   }
   clock_.add_step(begin, clock_.timing.prefill_tokens > prefilled);
-  return collect_updates();
+  std::vector<Update> updates = collect_updates();
+  stop_loop_for_admission();
+  return updates;
+}
+
+void Engine::Impl::stop_loop_for_admission() {
+  if (device_loop_.running() && scheduler_.can_admit()) device_loop_.request_stop();
 }
 
 void Engine::Impl::abandon_step() {
@@ -81,7 +93,9 @@ void Engine::Impl::abandon_step() {
     // The step's own error is the one to tell.
   }
   scheduler_.clear();
+  cancellations_.clear();
   unread_steps_.clear();
+  unread_prefill_tokens_ = 0;
   ring_.skip_unread();
 }
 
@@ -125,12 +139,13 @@ void Engine::Impl::launch(const ScheduledStep& step, int times) {
                            step.num_decode + step.num_prefill_tokens);
   if (decodes_only) {
     runner_.replay_decode(batch, times);
-    clock_.timing.loop = "host";
+    clock_.timing.loop = LoopRunner::host;
   } else {
     runner_.run(batch);
   }
   scheduler_.launched(step, times);
   clock_.timing.prefill_tokens += static_cast<std::uint64_t>(step.num_prefill_tokens);
+  unread_prefill_tokens_ += step.num_prefill_tokens;
   if (step.samples()) add_unread(times, decodes_only);
 }
 
@@ -167,12 +182,12 @@ bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
     device_loop_fails_ = true;
     return false;
   }
-  clock_.timing.loop = "device";
+  clock_.timing.loop = LoopRunner::device;
   return true;
 }
 
 bool Engine::Impl::take_loop_tokens() {
-  if (!wait_for_device([&] { return device_loop_.wait_for_step(); })) return false;
+  if (!wait_for_device([&] { return device_loop_.wait_for_step(patience()); })) return false;
   const int count = ring_.num_unread();
   for (const auto& sequence : scheduler_.running()) sequence->launched += count;
   add_unread(count, true);
@@ -208,8 +223,18 @@ bool Engine::Impl::check_due() const {
                                       : std::any_of(running.begin(), running.end(), exhausted);
 }
 
+std::chrono::milliseconds Engine::Impl::patience() const {
+  return kHangTimeout + unread_prefill_tokens_ * kHangTimeoutPerPromptToken;
+}
+
 void Engine::Impl::check() {
-  wait_for_device([&] { backend_->wait(); });
+  wait_for_device([&] {
+    // First for the last step's tokens: that wait has a watchdog, the driver's has none.
+    const auto num_unread = static_cast<int>(unread_steps_.size());
+    backend_->wait_until(ring_.published(), ring_.position_of(num_unread), patience());
+    backend_->wait();
+  });
+  unread_prefill_tokens_ = 0;
   QUERN_CHECK(ring_.num_unread() == std::ssize(unread_steps_), "{} steps published, {} launched",
               ring_.num_unread(), unread_steps_.size());
   take_tokens();
@@ -221,7 +246,7 @@ void Engine::Impl::take_tokens() {
       TokenLogprobs token = ring_.token(static_cast<int>(i), sequence->state_row,
                                         sequence->sampling.num_top_logprobs);
       if (token.id < 0 || sequence->output.finished()) continue;
-      sequence->output.accept(std::move(token));
+      sequence->accept(std::move(token));
       if (unread_steps_[i]) ++clock_.timing.decode_tokens;
       clock_.first_token();
     }
@@ -231,31 +256,23 @@ void Engine::Impl::take_tokens() {
   ++clock_.timing.stop_checks;
 }
 
-void Engine::Impl::cancel(RequestId id) {
-  const std::lock_guard lock(cancel_mutex_);
-  cancelled_.push_back(id);
-}
-
 void Engine::Impl::apply_cancellations() {
-  std::vector<RequestId> ids;
-  {
-    const std::lock_guard lock(cancel_mutex_);
-    ids.swap(cancelled_);
-  }
+  const std::unordered_set<RequestId> ids = cancellations_.take();
   if (ids.empty()) return;
+  const auto is_cancelled = [&](const auto& sequence) { return ids.contains(sequence->id); };
+  const auto cancel_all = [&](const auto& sequences) {
+    for (const auto& sequence : sequences) {
+      if (is_cancelled(sequence)) sequence->output.finish(FinishReason::cancelled);
+    }
+  };
+  cancel_all(scheduler_.waiting());
+  const auto& running = scheduler_.running();
+  if (std::none_of(running.begin(), running.end(), is_cancelled)) return;
   // What a sequence has already sampled is read before its row can go to another.
   device_loop_.request_stop();
   drain_device_loop();
   if (!unread_steps_.empty()) check();
-  const auto cancel_all = [&](const auto& sequences) {
-    for (const auto& sequence : sequences) {
-      if (std::find(ids.begin(), ids.end(), sequence->id) != ids.end()) {
-        sequence->output.finish(FinishReason::cancelled);
-      }
-    }
-  };
-  cancel_all(scheduler_.running());
-  cancel_all(scheduler_.waiting());
+  cancel_all(running);
 }
 
 std::vector<Update> Engine::Impl::collect_updates() {
@@ -266,6 +283,7 @@ std::vector<Update> Engine::Impl::collect_updates() {
   const auto finished = scheduler_.take_finished();
   for (const auto& sequence : finished) {
     add_update(*sequence);
+    cancellations_.erase(sequence->id);
     results_.emplace(sequence->id, sequence->output.take_result());
   }
   for (const auto& sequence : scheduler_.running()) add_update(*sequence);
@@ -278,7 +296,10 @@ std::optional<Result> Engine::Impl::take_result(RequestId id) {
   return std::move(node.mapped());
 }
 
-void Engine::Impl::forget(RequestId id) { scheduler_.remove_waiting(id); }
+void Engine::Impl::forget(RequestId id) {
+  scheduler_.remove_waiting(id);
+  cancellations_.erase(id);
+}
 
 void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t first,
                           const LogitsSink& sink) {

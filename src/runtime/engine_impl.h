@@ -1,9 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +17,7 @@
 #include "runtime/load/engine_plan.h"
 #include "runtime/load/opened_model.h"
 #include "runtime/output/ring_reader.h"
+#include "runtime/request/cancellations.h"
 #include "runtime/run/device_loop.h"
 #include "runtime/run/model_runner.h"
 #include "runtime/run/step_clock.h"
@@ -34,7 +35,7 @@ class QUERN_LOCAL Engine::Impl {
   RequestId submit(const Request& request);
   std::vector<Update> step();
   bool busy() const { return !scheduler_.idle(); }
-  void cancel(RequestId id);
+  void cancel(RequestId id) { cancellations_.cancel(id); }
   std::optional<Result> take_result(RequestId id);
   /// Drops a request that has not been stepped since it was submitted.
   void forget(RequestId id);
@@ -85,9 +86,13 @@ class QUERN_LOCAL Engine::Impl {
   /// Calls `wait`; an error of it is told with what was under way.
   template <typename Wait>
   auto wait_for_device(const Wait& wait) const;
+  /// How long the device may publish no step before it is taken for hung.
+  std::chrono::milliseconds patience() const;
   /// Ends everything after an error, also on the device.
   void abandon_step();
   void apply_cancellations();
+  /// Ends a loop that the device runs once a request that waits could take part.
+  void stop_loop_for_admission();
   std::vector<Update> collect_updates();
 
   StepClock::Time load_begin_ = StepClock::now();
@@ -106,12 +111,11 @@ class QUERN_LOCAL Engine::Impl {
   std::int64_t steps_done_ = 0;     ///< sampling steps since the engine was last idle
   std::vector<bool> unread_steps_;  ///< sampling steps not looked at yet; true: decode alone
   std::string under_way_;           ///< what was launched last, for errors
+  std::int64_t unread_prefill_tokens_ = 0;  ///< launched since the host last waited
   std::uint64_t waits_of_loading_ = 0;
   bool device_loop_fails_ = false;  ///< it was tried, and the host has taken over
   std::map<RequestId, Result> results_;
-
-  std::mutex cancel_mutex_;
-  std::vector<RequestId> cancelled_;
+  Cancellations cancellations_;
 };
 
 }  // namespace quern

@@ -32,9 +32,12 @@ class RecordingBackend final : public Backend {
   Buffer allocate_shared(std::size_t, const char*) override { return {}; }
   void copy_in(void*, const void*, std::size_t) override {}
   void copy_out(void*, const void*, std::size_t) override {}
+  void copy_blocks(const KvCacheView&, std::span<const BlockCopy>) override {}
   void write_now(std::int32_t*, std::int32_t) override {}
   void wait() override {}
-  bool wait_until(const std::int64_t*, std::int64_t) override { return false; }
+  bool wait_until(const std::int64_t*, std::int64_t, std::chrono::milliseconds) override {
+    return false;
+  }
   std::uint64_t num_waits() const override { return 0; }
   std::uint64_t peak_memory_bytes() const override { return 0; }
   WeightLayout prepare(const WeightFormat&, WeightUse) const override {

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "backend/cuda/driver/device_query.h"
 #include "tests/runtime/cpu_engine.h"
@@ -144,6 +146,48 @@ TEST(Engine, SmallKvCacheOnlyMakesRequestsWait) {
   }
 }
 
+TEST(Engine, CancellingWhatDoesNotRunDisturbsNothing) {
+  EngineOptions options;
+  options.max_seqs = 1;
+  options.check_interval = 1000;  // one look, at the limit, unless something makes the host look
+  Engine engine = load(options);
+  const RequestId running = engine.submit(greedy("Once upon a time", 30));
+  const RequestId waiting = engine.submit(greedy("The king", 30));
+  engine.step();
+  EXPECT_EQ(engine.timing().stop_checks, 0u);
+  engine.cancel(0);
+  engine.cancel(waiting + 1);  // an id that is yet to be given
+  engine.cancel(waiting);
+  engine.step();
+  EXPECT_EQ(engine.timing().stop_checks, 1u);
+  EXPECT_EQ(engine.take_result(waiting)->finish_reason, FinishReason::cancelled);
+  EXPECT_EQ(engine.take_result(running)->finish_reason, FinishReason::length);
+  engine.cancel(running);  // finished
+  const RequestId next = engine.submit(greedy("The king", 5));
+  EXPECT_EQ(next, waiting + 1);
+  while (engine.busy()) engine.step();
+  EXPECT_EQ(engine.take_result(next)->finish_reason, FinishReason::length);
+}
+
+TEST(Engine, CancelMayComeFromAnyThread) {
+  Engine engine = load();
+  std::atomic<RequestId> newest = 0;
+  std::atomic<bool> done = false;
+  std::jthread canceller([&] {
+    while (!done) {
+      for (RequestId id = 0; id <= newest + 2; ++id) engine.cancel(id);
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    newest = engine.submit(greedy("Once upon a time", 10));
+    while (engine.busy()) engine.step();
+    const Result result = engine.take_result(newest).value();
+    EXPECT_TRUE(result.finish_reason == FinishReason::cancelled ||
+                result.finish_reason == FinishReason::length);
+  }
+  done = true;
+}
+
 TEST(Engine, TimingCounts) {
   Engine engine = load();
   engine.generate(greedy("Once upon a time there was a", 10));
@@ -154,7 +198,7 @@ TEST(Engine, TimingCounts) {
   EXPECT_GT(timing.prefill_tokens_per_s, 0);
   EXPECT_GT(timing.decode_tokens_per_s, 0);
   EXPECT_GT(timing.load_ms, 0);
-  EXPECT_EQ(timing.loop, "host");
+  EXPECT_EQ(timing.loop, LoopRunner::host);
 }
 
 TEST(Engine, ADeviceLoopCannotBeRequiredOfTheCpu) {
@@ -264,6 +308,23 @@ TEST(Engine, LogitsNeedAnIdleEngine) {
   while (engine.busy()) engine.step();
   EXPECT_EQ(engine.logits(ids).size(), 3u * 2048u);
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"empty"}), engine.logits({}));
+}
+
+TEST(Inspect, AnExplicitKvCacheMustFitWhatIsFree) {
+  EngineOptions options;
+  options.device = DeviceChoice::cpu;
+  options.max_seqs = options.max_tokens_per_step = 8192;
+  const ModelSource model = RandomModel{.shape = "gpt_350m"};
+  const auto automatic = inspect(model, options);
+  // 8192 sequences of 1024 tokens can use 1.5 TiB.
+  options.kv_cache_memory_bytes = std::uint64_t{1} << 50;
+  EXPECT_QUERN_ERROR(ErrorCode::out_of_memory,
+                     ({"KV cache 1649267441664 bytes", "available", "lower kv_cache_memory"}),
+                     inspect(model, options));
+  // What was chosen before fits when it is asked for.
+  options.kv_cache_memory_bytes = automatic.memory_plan.kv_cache_bytes;
+  EXPECT_EQ(inspect(model, options).memory_plan.kv_cache_bytes,
+            automatic.memory_plan.kv_cache_bytes);
 }
 
 TEST(Inspect, PlansWithoutLoading) {

@@ -127,7 +127,7 @@ OrderedJson bench_cell_json(const CellResult& result) {
       json[name] = rounded(column.value(result), column.digits);
     }
   }
-  json["loop"] = result.loop;
+  json["loop"] = loop_runner_name(result.loop);
   json["prefill_bound"] = result.prefill_work.bound(result.ceilings);
   json["decode_bound"] = result.decode_work.bound(result.ceilings);
   json["latencies_ms"] = times_json(result.latencies);

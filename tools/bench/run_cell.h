@@ -47,7 +47,7 @@ struct CellResult {
   CellMemory memory;
   std::uint64_t launches_per_step = 0;
   std::uint64_t library_calls_per_step = 0;
-  std::string loop;
+  LoopRunner loop = LoopRunner::host;
 
   /// The value below which `fraction` of the latencies lie.
   double latency(double fraction) const;

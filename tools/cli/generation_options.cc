@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 
 #include "base/utf8.h"
-#include "graph/step.h"
 #include "io/json.h"
+#include "quern/limits.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
 

@@ -12,6 +12,7 @@
 #include "io/json.h"
 #include "io/model_folder.h"
 #include "model/config/config.h"
+#include "quern/limits.h"
 #include "tools/cli/nearest_name.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
@@ -20,8 +21,6 @@ namespace quern::tools {
 namespace {
 
 constexpr const char* kDeviceGroup = "Device and limits";
-constexpr int kMaxThreads = 1024;
-constexpr int kMaxSeqs = 65536;
 
 void parse_device_loop(const std::string& option, const std::string& value,
                        EngineOptions& options) {

@@ -59,7 +59,7 @@ OrderedJson timing_json(const Timing& timing) {
           {"steps_run", timing.steps_run},
           {"stop_checks", timing.stop_checks},
           {"host_syncs", timing.host_syncs},
-          {"loop", timing.loop},
+          {"loop", loop_runner_name(timing.loop)},
           {"launches_per_step", timing.launches_per_step},
           {"library_calls_per_step", timing.library_calls_per_step},
           {"recording_bytes", timing.recording_bytes},

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "graph/step.h"
 #include "model/config/config.h"
 #include "quern/engine.h"
+#include "quern/limits.h"
 #include "runtime/request/sampling_config.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/block_copies.h"
 #include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
 #include "backend/cpu/parallel.h"
@@ -88,10 +89,28 @@ class CpuBackend final : public Backend {
     if (size_bytes > 0) std::memcpy(host_destination, device_source, size_bytes);
   }
 
+  void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
+    check_block_copies(cache, copies);
+    const KvBlockBytes bytes = cache.block_bytes();
+    const auto copy_block = [](std::byte* base, std::size_t block_bytes, std::int64_t source,
+                               std::int64_t destination) {
+      const auto stride = static_cast<std::int64_t>(block_bytes);
+      std::memcpy(base + destination * stride, base + source * stride, block_bytes);
+    };
+    for (int layer = 0; layer < cache.num_layers; ++layer) {
+      const std::int64_t first = layer * cache.num_blocks;
+      for (const BlockCopy& copy : copies) {
+        copy_block(cache.keys, bytes.keys, first + copy.source, first + copy.destination);
+        copy_block(cache.values, bytes.values, first + copy.source, first + copy.destination);
+      }
+    }
+  }
+
   void write_now(std::int32_t* device_word, std::int32_t value) override { *device_word = value; }
   // Calls return when their work is done: there is nothing to wait for.
   void wait() override {}
-  bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
+  bool wait_until(const std::int64_t* shared_word, std::int64_t value,
+                  std::chrono::milliseconds /*patience*/) override {
     return *shared_word >= value;
   }
   std::uint64_t num_waits() const override { return 0; }

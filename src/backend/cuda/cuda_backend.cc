@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
+#include "backend/block_copies.h"
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/ops/ops.h"
@@ -15,10 +17,12 @@
 #include "backend/cuda/stream/memory.h"
 #include "backend/cuda/stream/stream.h"
 #include "backend/executor.h"
+#include "backend/progress_watchdog.h"
 #include "base/memory/shared_word.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
+#include "kernels/memory/copy_blocks.h"
 #include "kernels/memory/random_fill.h"
 
 namespace quern {
@@ -51,8 +55,15 @@ class CudaBackend final : public Backend {
     context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(device_index));
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.sample_tickets = context_.counters.data() + kNumCounters;
-    context_.cublaslt = &cublaslt_;
+    context_.cublaslt = cublaslt_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
+  }
+
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+  ~CudaBackend() override {
+    // Its end waits for the device.
+    if (*stream_.hung()) static_cast<void>(cublaslt_.release());
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -99,13 +110,14 @@ class CudaBackend final : public Backend {
 
   Buffer allocate_shared(std::size_t size_bytes, const char* what) override {
     select_device(device_.index);
-    Buffer buffer = cuda::allocate_pinned(size_bytes, what);
+    Buffer buffer = cuda::allocate_pinned(size_bytes, what, stream_);
     std::memset(buffer.data(), 0, size_bytes);
     return buffer;
   }
 
   void copy_in(void* device_destination, const void* host_source, std::size_t size_bytes) override {
     select_device(device_.index);
+    stream_.check_not_hung();
     staging_.copy(device_destination, host_source, size_bytes);
   }
 
@@ -120,7 +132,30 @@ class CudaBackend final : public Backend {
     stream_.synchronize();
   }
 
+  void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
+    check_block_copies(cache, copies);
+    kernels::CopyBlocksParams params;
+    params.keys = cache.keys;
+    params.values = cache.values;
+    params.num_layers = cache.num_layers;
+    params.num_blocks = cache.num_blocks;
+    const KvBlockBytes block = cache.block_bytes();
+    params.key_block_bytes = static_cast<std::int64_t>(block.keys);
+    params.value_block_bytes = static_cast<std::int64_t>(block.values);
+    while (!copies.empty()) {
+      const auto some =
+          copies.first(std::min<std::size_t>(copies.size(), std::size(params.copies)));
+      std::transform(some.begin(), some.end(), params.copies, [](const BlockCopy& copy) {
+        return kernels::BlockCopy{copy.source, copy.destination};
+      });
+      params.num_copies = static_cast<int>(some.size());
+      launch([&] { kernels::copy_blocks(params, stream_.get()); });
+      copies = copies.subspan(some.size());
+    }
+  }
+
   void write_now(std::int32_t* device_word, std::int32_t value) override {
+    stream_.check_not_hung();
     select_device(device_.index);
     // A copy from memory that is not pinned takes the value before it returns.
     cuda::check_cuda(cudaMemcpyAsync(device_word, &value, sizeof(value), cudaMemcpyHostToDevice,
@@ -130,17 +165,25 @@ class CudaBackend final : public Backend {
 
   void wait() override { stream_.synchronize(); }
 
-  bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
+  bool wait_until(const std::int64_t* shared_word, std::int64_t value,
+                  std::chrono::milliseconds patience) override {
+    stream_.check_not_hung();
     // Reading is cheap; asking the driver, who also tells of errors, is not.
     constexpr int kReadsPerQuery = 1000;
-    const auto reached = [&] { return read_shared(shared_word) >= value; };
+    ProgressWatchdog watchdog(patience);
+    std::int64_t word = 0;
+    const auto reached = [&] { return (word = read_shared(shared_word)) >= value; };
     for (;;) {
       for (int i = 0; i < kReadsPerQuery; ++i) {
         if (reached()) return true;
       }
-      if (!stream_.idle() || reached()) continue;
-      stream_.count_wait();
-      return false;
+      const bool idle = stream_.idle();
+      if (reached()) return true;
+      if (idle) {
+        stream_.count_wait();
+        return false;
+      }
+      if (watchdog.expired(word)) stream_.declare_hung(patience);
     }
   }
 
@@ -213,7 +256,7 @@ class CudaBackend final : public Backend {
     fill_random(factors, dtype, memory.data());
     double tflops = 0;
     launch([&] {
-      tflops = cuda::measure_product_tflops(product, memory.bytes(), cublaslt_, stream_);
+      tflops = cuda::measure_product_tflops(product, memory.bytes(), *cublaslt_, stream_);
     });
     return tflops;
   }
@@ -248,6 +291,7 @@ class CudaBackend final : public Backend {
   /// Runs the host side of an op; what kernels throw, who do not know Error, becomes one.
   template <typename Body>
   void launch(const Body& body) {
+    stream_.check_not_hung();
     select_device(device_.index);
     try {
       body();
@@ -263,7 +307,7 @@ class CudaBackend final : public Backend {
   cuda::Stream side_stream_;  ///< for what does not wait for the work of the other
   cuda::Stream recording_stream_;
   cuda::StagingRing staging_;
-  cuda::CublasLt cublaslt_;
+  std::unique_ptr<cuda::CublasLt> cublaslt_ = std::make_unique<cuda::CublasLt>();
   Buffer counters_;
   cuda::OpContext context_;
   mutable std::uint64_t peak_memory_bytes_ = 0;

@@ -15,12 +15,9 @@
 namespace quern {
 namespace {
 
-constexpr int kBlockSize = 32;
 constexpr int kMinLogitRows = 64;
 /// Starting a device loop costs about as much as ten of its turns on the smallest models.
 constexpr int kDeviceLoopSteps = 128;
-constexpr int kMaxSeqs = 1 << 14;
-constexpr int kMaxTokens = 1 << 24;
 
 void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high) {
@@ -124,8 +121,8 @@ class Planner {
            plan.memory.kv_cache_bytes <= plan.options.kv_cache_memory_bytes.value_or(UINT64_MAX);
   }
 
-  /// Gives the cache what was asked for, or what all sequences can use within a quarter of the
-  /// memory that is left.
+  /// Gives the cache what was asked for, or what all sequences can use within a share of the memory
+  /// that is left. Errors: out_of_memory for more than is left.
   void grow_cache(EnginePlan& plan) const {
     const auto smallest_blocks = plan.limits.num_blocks;
     const std::uint64_t rest = available_bytes_ - plan.memory.total_bytes();
@@ -137,6 +134,7 @@ class Planner {
     const auto affordable = static_cast<std::int64_t>(budget / block_bytes_);
     const std::int64_t useful = smallest_blocks * plan.limits.max_seqs;
     set_blocks(plan, std::clamp(affordable, smallest_blocks, useful));
+    if (!fits(plan)) refuse_cache(plan);
   }
 
   [[noreturn]] void refuse(const EnginePlan& plan) const {
@@ -170,6 +168,16 @@ class Planner {
     plan.memory.recording_bytes = count * backend_.recording_bytes(model_.graph.nodes, loop);
   }
 
+  [[noreturn]] void refuse_cache(const EnginePlan& plan) const {
+    const MemoryPlan& memory = plan.memory;
+    const std::uint64_t others = memory.total_bytes() - memory.kv_cache_bytes;
+    fail(ErrorCode::out_of_memory,
+         "{} needed, {} available: KV cache {}, all else {}: lower kv_cache_memory to at most {}, "
+         "or lower max_seqs or max_seq_len",
+         mebibytes(memory.total_bytes()), mebibytes(available_bytes_),
+         mebibytes(memory.kv_cache_bytes), others, available_bytes_ - others);
+  }
+
   void set_blocks(EnginePlan& plan, std::int64_t num_blocks) const {
     plan.limits.num_blocks = num_blocks;
     plan.memory.num_kv_blocks = num_blocks;
@@ -195,7 +203,7 @@ EngineOptions resolve_options(EngineOptions options) {
     fail(ErrorCode::invalid_argument, "dtype {}: expected float32, float16 or bfloat16",
          dtype_name(*options.dtype));
   }
-  require_range("threads", options.threads, 0, 4096);
+  require_range("threads", options.threads, 0, kMaxThreads);
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
   require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);
   require_range("max_tokens_per_step", options.max_tokens_per_step, options.max_seqs, kMaxTokens);

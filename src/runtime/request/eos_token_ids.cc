@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "graph/step.h"
+#include "graph/limits.h"
 
 namespace quern {
 

@@ -87,8 +87,8 @@ std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
       *model.tokenizer, request, std::move(result),
       {sampling.eos_token_ids, static_cast<std::size_t>(sampling.num_eos_token_ids)}, max_tokens,
       wanted <= room ? FinishReason::length : FinishReason::context);
-  return std::make_unique<Sequence>(
-      Sequence{id, std::move(prompt_ids), sampling, max_tokens, std::move(output)});
+  return std::make_unique<Sequence>(id, std::move(prompt_ids), sampling, max_tokens,
+                                    std::move(output));
 }
 
 }  // namespace quern

@@ -99,7 +99,8 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
   resolve_logit_bias(params, vocab_size, row);
 
   if (const auto& top = request.top_logprobs) {
-    require(*top >= 0 && *top <= kMaxTopLogprobs, "top_logprobs", *top, "an integer from 0 to 20");
+    const std::string expected = fmt::format("an integer from 0 to {}", kMaxTopLogprobs);
+    require(*top >= 0 && *top <= kMaxTopLogprobs, "top_logprobs", *top, expected.c_str());
     row.num_top_logprobs = std::min(*top, vocab_size);
   }
   if (!request.ignore_eos) {

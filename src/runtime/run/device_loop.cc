@@ -5,15 +5,18 @@ namespace quern {
 void DeviceLoop::start(const BatchView& batch, const LoopControl& control) {
   runner_.start_device_loop(batch, control);
   running_ = true;
+  stop_requested_ = false;
 }
 
 void DeviceLoop::request_stop() {
-  if (running_) backend_.write_now(&runner_.arrays().loop()->stop_requested, 1);
+  if (!running_ || stop_requested_) return;
+  backend_.write_now(&runner_.arrays().loop()->stop_requested, 1);
+  stop_requested_ = true;
 }
 
-bool DeviceLoop::wait_for_step() {
+bool DeviceLoop::wait_for_step(std::chrono::milliseconds patience) {
   constexpr int kOne = 1;
-  if (!backend_.wait_until(ring_.published(), ring_.position_of(kOne))) running_ = false;
+  if (!backend_.wait_until(ring_.published(), ring_.position_of(kOne), patience)) running_ = false;
   return running_;
 }
 

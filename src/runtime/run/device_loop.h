@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+
 #include "backend/backend.h"
 #include "runtime/output/ring_reader.h"
 #include "runtime/run/model_runner.h"
@@ -22,10 +24,11 @@ class DeviceLoop {
   /// Starts a loop over the decode sequences of `batch`. It ends by itself as `control` says; the
   /// ring must have room for that many steps.
   void start(const BatchView& batch, const LoopControl& control);
-  /// Asks the loop to end after the step that it is in.
+  /// Asks the loop, if one is running, to end after the step that it is in. Asks once.
   void request_stop();
   /// Waits for a step that has not been read; false when the loop has ended and all was read.
-  bool wait_for_step();
+  /// Errors: device, also when no step comes for `patience`; see Backend::wait_until.
+  bool wait_for_step(std::chrono::milliseconds patience);
   /// Asks the loop to end and forgets it; what is launched afterwards comes after it.
   void abandon() noexcept;
 
@@ -34,6 +37,7 @@ class DeviceLoop {
   ModelRunner& runner_;
   const RingReader& ring_;
   bool running_ = false;
+  bool stop_requested_ = false;
 };
 
 }  // namespace quern

@@ -71,6 +71,7 @@ void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   cache.keys = kv_arena_.take(num_blocks * block.total());
   cache.values = cache.keys + num_blocks * block.keys;
   cache.format = plan.kv_format;
+  cache.num_layers = geometry.num_layers;
   cache.num_blocks = plan.limits.num_blocks;
   cache.num_kv_heads = geometry.num_kv_heads;
   cache.block_size = plan.limits.block_size;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "base/memory/shape.h"
@@ -128,10 +129,20 @@ void StepArrays::write_sequence(const Sequence& sequence, float rope_alpha) {
   write(state_.prompt_len + row, sequence.prompt_len());
   write(state_.rope_alpha + row, rope_alpha);
   write(sampling_ + row, sequence.sampling);
-  backend_->copy_in(state_.history + row * state_.history_stride, sequence.prompt_ids.data(),
-                    sequence.prompt_ids.size() * sizeof(std::int32_t));
-  backend_->copy_in(block_table_ + std::int64_t{row} * limits_.max_blocks_per_seq(),
-                    sequence.blocks.data(), sequence.blocks.size() * sizeof(std::int32_t));
+  backend_->copy_in(state_.history + row * state_.history_stride, sequence.token_ids.data(),
+                    sequence.token_ids.size() * sizeof(std::int32_t));
+  QUERN_CHECK(std::ssize(sequence.blocks) <= limits_.max_blocks_per_seq());
+  backend_->copy_in(block_table_row(row), sequence.blocks.data(),
+                    sequence.blocks.size() * sizeof(std::int32_t));
+}
+
+void StepArrays::write_block(const Sequence& sequence, std::size_t index) {
+  QUERN_CHECK(std::cmp_less(index, limits_.max_blocks_per_seq()));
+  write(block_table_row(sequence.state_row) + index, sequence.blocks.at(index));
+}
+
+std::int32_t* StepArrays::block_table_row(int state_row) const {
+  return block_table_ + std::int64_t{state_row} * limits_.max_blocks_per_seq();
 }
 
 void StepArrays::write_loop(const LoopControl& control) { write(loop_, control); }
@@ -143,7 +154,7 @@ void StepArrays::add_run(const ScheduledRun& run, BatchView& batch) {
   host_.state_index[seq] = run.sequence->state_row;
   host_.kv_lens[seq] = kv_len;
   if (!run.decode) {
-    const auto begin = run.sequence->prompt_ids.begin() + run.begin;
+    const auto begin = run.sequence->token_ids.begin() + run.begin;
     std::copy(begin, begin + run.q_len, host_.token_ids + batch.num_tokens);
     std::iota(host_.positions + batch.num_tokens, host_.positions + batch.num_tokens + run.q_len,
               run.begin);

@@ -23,6 +23,9 @@ class StepArrays {
 
   /// Writes the state row of a sequence that has just been admitted.
   void write_sequence(const Sequence& sequence, float rope_alpha);
+  /// Writes one entry of a running sequence's block table, a block that was added or replaced; the
+  /// steps that are launched afterwards see it.
+  void write_block(const Sequence& sequence, std::size_t index);
   /// Uploads the step's batch arrays and returns the view of them. A step of decode sequences alone
   /// is padded to `padded_num_seqs`, at most max_seqs; see BatchView.
   BatchView write_batch(const ScheduledStep& step, int padded_num_seqs = 0);
@@ -54,6 +57,7 @@ class StepArrays {
   void add_padding(BatchView& batch);
   void point_to_arrays(BatchView& batch) const;
   BatchView upload(BatchView batch);
+  std::int32_t* block_table_row(int state_row) const;
 
   StepArrays() = default;
 

@@ -23,14 +23,17 @@ std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
   return ceil_div(sequence.prompt_len() + sequence.max_tokens, limits_.block_size);
 }
 
+bool Scheduler::can_admit() const {
+  return !waiting_.empty() && !free_rows_.empty() &&
+         blocks_needed(*waiting_.front()) <= blocks_.num_free();
+}
+
 std::vector<Sequence*> Scheduler::admit() {
   std::vector<Sequence*> admitted;
-  while (!waiting_.empty() && !free_rows_.empty()) {
-    auto blocks = blocks_.reserve(blocks_needed(*waiting_.front()));
-    if (!blocks) break;
+  while (can_admit()) {
     Sequence& sequence = *running_.emplace_back(std::move(waiting_.front()));
     waiting_.pop_front();
-    sequence.blocks = *std::move(blocks);
+    sequence.blocks = blocks_.reserve(blocks_needed(sequence)).value();
     sequence.state_row = free_rows_.back();
     free_rows_.pop_back();
     admitted.push_back(&sequence);

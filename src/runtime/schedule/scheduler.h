@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "graph/limits.h"
-#include "runtime/schedule/kv_blocks.h"
+#include "runtime/schedule/block_manager.h"
 #include "runtime/schedule/sequence.h"
 
 namespace quern {
@@ -29,7 +29,8 @@ struct ScheduledStep {
 };
 
 /// Decides who runs: first come, first served. A waiting request is admitted when a state row and
-/// all the blocks it can come to need are free. Every step takes one token of each decoding
+/// all the blocks it can come to need are free (docs/adr/0002), so a running one never waits for
+/// memory. Every step takes one token of each decoding
 /// sequence and fills up with prefill chunks.
 class Scheduler {
  public:
@@ -39,6 +40,8 @@ class Scheduler {
   /// Moves waiting sequences into free rows and returns the new ones, whose state the caller must
   /// write.
   std::vector<Sequence*> admit();
+  /// Whether admit() would move one.
+  bool can_admit() const;
   /// The next step; empty when all running sequences are exhausted or none runs.
   ScheduledStep schedule() const;
   /// Records that the step's runs were launched `times` times in a row (more than once only when
@@ -54,12 +57,13 @@ class Scheduler {
   const std::deque<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
   bool idle() const { return running_.empty() && waiting_.empty(); }
   std::int64_t blocks_needed(const Sequence& sequence) const;
+  const BlockManager& blocks() const { return blocks_; }
 
  private:
   void release(const Sequence& sequence);
 
   Limits limits_;
-  KvBlocks blocks_;
+  BlockManager blocks_;
   std::vector<int> free_rows_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  ///< in order of admission

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "graph/step.h"
@@ -11,8 +12,17 @@ namespace quern {
 /// A request under way. The host knows upper bounds; the state on the device knows what a sequence
 /// really did.
 struct Sequence {
+  Sequence(RequestId request_id, std::vector<std::int32_t> prompt_ids,
+           const SamplingRow& sampling_row, int max_new_tokens, SequenceOutput sequence_output)
+      : id(request_id),
+        token_ids(std::move(prompt_ids)),
+        sampling(sampling_row),
+        max_tokens(max_new_tokens),
+        output(std::move(sequence_output)),
+        prompt_len_(static_cast<int>(token_ids.size())) {}
+
   RequestId id = 0;
-  std::vector<std::int32_t> prompt_ids;
+  std::vector<std::int32_t> token_ids;  ///< the prompt, then the generated tokens read so far
   SamplingRow sampling;
   int max_tokens = 0;  ///< tokens to generate at most
   SequenceOutput output;
@@ -25,10 +35,20 @@ struct Sequence {
   int prefilled = 0;  ///< prompt tokens in the KV cache
   int launched = 0;   ///< sampling steps: the most tokens it can have generated
 
-  int prompt_len() const { return static_cast<int>(prompt_ids.size()); }
+  int prompt_len() const { return prompt_len_; }
   bool decoding() const { return prefilled == prompt_len(); }
   /// Nothing more to launch: its limit is reached, if no end came before.
   bool exhausted() const { return launched >= max_tokens; }
+
+  /// Takes the next token that was sampled. Tokens after the end are overshoot and are dropped.
+  void accept(TokenLogprobs token) {
+    if (output.finished()) return;
+    token_ids.push_back(token.id);
+    output.accept(std::move(token));
+  }
+
+ private:
+  int prompt_len_;
 };
 
 }  // namespace quern

@@ -144,6 +144,7 @@ WeightId StepHarness::add_weight(WeightUse use, DType stored, std::int64_t rows,
 
 void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim) {
   KvCacheView& cache = step_.kv_cache;
+  cache.num_layers = num_layers;
   cache.num_kv_heads = num_kv_heads;
   cache.head_dim = head_dim;
   cache.block_size = limits_.block_size;

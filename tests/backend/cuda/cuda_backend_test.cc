@@ -11,6 +11,7 @@
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/step_harness.h"
 #include "tests/backend/conformance/weight_source.h"
+#include "tests/support/expect_error.h"
 
 namespace quern::testing {
 namespace {
@@ -185,11 +186,31 @@ TEST_P(CudaBackendTest, AWaitIsCountedAndSharedMemoryIsSeenMeanwhile) {
   harness.step().ring.published = published;
   const std::uint64_t waits = backend_->num_waits();
   for (int i = 0; i < 3; ++i) backend_->run(Advance{}, harness.step());
-  EXPECT_TRUE(backend_->wait_until(published, 3));
+  EXPECT_TRUE(backend_->wait_until(published, 3, std::chrono::seconds(60)));
   EXPECT_EQ(backend_->num_waits(), waits) << "following is not waiting for all";
-  EXPECT_FALSE(backend_->wait_until(published, 4));
+  EXPECT_FALSE(backend_->wait_until(published, 4, std::chrono::seconds(60)));
   backend_->wait();
   EXPECT_EQ(backend_->num_waits(), waits + 2);
+}
+
+TEST_P(CudaBackendTest, ADeviceThatPublishesNothingIsTakenForHung) {
+  const Buffer shared = backend_->allocate_shared(sizeof(std::int64_t), "a word");
+  const auto* published = reinterpret_cast<const std::int64_t*>(shared.data());
+  const Buffer memory = backend_->allocate(64, "memory");
+  backend_->wait();
+  backend_->make_stopwatch()->start(10000);  // holds the GPU for 20 ms
+  const auto expect_hung = [](const auto& body, const char* part) {
+    EXPECT_QUERN_ERROR(ErrorCode::device, ({part, "must be restarted"}), body());
+  };
+  expect_hung([&] { backend_->wait_until(published, 1, std::chrono::milliseconds(2)); },
+              "no progress for 0.002 s");
+  // Nothing waits for it any more, nor does the end of the backend and its memory.
+  std::int32_t word = 0;
+  expect_hung([&] { backend_->wait(); }, "hung earlier");
+  expect_hung([&] { backend_->copy_in(memory.data(), &word, sizeof(word)); }, "hung earlier");
+  expect_hung([&] { backend_->copy_out(&word, memory.data(), sizeof(word)); }, "hung earlier");
+  expect_hung([&] { backend_->write_now(&word, 1); }, "hung earlier");
+  expect_hung([&] { backend_->wait_until(published, 1, std::chrono::seconds(1)); }, "hung earlier");
 }
 
 TEST_P(CudaBackendTest, MeasuresWhatTheDeviceReaches) {

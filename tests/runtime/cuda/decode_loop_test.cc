@@ -116,7 +116,7 @@ TEST_F(DecodeLoopTest, EveryModeGivesTheSameTokens) {
       if (expected.empty()) expected = results;
       for (std::size_t i = 0; i < results.size(); ++i) expect_equal(results[i], expected[i]);
       const bool by_device = mode.device_loop != DeviceLoopChoice::off;
-      EXPECT_EQ(engine.timing().loop, by_device ? "device" : "host");
+      EXPECT_EQ(engine.timing().loop, by_device ? LoopRunner::device : LoopRunner::host);
     }
   }
 }
@@ -223,6 +223,32 @@ TEST_F(DecodeLoopTest, RequestsArriveWhileALoopRuns) {
     Result expected = single.generate(requests[i]);
     expect_equal(*engine.take_result(ids[i + 1]), expected);
   }
+}
+
+TEST_F(DecodeLoopTest, OnlyARequestThatCanTakePartStopsALoop) {
+  EngineOptions options = on_device();
+  options.max_seqs = 1;
+  Engine engine = load(options);
+  engine.submit(endless("Once upon a time", 100));
+  for (int i = 0; i < 4; ++i) engine.step();
+  const RequestId second = engine.submit(endless("The fox", 50));
+  engine.cancel(second + 1);
+  engine.cancel(0);
+  while (engine.busy()) engine.step();
+  EXPECT_EQ(engine.timing().host_syncs, 4u) << "each: after the prompt, and for its one loop's end";
+  EXPECT_EQ(engine.timing().steps_run, 150u);
+}
+
+TEST_F(DecodeLoopTest, AFreeRowIsTakenWhileALoopRuns) {
+  EngineOptions options = on_device();
+  options.max_seqs = 4;
+  Engine engine = load(options);
+  const RequestId first = engine.submit(endless("Once upon a time", 120));
+  for (int i = 0; i < 4; ++i) engine.step();
+  const RequestId second = engine.submit(endless("The fox", 5));
+  while (!engine.take_result(second)) engine.step();
+  EXPECT_FALSE(engine.take_result(first)) << "the second did not wait for the first";
+  while (engine.busy()) engine.step();
 }
 
 TEST_F(DecodeLoopTest, AnEngineMayGoWhileItsLoopRuns) {

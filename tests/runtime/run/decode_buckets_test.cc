@@ -22,7 +22,7 @@ std::vector<int> kv_lens_of(const DecodeBuckets& buckets, int num_seqs) {
   return lens;
 }
 
-constexpr int kSeqLens[] = {1,    31,   255,  256,   257,   544,    1000,    1024,    2047,
+constexpr int kSeqLens[] = {1,    31,   255,  256,   257,   544,    1000,    1024,   2047,
                             2048, 2049, 8192, 32768, 40960, 131072, 1000000, 1 << 24};
 
 std::vector<int> seq_limits() {

@@ -23,8 +23,8 @@ class SchedulerTest : public ::testing::Test {
     result.id = ++last_id_;
     SequenceOutput output(tokenizer_, {}, result, {}, max_tokens, FinishReason::length);
     std::vector<std::int32_t> ids(static_cast<std::size_t>(prompt_len), 'a');
-    return std::make_unique<Sequence>(
-        Sequence{last_id_, std::move(ids), {}, max_tokens, std::move(output)});
+    return std::make_unique<Sequence>(last_id_, std::move(ids), SamplingRow{}, max_tokens,
+                                      std::move(output));
   }
 
   testing::ByteTokenizer tokenizer_;

@@ -69,12 +69,15 @@ Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
   }
   check_cuda(status, "cudaMalloc");
   Buffer buffer(static_cast<std::byte*>(data), size_bytes, device,
-                [](std::byte* memory) { static_cast<void>(cudaFree(memory)); });
+                [hung = stream.hung()](std::byte* memory) {
+                  // It waits for the device, which then never answers.
+                  if (!*hung) static_cast<void>(cudaFree(memory));
+                });
   check_cuda(cudaMemsetAsync(data, 0, size_bytes, stream.get()), "cudaMemsetAsync");
   return buffer;
 }
 
-Buffer allocate_pinned(std::size_t size_bytes, const char* what) {
+Buffer allocate_pinned(std::size_t size_bytes, const char* what, const Stream& stream) {
   void* data = nullptr;
   const cudaError_t status =
       allocation_must_fail() ? cudaErrorMemoryAllocation : cudaMallocHost(&data, size_bytes);
@@ -85,11 +88,15 @@ Buffer allocate_pinned(std::size_t size_bytes, const char* what) {
   }
   check_cuda(status, "cudaMallocHost");
   return {static_cast<std::byte*>(data), size_bytes, Device{},
-          [](std::byte* memory) { static_cast<void>(cudaFreeHost(memory)); }};
+          [hung = stream.hung()](std::byte* memory) {
+            if (!*hung) static_cast<void>(cudaFreeHost(memory));
+          }};
 }
 
 StagingRing::StagingRing(const Stream& stream, Device device)
-    : stream_(stream), device_(device), memory_(allocate_pinned(kSlots * kSlotBytes, "staging")) {}
+    : stream_(stream),
+      device_(device),
+      memory_(allocate_pinned(kSlots * kSlotBytes, "staging", stream)) {}
 
 void StagingRing::copy(void* device_destination, const void* host_source, std::size_t size_bytes) {
   constexpr std::size_t kAlignment = 16;

@@ -15,9 +15,9 @@ Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
                        const Stream& stream);
 
 /// Page-locked host memory, which the device copies from and to by itself, and which its kernels
-/// read and write at the same address. Not zeroed.
+/// read and write at the same address. Not zeroed. `stream` is whose work uses it.
 /// Errors: out_of_memory naming `what` and the bytes.
-Buffer allocate_pinned(std::size_t size_bytes, const char* what);
+Buffer allocate_pinned(std::size_t size_bytes, const char* what, const Stream& stream);
 
 /// Brings host memory to the device in the stream's order without waiting for the device: bytes go
 /// through slots of pinned memory, and only a slot that is still being read is waited for. Small

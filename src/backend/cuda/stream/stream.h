@@ -3,7 +3,9 @@
 #include <cuda_runtime_api.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <memory>
 
 namespace quern::cuda {
 
@@ -16,7 +18,8 @@ class Stream {
   ~Stream();
 
   cudaStream_t get() const { return stream_; }
-  /// Waits for all work so far. Errors: device, also for what that work ran into.
+  /// Waits for all work so far. Errors: device, also for what that work ran into, and at once after
+  /// declare_hung().
   void synchronize() const;
   /// Whether all work so far is done. Errors: as synchronize().
   bool idle() const;
@@ -25,8 +28,17 @@ class Stream {
   std::uint64_t num_waits() const { return num_waits_; }
   void count_wait() const { ++num_waits_; }
 
+  /// Gives the device up. What waits for it would wait for ever: such calls fail from here on, and
+  /// memory and handles are left to the end of the process. Always throws Error(device).
+  [[noreturn]] void declare_hung(std::chrono::milliseconds patience) const;
+  /// Errors: device after declare_hung().
+  void check_not_hung() const;
+  /// Set by declare_hung(); it may outlive the stream.
+  const std::shared_ptr<std::atomic<bool>>& hung() const { return hung_; }
+
  private:
   cudaStream_t stream_ = nullptr;
+  std::shared_ptr<std::atomic<bool>> hung_ = std::make_shared<std::atomic<bool>>(false);
   mutable std::atomic<std::uint64_t> num_waits_ = 0;
 };
 

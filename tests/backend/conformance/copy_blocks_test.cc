@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "tests/backend/conformance/backends.h"
+#include "tests/backend/conformance/guarded_buffer.h"
+#include "tests/support/expect_error.h"
+
+namespace quern::testing {
+namespace {
+
+/// A cache of random bytes and what it should hold.
+class CacheUnderTest {
+ public:
+  CacheUnderTest(Backend& backend, KvCacheView shape)
+      : backend_(backend), view_(shape), keys_(backend, bytes()), values_(backend, bytes()) {
+    view_.keys = keys_.data();
+    view_.values = values_.data();
+    std::mt19937 random(7);
+    for (auto* expected : {&expected_keys_, &expected_values_}) {
+      expected->resize(bytes());
+      for (std::byte& byte : *expected) byte = static_cast<std::byte>(random());
+    }
+    backend.copy_in(keys_.data(), expected_keys_.data(), bytes());
+    backend.copy_in(values_.data(), expected_values_.data(), bytes());
+  }
+
+  void copy(const std::vector<BlockCopy>& copies) {
+    backend_.copy_blocks(view_, copies);
+    const auto block = static_cast<std::int64_t>(view_.block_bytes().keys);  // and of values
+    for (int layer = 0; layer < view_.num_layers; ++layer) {
+      for (const BlockCopy& copy : copies) {
+        for (auto* expected : {&expected_keys_, &expected_values_}) {
+          const auto begin = expected->begin() + layer * view_.num_blocks * block;
+          std::copy_n(begin + copy.source * block, block, begin + copy.destination * block);
+        }
+      }
+    }
+  }
+
+  void check() const {
+    EXPECT_EQ(keys_.read(), expected_keys_);
+    EXPECT_EQ(values_.read(), expected_values_);
+    EXPECT_TRUE(keys_.guards_intact());
+    EXPECT_TRUE(values_.guards_intact());
+  }
+
+ private:
+  std::size_t bytes() const {
+    return static_cast<std::size_t>(view_.num_layers * view_.num_blocks) * view_.block_bytes().keys;
+  }
+
+  Backend& backend_;
+  KvCacheView view_;
+  GuardedBuffer keys_, values_;
+  std::vector<std::byte> expected_keys_, expected_values_;
+};
+
+class CopyBlocksConformance : public TypedBackendTest {
+ protected:
+  KvCacheView shape(int num_layers, std::int64_t num_blocks, int num_kv_heads, int block_size,
+                    int head_dim) const {
+    KvCacheView view;
+    view.format = unscaled_kv_format(dtype());
+    view.num_layers = num_layers;
+    view.num_blocks = num_blocks;
+    view.num_kv_heads = num_kv_heads;
+    view.block_size = block_size;
+    view.head_dim = head_dim;
+    return view;
+  }
+};
+
+TEST_P(CopyBlocksConformance, CopiesAllLayersAndNothingElse) {
+  for (const auto& [heads, block_size, head_dim] :
+       {std::tuple{1, 1, 1}, {1, 3, 5}, {2, 32, 64}, {3, 32, 128}, {1, 7, 24}}) {
+    SCOPED_TRACE(::testing::Message() << heads << " x " << block_size << " x " << head_dim);
+    CacheUnderTest cache(*backend_, shape(3, 9, heads, block_size, head_dim));
+    cache.copy({});
+    cache.check();
+    cache.copy({{0, 8}});
+    cache.copy({{8, 4}, {8, 5}, {1, 0}});  // reads what the call before wrote
+    cache.copy({{4, 8}});
+    cache.check();
+  }
+}
+
+TEST_P(CopyBlocksConformance, ManyAtOnce) {
+  constexpr std::int32_t kCopies = 600;
+  std::vector<std::int32_t> order(2 * kCopies);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), std::mt19937(3));
+  std::vector<BlockCopy> copies;
+  for (std::size_t i = 0; i < order.size(); i += 2) copies.push_back({order[i], order[i + 1]});
+  CacheUnderTest cache(*backend_, shape(2, 2 * kCopies, 1, 4, 8));
+  cache.copy(copies);
+  cache.check();
+}
+
+TEST_P(CopyBlocksConformance, RefusesWhatHasNoOrder) {
+  CacheUnderTest cache(*backend_, shape(2, 4, 1, 4, 8));
+  const auto refuse = [&](const std::vector<BlockCopy>& copies) {
+    EXPECT_QUERN_ERROR(ErrorCode::internal, ({"block_copies"}), cache.copy(copies));
+  };
+  refuse({{0, 4}});
+  refuse({{-1, 1}});
+  refuse({{0, 1}, {2, 1}});
+  refuse({{0, 1}, {1, 2}});
+  refuse({{3, 3}});
+  cache.check();
+}
+
+QUERN_INSTANTIATE_TYPED(CopyBlocksConformance);
+
+}  // namespace
+}  // namespace quern::testing
