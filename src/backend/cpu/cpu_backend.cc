@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/communicator.h"
 #include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
 #include "backend/cpu/parallel.h"
@@ -48,8 +49,8 @@ class CpuBackend final : public Backend {
     cpu::run_attention(op, step, threads_);
   }
   void run(const Linear& op, const Step& step) override { cpu::run_linear(op, step, threads_); }
-  void run(const AllReduce& op, const Step& step) override { cpu::run_copy(op.in, op.out, step); }
-  void run(const AllGather& op, const Step& step) override { cpu::run_copy(op.in, op.out, step); }
+  void run(const AllReduce&, const Step&) override { fail_without_communicator("AllReduce"); }
+  void run(const AllGather&, const Step&) override { fail_without_communicator("AllGather"); }
   void run(const Sample& op, const Step& step) override { cpu::run_sample(op, step, threads_); }
   void run(const Advance& op, const Step& step) override { cpu::run_advance(op, step); }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/communicator.h"
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/device_query.h"
@@ -69,12 +70,8 @@ class CudaBackend final : public Backend {
   void run(const Linear& op, const Step& step) override {
     launch([&] { cuda::run_linear(op, step, context_); });
   }
-  void run(const AllReduce& op, const Step& step) override {
-    launch([&] { cuda::run_copy(op.in, op.out, step, context_); });
-  }
-  void run(const AllGather& op, const Step& step) override {
-    launch([&] { cuda::run_copy(op.in, op.out, step, context_); });
-  }
+  void run(const AllReduce&, const Step&) override { fail_without_communicator("AllReduce"); }
+  void run(const AllGather&, const Step&) override { fail_without_communicator("AllGather"); }
   void run(const Sample& op, const Step& step) override {
     launch([&] { cuda::run_sample(op, step, context_); });
   }

@@ -48,8 +48,6 @@ void run_embed(const Embed& op, const Step& step, const OpContext& context);
 void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context);
 void run_attention(const Attention& op, const Step& step, const OpContext& context);
 void run_linear(const Linear& op, const Step& step, const OpContext& context);
-/// A collective of one rank.
-void run_copy(ValueId in, ValueId out, const Step& step, const OpContext& context);
 void run_sample(const Sample& op, const Step& step, const OpContext& context);
 void run_advance(const Advance& op, const Step& step, const OpContext& context);
 
