@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
-#include <string>
+#include <sstream>
 
 namespace quern {
 namespace {
@@ -44,7 +44,20 @@ std::uint64_t peak_resident_bytes() {
 int available_threads() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
+  int threads = std::max(1, CPU_COUNT(&set));
+  std::string cpu_max;
+  std::getline(std::ifstream("/sys/fs/cgroup/cpu.max"), cpu_max);
+  if (const auto granted = processors_granted(cpu_max)) threads = std::min(threads, *granted);
+  return threads;
+}
+
+std::optional<int> processors_granted(const std::string& cpu_max) {
+  std::istringstream words(cpu_max);
+  std::int64_t quota_us = 0;
+  std::int64_t period_us = 0;
+  if (!(words >> quota_us >> period_us) || quota_us <= 0 || period_us <= 0) return std::nullopt;
+  const std::int64_t processors = (quota_us - 1) / period_us + 1;
+  return static_cast<int>(std::min<std::int64_t>(processors, std::numeric_limits<int>::max()));
 }
 
 }  // namespace quern

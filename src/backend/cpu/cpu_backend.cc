@@ -1,7 +1,5 @@
 #include "backend/cpu/cpu_backend.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -9,11 +7,11 @@
 #include "backend/communicator.h"
 #include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
-#include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/shape.h"
 #include "base/system.h"
+#include "base/thread_pool.h"
 #include "graph/memory_plan.h"
 
 namespace quern {
@@ -34,39 +32,35 @@ class CpuRecording final : public Recording {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) : threads_(threads) {
-    openblas_set_num_threads(1);  // the threads here are ours; see projection.h
-  }
+  explicit CpuBackend(int threads) : pool_(threads) {}
 
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
 
-  void run(const Embed& op, const Step& step) override { cpu::run_embed(op, step, threads_); }
+  void run(const Embed& op, const Step& step) override { cpu::run_embed(op, step, pool_); }
   void run(const NormLinear& op, const Step& step) override {
-    cpu::run_norm_linear(op, step, threads_);
+    cpu::run_norm_linear(op, step, pool_);
   }
-  void run(const Attention& op, const Step& step) override {
-    cpu::run_attention(op, step, threads_);
-  }
-  void run(const Linear& op, const Step& step) override { cpu::run_linear(op, step, threads_); }
+  void run(const Attention& op, const Step& step) override { cpu::run_attention(op, step, pool_); }
+  void run(const Linear& op, const Step& step) override { cpu::run_linear(op, step, pool_); }
   void run(const AllReduce&, const Step&) override { fail_without_communicator("AllReduce"); }
   void run(const AllGather&, const Step&) override { fail_without_communicator("AllGather"); }
-  void run(const Sample& op, const Step& step) override { cpu::run_sample(op, step, threads_); }
+  void run(const Sample& op, const Step& step) override { cpu::run_sample(op, step, pool_); }
   void run(const Advance& op, const Step& step) override { cpu::run_advance(op, step); }
 
   std::size_t workspace_bytes(const Op& op, const Graph& graph,
                               const Limits& limits) const override {
     if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
-      return cpu::norm_linear_workspace_bytes(*norm_linear, graph, limits, threads_);
+      return cpu::norm_linear_workspace_bytes(*norm_linear, graph, limits, pool_.num_threads());
     }
     if (const auto* attention = std::get_if<Attention>(&op)) {
-      return cpu::attention_workspace_bytes(*attention, limits, threads_);
+      return cpu::attention_workspace_bytes(*attention, limits, pool_.num_threads());
     }
     if (const auto* linear = std::get_if<Linear>(&op)) {
-      return cpu::linear_workspace_bytes(*linear, graph, limits, threads_);
+      return cpu::linear_workspace_bytes(*linear, graph, limits, pool_.num_threads());
     }
     if (const auto* sample = std::get_if<Sample>(&op)) {
-      return cpu::sample_workspace_bytes(*sample, graph, threads_);
+      return cpu::sample_workspace_bytes(*sample, graph, pool_.num_threads());
     }
     return 0;
   }
@@ -107,7 +101,7 @@ class CpuBackend final : public Backend {
     const std::int64_t band_rows =
         std::max<std::int64_t>(kBandBytes / std::max<std::int64_t>(row_bytes, 1), 1);
     const std::int64_t bands = (source.out_features + band_rows - 1) / band_rows;
-    cpu::parallel_for(threads_, bands, [&](std::int64_t band, int) {
+    pool_.parallel_for(bands, [&](std::int64_t band, int) {
       const std::int64_t first = band * band_rows;
       source.read(first, std::min(band_rows, source.out_features - first),
                   destination + first * row_bytes);
@@ -117,7 +111,7 @@ class CpuBackend final : public Backend {
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
     constexpr std::int64_t kPart = 1 << 20;
-    cpu::parallel_for(threads_, ceil_div(run.count, kPart), [&](std::int64_t part, int) {
+    pool_.parallel_for(ceil_div(run.count, kPart), [&](std::int64_t part, int) {
       const std::int64_t begin = part * kPart;
       quern::fill_random(run.part(begin, std::min(kPart, run.count - begin)), dtype, weight);
     });
@@ -126,9 +120,9 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Stopwatch> make_stopwatch() override {
     return std::make_unique<cpu::ClockStopwatch>();
   }
-  double measure_read_gbps() override { return cpu::measure_read_gbps(threads_); }
+  double measure_read_gbps() override { return cpu::measure_read_gbps(pool_); }
   double measure_product_tflops(DType dtype) override {
-    return cpu::measure_product_tflops(dtype, threads_);
+    return cpu::measure_product_tflops(dtype, pool_);
   }
 
   std::unique_ptr<Recording> record(std::function<void()> step, RecordedLoop loop) override {
@@ -140,7 +134,7 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  int threads_;
+  ThreadPool pool_;
 };
 
 }  // namespace
@@ -148,7 +142,7 @@ class CpuBackend final : public Backend {
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
   if (threads < 0)
     fail(ErrorCode::invalid_argument, "threads: expected 0 or more, got {}", threads);
-  return std::make_unique<CpuBackend>(threads == 0 ? cpu::usable_threads() : threads);
+  return std::make_unique<CpuBackend>(threads == 0 ? available_threads() : threads);
 }
 
 }  // namespace quern
