@@ -24,6 +24,9 @@ class ThreadPool {
 
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
+  /// Whether no worker is parked, so that a loop costs no wake-up. A hint: it may be out of date.
+  bool is_awake() const { return num_parked_.load(std::memory_order_relaxed) == 0; }
+
   /// Calls body(std::int64_t index, int thread) once for each index in [0, count) and returns when
   /// all calls have returned. Calls in flight at the same time have different `thread`s, below
   /// num_threads(). Which thread serves an index is open: results must not depend on it. Keep
