@@ -181,9 +181,12 @@ void ThreadPool::wait_until_done(std::uint32_t count) {
 }
 
 void ThreadPool::work(int thread) {
-  while (!stopping_) {
+  for (;;) {
     serve(thread);
     const std::uint64_t seen = claims_.load(std::memory_order_acquire);
+    // After the load: the epoch that stop() publishes is the last, and nobody would end a park in
+    // it.
+    if (stopping_) return;
     if (unclaimed(seen) > 0) continue;
     if (spin([&] { return claims_.load(std::memory_order_acquire) != seen; })) continue;
     ++num_parked_;

@@ -31,7 +31,8 @@ TEST(System, ThreadsAreThoseOfTheAffinityMask) {
     CPU_SET(cpu, &one);
     ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
     narrowed = available_threads();
-  }).join();
+  })
+      .join();
   EXPECT_EQ(narrowed, 1);
   EXPECT_EQ(available_threads(), before);
 }

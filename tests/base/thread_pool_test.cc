@@ -26,6 +26,7 @@ namespace quern {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 /// Long enough for every worker without work to park.
 void let_workers_park() { std::this_thread::sleep_for(milliseconds(5)); }
@@ -57,9 +58,8 @@ TEST(ThreadPool, ALoopSeesWhatTheOneBeforeItWrote) {
   std::vector<std::int64_t> values(64, 0);
   for (int round = 0; round < 2000; ++round) {
     if (round % 500 == 0) let_workers_park();
-    pool.parallel_for(64, [&](std::int64_t i, int) {
-      ++values[static_cast<std::size_t>((i + round) % 64)];
-    });
+    pool.parallel_for(
+        64, [&](std::int64_t i, int) { ++values[static_cast<std::size_t>((i + round) % 64)]; });
   }
   for (const std::int64_t value : values) EXPECT_EQ(value, 2000);
 }
@@ -178,10 +178,14 @@ TEST(ThreadPool, ManyPoolsSideBySide) {
 }
 
 TEST(ThreadPool, EndsWhileWorkersSpinOrAreParked) {
-  for (int round = 0; round < 50; ++round) {
-    ThreadPool pool(4);
+  // At every moment of a worker's life: it starts, looks for work, spins, parks or is parked.
+  for (int round = 0; round < 2000; ++round) {
+    ThreadPool pool(3);
     if (round % 3 == 1) pool.parallel_for(8, [](std::int64_t, int) {});
-    if (round % 10 == 2) let_workers_park();
+    const auto end = steady_clock::now() + std::chrono::microseconds(round % 100);
+    while (steady_clock::now() < end) {
+    }
+    if (round % 200 == 2) let_workers_park();
   }
 }
 
