@@ -61,7 +61,7 @@ num_jobs() {
 # build TARGET...: the release preset, in build/release, with the cmake options of QUERN_CMAKE_OPTIONS.
 build() {
   install_packages g++ cmake ninja-build pkg-config git ca-certificates libfmt-dev libspdlog-dev nlohmann-json3-dev \
-    libsentencepiece-dev libcli11-dev libpcre2-dev libutf8proc-dev libopenblas-dev libgtest-dev
+    libsentencepiece-dev libcli11-dev libpcre2-dev libutf8proc-dev libgtest-dev
   local jobs log=build/release/configure.log
   jobs=$(num_jobs)
   mkdir -p build/release
