@@ -1,9 +1,8 @@
-// Matrix products of the CPU backend on one thread: our kernels on weights as they are stored,
-// beside OpenBLAS on weights widened tile by tile. See kMaxNarrowRows in backend/cpu/gemm.h.
-// Arguments: rows, in_features, out_features and, for BLAS, columns of a tile.
+// Matrix products of the CPU backend on one thread, in each instruction set that the machine has,
+// on weights as they are stored or widened tile by tile; see kMaxNarrowRows in backend/cpu/gemm.h.
+// Arguments: rows, in_features, out_features.
 
 #include <benchmark/benchmark.h>
-#include <cblas.h>
 
 #include <algorithm>
 #include <random>
@@ -44,70 +43,48 @@ void count_flops(benchmark::State& state, std::int64_t multiply_adds) {
       benchmark::Counter::kIsRate, benchmark::Counter::kIs1000);
 }
 
-void direct(benchmark::State& state, DType dtype) {
-  const std::int64_t rows = state.range(0);
-  const Matrix a(DType::float32, rows, state.range(1));
-  const Matrix b(dtype, state.range(2), state.range(1));
-  const Matrix out(DType::float32, rows, state.range(2));
-  constexpr std::int64_t kTile = 128;
-  for (auto _ : state) {
-    for (std::int64_t c = 0; c < b.view.rows; c += kTile) {
-      Tensor tile = out.view;
-      tile.data = cpu::element(out.view, 0, c);
-      cpu::vector_kernels().dot_rows(
-          a.view, cpu::row_band(b.view, c, std::min(kTile, b.view.rows - c)), tile);
-    }
-  }
-  count_flops(state, rows * state.range(1) * state.range(2));
-}
-
-void widened_blas(benchmark::State& state, DType dtype) {
+/// With `widen`, 16-bit weights are widened in memory, a tile at a time, as for many rows.
+void gemm(benchmark::State& state, const cpu::VectorKernels* kernels, DType dtype, bool widen) {
+  if (kernels == nullptr) return state.SkipWithError("this machine has none");
   const std::int64_t rows = state.range(0);
   const std::int64_t depth = state.range(1);
-  const std::int64_t tile = state.range(3);
+  constexpr std::int64_t kTile = 120;
   const Matrix a(DType::float32, rows, depth);
   const Matrix b(dtype, state.range(2), depth);
   const Matrix out(DType::float32, rows, state.range(2));
-  const Matrix scratch(DType::float32, tile, depth);
-  openblas_set_num_threads(1);
+  const Matrix scratch(DType::float32, kTile, depth);
   for (auto _ : state) {
-    for (std::int64_t c = 0; c < b.view.rows; c += tile) {
-      const std::int64_t columns = std::min(tile, b.view.rows - c);
-      const float* right = b.view.row<float>(c);
-      if (dtype != DType::float32) {
-        for (std::int64_t i = 0; i < columns; ++i) {
-          load_floats(dtype, cpu::element(b.view, c + i, 0), cpu::float_row(scratch.view, i));
+    for (std::int64_t c = 0; c < b.view.rows; c += kTile) {
+      Tensor weight = cpu::row_band(b.view, c, std::min(kTile, b.view.rows - c));
+      if (widen) {
+        for (std::int64_t i = 0; i < weight.rows; ++i) {
+          load_floats(dtype, cpu::element(weight, i, 0), cpu::float_row(scratch.view, i));
         }
-        right = scratch.view.row<float>(0);
+        weight = cpu::row_band(scratch.view, 0, weight.rows);
       }
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows),
-                  static_cast<int>(columns), static_cast<int>(depth), 1.0f, a.view.row<float>(0),
-                  static_cast<int>(depth), right, static_cast<int>(depth), 0.0f,
-                  out.view.row<float>(0) + c, static_cast<int>(state.range(2)));
+      Tensor tile = out.view;
+      tile.data = cpu::element(out.view, 0, c);
+      kernels->dot_rows(a.view, weight, tile);
     }
   }
   count_flops(state, rows * depth * state.range(2));
 }
 
-void direct_shapes(benchmark::internal::Benchmark* bench) {
-  for (const int size : {192, 2048}) {
-    for (const int rows : {1, 2, 4, 8, 12, 16, 24, 32}) bench->Args({rows, size, size});
+void shapes(benchmark::internal::Benchmark* bench) {
+  for (const int size : {192, 768, 2048}) {
+    for (const int rows : {1, 2, 4, 8, 16, 32, 240}) bench->Args({rows, size, size});
   }
 }
 
-void blas_shapes(benchmark::internal::Benchmark* bench) {
-  for (const int size : {192, 2048}) {
-    for (const int rows : {4, 8, 12, 16, 24, 32, 256}) {
-      for (const int tile : {16, 32, 64, 128}) bench->Args({rows, size, size, tile});
-    }
-  }
-}
+#define QUERN_GEMM_BENCH(name, kernels)                                                          \
+  BENCHMARK_CAPTURE(gemm, name##_float32, kernels, DType::float32, false)->Apply(shapes);        \
+  BENCHMARK_CAPTURE(gemm, name##_float16, kernels, DType::float16, false)->Apply(shapes);        \
+  BENCHMARK_CAPTURE(gemm, name##_float16_widened, kernels, DType::float16, true)->Apply(shapes); \
+  BENCHMARK_CAPTURE(gemm, name##_bfloat16, kernels, DType::bfloat16, false)->Apply(shapes)
 
-BENCHMARK_CAPTURE(direct, float32, DType::float32)->Apply(direct_shapes);
-BENCHMARK_CAPTURE(direct, float16, DType::float16)->Apply(direct_shapes);
-BENCHMARK_CAPTURE(direct, bfloat16, DType::bfloat16)->Apply(direct_shapes);
-BENCHMARK_CAPTURE(widened_blas, float32, DType::float32)->Apply(blas_shapes);
-BENCHMARK_CAPTURE(widened_blas, float16, DType::float16)->Apply(blas_shapes);
+QUERN_GEMM_BENCH(avx512, cpu::avx512_kernels());
+QUERN_GEMM_BENCH(avx2, cpu::avx2_kernels());
+QUERN_GEMM_BENCH(portable, &cpu::portable_kernels());
 
 }  // namespace
 }  // namespace quern

@@ -6,11 +6,8 @@ include(CMakePackageConfigHelpers)
 
 get_property(floors GLOBAL PROPERTY QUERN_FLOORS)
 list(TRANSFORM floors REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
-set(packages fmt::fmt sentencepiece::sentencepiece PkgConfig::pcre2 PkgConfig::utf8proc PkgConfig::openblas
-             Threads::Threads ${CMAKE_DL_LIBS})
-if(QUERN_OPENMP)
-  list(APPEND packages OpenMP::OpenMP_CXX)
-endif()
+set(packages fmt::fmt sentencepiece::sentencepiece PkgConfig::pcre2 PkgConfig::utf8proc Threads::Threads
+             ${CMAKE_DL_LIBS})
 if(QUERN_WITH_CUDA)
   list(APPEND packages CUDA::cudart_static)
   set(QUERN_CUDA_LIBS -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt)
@@ -59,8 +56,8 @@ configure_package_config_file(cmake/quern-config.cmake.in ${PROJECT_BINARY_DIR}/
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/quern-config-version.cmake COMPATIBILITY SameMinorVersion)
 file(RELATIVE_PATH QUERN_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-set(QUERN_PRIVATE_LIBS -lfmt -lsentencepiece ${pcre2_LDFLAGS} ${utf8proc_LDFLAGS} ${openblas_LDFLAGS}
-                       ${OpenMP_CXX_FLAGS} ${QUERN_CUDA_LIBS} -lpthread -l${CMAKE_DL_LIBS})
+set(QUERN_PRIVATE_LIBS -lfmt -lsentencepiece ${pcre2_LDFLAGS} ${utf8proc_LDFLAGS}
+                       ${QUERN_CUDA_LIBS} -lpthread -l${CMAKE_DL_LIBS})
 list(JOIN QUERN_PRIVATE_LIBS " " QUERN_PRIVATE_LIBS)
 configure_file(cmake/quern.pc.in quern.pc @ONLY)
 

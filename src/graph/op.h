@@ -125,15 +125,16 @@ struct Linear {
   std::optional<WeightId> bias;
 };
 
-/// out = the sum of `in` over all ranks; with one rank a copy. Shapes: both [rows, cols] of one
-/// dtype.
+/// out = the sum of `in` over all ranks. Shapes: both [rows, cols] of one dtype.
+/// Errors: unsupported where the backend has no communicator. With one rank the node is not in the
+/// graph.
 struct AllReduce {
   ValueId in;
   ValueId out;
 };
 
-/// out = the ranks' `in` side by side; with one rank a copy. Shapes: in [rows, cols / ranks], out
-/// [rows, cols].
+/// out = the ranks' `in` side by side. Shapes: in [rows, cols / ranks], out [rows, cols].
+/// Errors: as AllReduce.
 struct AllGather {
   ValueId in;
   ValueId out;

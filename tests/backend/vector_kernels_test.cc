@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -116,19 +117,49 @@ TEST_P(VectorKernelsTest, AccumulateRows) {
   }
 }
 
-TEST_P(VectorKernelsTest, ARowDoesNotDependOnItsCompany) {
-  const auto a = random_floats(9 * 50, 1);
-  const auto b = random_floats(13 * 50, 2);
-  const Strided left(DType::float32, 9, 50, a), right(DType::float32, 13, 50, b);
-  const Strided together(DType::float32, 9, 13, {}), alone(DType::float32, 9, 13, {});
-  kernels().dot_rows(left.view, right.view, together.view);
-  for (std::int64_t r = 0; r < 9; ++r) {
-    kernels().dot_rows(row_band(left.view, r, 1), right.view, row_band(alone.view, r, 1));
-  }
-  for (std::int64_t r = 0; r < 9; ++r) {
-    for (std::int64_t c = 0; c < 13; ++c) {
-      EXPECT_EQ(together.view.row<float>(r)[c], alone.view.row<float>(r)[c]);
+/// Rows alone, and in blocks of every size, bit for bit; a depth and a width with a remainder for
+/// every vector length.
+TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
+  constexpr std::int64_t kRows = 11;
+  constexpr std::int64_t kDepth = 53;
+  constexpr std::int64_t kColumns = 45;
+  const auto a = random_floats(kRows * kDepth, 1);
+  const Strided left(DType::float32, kRows, kDepth, a);
+  const auto expect_same = [&](const Tensor& together, const Tensor& alone, const char* what) {
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < kColumns; ++c) {
+        EXPECT_EQ(together.row<float>(r)[c], alone.row<float>(r)[c]) << what << ", row " << r;
+      }
     }
+  };
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    const auto b = rounded(dtype, random_floats(kColumns * kDepth, 2));
+    const auto before = random_floats(kRows * kColumns, 3);
+    const Strided columns(dtype, kColumns, kDepth, b), rows(dtype, kDepth, kColumns, b);
+    const Strided dots(DType::float32, kRows, kColumns, {});
+    const Strided sums(DType::float32, kRows, kColumns, before);
+    kernels().dot_rows(left.view, columns.view, dots.view);
+    kernels().accumulate_rows(left.view, rows.view, sums.view);
+    for (const std::int64_t block : {1, 2, 3, 5, 10}) {
+      const Strided few_dots(DType::float32, kRows, kColumns, {});
+      const Strided few_sums(DType::float32, kRows, kColumns, before);
+      for (std::int64_t r = 0; r < kRows; r += block) {
+        const std::int64_t count = std::min(block, kRows - r);
+        const Tensor in = row_band(left.view, r, count);
+        kernels().dot_rows(in, columns.view, row_band(few_dots.view, r, count));
+        kernels().accumulate_rows(in, rows.view, row_band(few_sums.view, r, count));
+      }
+      expect_same(dots.view, few_dots.view, "dot_rows");
+      expect_same(sums.view, few_sums.view, "accumulate_rows");
+    }
+    // Nor on the columns that are computed with it.
+    const Strided one_column(DType::float32, kRows, kColumns, {});
+    for (std::int64_t c = 0; c < kColumns; ++c) {
+      Tensor out = one_column.view;
+      out.data = element(out, 0, c);
+      kernels().dot_rows(left.view, row_band(columns.view, c, 1), out);
+    }
+    expect_same(dots.view, one_column.view, "dot_rows, a column at a time");
   }
 }
 
@@ -195,7 +226,8 @@ TEST_P(VectorKernelsTest, Activations) {
 
 INSTANTIATE_TEST_SUITE_P(All, VectorKernelsTest,
                          ::testing::Values(KernelsUnderTest{"portable", &portable_kernels()},
-                                           KernelsUnderTest{"avx2", avx2_kernels()}),
+                                           KernelsUnderTest{"avx2", avx2_kernels()},
+                                           KernelsUnderTest{"avx512", avx512_kernels()}),
                          [](const auto& kernels) { return std::string(kernels.param.name); });
 
 TEST(Gemm, BothSidesOfTheCrossoverAgree) {
@@ -214,11 +246,7 @@ TEST(Gemm, BothSidesOfTheCrossoverAgree) {
     EXPECT_EQ(stored.data, right.view.data) << "few rows read the weight as it is stored";
     multiply_transposed(row_band(left.view, r, 1), stored, row_band(few.view, r, 1));
     for (std::int64_t c = 0; c < kColumns; ++c) {
-      if (avx2_kernels() != nullptr) {
-        EXPECT_EQ(many.view.row<float>(r)[c], few.view.row<float>(r)[c]);
-      } else {
-        EXPECT_NEAR(many.view.row<float>(r)[c], few.view.row<float>(r)[c], 1e-4);
-      }
+      EXPECT_EQ(many.view.row<float>(r)[c], few.view.row<float>(r)[c]);
     }
   }
 }

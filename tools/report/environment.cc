@@ -1,6 +1,5 @@
 #include "tools/report/environment.h"
 
-#include <cblas.h>
 #include <fmt/format.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -104,7 +103,6 @@ Environment environment() {
   found.usable_threads = available_threads();
   found.memory_bytes = total_memory();
   found.available_memory_bytes = available_host_memory();
-  found.openblas = fmt::format("{}, running on {}", openblas_get_config(), openblas_get_corename());
   found.cuda = query_cuda();
   return found;
 }

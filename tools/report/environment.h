@@ -30,7 +30,6 @@ struct Environment {
   int usable_threads = 0;  ///< of this process
   std::uint64_t memory_bytes = 0;
   std::uint64_t available_memory_bytes = 0;
-  std::string openblas;  ///< version and build configuration
   CudaEnvironment cuda;
 };
 

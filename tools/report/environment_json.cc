@@ -58,8 +58,7 @@ OrderedJson environment_json(const Environment& found) {
             {"threads", found.cpu.num_threads},
             {"usable_threads", found.usable_threads}}},
           {"memory_bytes", found.memory_bytes},
-          {"available_memory_bytes", found.available_memory_bytes},
-          {"openblas", found.openblas}};
+          {"available_memory_bytes", found.available_memory_bytes}};
 }
 
 }  // namespace quern::tools

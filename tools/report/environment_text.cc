@@ -58,7 +58,6 @@ std::string environment_text(const Environment& found, bool colour) {
                                      found.cpu.num_threads, found.usable_threads));
   table.row("memory", fmt::format("{}, {} available", human_bytes(found.memory_bytes),
                                   human_bytes(found.available_memory_bytes)));
-  table.row("OpenBLAS", found.openblas);
   return table.text(colour);
 }
 

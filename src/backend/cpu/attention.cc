@@ -213,7 +213,7 @@ AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& o
   return scratch;
 }
 
-void run_attention(const Attention& op, const Step& step, int threads) {
+void run_attention(const Attention& op, const Step& step, ThreadPool& pool) {
   const KvCacheView& cache = step.kv_cache;
   check_kv_format(cache.format, step.activation_dtype);
   QUERN_CHECK(step.value(op.qkv).dtype == step.activation_dtype && cache.head_dim == op.head_dim &&
@@ -222,12 +222,12 @@ void run_attention(const Attention& op, const Step& step, int threads) {
   Workspace workspace(step.workspace);
   const AttentionScratch scratch = take_attention_scratch(
       workspace, op, {step.batch.num_tokens, step.batch.num_seqs, max_kv_len, cache.block_size},
-      threads);
+      pool.num_threads());
 
-  append_tokens(op, step, scratch, threads);
+  append_tokens(op, step, scratch, pool);
   const std::int64_t num_tiles = count_tiles(op, step, scratch.tile_ends);
   const std::int64_t work = step.batch.num_tokens * max_kv_len * op.num_heads * op.head_dim;
-  parallel_for(threads_for(threads, work), num_tiles, [&](std::int64_t index, int thread) {
+  parallel_for(pool, work, num_tiles, [&](std::int64_t index, int thread) {
     const Tile tile = find_tile(op, step, scratch.tile_ends, index);
     TileAttention(op, step, scratch, tile, thread).run();
   });

@@ -155,13 +155,13 @@ Tensor KvSlots::values(std::int64_t slot, std::int64_t end) const {
 }
 
 void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,
-                   int threads) {
+                   ThreadPool& pool) {
   if (op.rope) compute_frequencies(*op.rope, step, scratch.inv_freq);
   const Tensor& qkv = step.value(op.qkv);
   const Tensor& out = step.value(op.out);
   const int num_tokens = step.batch.num_tokens;
   constexpr std::int64_t kElementCost = 8;  // conversions, norm and rotation, in multiply-adds
-  parallel_for(threads_for(threads, num_tokens * qkv.cols * kElementCost), num_tokens,
+  parallel_for(pool, num_tokens * qkv.cols * kElementCost, num_tokens,
                [&](std::int64_t row, int thread) {
                  const int seq = sequence_of_row(step.batch, row);
                  if (step.is_running(seq)) {

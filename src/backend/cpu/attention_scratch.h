@@ -5,6 +5,7 @@
 #include <span>
 
 #include "backend/workspace.h"
+#include "base/thread_pool.h"
 #include "graph/op.h"
 #include "graph/step.h"
 
@@ -53,7 +54,7 @@ AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& o
 /// The first half of Attention: norms, rotates and scales q and k, rounds them, appends k and v to
 /// the cache, and leaves q in scratch.queries. Zeroes the out rows of finished sequences.
 void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,
-                   int threads);
+                   ThreadPool& pool);
 
 /// Where a sequence's slots lie in the cache.
 class KvSlots {

@@ -1,19 +1,18 @@
 #include "backend/cpu/cpu_backend.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "backend/block_copies.h"
+#include "backend/communicator.h"
 #include "backend/cpu/measure.h"
 #include "backend/cpu/ops.h"
-#include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "backend/executor.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
 #include "base/system.h"
+#include "base/thread_pool.h"
 
 namespace quern {
 namespace {
@@ -36,39 +35,35 @@ class CpuRecording final : public Recording {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) : threads_(threads) {
-    openblas_set_num_threads(1);  // the threads here are ours; see projection.h
-  }
+  explicit CpuBackend(int threads) : pool_(threads) {}
 
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
 
-  void run(const Embed& op, const Step& step) override { cpu::run_embed(op, step, threads_); }
+  void run(const Embed& op, const Step& step) override { cpu::run_embed(op, step, pool_); }
   void run(const NormLinear& op, const Step& step) override {
-    cpu::run_norm_linear(op, step, threads_);
+    cpu::run_norm_linear(op, step, pool_);
   }
-  void run(const Attention& op, const Step& step) override {
-    cpu::run_attention(op, step, threads_);
-  }
-  void run(const Linear& op, const Step& step) override { cpu::run_linear(op, step, threads_); }
-  void run(const AllReduce& op, const Step& step) override { cpu::run_copy(op.in, op.out, step); }
-  void run(const AllGather& op, const Step& step) override { cpu::run_copy(op.in, op.out, step); }
-  void run(const Sample& op, const Step& step) override { cpu::run_sample(op, step, threads_); }
+  void run(const Attention& op, const Step& step) override { cpu::run_attention(op, step, pool_); }
+  void run(const Linear& op, const Step& step) override { cpu::run_linear(op, step, pool_); }
+  void run(const AllReduce&, const Step&) override { fail_without_communicator("AllReduce"); }
+  void run(const AllGather&, const Step&) override { fail_without_communicator("AllGather"); }
+  void run(const Sample& op, const Step& step) override { cpu::run_sample(op, step, pool_); }
   void run(const Advance& op, const Step& step) override { cpu::run_advance(op, step); }
 
   std::size_t workspace_bytes(const Op& op, const Graph& graph,
                               const Limits& limits) const override {
     if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
-      return cpu::norm_linear_workspace_bytes(*norm_linear, graph, limits, threads_);
+      return cpu::norm_linear_workspace_bytes(*norm_linear, graph, limits, pool_.num_threads());
     }
     if (const auto* attention = std::get_if<Attention>(&op)) {
-      return cpu::attention_workspace_bytes(*attention, limits, threads_);
+      return cpu::attention_workspace_bytes(*attention, limits, pool_.num_threads());
     }
     if (const auto* linear = std::get_if<Linear>(&op)) {
-      return cpu::linear_workspace_bytes(*linear, graph, limits, threads_);
+      return cpu::linear_workspace_bytes(*linear, graph, limits, pool_.num_threads());
     }
     if (const auto* sample = std::get_if<Sample>(&op)) {
-      return cpu::sample_workspace_bytes(*sample, graph, threads_);
+      return cpu::sample_workspace_bytes(*sample, graph, pool_.num_threads());
     }
     return 0;
   }
@@ -131,7 +126,7 @@ class CpuBackend final : public Backend {
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
     constexpr std::int64_t kPart = 1 << 20;
-    cpu::parallel_for(threads_, ceil_div(run.count, kPart), [&](std::int64_t part, int) {
+    pool_.parallel_for(ceil_div(run.count, kPart), [&](std::int64_t part, int) {
       const std::int64_t begin = part * kPart;
       quern::fill_random(run.part(begin, std::min(kPart, run.count - begin)), dtype, weight);
     });
@@ -140,9 +135,9 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Stopwatch> make_stopwatch() override {
     return std::make_unique<cpu::ClockStopwatch>();
   }
-  double measure_read_gbps() override { return cpu::measure_read_gbps(threads_); }
+  double measure_read_gbps() override { return cpu::measure_read_gbps(pool_); }
   double measure_product_tflops(DType dtype) override {
-    return cpu::measure_product_tflops(dtype, threads_);
+    return cpu::measure_product_tflops(dtype, pool_);
   }
 
   std::unique_ptr<Recording> record(std::span<const Node> nodes, const Step& step,
@@ -162,13 +157,13 @@ class CpuBackend final : public Backend {
     const auto row_bytes = static_cast<std::int64_t>(place.row_bytes());
     const std::int64_t chunk_rows =
         std::max<std::int64_t>(kChunkBytes / std::max<std::int64_t>(row_bytes, 1), 1);
-    cpu::parallel_for(threads_, ceil_div(place.rows, chunk_rows), [&](std::int64_t chunk, int) {
+    pool_.parallel_for(ceil_div(place.rows, chunk_rows), [&](std::int64_t chunk, int) {
       const std::int64_t first = chunk * chunk_rows;
       read(first, std::min(chunk_rows, place.rows - first), destination + first * row_bytes);
     });
   }
 
-  int threads_;
+  ThreadPool pool_;
 };
 
 }  // namespace
@@ -176,7 +171,7 @@ class CpuBackend final : public Backend {
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
   if (threads < 0)
     fail(ErrorCode::invalid_argument, "threads: expected 0 or more, got {}", threads);
-  return std::make_unique<CpuBackend>(threads == 0 ? cpu::usable_threads() : threads);
+  return std::make_unique<CpuBackend>(threads == 0 ? available_threads() : threads);
 }
 
 }  // namespace quern

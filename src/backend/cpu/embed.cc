@@ -21,11 +21,11 @@ void add_row(const Weight& weight, std::int64_t row, std::span<float> out) {
 
 }  // namespace
 
-void run_embed(const Embed& op, const Step& step, int threads) {
+void run_embed(const Embed& op, const Step& step, ThreadPool& pool) {
   const Tensor& out = step.value(op.out);
   const Weight& tokens = step.weight(op.token_embedding);
   const int num_tokens = step.batch.num_tokens;
-  parallel_for(threads_for(threads, num_tokens * out.cols), num_tokens, [&](std::int64_t row, int) {
+  parallel_for(pool, num_tokens * out.cols, num_tokens, [&](std::int64_t row, int) {
     const int seq = sequence_of_row(step.batch, row);
     const std::int32_t id = step.token_id(seq, static_cast<int>(row));
     QUERN_CHECK(id >= 0 && id < tokens.out_features, "token id {}, vocabulary of {}", id,

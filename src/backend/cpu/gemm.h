@@ -6,13 +6,12 @@
 
 namespace quern::cpu {
 
-// Where the machine has vector kernels of its own (vector_kernels.h) they make every product: as
-// fast as OpenBLAS, and a row's result does not depend on the rows beside it, so that batches and
-// chunks of a prompt agree bit by bit (docs/adr/0007). Elsewhere all but small products are
-// cblas_sgemm's. Measured with bench/cpu_gemm_bench.cc (Zen 5, OpenBLAS 0.3.21).
+// Matrix products by the vector kernels of this machine (vector_kernels.h). A row's result does not
+// depend on the rows beside it, so that batches and chunks of a prompt agree bit by bit
+// (docs/adr/0007). Measured with bench/cpu_gemm_bench.cc.
 
-/// Up to so many rows a product reads its right side as it is stored, widening it in registers;
-/// beyond it 16-bit numbers are widened in memory first, once for all rows.
+/// With up to this many rows a GEMM reads its right side as it is stored, widening it in registers;
+/// beyond them 16-bit numbers are widened in memory first, once for all rows.
 inline constexpr std::int64_t kMaxNarrowRows = 16;
 
 /// Whether a product with `rows` rows on its left side reads a right side of this element type as

@@ -21,13 +21,13 @@ Scratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t in_fe
 
 }  // namespace
 
-void run_linear(const Linear& op, const Step& step, int threads) {
+void run_linear(const Linear& op, const Step& step, ThreadPool& pool) {
   const std::int64_t rows = step.batch.num_tokens;
   Tensor in = row_band(step.value(op.in), 0, rows);
   Workspace workspace(step.workspace);
-  const Scratch scratch = take_scratch(workspace, rows, in.cols, in.dtype, threads);
+  const Scratch scratch = take_scratch(workspace, rows, in.cols, in.dtype, pool.num_threads());
   if (in.dtype != DType::float32) {
-    parallel_for(threads_for(threads, rows * in.cols), rows, [&](std::int64_t row, int) {
+    parallel_for(pool, rows * in.cols, rows, [&](std::int64_t row, int) {
       load_floats(in.dtype, element(in, row, 0), float_row(scratch.widened, row));
     });
     in = scratch.widened;
@@ -36,7 +36,7 @@ void run_linear(const Linear& op, const Step& step, int threads) {
            .weight = &step.weight(op.weight),
            .bias = op.bias ? &step.weight(*op.bias) : nullptr,
            .out = row_band(step.value(op.out), 0, rows)},
-          scratch.projection, threads);
+          scratch.projection, pool);
 }
 
 std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits,

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstring>
 
-#include "backend/cpu/parallel.h"
 #include "backend/cpu/projection.h"
 #include "backend/workspace.h"
 #include "base/memory/buffer.h"
@@ -59,7 +58,7 @@ std::vector<double> ClockStopwatch::take_laps_us() {
   return laps;
 }
 
-double measure_read_gbps(int threads) {
+double measure_read_gbps(ThreadPool& pool) {
   constexpr std::int64_t kBands = 256;
   constexpr std::size_t kBandBytes = std::size_t{1} << 20;
   constexpr int kPasses = 4;
@@ -68,14 +67,15 @@ double measure_read_gbps(int threads) {
   std::memset(memory.data(), 1, memory.size_bytes());
   std::atomic<std::uint64_t> sum = 0;
   const auto read_all = [&] {
-    parallel_for(threads, kBands, [&](std::int64_t band, int) {
+    pool.parallel_for(kBands, [&](std::int64_t band, int) {
       sum += sum_words(memory.data() + band * static_cast<std::int64_t>(kBandBytes), kBandBytes);
     });
   };
   return static_cast<double>(memory.size_bytes()) / best_lap_us(kPasses, read_all) / 1e3;
 }
 
-double measure_product_tflops(DType dtype, int threads) {
+double measure_product_tflops(DType dtype, ThreadPool& pool) {
+  const int threads = pool.num_threads();
   constexpr std::int64_t kRows = 256;
   constexpr std::int64_t kInFeatures = 1024;
   constexpr std::int64_t kOutFeaturesPerThread = 480;
@@ -104,7 +104,7 @@ double measure_product_tflops(DType dtype, int threads) {
   const auto scratch = take_projection_scratch(workspace, kRows, kInFeatures, threads);
 
   const double flops = 2.0 * kRows * kInFeatures * static_cast<double>(out_features);
-  return flops / best_lap_us(kPasses, [&] { project(projection, scratch, threads); }) / 1e6;
+  return flops / best_lap_us(kPasses, [&] { project(projection, scratch, pool); }) / 1e6;
 }
 
 }  // namespace quern::cpu

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/thread_pool.h"
 
 namespace quern::cpu {
 
@@ -17,11 +18,11 @@ class ClockStopwatch final : public Stopwatch {
   std::vector<double> marks_us_;
 };
 
-/// The best of some passes of reads, by that many threads, over memory larger than caches, in GB/s.
-double measure_read_gbps(int threads);
+/// The best of some passes of reads, by all threads, over memory larger than caches, in GB/s.
+double measure_read_gbps(ThreadPool& pool);
 
-/// The best of some products of float32 rows with a weight stored as `dtype`, by that many threads,
+/// The best of some products of float32 rows with a weight stored as `dtype`, by all threads,
 /// in TFLOP/s.
-double measure_product_tflops(DType dtype, int threads);
+double measure_product_tflops(DType dtype, ThreadPool& pool);
 
 }  // namespace quern::cpu

@@ -46,22 +46,22 @@ void normalize(const NormLinear& op, const Step& step, std::span<float> values) 
 
 }  // namespace
 
-void run_norm_linear(const NormLinear& op, const Step& step, int threads) {
+void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
   const BatchView& batch = step.batch;
   const std::int64_t rows = op.logit_rows_only ? batch.num_logit_rows : batch.num_tokens;
   const std::int64_t in_features = step.value(op.residual).cols;
   Workspace workspace(step.workspace);
-  const Scratch scratch = take_scratch(workspace, rows, in_features, threads);
+  const Scratch scratch = take_scratch(workspace, rows, in_features, pool.num_threads());
 
   constexpr std::int64_t kElementCost = 4;  // sum, norm and rounding, in multiply-adds
-  const int row_threads = threads_for(threads, rows * in_features * kElementCost);
+  const std::int64_t work = rows * in_features * kElementCost;
   if (op.residual_out) {
     const Tensor& residual_out = step.value(*op.residual_out);
-    parallel_for(row_threads, batch.num_tokens, [&](std::int64_t row, int) {
+    parallel_for(pool, work, batch.num_tokens, [&](std::int64_t row, int) {
       add_delta(op, step, row, float_row(residual_out, row));
     });
   }
-  parallel_for(row_threads, rows, [&](std::int64_t row, int) {
+  parallel_for(pool, work, rows, [&](std::int64_t row, int) {
     const std::span<float> values = float_row(scratch.normed, row);
     add_delta(op, step, op.logit_rows_only ? batch.logit_rows[row] : row, values);
     normalize(op, step, values);
@@ -72,7 +72,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, int threads) {
            .activation = op.activation,
            .gated = op.gated,
            .out = row_band(step.value(op.out), 0, rows)},
-          scratch.projection, threads);
+          scratch.projection, pool);
 }
 
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "base/thread_pool.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/step.h"
@@ -9,12 +10,11 @@
 namespace quern::cpu {
 
 // One function an op, each in the file of its name; see graph/op.h for the contract.
-void run_embed(const Embed& op, const Step& step, int threads);
-void run_norm_linear(const NormLinear& op, const Step& step, int threads);
-void run_attention(const Attention& op, const Step& step, int threads);
-void run_linear(const Linear& op, const Step& step, int threads);
-void run_copy(ValueId in, ValueId out, const Step& step);  ///< a collective of one rank
-void run_sample(const Sample& op, const Step& step, int threads);
+void run_embed(const Embed& op, const Step& step, ThreadPool& pool);
+void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool);
+void run_attention(const Attention& op, const Step& step, ThreadPool& pool);
+void run_linear(const Linear& op, const Step& step, ThreadPool& pool);
+void run_sample(const Sample& op, const Step& step, ThreadPool& pool);
 void run_advance(const Advance& op, const Step& step);
 
 // The scratch of those that need some, at the limits.

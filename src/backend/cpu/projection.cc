@@ -114,7 +114,7 @@ ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t row
   return scratch;
 }
 
-void project(const Projection& projection, const ProjectionScratch& scratch, int threads) {
+void project(const Projection& projection, const ProjectionScratch& scratch, ThreadPool& pool) {
   const Weight& weight = *projection.weight;
   const std::int64_t out_features = projection.out.cols;
   QUERN_CHECK(weight.in_features == projection.in.cols &&
@@ -124,14 +124,13 @@ void project(const Projection& projection, const ProjectionScratch& scratch, int
 
   const std::int64_t width = tile_columns(weight.in_features);
   const std::int64_t work = projection.in.rows * weight.out_features * weight.in_features;
-  parallel_for(threads_for(threads, work), ceil_div(out_features, width),
-               [&](std::int64_t index, int thread) {
-                 const std::int64_t first = index * width;
-                 Tile(projection, first, std::min(width, out_features - first),
-                      scratch.widened + thread * scratch.widened_stride,
-                      scratch.product + thread * scratch.product_stride)
-                     .run();
-               });
+  parallel_for(pool, work, ceil_div(out_features, width), [&](std::int64_t index, int thread) {
+    const std::int64_t first = index * width;
+    Tile(projection, first, std::min(width, out_features - first),
+         scratch.widened + thread * scratch.widened_stride,
+         scratch.product + thread * scratch.product_stride)
+        .run();
+  });
 }
 
 }  // namespace quern::cpu

@@ -4,6 +4,7 @@
 
 #include "backend/workspace.h"
 #include "base/memory/tensor.h"
+#include "base/thread_pool.h"
 #include "graph/op.h"
 #include "weights/weight.h"
 
@@ -31,7 +32,7 @@ struct ProjectionScratch {
 ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t rows,
                                           std::int64_t in_features, int threads);
 
-/// Runs a projection on up to `threads` threads, each working on its own output columns.
-void project(const Projection& projection, const ProjectionScratch& scratch, int threads);
+/// Runs a projection; each index of the loop has its own output columns.
+void project(const Projection& projection, const ProjectionScratch& scratch, ThreadPool& pool);
 
 }  // namespace quern::cpu

@@ -140,13 +140,13 @@ void sample_row(const Step& step, std::span<const float> logits, std::int32_t ro
 
 }  // namespace
 
-void run_sample(const Sample& op, const Step& step, int threads) {
+void run_sample(const Sample& op, const Step& step, ThreadPool& pool) {
   const BatchView& batch = step.batch;
   const Tensor& logits = step.value(op.logits);
   const std::size_t thread_bytes = scratch_bytes(logits.cols);
   constexpr std::int64_t kElementCost = 8;  // comparisons and exponentials, in multiply-adds
   const std::int64_t work = batch.num_logit_rows * logits.cols * kElementCost;
-  parallel_for(threads_for(threads, work), batch.num_logit_rows, [&](std::int64_t i, int thread) {
+  parallel_for(pool, work, batch.num_logit_rows, [&](std::int64_t i, int thread) {
     const int seq = batch.logit_seqs[i];
     if (!step.is_running(seq)) return;
     Workspace workspace(step.workspace.subspan(static_cast<std::size_t>(thread) * thread_bytes));

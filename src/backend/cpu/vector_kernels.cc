@@ -1,63 +1,64 @@
 #include "backend/cpu/vector_kernels.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
-#include "backend/cpu/views.h"
-#include "base/check.h"
-#include "base/half.h"
+#define QUERN_TARGET  // what the build compiles for
+
+#include "backend/cpu/block_products.h"
 
 namespace quern::cpu {
 namespace {
 
-template <typename T>
-float dot(const float* a, const T* b, std::int64_t depth) {
-  constexpr std::int64_t kLanes = 8;
-  float lanes[kLanes] = {};
-  const std::int64_t whole = depth / kLanes * kLanes;
-  for (std::int64_t k = 0; k < whole; k += kLanes) {
-    for (std::int64_t j = 0; j < kLanes; ++j) lanes[j] += a[k + j] * to_float(b[k + j]);
+/// Vectors as every compiler has them: four floats are a register of SSE2 and of NEON.
+struct Portable {
+  using Vector = float __attribute__((vector_size(16)));
+  static constexpr std::int64_t kLanes = 4;
+  static constexpr int kColumnsOfFour = 3;  // twelve of 16 registers
+
+  static Vector load(const float* source) {
+    Vector x;
+    std::memcpy(&x, source, sizeof(x));
+    return x;
   }
-  float sum = 0.0f;
-  for (const float lane : lanes) sum += lane;
-  for (std::int64_t k = whole; k < depth; ++k) sum += a[k] * to_float(b[k]);
-  return sum;
-}
-
-template <typename T>
-void dot_rows_of(const Tensor& a, const Tensor& b, const Tensor& out) {
-  for (std::int64_t r = 0; r < a.rows; ++r) {
-    for (std::int64_t c = 0; c < b.rows; ++c) {
-      out.row<float>(r)[c] = dot(a.row<float>(r), b.row<T>(c), b.cols);
-    }
+  static Vector load(const Half* source) {
+    const Words bits = load_words(source);
+    const Words magnitude = (bits & 0x7fff) << 13;
+    // Exponent and mantissa are in their places for float32; the bias differs by 112. Exact, also
+    // for subnormal numbers. Infinity and NaN, from 0x7c00 on, want the largest exponent.
+    const Words scaled = bit_cast<Words>(bit_cast<Vector>(magnitude) * 0x1p112f);
+    const Words special = static_cast<Words>(magnitude >= (0x7c00u << 13)) & 0x7f800000u;
+    return bit_cast<Vector>(scaled | special | (bits & 0x8000) << 16);
   }
-}
-
-template <typename T>
-void accumulate_rows_of(const Tensor& a, const Tensor& b, const Tensor& out) {
-  for (std::int64_t r = 0; r < a.rows; ++r) {
-    float* sums = out.row<float>(r);
-    for (std::int64_t c = 0; c < b.rows; ++c) {
-      const float factor = a.row<float>(r)[c];
-      const T* row = b.row<T>(c);
-      for (std::int64_t k = 0; k < b.cols; ++k) sums[k] += factor * to_float(row[k]);
-    }
+  static Vector load(const BFloat16* source) { return bit_cast<Vector>(load_words(source) << 16); }
+  static void store(float* out, Vector x) { std::memcpy(out, &x, sizeof(x)); }
+  static Vector zero() { return Vector{}; }
+  static Vector broadcast(float x) { return Vector{x, x, x, x}; }
+  // Two roundings each: this file is compiled with -ffp-contract=off.
+  static Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
+  static float fma(float a, float b, float c) { return a * b + c; }
+  static void add_lanes(Vector a, Vector b, Vector c, Vector d, float* out) {
+    for (const Vector& x : {a, b, c, d}) *out++ = (x[0] + x[1]) + (x[2] + x[3]);
   }
-}
 
-void dot_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (b.dtype == DType::float32) return dot_rows_of<float>(a, b, out);
-  if (b.dtype == DType::float16) return dot_rows_of<Half>(a, b, out);
-  QUERN_CHECK(b.dtype == DType::bfloat16, "{}", dtype_name(b.dtype));
-  dot_rows_of<BFloat16>(a, b, out);
-}
+ private:
+  using Words = std::uint32_t __attribute__((vector_size(16)));
 
-void accumulate_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (b.dtype == DType::float32) return accumulate_rows_of<float>(a, b, out);
-  if (b.dtype == DType::float16) return accumulate_rows_of<Half>(a, b, out);
-  QUERN_CHECK(b.dtype == DType::bfloat16, "{}", dtype_name(b.dtype));
-  accumulate_rows_of<BFloat16>(a, b, out);
-}
+  /// Four 16-bit words, each in the lower half of a lane.
+  static Words load_words(const void* source) {
+    std::uint16_t __attribute__((vector_size(8))) bits;
+    std::memcpy(&bits, source, sizeof(bits));
+    return __builtin_convertvector(bits, Words);
+  }
+  template <typename To, typename From>
+  static To bit_cast(const From& from) {
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    std::memcpy(&to, &from, sizeof(to));
+    return to;
+  }
+};
 
 float softmax_numerators(std::span<float> scores) {
   float largest = -std::numeric_limits<float>::infinity();
@@ -83,14 +84,15 @@ void gelu_tanh(std::span<float> values) {
 }  // namespace
 
 const VectorKernels& portable_kernels() {
-  static constexpr VectorKernels kKernels = {dot_rows, accumulate_rows, softmax_numerators, silu,
-                                             gelu_tanh};
+  static constexpr VectorKernels kKernels = {dot_rows<Portable>, accumulate_rows<Portable>,
+                                             softmax_numerators, silu, gelu_tanh};
   return kKernels;
 }
 
 const VectorKernels& vector_kernels() {
-  static const VectorKernels& best =
-      avx2_kernels() != nullptr ? *avx2_kernels() : portable_kernels();
+  static const VectorKernels& best = has_fast_avx512()           ? *avx512_kernels()
+                                     : avx2_kernels() != nullptr ? *avx2_kernels()
+                                                                 : portable_kernels();
   return best;
 }
 

@@ -17,8 +17,9 @@ inline float softmax_reference(float largest) {
   return std::ceil(largest * std::numbers::log2e_v<float>) * std::numbers::ln2_v<float>;
 }
 
-/// The inner loops of this backend, in one instruction set. A result depends on its own operands
-/// alone, not on how many rows or columns are computed with it.
+/// The inner loops of this backend, in one instruction set. An element of a product is one sum in
+/// an order that its depth alone decides: it has the same bits however many rows and columns are
+/// computed with it (docs/adr/0007). Other instruction sets sum in another order.
 struct VectorKernels {
   /// out[r, c] = Σ_k a[r, k] · b[c, k]. a, out float32; b float32, float16 or bfloat16, widened in
   /// registers. Reads b once per four rows of a: for few rows.
@@ -38,6 +39,11 @@ struct VectorKernels {
 const VectorKernels& portable_kernels();
 /// Those of AVX2, FMA and F16C, or null where the machine or the build has none.
 const VectorKernels* avx2_kernels();
+/// Those of AVX-512 (F, BW, DQ, VL), or null likewise.
+const VectorKernels* avx512_kernels();
+/// Whether this machine's AVX-512 is faster than its AVX2. Zen 4 (AMD's family 19h) runs a 512-bit
+/// instruction as two halves: a depth of 192 takes a fifth longer there, and 2048 as long.
+bool has_fast_avx512();
 /// The fastest that this machine has.
 const VectorKernels& vector_kernels();
 

@@ -63,8 +63,6 @@ int input_file(const std::string& input) {
   ::dup2(err, STDERR_FILENO);
   ::signal(SIGINT, SIG_DFL);
   for (const char* name : {"QUERN_MODEL", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE"}) ::unsetenv(name);
-  // Tests run side by side: OpenMP's threads must not spin on processors that others need.
-  ::setenv("OMP_WAIT_POLICY", "passive", 0);
   for (const auto& [name, value] : options.environment) {
     ::setenv(name.c_str(), value.c_str(), 1);
   }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 
+#include "backend/communicator.h"
 #include "backend/cuda/ops/gemm_crossover.h"
 #include "backend/workspace.h"
 #include "base/check.h"
@@ -48,8 +49,6 @@ void run_embed(const Embed& op, const Step& step, const OpContext& context);
 void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context);
 void run_attention(const Attention& op, const Step& step, const OpContext& context);
 void run_linear(const Linear& op, const Step& step, const OpContext& context);
-/// A collective of one rank.
-void run_copy(ValueId in, ValueId out, const Step& step, const OpContext& context);
 void run_sample(const Sample& op, const Step& step, const OpContext& context);
 void run_advance(const Advance& op, const Step& step, const OpContext& context);
 
@@ -66,11 +65,11 @@ inline void run_op(const Attention& op, const Step& step, const OpContext& conte
 inline void run_op(const Linear& op, const Step& step, const OpContext& context) {
   run_linear(op, step, context);
 }
-inline void run_op(const AllReduce& op, const Step& step, const OpContext& context) {
-  run_copy(op.in, op.out, step, context);
+inline void run_op(const AllReduce&, const Step&, const OpContext&) {
+  fail_without_communicator("AllReduce");
 }
-inline void run_op(const AllGather& op, const Step& step, const OpContext& context) {
-  run_copy(op.in, op.out, step, context);
+inline void run_op(const AllGather&, const Step&, const OpContext&) {
+  fail_without_communicator("AllGather");
 }
 inline void run_op(const Sample& op, const Step& step, const OpContext& context) {
   run_sample(op, step, context);

@@ -1,0 +1,94 @@
+#include "backend/cpu/vector_kernels.h"
+
+#if defined(__x86_64__)
+
+#if !defined(__clang__)
+// g++ 11 and 12 take the undefined operands of their own intrinsics for mistakes (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cmath>
+
+#define QUERN_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")))
+
+#include "backend/cpu/block_products.h"
+#include "backend/cpu/vector_functions.h"
+
+namespace quern::cpu {
+namespace {
+
+struct Avx512 {
+  using Vector = __m512;
+  static constexpr std::int64_t kLanes = 16;
+  // Of 32 registers: 24 sums, four of a, one of b. Each value of b serves four rows, of a six.
+  static constexpr int kColumnsOfFour = 6;
+
+  QUERN_TARGET static Vector load(const float* source) { return _mm512_loadu_ps(source); }
+  QUERN_TARGET static Vector load(const Half* source) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)));
+  }
+  QUERN_TARGET static Vector load(const BFloat16* source) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  QUERN_TARGET static void store(float* out, Vector x) { _mm512_storeu_ps(out, x); }
+  QUERN_TARGET static Vector zero() { return _mm512_setzero_ps(); }
+  QUERN_TARGET static Vector broadcast(float x) { return _mm512_set1_ps(x); }
+
+  QUERN_TARGET static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  QUERN_TARGET static float fma(float a, float b, float c) { return std::fma(a, b, c); }
+  QUERN_TARGET static Vector fnma(Vector a, Vector b, Vector c) {
+    return _mm512_fnmadd_ps(a, b, c);
+  }
+  QUERN_TARGET static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  QUERN_TARGET static Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+  QUERN_TARGET static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  QUERN_TARGET static Vector divide(Vector a, Vector b) { return _mm512_div_ps(a, b); }
+  QUERN_TARGET static Vector min(Vector a, Vector b) { return _mm512_min_ps(a, b); }
+  QUERN_TARGET static Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+  QUERN_TARGET static Vector round(Vector x) {
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  QUERN_TARGET static Vector scale(Vector x, Vector power) { return _mm512_scalef_ps(x, power); }
+
+  QUERN_TARGET static void add_lanes(Vector a, Vector b, Vector c, Vector d, float* out) {
+    const Vector ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const Vector cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+    const __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+    const Vector abcd = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+    const __m256 halves =
+        _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
+    _mm_storeu_ps(out,
+                  _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
+  }
+};
+
+}  // namespace
+
+const VectorKernels* avx512_kernels() {
+  static constexpr VectorKernels kKernels = {dot_rows<Avx512>, accumulate_rows<Avx512>,
+                                             softmax_numerators<Avx512>, apply<Avx512, Silu>,
+                                             apply<Avx512, GeluTanh>};
+  const bool has_them = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("fma") && has_f16c();
+  return has_them ? &kKernels : nullptr;
+}
+
+bool has_fast_avx512() { return avx512_kernels() != nullptr && !__builtin_cpu_is("amdfam19h"); }
+
+}  // namespace quern::cpu
+
+#else
+
+namespace quern::cpu {
+
+const VectorKernels* avx512_kernels() { return nullptr; }
+bool has_fast_avx512() { return false; }
+
+}  // namespace quern::cpu
+
+#endif
