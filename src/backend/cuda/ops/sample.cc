@@ -52,6 +52,8 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.history = state.history;
   params.history_stride = state.history_stride;
   params.sampling = kernel_rows(step.sampling);
+  params.token_bitmask = step.token_bitmask;
+  params.token_bitmask_stride = step.token_bitmask_stride;
   params.ring_capacity = step.ring.capacity;
   params.ring_max_seqs = step.ring.max_seqs;
   params.ring_head = step.ring.head;
