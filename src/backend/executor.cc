@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "backend/node_fault.h"
 #include "backend/trace_range.h"
 #include "base/error.h"
 
@@ -14,6 +15,7 @@ void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
     const TraceRange range(backend, node.name.c_str());
     if (observer) observer(node, false);
     try {
+      if (node_must_fail()) fail(ErrorCode::device, "a fault that a test asked for");
       std::visit([&](const auto& op) { backend.run(op, step); }, node.op);
     } catch (const Error& error) {
       fail(error.code(), "{}: {}", node.name, error.what());

@@ -7,10 +7,14 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "runtime/output/request_error.h"
 #include "runtime/request/request_check.h"
 
 namespace quern {
 namespace {
+
+/// In the output ring: no token, and no error either.
+constexpr std::int32_t kNoRingToken = -1;
 
 /// The fewest and the most steps that the runs, all decoding, have to go.
 std::pair<int, int> remaining_steps(const ScheduledStep& step) {
@@ -59,30 +63,52 @@ RequestId Engine::Impl::submit(const Request& request) {
 }
 
 std::vector<Update> Engine::Impl::step() {
+  results_.trim();
   // A loop that the device runs goes on while the caller handles updates.
   const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
   const auto prefilled = clock_.timing.prefill_tokens;
   try {
     const TraceRange range(*backend_, "step");
     run_step();
-  } catch (...) {
-    abandon_step();
-    throw;
+  } catch (const std::exception& error) {
+    abandon_step(error.what());
   }
   clock_.add_step(begin, clock_.timing.prefill_tokens > prefilled);
   return collect_updates();
 }
 
-void Engine::Impl::abandon_step() {
+void Engine::Impl::abandon_step(const std::string& error) {
   device_loop_.abandon();
   try {
     backend_->wait();
   } catch (const Error&) {
     // The step's own error is the one to tell.
   }
-  scheduler_.clear();
   unread_steps_.clear();
   ring_.skip_unread();
+  const auto fail_all = [&](const auto& sequences) {
+    for (const auto& sequence : sequences) sequence->output.fail(error);
+  };
+  fail_all(scheduler_.running());
+  fail_all(scheduler_.waiting());
+}
+
+void Engine::Impl::settle() {
+  device_loop_.request_stop();
+  drain_device_loop();
+  if (!unread_steps_.empty()) check();
+}
+
+void Engine::Impl::discard(std::span<const RequestId> ids) {
+  try {
+    settle();
+  } catch (const std::exception& error) {
+    abandon_step(error.what());
+  }
+  for (const RequestId id : ids) {
+    scheduler_.remove(id);
+    results_.take(id);
+  }
 }
 
 void Engine::Impl::run_step() {
@@ -218,7 +244,11 @@ void Engine::Impl::take_tokens() {
     for (std::size_t i = 0; i < unread_steps_.size(); ++i) {
       TokenLogprobs token = ring_.token(static_cast<int>(i), sequence->state_row,
                                         sequence->sampling.num_top_logprobs);
-      if (token.id < 0 || sequence->output.finished()) continue;
+      if (token.id == kNoRingToken || sequence->output.finished()) continue;
+      if (token.id < 0) {
+        sequence->output.fail(sample_error_text(token.id, *plan_.options.dtype));
+        continue;
+      }
       sequence->output.accept(std::move(token));
       if (unread_steps_[i]) ++clock_.timing.decode_tokens;
       clock_.first_token();
@@ -241,10 +271,7 @@ void Engine::Impl::apply_cancellations() {
     ids.swap(cancelled_);
   }
   if (ids.empty()) return;
-  // What a sequence has already sampled is read before its row can go to another.
-  device_loop_.request_stop();
-  drain_device_loop();
-  if (!unread_steps_.empty()) check();
+  settle();
   const auto cancel_all = [&](const auto& sequences) {
     for (const auto& sequence : sequences) {
       if (std::find(ids.begin(), ids.end(), sequence->id) != ids.end()) {
@@ -264,19 +291,11 @@ std::vector<Update> Engine::Impl::collect_updates() {
   const auto finished = scheduler_.take_finished();
   for (const auto& sequence : finished) {
     add_update(*sequence);
-    results_.emplace(sequence->id, sequence->output.take_result());
+    results_.add(sequence->output.take_result());
   }
   for (const auto& sequence : scheduler_.running()) add_update(*sequence);
   return updates;
 }
-
-std::optional<Result> Engine::Impl::take_result(RequestId id) {
-  auto node = results_.extract(id);
-  if (node.empty()) return std::nullopt;
-  return std::move(node.mapped());
-}
-
-void Engine::Impl::forget(RequestId id) { scheduler_.remove_waiting(id); }
 
 void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t first,
                           const LogitsSink& sink) {

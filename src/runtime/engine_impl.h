@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/engine_plan.h"
 #include "runtime/load/opened_model.h"
+#include "runtime/output/result_store.h"
 #include "runtime/output/ring_reader.h"
 #include "runtime/run/device_loop.h"
 #include "runtime/run/model_runner.h"
@@ -35,9 +35,11 @@ class QUERN_LOCAL Engine::Impl {
   std::vector<Update> step();
   bool busy() const { return !scheduler_.idle(); }
   void cancel(RequestId id);
-  std::optional<Result> take_result(RequestId id);
+  std::optional<Result> take_result(RequestId id) { return results_.take(id); }
   /// Drops a request that has not been stepped since it was submitted.
-  void forget(RequestId id);
+  void forget(RequestId id) { scheduler_.remove(id); }
+  /// Drops requests, wherever they are, and what they hold, at once and without results.
+  void discard(std::span<const RequestId> ids);
   void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   const OpenedModel& model() const { return model_; }
@@ -85,8 +87,11 @@ class QUERN_LOCAL Engine::Impl {
   /// Calls `wait`; an error of it is told with what was under way.
   template <typename Wait>
   auto wait_for_device(const Wait& wait) const;
-  /// Ends everything after an error, also on the device.
-  void abandon_step();
+  /// Ends a loop that the device runs and brings all that was sampled to its sequences: then rows
+  /// and blocks may change hands.
+  void settle();
+  /// Ends everything after an error, also on the device: each request with what went wrong.
+  void abandon_step(const std::string& error);
   void apply_cancellations();
   std::vector<Update> collect_updates();
 
@@ -108,7 +113,7 @@ class QUERN_LOCAL Engine::Impl {
   std::string under_way_;           ///< what was launched last, for errors
   std::uint64_t waits_of_loading_ = 0;
   bool device_loop_fails_ = false;  ///< it was tried, and the host has taken over
-  std::map<RequestId, Result> results_;
+  ResultStore results_{kMaxWaitingResults};
 
   std::mutex cancel_mutex_;
   std::vector<RequestId> cancelled_;

@@ -46,8 +46,8 @@ TEST_P(TokenBitmaskConformance, GreedyTakesTheBestThatIsAllowed) {
   for (const int token : {0, 7, 31}) mask.allow(0, token);
   for (const int token : {32, 39}) mask.allow(1, token);
   mask.apply(sampler.harness);
-  EXPECT_EQ(sampler.run(), (std::vector<std::int32_t>{
-                               31, 39, static_cast<std::int32_t>(SampleError::no_token)}));
+  EXPECT_EQ(sampler.run(),
+            (std::vector<std::int32_t>{31, 39, static_cast<std::int32_t>(SampleError::no_token)}));
 }
 
 TEST_P(TokenBitmaskConformance, EverySettingDrawsAsSpecifiedAmongTheAllowed) {
@@ -126,8 +126,8 @@ TEST_P(TokenBitmaskConformance, NonfiniteLogitsAreAnErrorEvenWhereTheyAreMasked)
   Bitmask mask(1, 1);
   mask.allow(0, 1);
   mask.apply(sampler.harness);
-  EXPECT_EQ(sampler.run(), (std::vector<std::int32_t>{
-                               static_cast<std::int32_t>(SampleError::nonfinite_logits)}));
+  EXPECT_EQ(sampler.run(),
+            (std::vector<std::int32_t>{static_cast<std::int32_t>(SampleError::nonfinite_logits)}));
 }
 
 QUERN_INSTANTIATE(TokenBitmaskConformance);
