@@ -17,6 +17,10 @@ using NodeObserver = std::function<void(const Node& node, bool done)>;
 void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
              const NodeObserver& observer = {});
 
+/// Refuses a graph that the backend cannot run within the limits; see Backend::check.
+/// Errors: unsupported naming the node.
+void check_support(const Backend& backend, const Graph& graph, const Limits& limits);
+
 /// The largest workspace_bytes over all nodes.
 std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits);
 

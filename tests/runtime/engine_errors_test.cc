@@ -1,4 +1,5 @@
-// Requests that fail, alone; steps that fail as a whole; and what is left of an engine after either.
+// Requests that fail, alone; steps that fail as a whole; and what is left of an engine after
+// either.
 #include <gtest/gtest.h>
 
 #include <map>

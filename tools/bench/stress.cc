@@ -21,7 +21,9 @@ class Stress {
     for (int i = 0; i < settings_.warm_up; ++i) {
       std::vector<Request> requests;
       for (int k = 0; k < engine_.options().max_seqs; ++k) requests.push_back(any_request());
-      engine_.generate(requests);
+      for (const Result& result : engine_.generate(requests)) {
+        require_success(result.finish_reason, result.error);
+      }
     }
   }
 
@@ -102,6 +104,7 @@ class Stress {
     }
     result_.output_tokens += update.token_ids.size();
     if (!update.finish_reason) return;
+    require_success(*update.finish_reason, update.error);
     result_.latencies.push_back(now - client.due_ms);
     ++result_.num_finished;
     engine_.take_result(update.id);

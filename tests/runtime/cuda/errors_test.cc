@@ -1,4 +1,5 @@
-// Requests that fail on a GPU, in every way to run the decode loop; see tests/runtime/error_checks.h.
+// Requests that fail on a GPU, in every way to run the decode loop; see
+// tests/runtime/error_checks.h.
 #include <stdexcept>
 
 #include "backend/node_fault.h"
