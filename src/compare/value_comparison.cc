@@ -24,8 +24,8 @@ FloatFormat format_of(DType dtype) {
   return {24, 0x1p-149, std::numeric_limits<float>::max()};
 }
 
-/// The larger one. What cannot be measured, for a bound that is NaN or infinite, is infinitely
-/// large: a NaN would hold every bound.
+/// The larger one. What is NaN, because its bound or slack is, counts as infinitely large: as it is
+/// it would keep within every bound.
 double larger_of(double size, double measured) {
   return std::isnan(measured) ? kInfinity : std::max(size, measured);
 }

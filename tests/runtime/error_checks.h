@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "quern/engine.h"
-#include "tests/runtime/changed_model.h"
 #include "tests/runtime/greedy_request.h"
+#include "tests/support/changed_model.h"
 
 // What must hold of requests that fail, on every device and in every way to run the decode loop.
 
