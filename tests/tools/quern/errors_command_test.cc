@@ -37,7 +37,8 @@ class ErrorsCommandTest : public ProgramTest {
     return file("text.txt", "Once upon a time there was a king who had three sons.\n");
   }
   std::string data_set() {
-    return file("tales.jsonl", "{\"article\": \"The king had sons.\", \"highlights\": \"A king.\"}\n");
+    return file("tales.jsonl",
+                "{\"article\": \"The king had sons.\", \"highlights\": \"A king.\"}\n");
   }
 
   TempFolder folder_;
@@ -47,8 +48,8 @@ class ErrorsCommandTest : public ProgramTest {
 TEST_F(ErrorsCommandTest, RunTellsWhichPromptFailed) {
   const PoisonedModel poisoned;
   const std::vector<std::string> prompts = {
-      "run",          "-m",        poisoned.folder(), "--device",    "cpu", "--greedy", "-n", "4",
-      "--prompt-ids", "1,300,400", "--prompt-ids",    "1,777,400"};
+      "run", "-m", poisoned.folder(), "--device",  "cpu",          "--greedy",
+      "-n",  "4",  "--prompt-ids",    "1,300,400", "--prompt-ids", "1,777,400"};
   std::vector<std::string> with_json = prompts;
   with_json.emplace_back("--json");
   const ChildResult result = run_quern(with_json);
@@ -86,9 +87,8 @@ TEST_F(ErrorsCommandTest, LogitsAreWrittenAndToldApart) {
 TEST_F(ErrorsCommandTest, PerplexityFailsWithAndWithoutAGate) {
   const std::string text = text_file();
   expect_error_line(overflow({"perplexity", "--file", text}, 1), "non-finite logits for");
-  const std::vector<std::vector<std::string>> gates = {{"--max-kl", "1e30"},
-                                                       {"--max-perplexity-increase", "1e30"},
-                                                       {"--min-top1-agreement", "0"}};
+  const std::vector<std::vector<std::string>> gates = {
+      {"--max-kl", "1e30"}, {"--max-perplexity-increase", "1e30"}, {"--min-top1-agreement", "0"}};
   for (std::vector<std::string> gate : gates) {
     SCOPED_TRACE(gate.front());
     gate.insert(gate.begin(), {"perplexity", "--file", text, "--against", "cpu-float32", "--json"});
