@@ -15,11 +15,15 @@ int main(int argc, char** argv) {
     request.prompt = argc > 2 ? argv[2] : "Once upon a time";
     request.sampling.greedy = true;
     request.max_new_tokens = 64;
-    engine.generate(request, [](const quern::Update& update) {
+    const quern::Result result = engine.generate(request, [](const quern::Update& update) {
       std::cout << update.text << std::flush;
       return true;  // false would cancel the request
     });
     std::cout << "\n";
+    if (result.finish_reason == quern::FinishReason::error) {
+      std::cerr << "error: " << result.error << "\n";
+      return 1;
+    }
   } catch (const quern::Error& error) {
     std::cerr << "error: " << error.what() << "\n";
     return 1;

@@ -182,10 +182,15 @@ using UpdateCallback = std::function<bool(const Update&)>;
 using LogitsSink = std::function<void(std::span<const float> rows)>;
 
 /// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
-/// come from any thread. Errors are quern::Error; an engine stays usable after one thrown by
-/// submit() or generate().
+/// come from any thread. Errors are quern::Error; an engine stays usable after one. A request that
+/// was submitted always ends with an update and a Result: what goes wrong with it, or with all of
+/// them, ends them with FinishReason::error.
 class QUERN_API Engine {
  public:
+  /// Results that wait for take_result(): step() drops those beyond, the oldest requests' first,
+  /// but never one of the step before it.
+  static constexpr std::size_t kMaxWaitingResults = 16384;
+
   /// Reads a model folder, or makes random weights.
   static Engine load(const ModelSource& model, const EngineOptions& options = {});
 
@@ -199,8 +204,9 @@ class QUERN_API Engine {
 
   /// Runs one step, or decode steps up to the next look at the results, or waits for the next
   /// tokens of a loop that the device runs by itself, and returns what is new: perhaps nothing,
-  /// while a prompt is still in prefill or the look is yet to come. Errors: a failed step ends all
-  /// requests, without results.
+  /// while a prompt is still in prefill or the look is yet to come. A step that fails as a whole,
+  /// of a device that is lost for example, does not throw: it ends all requests with
+  /// FinishReason::error and the device's message.
   std::vector<Update> step();
 
   /// True while requests wait or run.
@@ -210,11 +216,14 @@ class QUERN_API Engine {
   /// ignored. Thread-safe.
   void cancel(RequestId id);
 
-  /// Takes a finished request's result; nothing while it still runs or when it was taken before.
+  /// Takes a finished request's result; nothing while it still runs or when it was taken or dropped
+  /// before: see kMaxWaitingResults.
   std::optional<Result> take_result(RequestId id);
 
-  /// Submits, steps until all are done, and returns the results in order. Requests submitted
-  /// earlier run along.
+  /// Submits, steps until all are done, and returns the results in order; some may have ended with
+  /// FinishReason::error. Requests submitted earlier run along. Errors: as submit(), and then none
+  /// of these requests runs. An exception that `on_update` throws ends these requests without
+  /// results, and passes on.
   std::vector<Result> generate(std::span<const Request> requests,
                                const UpdateCallback& on_update = {});
   Result generate(const Request& request, const UpdateCallback& on_update = {});

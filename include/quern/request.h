@@ -39,9 +39,10 @@ enum class FinishReason {
   length,       ///< max_new_tokens
   context,      ///< the model's or the engine's max_seq_len
   cancelled,
+  error,  ///< it could not go on: Result::error says why
 };
 
-/// "stop", "stop_string", "length", "context", "cancelled".
+/// "stop", "stop_string", "length", "context", "cancelled", "error".
 QUERN_API const char* finish_reason_name(FinishReason reason);
 
 /// Natural logarithms of probabilities by the raw logits.
@@ -64,6 +65,8 @@ struct Result {
   std::string
       text;  ///< valid UTF-8, without end ids, stop strings and (unless kept) special tokens
   FinishReason finish_reason = FinishReason::stop;
+  /// One line with FinishReason::error, else empty. What the request gave before stays.
+  std::string error;
   std::vector<TokenLogprobs> logprobs;  ///< one for each of output_ids, if asked for
   std::uint64_t seed = 0;
 };
@@ -75,6 +78,7 @@ struct Update {
   std::string
       text;  ///< new text; whole characters, and nothing that a stop string may still take back
   std::optional<FinishReason> finish_reason;  ///< set on the last update of a request
+  std::string error;                          ///< see Result::error; on the last update
 };
 
 }  // namespace quern

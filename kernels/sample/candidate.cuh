@@ -24,6 +24,9 @@ __device__ inline std::uint64_t candidate(float score, int id) {
   return std::uint64_t{ordered(comparable)} << 32 | ~static_cast<std::uint32_t>(id);
 }
 
+/// Larger than every token's key: stands for a row with a logit that is NaN or +inf.
+inline constexpr std::uint64_t kNonfiniteKey = ~std::uint64_t{0};
+
 __device__ inline int candidate_id(std::uint64_t key) {
   return static_cast<int>(~static_cast<std::uint32_t>(key));
 }

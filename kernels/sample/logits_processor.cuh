@@ -76,6 +76,17 @@ __device__ inline void ban_repeated_ngrams(const TokenHistory& history, int ngra
   __syncthreads();
 }
 
+/// `allowed`: the row's bits, 32 ids a word, set where an id may be chosen. After the others, which
+/// would bring back what it takes out.
+__device__ inline void mask_tokens(const std::int32_t* allowed, const ScoresPart& part) {
+  for (int i = threadIdx.x; i < part.count; i += blockDim.x) {
+    const auto id = static_cast<std::uint32_t>(part.begin + i);
+    const auto word = static_cast<std::uint32_t>(allowed[id / 32]);
+    if ((word >> id % 32 & 1u) == 0) part.scores[i] = kLowest;
+  }
+  __syncthreads();
+}
+
 /// An id that occurs several times gets its biases one after the other, from one thread.
 __device__ inline void add_logit_bias(const SamplingRow& row, const ScoresPart& part) {
   for (int i = threadIdx.x; i < row.num_logit_bias; i += blockDim.x) {

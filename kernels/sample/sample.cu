@@ -118,8 +118,9 @@ __device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part,
   return block_max(winner);
 }
 
-/// The part's draw from what the filters leave, with the row's other blocks; 0 where infinity
-/// leaves nothing to draw, also where a tiny temperature makes it.
+/// The part's draw from what the filters leave, with the row's other blocks; 0 in all of them where
+/// infinity leaves nothing to draw, also where a tiny temperature makes it, or the best is
+/// kNonfiniteKey, whose score is NaN.
 __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
                                        const ScoresPart& part, RowBlocks& blocks,
                                        SharedMemory& shared) {
@@ -139,36 +140,49 @@ __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
   return filter.draw(row.draw, candidate_id(best));
 }
 
-/// Brings a part of a row to shared memory.
-__device__ ScoresPart load_part(const SampleParams& p, const Row& row, int index, float* scores) {
+__device__ ScoresPart part_of(const SampleParams& p, int index, float* scores) {
   const int begin = index * kPartTokens;
-  const ScoresPart part{scores, begin, min(kPartTokens, p.vocab_size - begin)};
+  return {scores, begin, min(kPartTokens, p.vocab_size - begin)};
+}
+
+/// Brings a part of a row to shared memory. Returns whether it holds NaN or +inf, the same in all
+/// threads: the barrier that is due in any case brings the answer.
+__device__ bool load_part(const Row& row, const ScoresPart& part) {
   constexpr int kPerThread = kPartTokens / kThreads;
   float logits[kPerThread];
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
     const int at = static_cast<int>(threadIdx.x) + i * kThreads;
-    logits[i] = at < part.count ? row.logits[begin + at] : kLowest;
+    logits[i] = at < part.count ? row.logits[part.begin + at] : kLowest;
   }
+  bool nonfinite = false;
 #pragma unroll
-  for (int i = 0; i < kPerThread; ++i) scores[threadIdx.x + i * kThreads] = logits[i];
-  __syncthreads();
-  return part;
+  for (int i = 0; i < kPerThread; ++i) {
+    nonfinite |= !(logits[i] < INFINITY);
+    part.scores[threadIdx.x + i * kThreads] = logits[i];
+  }
+  return __syncthreads_or(nonfinite) != 0;
 }
 
-/// Finds what one part of a row has to say, and says it.
+/// Processes one part of a row: applies the processors, publishes its best and drawn candidates. A
+/// part with NaN or +inf publishes kNonfiniteKey as its best, and the row ends with that.
 __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& blocks,
                              SharedMemory& shared) {
-  const ScoresPart part = load_part(p, row, blocks.index(), shared.scores);
+  const ScoresPart part = part_of(p, blocks.index(), shared.scores);
+  const bool nonfinite = load_part(row, part);
   const SamplingRow& sampling = row.sampling;
   if (sampling.num_top_logprobs >= 0) {
     summarize_logits(row, part, p.parts[row.index * blocks.count() + blocks.index()]);
   }
   if (has_processors(sampling)) process(row, part, shared.counts);
+  if (p.token_bitmask != nullptr) {
+    mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, part);
+  }
   SampleWords& words = p.words[row.index];
-  const std::uint64_t best = next_best(part.count, ~std::uint64_t{0}, [&](int i) {
-    return candidate(part.scores[i], part.begin + i);
-  });
+  const std::uint64_t best =
+      nonfinite ? kNonfiniteKey : next_best(part.count, ~std::uint64_t{0}, [&](int i) {
+        return candidate(part.scores[i], part.begin + i);
+      });
   if (threadIdx.x == 0) atomicMax(&words.best, best);
   if (sampling.temperature == 0.0f) return;
 
@@ -179,18 +193,18 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
   if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
 }
 
-/// The row's token, from what its parts have said.
+/// The row's token, from what its parts have published, or kNonfiniteLogits or kNoToken.
 __device__ int choose(const Row& row, const SampleWords& words) {
-  // The id is 0 when nothing is above -inf.
-  const std::uint64_t best = max(candidate(kLowest, 0), std::uint64_t{__ldcg(&words.best)});
+  const std::uint64_t best = __ldcg(&words.best);
+  if (best == kNonfiniteKey) return kNonfiniteLogits;
+  const float score = candidate_score(best);
+  if (score == kLowest) return kNoToken;
   const float temperature = row.sampling.temperature;
-  if (temperature == 0.0f || !isfinite(candidate_score(best) / temperature)) {
-    return candidate_id(best);
-  }
+  if (temperature == 0.0f || !isfinite(score / temperature)) return candidate_id(best);
   return candidate_id(__ldcg(&words.drawn));
 }
 
-/// log Σ exp(logits); NaN where a logit is NaN or +inf, or none is above -inf.
+/// log Σ exp(logits), of which none is NaN or +inf and one is above -inf.
 __device__ float log_sum_exp(const SamplePart* parts, int count) {
   float largest = kLowest;
   for (int i = threadIdx.x; i < count; i += kThreads) {
@@ -249,7 +263,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     words.best = 0;
     words.drawn = 0;
   }
-  if (row.sampling.num_top_logprobs >= 0) {
+  if (token >= 0 && row.sampling.num_top_logprobs >= 0) {
     store_logprobs(p, row, p.parts + std::int64_t{row.index} * count, count, token);
   }
 }

@@ -52,6 +52,9 @@ struct SampleParams {
   std::int64_t history_stride = 0;
 
   const SamplingRow* sampling = nullptr;
+  /// [num_logit_rows, token_bitmask_stride] words of 32 tokens, set bits allowed; null: all are.
+  const std::int32_t* token_bitmask = nullptr;
+  std::int64_t token_bitmask_stride = 0;
 
   int ring_capacity = 0;
   int ring_max_seqs = 0;

@@ -11,6 +11,7 @@ constexpr int kThreads = 256;
 constexpr std::int32_t kRunning = 0;
 constexpr std::int32_t kStop = 1;
 constexpr std::int32_t kLimit = 2;
+constexpr std::int32_t kError = 3;
 
 /// Moves a running sequence's cache length and next position over the step's tokens.
 __device__ void move_over_tokens(const AdvanceParams& p, int seq) {
@@ -35,17 +36,26 @@ __device__ std::int32_t status_after(const AdvanceParams& p, int row, std::int32
   return p.generated[row] >= p.max_tokens[row] ? kLimit : kRunning;
 }
 
-/// Takes the token that Sample chose into the sequence and ends it where it should.
+__device__ void end_sequence(const AdvanceParams& p, int row, std::int32_t status) {
+  p.finished[row] = status;
+  atomicAdd(p.num_finished, 1);
+}
+
+/// Takes the token that Sample chose into the sequence and ends it where it should; what stands in
+/// place of a token ends it too.
 __device__ void append_token(const AdvanceParams& p, int row, std::int32_t* ring_tokens) {
   const std::int32_t token = p.last_token[row];
   ring_tokens[row] = token;
+  if (token < 0) {
+    p.last_token[row] = 0;
+    end_sequence(p, row, kError);
+    return;
+  }
   const std::int64_t length = std::int64_t{p.prompt_len[row]} + p.generated[row];
   if (length < p.history_stride) p.history[row * p.history_stride + length] = token;
   ++p.generated[row];
   const std::int32_t status = status_after(p, row, token);
-  if (status == kRunning) return;
-  p.finished[row] = status;
-  atomicAdd(p.num_finished, 1);
+  if (status != kRunning) end_sequence(p, row, status);
 }
 
 /// Tells the host of the step's row, which every thread has written.

@@ -19,7 +19,7 @@ struct AdvanceParams {
   const std::int32_t* kv_lens = nullptr;
   const std::int32_t* logit_seqs = nullptr;
 
-  const std::int32_t* last_token = nullptr;
+  std::int32_t* last_token = nullptr;
   std::int32_t* position = nullptr;
   std::int32_t* kv_len = nullptr;
   std::int32_t* finished = nullptr;

@@ -37,6 +37,11 @@ class Backend : public DeviceMemory {
   virtual void run(const Sample& op, const Step& step) = 0;
   virtual void run(const Advance& op, const Step& step) = 0;
 
+  /// Refuses an op that steps within the limits could not run: what depends on the model, the
+  /// limits and the device alone is told before anything is allocated, not by the first step.
+  /// Errors: unsupported naming the value and what is legal.
+  virtual void check(const Op& /*op*/, const Graph& /*graph*/, const Limits& /*limits*/) const {}
+
   /// Scratch bytes that the op needs at the limits. Step::workspace is the largest over the graph.
   virtual std::size_t workspace_bytes(const Op& op, const Graph& graph,
                                       const Limits& limits) const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "backend/node_fault.h"
 #include "backend/trace_range.h"
 #include "base/error.h"
 
@@ -27,14 +28,22 @@ void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
   for (const Node& node : nodes) {
     const TraceRange range(backend, node.name.c_str());
     if (observer) observer(node, false);
-    naming_errors(node,
-                  [&] { std::visit([&](const auto& op) { backend.run(op, step); }, node.op); });
+    naming_errors(node, [&] {
+      if (node_must_fail()) fail(ErrorCode::device, "a fault that a test asked for");
+      std::visit([&](const auto& op) { backend.run(op, step); }, node.op);
+    });
     if (observer) observer(node, true);
   }
 }
 
 void for_each_node(std::span<const Node> nodes, const std::function<void(const Node& node)>& run) {
   for (const Node& node : nodes) naming_errors(node, [&] { run(node); });
+}
+
+void check_support(const Backend& backend, const Graph& graph, const Limits& limits) {
+  for (const Node& node : graph.nodes) {
+    naming_errors(node, [&] { backend.check(node.op, graph, limits); });
+  }
 }
 
 std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits) {

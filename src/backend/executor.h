@@ -21,6 +21,10 @@ void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
 /// them.
 void for_each_node(std::span<const Node> nodes, const std::function<void(const Node& node)>& run);
 
+/// Refuses a graph that the backend cannot run within the limits; see Backend::check.
+/// Errors: unsupported naming the node.
+void check_support(const Backend& backend, const Graph& graph, const Limits& limits);
+
 /// The largest workspace_bytes over all nodes.
 std::size_t workspace_bytes(const Backend& backend, const Graph& graph, const Limits& limits);
 

@@ -24,6 +24,12 @@ FloatFormat format_of(DType dtype) {
   return {24, 0x1p-149, std::numeric_limits<float>::max()};
 }
 
+/// The larger one. What is NaN, because its bound or slack is, counts as infinitely large: as it is
+/// it would keep within every bound.
+double larger_of(double size, double measured) {
+  return std::isnan(measured) ? kInfinity : std::max(size, measured);
+}
+
 double error_of(float tested, float reference) {
   if (tested == reference || (std::isnan(tested) && std::isnan(reference))) return 0.0;
   const double error = std::abs(double{tested} - reference);
@@ -70,7 +76,7 @@ class RowsComparer {
       const double error = error_of(rows_.tested[at], rows_.reference[at]);
       count_kind(rows_.tested[at]);
       absolute_.push_back(error);
-      if (reference != 0.0) relative_.push_back(error == 0.0 ? 0.0 : error / std::abs(reference));
+      if (reference != 0.0) relative_.push_back(relative_error(error, reference));
       error_square += error * error;
       if (std::isfinite(reference)) {
         square += reference * reference;
@@ -92,15 +98,22 @@ class RowsComparer {
     // A number that is moved by d before it is rounded to steps of u moves by u with probability
     // d / u: its error's square is d u then, not d².
     const double ties = slack + std::sqrt(slack * ulp_square / scale) + tie * tie / scale;
-    difference_.nmse_but_for_ties = std::max(difference_.nmse_but_for_ties, nmse - ties);
+    if (nmse == 0.0) return;
+    difference_.nmse_but_for_ties = larger_of(difference_.nmse_but_for_ties, nmse - ties);
+  }
+
+  static double relative_error(double error, double reference) {
+    if (error == 0.0 || !std::isfinite(reference)) return error;
+    return error / std::abs(reference);
   }
 
   void note_worst(std::int64_t index, double error) {
+    if (error == 0.0) return;
     const auto at = static_cast<std::size_t>(index);
     double size = error;
     if (!rows_.bounds.empty()) {
       const double value = std::isfinite(rows_.reference[at]) ? rows_.reference[at] : 0.0;
-      size /= rows_.bounds[at] + unit_in_last_place(rows_.dtype, value);
+      size = larger_of(0.0, size / (rows_.bounds[at] + unit_in_last_place(rows_.dtype, value)));
       difference_.excess = std::max(difference_.excess, size);
     }
     if (size <= worst_size_) return;

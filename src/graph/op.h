@@ -148,7 +148,13 @@ struct AllGather {
 ///   logit / temperature + gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on
 ///   a tie, where `position` is the index in the whole sequence that the token will have.
 ///   Temperature 0 is argmax after the penalties. See base/philox.h.
+/// Mask: tokens whose bit in Step::token_bitmask is clear count as -inf from temperature on,
+///   whatever the penalties and biases made of them.
 /// Log-probabilities are log-softmax of the raw logits. Logits are not modified.
+/// Errors, which are the sequence's alone: a row with a NaN or +inf among its raw logits writes
+///   SampleError::nonfinite_logits in place of a token, whatever the mask allows; a row of which
+///   penalties, biases and mask leave nothing above -inf writes SampleError::no_token. Neither
+///   writes log-probabilities. Single logits of -inf are legal: those tokens are never chosen.
 /// Shapes: logits [logit_rows, vocab_size] float32.
 struct Sample {
   ValueId logits;
@@ -156,9 +162,11 @@ struct Sample {
 
 /// Ends a closed step: for each sequence of the batch that is not finished, moves kv_len and
 /// position over the step's tokens; where a token was sampled, appends it to history, counts it,
-/// and sets finished (stop on an end id, limit at max_tokens); counts the finished; writes the
-/// output ring's row (-1 for no token) and moves its head if the step has logit rows. In a loop
-/// that the device runs by itself it also decides whether another step follows: see LoopControl.
+/// and sets finished (stop on an end id, limit at max_tokens); where Sample wrote a SampleError,
+/// sets finished to error and last_token to 0, an id that further steps can embed; counts the
+/// finished; writes the output ring's row (the token or the SampleError, -1 for neither) and moves
+/// its head if the step has logit rows. In a loop that the device runs by itself it also decides
+/// whether another step follows: see LoopControl.
 struct Advance {};
 
 /// Everything a backend must be able to run. Adding an alternative breaks every backend that lacks

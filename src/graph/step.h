@@ -38,7 +38,13 @@ struct BatchView {
 };
 
 /// Values of SequenceState::finished.
-enum class SequenceStatus : std::int32_t { running = 0, stop = 1, limit = 2 };
+enum class SequenceStatus : std::int32_t { running = 0, stop = 1, limit = 2, error = 3 };
+
+/// Why Sample could not choose a token: stands in last_token and in the output ring in its place.
+enum class SampleError : std::int32_t {
+  nonfinite_logits = -2,  ///< a raw logit is NaN or +inf
+  no_token = -3,          ///< no token is left above -inf
+};
 
 /// What persists between steps, one row a sequence and one for padding; the runtime sets a
 /// sequence's row at admission, then Sample and Advance write it. `rows`: Limits::num_state_rows().
@@ -85,7 +91,8 @@ struct OutputRing {
   std::int64_t* head = nullptr;  ///< [1] sampling steps so far; step n lies in row n % capacity
   /// [1] the same for the host to read at any time: rows below it are there to be seen
   std::int64_t* published = nullptr;
-  std::int32_t* tokens = nullptr;   ///< [capacity, max_seqs] -1: no token
+  /// [capacity, max_seqs] -1: no token; below: a SampleError, the last that a sequence writes
+  std::int32_t* tokens = nullptr;
   float* logprobs = nullptr;        ///< [capacity, max_seqs] of the chosen token
   std::int32_t* top_ids = nullptr;  ///< [capacity, max_seqs, kMaxTopLogprobs] best first
   float* top_logprobs = nullptr;    ///< [capacity, max_seqs, kMaxTopLogprobs]
@@ -148,6 +155,11 @@ struct Step {
   BatchView batch;
   SequenceState state;
   const SamplingRow* sampling = nullptr;  ///< [rows of the state]
+  /// The tokens that Sample may choose, by logit row: [num_logit_rows, token_bitmask_stride] words
+  /// of 32 tokens on the device; token t is bit t % 32 of word t / 32, set where it is allowed.
+  /// Null: all are.
+  const std::int32_t* token_bitmask = nullptr;
+  std::int64_t token_bitmask_stride = 0;  ///< in words; at least ceil(vocab_size / 32)
   OutputRing ring;
   LoopControl* loop = nullptr;  ///< [1] on the device
   KvCacheView kv_cache;

@@ -1,5 +1,7 @@
 #include "quern/engine.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "model/shapes.h"
@@ -43,15 +45,29 @@ std::vector<Result> Engine::generate(std::span<const Request> requests,
     for (const RequestId id : ids) impl_->forget(id);
     throw;
   }
-  while (busy()) {
-    for (const Update& update : step()) {
-      if (on_update && !on_update(update)) cancel(update.id);
+  std::map<RequestId, Result> results;
+  try {
+    while (busy()) {
+      const std::vector<Update> updates = step();
+      for (const Update& update : updates) {
+        // Ids ascend. Results are taken as they come: those that wait are bounded.
+        if (!update.finish_reason || !std::binary_search(ids.begin(), ids.end(), update.id)) {
+          continue;
+        }
+        results.emplace(update.id, take_result(update.id).value());
+      }
+      for (const Update& update : updates) {
+        if (on_update && !on_update(update)) cancel(update.id);
+      }
     }
+  } catch (...) {
+    impl_->discard(ids);
+    throw;
   }
-  std::vector<Result> results;
-  results.reserve(ids.size());
-  for (const RequestId id : ids) results.push_back(take_result(id).value());
-  return results;
+  std::vector<Result> in_order;
+  in_order.reserve(ids.size());
+  for (const RequestId id : ids) in_order.push_back(std::move(results.at(id)));
+  return in_order;
 }
 
 Result Engine::generate(const Request& request, const UpdateCallback& on_update) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "runtime/output/request_error.h"
 #include "runtime/request/request_check.h"
 
 namespace quern {
@@ -16,6 +17,8 @@ namespace {
 constexpr std::chrono::seconds kHangTimeout{60};
 /// Prefill publishes a step only with a prompt's last chunk. The slowest GPU takes far less.
 constexpr std::chrono::milliseconds kHangTimeoutPerPromptToken{100};
+/// In the output ring: no token, and no error either.
+constexpr std::int32_t kNoRingToken = -1;
 
 /// The fewest and the most steps that the runs, all decoding, have to go.
 std::pair<int, int> remaining_steps(const ScheduledStep& step) {
@@ -65,15 +68,15 @@ RequestId Engine::Impl::submit(const Request& request) {
 }
 
 std::vector<Update> Engine::Impl::step() {
+  results_.trim();
   // A loop that the device runs goes on while the caller handles updates.
   const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
   const auto prefilled = clock_.timing.prefill_tokens;
   try {
     const TraceRange range(*backend_, "step");
     run_step();
-  } catch (...) {
-    abandon_step();
-    throw;
+  } catch (const std::exception& error) {
+    abandon_step(error.what());
   }
   clock_.add_step(begin, clock_.timing.prefill_tokens > prefilled);
   std::vector<Update> updates = collect_updates();
@@ -85,18 +88,39 @@ void Engine::Impl::stop_loop_for_admission() {
   if (device_loop_.running() && scheduler_.can_admit()) device_loop_.request_stop();
 }
 
-void Engine::Impl::abandon_step() {
+void Engine::Impl::abandon_step(const std::string& error) {
   device_loop_.abandon();
   try {
     backend_->wait();
   } catch (const Error&) {
     // The step's own error is the one to tell.
   }
-  scheduler_.clear();
-  cancellations_.clear();
   unread_steps_.clear();
   unread_prefill_tokens_ = 0;
   ring_.skip_unread();
+  const auto fail_all = [&](const auto& sequences) {
+    for (const auto& sequence : sequences) sequence->output.fail(error);
+  };
+  fail_all(scheduler_.running());
+  fail_all(scheduler_.waiting());
+}
+
+void Engine::Impl::settle() {
+  device_loop_.request_stop();
+  drain_device_loop();
+  if (!unread_steps_.empty()) check();
+}
+
+void Engine::Impl::discard(std::span<const RequestId> ids) {
+  try {
+    settle();
+  } catch (const std::exception& error) {
+    abandon_step(error.what());
+  }
+  for (const RequestId id : ids) {
+    forget(id);
+    results_.take(id);
+  }
 }
 
 void Engine::Impl::run_step() {
@@ -245,7 +269,11 @@ void Engine::Impl::take_tokens() {
     for (std::size_t i = 0; i < unread_steps_.size(); ++i) {
       TokenLogprobs token = ring_.token(static_cast<int>(i), sequence->state_row,
                                         sequence->sampling.num_top_logprobs);
-      if (token.id < 0 || sequence->output.finished()) continue;
+      if (token.id == kNoRingToken || sequence->output.finished()) continue;
+      if (token.id < 0) {
+        sequence->output.fail(sample_error_text(token.id, *plan_.options.dtype));
+        continue;
+      }
       sequence->accept(std::move(token));
       if (unread_steps_[i]) ++clock_.timing.decode_tokens;
       clock_.first_token();
@@ -268,10 +296,7 @@ void Engine::Impl::apply_cancellations() {
   cancel_all(scheduler_.waiting());
   const auto& running = scheduler_.running();
   if (std::none_of(running.begin(), running.end(), is_cancelled)) return;
-  // What a sequence has already sampled is read before its row can go to another.
-  device_loop_.request_stop();
-  drain_device_loop();
-  if (!unread_steps_.empty()) check();
+  settle();
   cancel_all(running);
 }
 
@@ -284,20 +309,14 @@ std::vector<Update> Engine::Impl::collect_updates() {
   for (const auto& sequence : finished) {
     add_update(*sequence);
     cancellations_.erase(sequence->id);
-    results_.emplace(sequence->id, sequence->output.take_result());
+    results_.add(sequence->output.take_result());
   }
   for (const auto& sequence : scheduler_.running()) add_update(*sequence);
   return updates;
 }
 
-std::optional<Result> Engine::Impl::take_result(RequestId id) {
-  auto node = results_.extract(id);
-  if (node.empty()) return std::nullopt;
-  return std::move(node.mapped());
-}
-
 void Engine::Impl::forget(RequestId id) {
-  scheduler_.remove_waiting(id);
+  scheduler_.remove(id);
   cancellations_.erase(id);
 }
 

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,6 +15,7 @@
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/engine_plan.h"
 #include "runtime/load/opened_model.h"
+#include "runtime/output/result_store.h"
 #include "runtime/output/ring_reader.h"
 #include "runtime/request/cancellations.h"
 #include "runtime/run/device_loop.h"
@@ -36,9 +36,11 @@ class QUERN_LOCAL Engine::Impl {
   std::vector<Update> step();
   bool busy() const { return !scheduler_.idle(); }
   void cancel(RequestId id) { cancellations_.cancel(id); }
-  std::optional<Result> take_result(RequestId id);
+  std::optional<Result> take_result(RequestId id) { return results_.take(id); }
   /// Drops a request that has not been stepped since it was submitted.
   void forget(RequestId id);
+  /// Drops requests, wherever they are, and what they hold, at once and without results.
+  void discard(std::span<const RequestId> ids);
   void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   const OpenedModel& model() const { return model_; }
@@ -88,8 +90,11 @@ class QUERN_LOCAL Engine::Impl {
   auto wait_for_device(const Wait& wait) const;
   /// How long the device may publish no step before it is taken for hung.
   std::chrono::milliseconds patience() const;
-  /// Ends everything after an error, also on the device.
-  void abandon_step();
+  /// Ends a loop that the device runs and brings all that was sampled to its sequences: then rows
+  /// and blocks may change hands.
+  void settle();
+  /// Ends everything after an error, also on the device: each request with what went wrong.
+  void abandon_step(const std::string& error);
   void apply_cancellations();
   /// Ends a loop that the device runs once a request that waits could take part.
   void stop_loop_for_admission();
@@ -114,7 +119,7 @@ class QUERN_LOCAL Engine::Impl {
   std::int64_t unread_prefill_tokens_ = 0;  ///< launched since the host last waited
   std::uint64_t waits_of_loading_ = 0;
   bool device_loop_fails_ = false;  ///< it was tried, and the host has taken over
-  std::map<RequestId, Result> results_;
+  ResultStore results_{kMaxWaitingResults};
   Cancellations cancellations_;
 };
 

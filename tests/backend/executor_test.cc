@@ -24,6 +24,11 @@ class RecordingBackend final : public Backend {
   void run(const AllGather&, const Step&) override { calls.emplace_back("AllGather"); }
   void run(const Sample&, const Step&) override { calls.emplace_back("Sample"); }
   void run(const Advance&, const Step&) override { calls.emplace_back("Advance"); }
+  void check(const Op& op, const Graph&, const Limits& limits) const override {
+    if (std::holds_alternative<Attention>(op) && limits.max_seqs > 4) {
+      throw Error(ErrorCode::unsupported, "max_seqs: expected at most 4");
+    }
+  }
   std::size_t workspace_bytes(const Op& op, const Graph&, const Limits& limits) const override {
     return static_cast<std::size_t>(op.index()) * static_cast<std::size_t>(limits.max_seqs);
   }
@@ -84,6 +89,18 @@ TEST(Executor, AnErrorNamesItsNodeAndKeepsItsCode) {
   EXPECT_QUERN_ERROR(ErrorCode::device, ({"layers.3.down", "out of breath"}),
                      execute(backend, graph.nodes, {}));
   EXPECT_EQ(backend.calls, std::vector<std::string>{"Embed"});
+}
+
+TEST(Executor, WhatIsRefusedAtLoadNamesItsNode) {
+  Graph graph;
+  graph.nodes = {{Embed{}, "embed"}, {Attention{}, "layers.0.attention"}, {Advance{}, "advance"}};
+  const RecordingBackend backend;
+  Limits limits;
+  limits.max_seqs = 4;
+  check_support(backend, graph, limits);
+  limits.max_seqs = 5;
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"layers.0.attention", "at most 4"}),
+                     check_support(backend, graph, limits));
 }
 
 TEST(Executor, WorkspaceIsThatOfTheHungriestNode) {

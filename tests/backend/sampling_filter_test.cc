@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "tests/backend/conformance/reference_sampling.h"
+#include "tests/backend/conformance/sample/reference_sampling.h"
 
 namespace quern::cpu {
 namespace {

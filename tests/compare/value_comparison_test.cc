@@ -75,6 +75,24 @@ TEST(CompareRows, WhatIsNotFiniteIsEqualOrInfinitelyWrong) {
   }
 }
 
+TEST(CompareRows, ABoundThatIsNotANumberHoldsNothingButEquality) {
+  const std::vector<float> reference = {1, 2, kNan};
+  const std::vector<float> bounds = {kNan, 1, kNan};
+  const std::vector<double> slack = {kNan};
+  const RowsDifference same =
+      compare_rows({reference, reference, 3, DType::float32, bounds, slack});
+  EXPECT_EQ(same.excess, 0.0);
+  EXPECT_EQ(same.nmse_but_for_ties, 0.0);
+  const std::vector<float> tested = {1.5f, 2, kNan};
+  const RowsDifference other = compare_rows({tested, reference, 3, DType::float32, bounds, slack});
+  EXPECT_EQ(other.excess, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(other.nmse_but_for_ties, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(other.worst, 0);
+  const std::vector<float> wrong = {1, 2, 3};
+  const RowsDifference finite = compare_rows({wrong, reference, 3, DType::float32, {}, {}});
+  EXPECT_EQ(finite.relative.max, std::numeric_limits<double>::infinity());
+}
+
 TEST(CompareRows, CountsSaturation) {
   const std::vector<float> values = {65504, -65504, 1, 3.0e38f};
   EXPECT_EQ(compare_rows({values, values, 4, DType::float16, {}, {}}).num_saturated, 2);

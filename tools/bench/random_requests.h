@@ -1,7 +1,9 @@
 #pragma once
 
 #include <random>
+#include <string>
 
+#include "base/error.h"
 #include "quern/request.h"
 
 namespace quern::tools {
@@ -18,6 +20,12 @@ inline Request random_request(std::mt19937_64& generator, int vocab_size, int in
   request.sampling.greedy = true;
   request.ignore_eos = true;
   return request;
+}
+
+/// A run that failed has no time to tell. Errors: device, with what went wrong.
+inline void require_success(FinishReason reason, const std::string& error) {
+  if (reason != FinishReason::error) return;
+  fail(ErrorCode::device, "a request that was to be timed failed: {}", error);
 }
 
 }  // namespace quern::tools

@@ -39,8 +39,10 @@ std::vector<Request> random_requests(const Engine& engine, const BenchCell& cell
 double run_once(Engine& engine, std::span<Request> requests, int output_len) {
   for (Request& request : requests) request.max_new_tokens = output_len;
   const Clock::time_point begin = Clock::now();
-  engine.generate(requests);
-  return ms_since(begin);
+  const std::vector<Result> results = engine.generate(requests);
+  const double ms = ms_since(begin);
+  for (const Result& result : results) require_success(result.finish_reason, result.error);
+  return ms;
 }
 
 void warm_up(Engine& engine, std::span<Request> requests, int output_len,

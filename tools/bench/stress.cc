@@ -22,7 +22,9 @@ class Stress {
       std::vector<Request> requests;
       requests.reserve(engine_.options().max_seqs);
       for (int k = 0; k < engine_.options().max_seqs; ++k) requests.push_back(any_request());
-      engine_.generate(requests);
+      for (const Result& result : engine_.generate(requests)) {
+        require_success(result.finish_reason, result.error);
+      }
     }
   }
 
@@ -103,6 +105,7 @@ class Stress {
     }
     result_.output_tokens += update.token_ids.size();
     if (!update.finish_reason) return;
+    require_success(*update.finish_reason, update.error);
     result_.latencies.push_back(now - client.due_ms);
     ++result_.num_finished;
     engine_.take_result(update.id);

@@ -3,8 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace quern::tools {
+
+bool has_nonfinite(std::span<const float> logits) {
+  return std::any_of(logits.begin(), logits.end(),
+                     [](float x) { return !(x < std::numeric_limits<float>::infinity()); });
+}
 
 double log_sum_exp(std::span<const float> values) {
   const double largest = *std::max_element(values.begin(), values.end());

@@ -6,7 +6,14 @@
 
 namespace quern::tools {
 
-/// log(Σ exp(values)) in double precision, without overflow. `values` is not empty.
+/// What to try where logits are not finite.
+inline constexpr const char* kNonfiniteHint = "float16 overflow? try bfloat16";
+
+/// Whether one of the logits is NaN or +inf, so that nothing can be said of their probabilities.
+bool has_nonfinite(std::span<const float> logits);
+
+/// log(Σ exp(values)) in double precision, without overflow; NaN for values with NaN or +inf.
+/// `values` is not empty.
 double log_sum_exp(std::span<const float> values);
 
 /// How unlikely a model finds its own prompt: the mean over positions 1 … n - 1 of -log

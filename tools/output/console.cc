@@ -47,4 +47,12 @@ void write_stdout(std::string_view text) {
 
 void write_stderr(std::string_view text) noexcept { write_all(kStderr, text); }
 
+void print_error(std::string message) noexcept {
+  for (char& byte : message) {
+    if (byte == '\n' || byte == '\r') byte = ' ';
+  }
+  const bool colour = wants_colour(kStderr);
+  write_stderr((colour ? "\x1b[1;31merror:\x1b[0m " : "error: ") + message + "\n");
+}
+
 }  // namespace quern::tools

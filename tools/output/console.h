@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 namespace quern::tools {
@@ -26,5 +27,8 @@ void write_stdout(std::string_view text);
 
 /// Writes to standard error as far as possible.
 void write_stderr(std::string_view text) noexcept;
+
+/// Writes "error: …" to standard error, as one line whatever the message has in it.
+void print_error(std::string message) noexcept;
 
 }  // namespace quern::tools

@@ -42,6 +42,7 @@ OrderedJson result_json(const Result& result, const std::string& prompt, bool wi
                       {"output_ids", result.output_ids},
                       {"text", result.text},
                       {"finish_reason", finish_reason_name(result.finish_reason)}};
+  if (result.finish_reason == FinishReason::error) json["error"] = result.error;
   if (!with_logprobs) return json;
   json["logprobs"] = OrderedJson::array();
   for (const TokenLogprobs& logprobs : result.logprobs) {

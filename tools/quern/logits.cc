@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,16 @@ std::string logits_text(const Engine& engine, const LogitsOptions& options, std:
   return text;
 }
 
+/// Rows with NaN or +inf: what a model makes of a token whose values overflow.
+std::size_t count_nonfinite(const std::vector<float>& values, std::size_t num_rows) {
+  const std::size_t cols = values.size() / num_rows;
+  std::size_t count = 0;
+  for (std::size_t row = 0; row < num_rows; ++row) {
+    count += has_nonfinite(std::span(values).subspan(row * cols, cols)) ? 1 : 0;
+  }
+  return count;
+}
+
 ExitCode logits(const LogitsOptions& options) {
   const ModelSource model = chosen_source(options.source);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
@@ -94,7 +105,11 @@ ExitCode logits(const LogitsOptions& options) {
   } else {
     write_stdout(logits_text(engine, options, ids.size(), mean_nll));
   }
-  return ExitCode::done;
+  const std::size_t num_nonfinite = count_nonfinite(values, ids.size());
+  if (num_nonfinite == 0) return ExitCode::done;
+  print_error(fmt::format("non-finite logits at {} of {} positions ({}); {}", num_nonfinite,
+                          ids.size(), dtype_name(engine.options().dtype.value()), kNonfiniteHint));
+  return ExitCode::failed;
 }
 
 }  // namespace

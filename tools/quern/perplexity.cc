@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include <memory>
 
+#include "tools/generation/likelihood.h"
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
 #include "tools/quality/perplexity/perplexity_options.h"
@@ -20,7 +23,14 @@ ExitCode perplexity(const PerplexityOptions& options) {
   } else {
     write_stdout(perplexity_text(report));
   }
-  return report.judgement.complete ? checks_exit(report.checks) : ExitCode::interrupted;
+  const Judgement& judgement = report.judgement;
+  if (judgement.num_nonfinite > 0) {
+    print_error(fmt::format("{}: non-finite logits for {} of {} tokens; {}", report.file,
+                            judgement.num_nonfinite, judgement.nll.size(), kNonfiniteHint));
+  }
+  if (!judgement.complete) return ExitCode::interrupted;
+  if (judgement.num_nonfinite > 0 && !options.has_checks()) return ExitCode::failed;
+  return checks_exit(report.checks);
 }
 
 }  // namespace

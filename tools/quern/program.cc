@@ -30,15 +30,6 @@ constexpr const char* kExamples = R"(Examples:
 
 quern COMMAND --help tells a command's options.)";
 
-/// Prints "error: …" on one line, whatever the message has in it.
-void print_error(std::string message) noexcept {
-  for (char& byte : message) {
-    if (byte == '\n' || byte == '\r') byte = ' ';
-  }
-  const bool colour = wants_colour(kStderr);
-  write_stderr((colour ? "\x1b[1;31merror:\x1b[0m " : "error: ") + message + "\n");
-}
-
 struct ProgramFlags {
   bool version = false;
   bool json = false;

@@ -109,6 +109,19 @@ OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
   return json;
 }
 
+/// An error line for each prompt that could not go on; true when there are any.
+bool print_errors(const std::vector<Result>& results) {
+  bool any = false;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].finish_reason != FinishReason::error) continue;
+    any = true;
+    print_error(results.size() == 1
+                    ? results[i].error
+                    : fmt::format("prompt {} of {}: {}", i + 1, results.size(), results[i].error));
+  }
+  return any;
+}
+
 ExitCode run(const RunOptions& options) {
   const ModelSource model = chosen_source(options.source);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
@@ -148,7 +161,9 @@ ExitCode run(const RunOptions& options) {
   } else if (!output.quiet) {
     write_stderr(summary_line(engine, results, draws_tokens(engine, requests.front())));
   }
-  return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
+  const bool failed = print_errors(results);
+  if (interrupt.requested()) return ExitCode::interrupted;
+  return failed ? ExitCode::failed : ExitCode::done;
 }
 
 CLI::Option* add_text_options(CLI::App& app, Request& request) {

@@ -1,4 +1,6 @@
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
@@ -21,7 +23,11 @@ ExitCode summarize(const SummarizeOptions& options) {
   } else {
     write_stdout(first_article_text(report) + summary_text(report));
   }
-  return report.complete ? checks_exit(report.checks) : ExitCode::interrupted;
+  const std::vector<std::string> errors = summary_errors(report);
+  for (const std::string& error : errors) print_error(error);
+  if (!report.complete) return ExitCode::interrupted;
+  if (!errors.empty() && !options.check_accuracy) return ExitCode::failed;
+  return checks_exit(report.checks);
 }
 
 }  // namespace

@@ -11,25 +11,31 @@ bool is_eos(const SamplingRow& sampling, std::int32_t token) {
   return std::find(sampling.eos_token_ids, end, token) != end;
 }
 
-/// Takes the token that Sample chose into the sequence and ends it where it should.
+void end_sequence(const SequenceState& state, std::int32_t row, SequenceStatus status) {
+  state.finished[row] = static_cast<std::int32_t>(status);
+  ++*state.num_finished;
+}
+
+/// Takes the token that Sample chose into the sequence and ends it where it should; a SampleError
+/// ends it too.
 void append_token(const Step& step, std::int32_t row) {
   const SequenceState& state = step.state;
   const std::int32_t token = state.last_token[row];
+  if (token < 0) {
+    state.last_token[row] = 0;
+    return end_sequence(state, row, SequenceStatus::error);
+  }
   const std::int64_t length = std::int64_t{state.prompt_len[row]} + state.generated[row];
   QUERN_CHECK(length < state.history_stride, "token {} of a history of {}", length,
               state.history_stride);
   state.history[row * state.history_stride + length] = token;
   ++state.generated[row];
 
-  SequenceStatus status = SequenceStatus::running;
   if (is_eos(step.sampling[row], token)) {
-    status = SequenceStatus::stop;
+    end_sequence(state, row, SequenceStatus::stop);
   } else if (state.generated[row] >= state.max_tokens[row]) {
-    status = SequenceStatus::limit;
+    end_sequence(state, row, SequenceStatus::limit);
   }
-  if (status == SequenceStatus::running) return;
-  state.finished[row] = static_cast<std::int32_t>(status);
-  ++*state.num_finished;
 }
 
 /// Moves a running sequence's cache length and next position over the step's tokens.

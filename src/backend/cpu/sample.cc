@@ -12,6 +12,8 @@
 namespace quern::cpu {
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 /// Scratch of one thread, [vocab_size] each.
 struct Scratch {
   std::span<float> scores;
@@ -48,6 +50,23 @@ History history_of(const SequenceState& state, std::int32_t row) {
   return {all, all.last(generated)};
 }
 
+/// Whether a logit is NaN or +inf. Without a branch, so that it costs a vector instruction or two.
+bool has_nonfinite(std::span<const float> logits) {
+  int found = 0;
+  for (const float logit : logits) found |= logit < kInfinity ? 0 : 1;
+  return found != 0;
+}
+
+/// The scores without the tokens that a row of Step::token_bitmask does not allow.
+std::span<const float> mask_tokens(std::span<const float> scores, const std::int32_t* allowed,
+                                   const Scratch& scratch) {
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const auto word = static_cast<std::uint32_t>(allowed[i / 32]);
+    scratch.scores[i] = (word >> i % 32 & 1U) != 0 ? scores[i] : -kInfinity;
+  }
+  return scratch.scores;
+}
+
 /// The logits after all that comes before temperature.
 std::span<const float> process_logits(std::span<const float> logits, const SamplingRow& sampling,
                                       const History& history, const Scratch& scratch) {
@@ -73,19 +92,22 @@ std::span<Candidate> collect_candidates(std::span<const float> scores, float tem
   std::size_t count = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const float score = scores[i] / temperature;
-    if (!(score > -std::numeric_limits<float>::infinity())) continue;
+    if (!(score > -kInfinity)) continue;
     candidates[count++] = {score, static_cast<std::int32_t>(i)};
   }
   return candidates.first(count);
 }
 
+/// A token, or a SampleError.
 std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
                     std::uint32_t position, const Scratch& scratch) {
   const std::int32_t best = argmax(scores);
-  // Infinity leaves nothing to draw: +inf wins alone, also where a tiny temperature makes it, and
-  // without a number above -inf there is no distribution.
-  const float best_score = scores[static_cast<std::size_t>(best)] / sampling.temperature;
-  if (sampling.temperature == 0.0f || !std::isfinite(best_score)) return best;
+  const float best_score = scores[static_cast<std::size_t>(best)];
+  if (!(best_score > -kInfinity)) return static_cast<std::int32_t>(SampleError::no_token);
+  // Infinity leaves nothing to draw: +inf, which a tiny temperature can make, wins alone.
+  if (sampling.temperature == 0.0f || !std::isfinite(best_score / sampling.temperature)) {
+    return best;
+  }
 
   auto candidates = collect_candidates(scores, sampling.temperature, scratch.candidates);
   if (sampling.top_k > 0) candidates = keep_top_k(candidates, sampling.top_k, scratch.heap);
@@ -94,7 +116,7 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
   return draw(candidates, {sampling.seed, sampling.sequence_index, position});
 }
 
-/// log Σ exp(logits); NaN where a logit is NaN or +inf, or none is above -inf.
+/// log Σ exp(logits), of which none is NaN or +inf and one is above -inf.
 float log_sum_exp(std::span<const float> logits) {
   const float largest = logits[static_cast<std::size_t>(argmax(logits))];
   double sum = 0.0;
@@ -103,17 +125,16 @@ float log_sum_exp(std::span<const float> logits) {
 }
 
 /// Writes the log-probabilities of the chosen token and of the best ones to the ring; places
-/// beyond the vocabulary become (-1, -inf). NaN logits count as -inf in the order.
+/// beyond the vocabulary become (-1, -inf).
 void store_logprobs(const OutputRing& ring, std::int32_t row, std::span<const float> logits,
                     std::int32_t chosen, std::int32_t num_top, std::span<Candidate> candidates) {
-  constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const float normalizer = log_sum_exp(logits);
   const std::int64_t cell = *ring.head % ring.capacity * ring.max_seqs + row;
   ring.logprobs[cell] = logits[static_cast<std::size_t>(chosen)] - normalizer;
   if (num_top == 0) return;
 
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    candidates[i] = {std::isnan(logits[i]) ? kLowest : logits[i], static_cast<std::int32_t>(i)};
+    candidates[i] = {logits[i], static_cast<std::int32_t>(i)};
   }
   const auto count = std::min(candidates.size(), static_cast<std::size_t>(num_top));
   std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(), better);
@@ -122,19 +143,25 @@ void store_logprobs(const OutputRing& ring, std::int32_t row, std::span<const fl
     const std::int32_t id = exists ? candidates[static_cast<std::size_t>(i)].id : -1;
     ring.top_ids[cell * kMaxTopLogprobs + i] = id;
     ring.top_logprobs[cell * kMaxTopLogprobs + i] =
-        exists ? logits[static_cast<std::size_t>(id)] - normalizer : kLowest;
+        exists ? logits[static_cast<std::size_t>(id)] - normalizer : -kInfinity;
   }
 }
 
-void sample_row(const Step& step, std::span<const float> logits, std::int32_t row,
-                const Scratch& scratch) {
+/// `allowed`: the row of Step::token_bitmask, or null.
+void sample_row(const Step& step, std::span<const float> logits, const std::int32_t* allowed,
+                std::int32_t row, const Scratch& scratch) {
+  if (has_nonfinite(logits)) {
+    step.state.last_token[row] = static_cast<std::int32_t>(SampleError::nonfinite_logits);
+    return;
+  }
   const SamplingRow& sampling = step.sampling[row];
   const History history = history_of(step.state, row);
-  const auto scores = process_logits(logits, sampling, history, scratch);
+  auto scores = process_logits(logits, sampling, history, scratch);
+  if (allowed != nullptr) scores = mask_tokens(scores, allowed, scratch);
   const auto position = static_cast<std::uint32_t>(history.all.size());
   const std::int32_t token = choose(scores, sampling, position, scratch);
   step.state.last_token[row] = token;
-  if (sampling.num_top_logprobs < 0) return;
+  if (token < 0 || sampling.num_top_logprobs < 0) return;
   store_logprobs(step.ring, row, logits, token, sampling.num_top_logprobs, scratch.candidates);
 }
 
@@ -150,7 +177,10 @@ void run_sample(const Sample& op, const Step& step, ThreadPool& pool) {
     const int seq = batch.logit_seqs[i];
     if (!step.is_running(seq)) return;
     Workspace workspace(step.workspace.subspan(static_cast<std::size_t>(thread) * thread_bytes));
-    sample_row(step, float_row(logits, i), batch.state_index[seq],
+    const std::int32_t* allowed = step.token_bitmask != nullptr
+                                      ? step.token_bitmask + i * step.token_bitmask_stride
+                                      : nullptr;
+    sample_row(step, float_row(logits, i), allowed, batch.state_index[seq],
                take_scratch(workspace, logits.cols));
   });
 }

@@ -78,6 +78,14 @@ class CudaBackend final : public Backend {
   void run(const Sample& op, const Step& step) override { run_op(op, step, context_); }
   void run(const Advance& op, const Step& step) override { run_op(op, step, context_); }
 
+  void check(const Op& op, const Graph& graph, const Limits& limits) const override {
+    if (const auto* attention = std::get_if<Attention>(&op)) {
+      cuda::check_attention(*attention, graph, limits, context_);
+    } else if (const auto* sample = std::get_if<Sample>(&op)) {
+      cuda::check_sample(*sample, graph, limits, context_);
+    }
+  }
+
   std::size_t workspace_bytes(const Op& op, const Graph& graph,
                               const Limits& limits) const override {
     if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {

@@ -233,6 +233,7 @@ EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
         options.max_seq_len, mebibytes(available_bytes));
   }
   planner.grow_cache(plan);
+  check_support(backend, model.graph, plan.limits);
   return plan;
 }
 

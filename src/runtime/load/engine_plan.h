@@ -31,8 +31,8 @@ EngineOptions resolve_options(EngineOptions options);
 /// max_seq_len that was not asked for shrinks to what fits, with a log line; what was asked for and
 /// does not fit is an error. Decides who runs the decode loop, with a log line where a GPU cannot.
 /// Errors: invalid_argument; out_of_memory with the bytes of each part and what to lower;
-/// unsupported for a device loop that is required and cannot be, and for a KV format that attention
-/// cannot work on.
+/// unsupported for a device loop that is required and cannot be, for a node that the backend cannot
+/// run within the limits, and for a KV format that attention cannot work on.
 EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
                        const EngineOptions& resolved);
 

@@ -21,7 +21,8 @@ class RingReader {
   const std::int64_t* published() const { return ring_.published; }
 
   /// The token that unread step `index` (0 … num_unread() - 1) gave to a state row; id -1 when it
-  /// gave none. Log-probabilities only where num_top_logprobs is 0 or more.
+  /// gave none, a SampleError's when it could not. Log-probabilities only with a token and where
+  /// num_top_logprobs is 0 or more.
   TokenLogprobs token(int index, int state_row, int num_top_logprobs) const;
   void consume(int count) { read_ += count; }
   /// Forgets what has not been read, after a step that failed.

@@ -19,6 +19,8 @@ const char* finish_reason_name(FinishReason reason) {
       return "context";
     case FinishReason::cancelled:
       return "cancelled";
+    case FinishReason::error:
+      return "error";
   }
   return "unknown";
 }
@@ -65,6 +67,12 @@ void SequenceOutput::finish(FinishReason reason) {
   finish_reason_ = stop_.matched() ? FinishReason::stop_string : reason;
   add_text(stop_.finish());
   result_.finish_reason = update_.finish_reason.emplace(*finish_reason_);
+}
+
+void SequenceOutput::fail(const std::string& error) {
+  if (finished()) return;
+  finish(FinishReason::error);
+  if (finish_reason_ == FinishReason::error) result_.error = update_.error = error;
 }
 
 void SequenceOutput::add_text(std::string piece) {

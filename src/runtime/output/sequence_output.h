@@ -25,6 +25,8 @@ class SequenceOutput {
   /// overshoot and are dropped.
   void accept(TokenLogprobs token);
   void finish(FinishReason reason);
+  /// Finishes with FinishReason::error and what went wrong.
+  void fail(const std::string& error);
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
 

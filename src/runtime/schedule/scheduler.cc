@@ -88,8 +88,13 @@ std::vector<std::unique_ptr<Sequence>> Scheduler::take_finished() {
   return finished;
 }
 
-void Scheduler::remove_waiting(RequestId id) {
-  std::erase_if(waiting_, [id](const auto& sequence) { return sequence->id == id; });
+void Scheduler::remove(RequestId id) {
+  const auto is_it = [id](const auto& sequence) { return sequence->id == id; };
+  std::erase_if(waiting_, is_it);
+  const auto running = std::find_if(running_.begin(), running_.end(), is_it);
+  if (running == running_.end()) return;
+  release(**running);
+  running_.erase(running);
 }
 
 void Scheduler::clear() {

@@ -49,8 +49,10 @@ class Scheduler {
   void launched(const ScheduledStep& step, int times);
   /// Gives back the row and blocks of finished sequences and hands them out.
   std::vector<std::unique_ptr<Sequence>> take_finished();
-  void remove_waiting(RequestId id);
-  /// Drops everything, after an error.
+  /// Drops a request, waiting or running; unknown ones are ignored. No step that it takes part in
+  /// may be under way.
+  void remove(RequestId id);
+  /// Drops everything.
   void clear();
 
   const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }

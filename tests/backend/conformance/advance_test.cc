@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/step_harness.h"
 
@@ -90,6 +92,35 @@ TEST_P(AdvanceConformance, StopsOnEosTokenIdsAndAtTheLimit) {
   EXPECT_EQ(ring_row(harness, 1), (Ints{-1, 72, -1, -1, 9}));
   EXPECT_EQ(by_seq(harness, state.finished), (Ints{1, 0, 2, 1, 2}));
   EXPECT_EQ(harness.read_array(state.num_finished, 1), Ints{4});
+}
+
+TEST_P(AdvanceConformance, ASampleErrorEndsItsSequenceAlone) {
+  constexpr auto kNonfinite = static_cast<std::int32_t>(SampleError::nonfinite_logits);
+  constexpr auto kNoToken = static_cast<std::int32_t>(SampleError::no_token);
+  StepHarness harness(*backend_, DType::float32,
+                      {{.past = 3, .decode = true},
+                       {.past = 3, .decode = true},
+                       {.past = 3, .decode = true},
+                       {.q_len = 2}});
+  const SequenceState& state = harness.step().state;
+  const Ints tokens = {kNonfinite, 8, kNoToken, kNonfinite};
+  for (int seq = 0; seq < 4; ++seq) {
+    harness.poke(state.last_token, harness.state_row(seq), tokens[static_cast<std::size_t>(seq)]);
+    harness.poke(state.max_tokens, harness.state_row(seq), 2);
+  }
+  harness.run(Advance{});
+  EXPECT_EQ(by_seq(harness, state.finished), (Ints{3, 0, 3, 3}));
+  EXPECT_EQ(harness.read_array(state.num_finished, 1), Ints{3});
+  EXPECT_EQ(by_seq(harness, state.generated), (Ints{0, 1, 0, 0})) << "an error is no token";
+  EXPECT_EQ(ring_row(harness, 0), tokens);
+  EXPECT_EQ(by_seq(harness, state.last_token), (Ints{0, 8, 0, 0})) << "ids that can be embedded";
+  const auto history = harness.read_array(state.history, 4 * 64);
+  EXPECT_EQ(std::count(history.begin(), history.end(), -7), 4 * 64 - 1) << "of the token";
+
+  // Overshoot: an ended sequence stays as it is, and the ring has nothing of it.
+  harness.run(Advance{});
+  EXPECT_EQ(ring_row(harness, 1), (Ints{-1, 8, -1, -1}));
+  EXPECT_EQ(by_seq(harness, state.finished), (Ints{3, 2, 3, 3}));
 }
 
 TEST_P(AdvanceConformance, TheRingWrapsAndRestsWithoutLogits) {

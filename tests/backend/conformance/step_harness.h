@@ -85,6 +85,11 @@ class StepHarness {
   Step& step() { return step_; }
   Backend& backend() { return backend_; }
   void set_sampling(int seq, const SamplingRow& row) { poke(step_.sampling, state_row(seq), row); }
+  /// `words`: [num_logit_rows, stride].
+  void set_token_bitmask(const std::vector<std::int32_t>& words, std::int64_t stride) {
+    step_.token_bitmask = upload(words);
+    step_.token_bitmask_stride = stride;
+  }
 
  private:
   template <typename T>

@@ -224,6 +224,51 @@ TEST_P(CudaBackendTest, MeasuresWhatTheDeviceReaches) {
   }
 }
 
+TEST_P(CudaBackendTest, RefusesAtLoadWhatNoStepCouldRun) {
+  Graph graph;
+  graph.activation_dtype = DType::float16;
+  graph.values = {{Rows::tokens, 4096, DType::float16, "qkv"},
+                  {Rows::logit_rows, 32000, DType::float32, "logits"}};
+  Attention attention{};
+  attention.num_heads = attention.num_kv_heads = 8;
+  attention.head_dim = 128;
+  const Sample sample{ValueId{1}};
+  Limits limits;
+  limits.max_seqs = limits.max_logit_rows = 64;
+  limits.max_tokens_per_step = 512;
+  limits.num_blocks = 1000;
+  backend_->check(attention, graph, limits);
+  backend_->check(sample, graph, limits);
+
+  const auto refuses = [&](const Op& op, const std::string& what) {
+    std::string message;
+    EXPECT_EQ(code_of([&] { backend_->check(op, graph, limits); }, message),
+              ErrorCode::unsupported);
+    EXPECT_NE(message.find(what), std::string::npos) << message;
+  };
+  Attention large = attention;
+  large.head_dim = 1024;
+  refuses(large, "head_dim: expected at most 512");
+  large = attention;
+  large.rope.emplace().rotary_dim = 512;
+  refuses(large, "rotary_dim: expected at most 256");
+  const Limits usual = limits;
+  limits.num_blocks = std::int64_t{1} << 30;
+  refuses(attention, "KV cache");
+  limits = usual;
+  limits.max_seqs = 1 << 20;
+  refuses(attention, "counters");
+  limits = usual;
+  limits.max_tokens_per_step = 1 << 24;
+  refuses(attention, "max_tokens_per_step");
+  limits = usual;
+  limits.max_logit_rows = 1 << 20;
+  refuses(sample, "counters");
+  limits = usual;
+  graph.values[1].cols = 1 << 24;
+  refuses(sample, "vocab_size 16777216");
+}
+
 TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
   StepHarness harness(*backend_, DType::float32, {{.q_len = 1}});
   const Linear op = add_linear(harness, 32);

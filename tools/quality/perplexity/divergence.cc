@@ -24,7 +24,8 @@ Divergence divergence(std::span<const float> reference, std::span<const float> l
   const double kl = weighted_difference / weight_sum + log_sum_exp(logits) - reference_norm;
   const auto other_top = std::max_element(logits.begin(), logits.end());
   // Rounding can take a difference of 0 below it; std::max would hide a NaN.
-  return {kl < 0 ? 0 : kl, top - reference.begin() == other_top - logits.begin()};
+  const bool same_top = top - reference.begin() == other_top - logits.begin();
+  return {kl < 0 ? 0 : kl, same_top && !std::isnan(kl)};
 }
 
 }  // namespace quern::tools

@@ -39,8 +39,9 @@ class WindowJudge {
  private:
   void take_row(std::span<const float> logits, std::int32_t id) {
     judgement_->nll.push_back(negative_log_likelihood(logits, id));
-    if (reference_.empty()) return;
-    const auto expected = reference_.first(logits.size());
+    const auto expected = reference_.first(reference_.empty() ? 0 : logits.size());
+    judgement_->num_nonfinite += has_nonfinite(logits) || has_nonfinite(expected) ? 1 : 0;
+    if (expected.empty()) return;
     reference_ = reference_.subspan(logits.size());
     judgement_->reference_nll.push_back(negative_log_likelihood(expected, id));
     const Divergence found = divergence(expected, logits);

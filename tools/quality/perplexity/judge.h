@@ -15,7 +15,8 @@ struct Judgement {
   std::vector<double> reference_nll;  ///< empty without a reference
   std::vector<double> kl;             ///< Divergence::kl; empty without a reference
   std::size_t num_same_top = 0;
-  bool complete = false;  ///< false after an interruption: of the first windows only
+  std::size_t num_nonfinite = 0;  ///< tokens with NaN or +inf among ours or the reference's logits
+  bool complete = false;          ///< false after an interruption: of the first windows only
 
   double mean_nll() const;
   double perplexity() const;

@@ -101,6 +101,9 @@ std::vector<Check> perplexity_checks(const PerplexityOptions& options, const Jud
     checks.push_back({"min-top1-agreement", 100 * judgement.top1_agreement(),
                       shortest(*options.min_top1_agreement), true});
   }
+  if (judgement.num_nonfinite > 0) {
+    checks.push_back({"nonfinite-logits", static_cast<double>(judgement.num_nonfinite), 0});
+  }
   return checks;
 }
 

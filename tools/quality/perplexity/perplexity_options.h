@@ -31,6 +31,7 @@ struct PerplexityOptions {
   OutputOptions output;
 
   bool has_reference() const { return against || against_model; }
+  bool has_checks() const { return max_perplexity_increase || max_kl || min_top1_agreement; }
 };
 
 /// Adds the text and how to go over it alone; `options` must live as long as the subcommand.
@@ -44,7 +45,8 @@ std::function<void()> add_perplexity_options(CLI::App& app, PerplexityOptions& o
 /// UsageError for a window beyond the context and a stride beyond the window.
 WindowSettings window_settings(const PerplexityOptions& options, int context);
 
-/// The checks that were asked for, on what was found.
+/// The checks that were asked for, on what was found, and one that does not hold where logits are
+/// not finite.
 std::vector<Check> perplexity_checks(const PerplexityOptions& options, const Judgement& judgement);
 
 }  // namespace quern::tools

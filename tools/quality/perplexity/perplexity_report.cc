@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "tools/output/text_table.h"
@@ -48,6 +50,11 @@ void add_reference_rows(const PerplexityReport& report, TextTable& table) {
 
 std::vector<std::pair<const char*, double>> kl_percentiles(const Judgement& judgement) {
   std::vector<double> sorted = judgement.kl;
+  // A NaN has no place in an order: with one nothing is known of any percentile.
+  const auto is_nan = [](double kl) { return std::isnan(kl); };
+  if (std::any_of(sorted.begin(), sorted.end(), is_nan)) {
+    std::fill(sorted.begin(), sorted.end(), std::numeric_limits<double>::quiet_NaN());
+  }
   std::sort(sorted.begin(), sorted.end());
   std::vector<std::pair<const char*, double>> values;
   values.reserve(kPercentiles.size());
@@ -64,6 +71,7 @@ OrderedJson perplexity_json(const PerplexityReport& report) {
       {"engine", engine_name(report.engine)},
       {"num_tokens", report.text.ids.size()},
       {"num_scored", judgement.nll.size()},
+      {"num_nonfinite", judgement.num_nonfinite},
       {"complete", judgement.complete},
       {"window", report.text.settings.window},
       {"stride", report.text.settings.stride},

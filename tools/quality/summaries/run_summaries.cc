@@ -38,10 +38,14 @@ class Summarizer {
     };
     observers.on_result = [&](std::size_t, const Result&) { progress.add_finished(); };
     observers.interrupted = [&] { return interrupt_->requested(); };
-    SummarySet set = {engine_name(engine.options()), {}, {}, {}};
+    SummarySet set;
+    set.name = engine_name(engine.options());
     const auto begin = std::chrono::steady_clock::now();
     for (Result& result : generate_all(engine, requests_, observers)) {
       if (result.finish_reason == FinishReason::cancelled) break;
+      if (result.finish_reason == FinishReason::error && ++set.num_failed == 1) {
+        set.first_error = result.error;
+      }
       set.summaries.push_back({std::move(result.text), std::move(result.output_ids)});
     }
     set.latency_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -121,8 +125,9 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
   report.max_input_length = lengths.max_input_length;
   report.max_new_tokens = lengths.max_new_tokens;
   if (options.reference_file) {
-    report.reference = {
-        *options.reference_file, read_summaries(*options.reference_file, prompts), {}, {}};
+    SummarySet& reference = report.reference.emplace();
+    reference.name = *options.reference_file;
+    reference.summaries = read_summaries(*options.reference_file, prompts);
   }
   std::vector<Request> requests = make_requests(options.request, lengths.max_new_tokens, prompts);
   if (!options.request.sampling.greedy) report.seed = requests.front().sampling.seed;

@@ -25,6 +25,8 @@ struct SummarySet {
   std::vector<Summary> summaries;
   std::vector<rouge::Scores> scores;  ///< against the highlights
   std::optional<double> latency_s;    ///< of all; unset for a file
+  std::size_t num_failed = 0;         ///< requests that ended with an error
+  std::string first_error;            ///< of the first of these
 
   std::size_t num_output_tokens() const;
 };

@@ -165,6 +165,10 @@ std::vector<Check> summary_checks(const SummarizeOptions& options, const Summary
         [](const RougeDifference& a, const RougeDifference& b) { return a.mean < b.mean; });
     checks.push_back({"max-rouge-drop", 0 - worst->mean, shortest(*options.max_rouge_drop)});
   }
+  // An engine that says nothing must not pass, nor be one that others are held to.
+  const std::size_t num_failed =
+      report.engine.num_failed + (report.reference ? report.reference->num_failed : 0);
+  if (num_failed > 0) checks.push_back({"failed-summaries", static_cast<double>(num_failed), 0});
   return checks;
 }
 

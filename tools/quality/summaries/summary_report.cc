@@ -30,6 +30,10 @@ OrderedJson set_json(const SummarySet& set) {
     json["output_tokens"] = set.num_output_tokens();
     json["tokens_per_s"] = rounded(tokens_per_s(set), 1);
   }
+  if (set.num_failed > 0) {
+    json["num_failed"] = set.num_failed;
+    json["first_error"] = set.first_error;
+  }
   json["scores"] = summaries_json(rouge::summarize_scores(set.scores));
   return json;
 }
@@ -82,6 +86,16 @@ std::array<RougeDifference, rouge::kNumRouge> rouge_differences(
     differences[kind] = {mean_of(points), bootstrap_mean(points)};
   }
   return differences;
+}
+
+std::vector<std::string> summary_errors(const SummaryReport& report) {
+  std::vector<std::string> errors;
+  for (const SummarySet* set : {&report.engine, report.reference ? &*report.reference : nullptr}) {
+    if (set == nullptr || set->num_failed == 0) continue;
+    errors.push_back(fmt::format("{}: {} of {} articles failed: {}", set->name, set->num_failed,
+                                 set->summaries.size(), set->first_error));
+  }
+  return errors;
 }
 
 std::string first_article_text(const SummaryReport& report) {

@@ -38,6 +38,9 @@ struct SummaryReport {
   std::vector<Check> checks;
 };
 
+/// A line for each engine of which requests ended with an error.
+std::vector<std::string> summary_errors(const SummaryReport& report);
+
 /// The first article, its highlights and what was made of it.
 std::string first_article_text(const SummaryReport& report);
 

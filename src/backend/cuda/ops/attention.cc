@@ -39,12 +39,19 @@ AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType d
   return scratch;
 }
 
+/// What the kernels' arrays and indices have room for. `layer_rows`: slots · kv heads of the cache.
+void check_sizes(const Attention& op, std::int64_t layer_rows) {
+  const auto require = [](const char* name, std::int64_t value, std::int64_t most) {
+    if (value <= most) return;
+    fail(ErrorCode::unsupported, "{}: expected at most {} on CUDA, got {}", name, most, value);
+  };
+  require("head_dim", op.head_dim, kernels::kMaxReferenceHeadDim);
+  if (op.rope) require("rotary_dim", op.rope->rotary_dim, 2 * kernels::kMaxRopePairs);
+  require("KV cache: slots · kv heads", layer_rows, INT32_MAX);
+}
+
 kernels::RopeParams rope_params(const Rope& rope) {
   const int num_pairs = rope.rotary_dim / 2;
-  if (num_pairs > kernels::kMaxRopePairs) {
-    fail(ErrorCode::unsupported, "rotary_dim: expected at most {} on CUDA, got {}",
-         2 * kernels::kMaxRopePairs, rope.rotary_dim);
-  }
   kernels::RopeParams params;
   params.num_pairs = num_pairs;
   params.attention_factor = static_cast<float>(rope.attention_factor);
@@ -71,15 +78,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   QUERN_CHECK(cache.head_dim == op.head_dim && cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
   QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
-  if (op.head_dim > kernels::kMaxReferenceHeadDim) {
-    fail(ErrorCode::unsupported, "head_dim: expected at most {} on CUDA, got {}",
-         kernels::kMaxReferenceHeadDim, op.head_dim);
-  }
-  const std::int64_t layer_rows = cache.num_blocks * cache.num_kv_heads * cache.block_size;
-  if (layer_rows > INT32_MAX) {
-    fail(ErrorCode::unsupported, "KV cache: expected at most {} slots · kv heads on CUDA, got {}",
-         INT32_MAX, layer_rows);
-  }
+  check_sizes(op, cache.num_blocks * cache.num_kv_heads * cache.block_size);
 
   kernels::AttentionParams params;
   params.use_pdl = use_pdl;
@@ -124,6 +123,26 @@ std::int64_t slots_of_block_table(const KvCacheView& cache) {
 }
 
 }  // namespace
+
+void check_attention(const Attention& op, const Graph& graph, const Limits& limits,
+                     const OpContext& context) {
+  check_sizes(op, limits.num_blocks * op.num_kv_heads * limits.block_size);
+  if (!kernels::attention_decode_supports(graph.value(op.qkv).dtype, op.head_dim)) return;
+  context.check_counters(std::int64_t{limits.max_seqs} *
+                         kernels::decode_counters(op.num_heads, op.num_kv_heads));
+  // The prefill kernel's tiles, of 64 rows or more, are the grid's second dimension.
+  constexpr std::int64_t kFewestTileRows = 64;
+  constexpr std::int64_t kMaxGridRows = 65535;
+  const std::int64_t rows =
+      std::int64_t{limits.max_tokens_per_step} * op.num_heads / op.num_kv_heads;
+  if (rows / kFewestTileRows + limits.max_seqs > kMaxGridRows) {
+    fail(ErrorCode::unsupported,
+         "max_tokens_per_step: expected at most {} on CUDA with {} heads, {} kv heads and max_seqs "
+         "{}, got {}",
+         (kMaxGridRows - limits.max_seqs) * kFewestTileRows * op.num_kv_heads / op.num_heads,
+         op.num_heads, op.num_kv_heads, limits.max_seqs, limits.max_tokens_per_step);
+  }
+}
 
 // Decode sequences take one launch: it appends as well. The others take two. Dtypes and head sizes
 // that tensor cores do not serve take two for all sequences together.

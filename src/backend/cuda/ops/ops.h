@@ -33,12 +33,16 @@ struct OpContext {
   /// While a device loop is recorded: what Advance sets to let it go on.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 
-  /// The first `count` counters. Errors: unsupported when there are fewer.
+  /// Errors: unsupported when there are fewer than `count` counters.
+  void check_counters(std::int64_t count) const {
+    if (count <= std::ssize(counters)) return;
+    fail(ErrorCode::unsupported,
+         "counters of one op: expected at most {} on CUDA, got {}; lower max_seqs", counters.size(),
+         count);
+  }
+  /// The first `count` counters. Errors: as check_counters().
   std::uint32_t* take_counters(std::int64_t count) const {
-    if (count > std::ssize(counters)) {
-      fail(ErrorCode::unsupported, "counters of one op: expected at most {} on CUDA, got {}",
-           counters.size(), count);
-    }
+    check_counters(count);
     return counters.data();
   }
 };
@@ -77,6 +81,13 @@ inline void run_op(const Sample& op, const Step& step, const OpContext& context)
 inline void run_op(const Advance& op, const Step& step, const OpContext& context) {
   run_advance(op, step, context);
 }
+
+// Of those with sizes that not every model and GPU keep within; see Backend::check. The functions
+// above repeat what keeps them within their arrays.
+void check_attention(const Attention& op, const Graph& graph, const Limits& limits,
+                     const OpContext& context);
+void check_sample(const Sample& op, const Graph& graph, const Limits& limits,
+                  const OpContext& context);
 
 // The scratch of those that need some, at the limits.
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,

@@ -19,7 +19,26 @@ SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t
            workspace.take<int>(rows * parts)}};
 }
 
+constexpr auto kCountersOfRow =
+    static_cast<int>(sizeof(kernels::SampleWords) / sizeof(std::uint32_t));
+
+/// A row's blocks wait for each other, so the GPU must hold them all at a time.
+void check_vocab_size(std::int64_t vocab_size, const OpContext& context) {
+  const int parts = kernels::sample_parts(static_cast<int>(vocab_size));
+  const int max_parts = kernels::max_sample_parts(context.num_multiprocessors);
+  if (parts <= max_parts) return;
+  fail(ErrorCode::unsupported,
+       "vocab_size {}: takes {} blocks a row, of which this GPU's {} multiprocessors hold {}",
+       vocab_size, parts, context.num_multiprocessors, max_parts);
+}
+
 }  // namespace
+
+void check_sample(const Sample& op, const Graph& graph, const Limits& limits,
+                  const OpContext& context) {
+  check_vocab_size(graph.value(op.logits).cols, context);
+  context.check_counters(std::int64_t{limits.max_logit_rows} * kCountersOfRow);
+}
 
 void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   const BatchView& batch = step.batch;
@@ -27,21 +46,14 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   const Tensor& logits = step.value(op.logits);
   QUERN_CHECK(logits.dtype == DType::float32);
   if (batch.num_logit_rows == 0) return;
-  const auto vocab_size = static_cast<int>(logits.cols);
-  const int parts = kernels::sample_parts(vocab_size);
-  const int max_parts = kernels::max_sample_parts(context.num_multiprocessors);
-  if (parts > max_parts) {
-    fail(ErrorCode::unsupported,
-         "vocab_size {}: takes {} blocks a row, of which this GPU's {} multiprocessors hold {}",
-         vocab_size, parts, context.num_multiprocessors, max_parts);
-  }
+  check_vocab_size(logits.cols, context);
   Workspace workspace(step.workspace);
   const SampleScratch scratch = take_scratch(workspace, batch.num_logit_rows, logits.cols);
 
   kernels::SampleParams params;
   params.logits = logits.row<float>(0);
   params.row_stride = logits.row_stride;
-  params.vocab_size = vocab_size;
+  params.vocab_size = static_cast<int>(logits.cols);
   params.num_logit_rows = batch.num_logit_rows;
   params.logit_seqs = batch.logit_seqs;
   params.state_index = batch.state_index;
@@ -52,6 +64,8 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.history = state.history;
   params.history_stride = state.history_stride;
   params.sampling = kernel_rows(step.sampling);
+  params.token_bitmask = step.token_bitmask;
+  params.token_bitmask_stride = step.token_bitmask_stride;
   params.ring_capacity = step.ring.capacity;
   params.ring_max_seqs = step.ring.max_seqs;
   params.ring_head = step.ring.head;
@@ -60,9 +74,8 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.ring_top_logprobs = step.ring.top_logprobs;
   params.parts = scratch.parts;
   params.scratch = scratch.filters;
-  constexpr auto kCounters = static_cast<int>(sizeof(kernels::SampleWords) / sizeof(std::uint32_t));
   params.words = reinterpret_cast<kernels::SampleWords*>(
-      context.take_counters(std::int64_t{batch.num_logit_rows} * kCounters));
+      context.take_counters(std::int64_t{batch.num_logit_rows} * kCountersOfRow));
   params.tickets = context.sample_tickets;
   params.use_pdl = context.use_pdl;
   kernels::sample(params, context.stream);

@@ -13,6 +13,9 @@ static_assert(sizeof(SamplingRow) == sizeof(kernels::SamplingRow));
 static_assert(kMaxEosTokenIds == kernels::kMaxEosTokenIds);
 static_assert(kMaxLogitBias == kernels::kMaxLogitBias);
 static_assert(kMaxTopLogprobs == kernels::kMaxTopLogprobs);
+static_assert(static_cast<std::int32_t>(SampleError::nonfinite_logits) ==
+              kernels::kNonfiniteLogits);
+static_assert(static_cast<std::int32_t>(SampleError::no_token) == kernels::kNoToken);
 #define QUERN_SAME_PLACE(member)                                                          \
   static_assert(offsetof(SamplingRow, member) == offsetof(kernels::SamplingRow, member)); \
   static_assert(sizeof(SamplingRow::member) == sizeof(kernels::SamplingRow::member))

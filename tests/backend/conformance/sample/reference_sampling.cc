@@ -1,4 +1,4 @@
-#include "tests/backend/conformance/reference_sampling.h"
+#include "tests/backend/conformance/sample/reference_sampling.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,6 +6,8 @@
 #include <map>
 #include <numeric>
 #include <set>
+
+#include "base/philox.h"
 
 namespace quern::testing {
 namespace {
@@ -102,6 +104,22 @@ std::vector<double> reference_softmax(const std::vector<double>& scores) {
   }
   for (double& probability : result) probability /= sum;
   return result;
+}
+
+std::int32_t reference_draw(const std::vector<double>& scores, const SamplingRow& row,
+                            int position) {
+  double best = kLowest;
+  std::int32_t winner = -1;
+  for (std::size_t id = 0; id < scores.size(); ++id) {
+    const auto word = draw_word(row.seed, row.sequence_index, static_cast<std::uint32_t>(position),
+                                static_cast<std::uint32_t>(id));
+    const double value = scores[id] + gumbel(word);
+    if (value > best) {
+      best = value;
+      winner = static_cast<std::int32_t>(id);
+    }
+  }
+  return winner;
 }
 
 }  // namespace quern::testing

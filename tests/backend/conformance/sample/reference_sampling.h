@@ -20,4 +20,8 @@ std::vector<double> reference_filtered(std::vector<double> scores, const Samplin
 /// softmax(scores).
 std::vector<double> reference_softmax(const std::vector<double>& scores);
 
+/// The token that a sequence of that length draws from filtered scores.
+std::int32_t reference_draw(const std::vector<double>& scores, const SamplingRow& row,
+                            int position);
+
 }  // namespace quern::testing

@@ -1,52 +1,14 @@
 #include <cmath>
 #include <limits>
 
-#include "base/philox.h"
 #include "tests/backend/conformance/backends.h"
-#include "tests/backend/conformance/reference_sampling.h"
-#include "tests/backend/conformance/step_harness.h"
+#include "tests/backend/conformance/sample/reference_sampling.h"
+#include "tests/backend/conformance/sample/sampler.h"
 
 namespace quern::testing {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<SequenceSpec> prefills(int count) {
-  return std::vector<SequenceSpec>(static_cast<std::size_t>(count));
-}
-
-/// One Sample over given logits, a row a sequence.
-class Sampler {
- public:
-  Sampler(Backend& backend, const std::vector<SequenceSpec>& seqs, std::int64_t vocab_size,
-          const std::vector<float>& logits)
-      : harness(backend, DType::float32, seqs) {
-    op.logits = harness.add_value(DType::float32, vocab_size, logits, Rows::logit_rows);
-  }
-
-  void set_history(int seq, const std::vector<std::int32_t>& prompt,
-                   const std::vector<std::int32_t>& generated) {
-    const SequenceState& state = harness.step().state;
-    const int row = harness.state_row(seq);
-    harness.poke(state.prompt_len, row, static_cast<std::int32_t>(prompt.size()));
-    harness.poke(state.generated, row, static_cast<std::int32_t>(generated.size()));
-    std::int64_t at = row * state.history_stride;
-    for (const std::int32_t id : prompt) harness.poke(state.history, at++, id);
-    for (const std::int32_t id : generated) harness.poke(state.history, at++, id);
-  }
-
-  /// The token of each sequence.
-  std::vector<std::int32_t> run() {
-    harness.run(op);
-    const auto rows = harness.read_array(harness.step().state.last_token,
-                                         static_cast<std::size_t>(harness.num_seqs()));
-    return {rows.rbegin(), rows.rend()};  // the harness numbers its state rows backwards
-  }
-
-  StepHarness harness;
-  Sample op{};
-};
 
 class SampleConformance : public BackendTest {
  protected:
@@ -63,20 +25,6 @@ TEST_P(SampleConformance, GreedyTakesTheLargestAndTheLowestOnATie) {
   EXPECT_EQ(sample_one({2.0f, 2.0f, 2.0f}, {}), 0);
   EXPECT_EQ(sample_one({-kInfinity, -5.0f, -5.0f}, {}), 1);
   EXPECT_EQ(sample_one({7.0f}, {}), 0);
-}
-
-TEST_P(SampleConformance, NotANumberNeverWins) {
-  for (const float temperature : {0.0f, 1.0f}) {
-    const SamplingRow row{
-        .temperature = temperature,
-        .top_k = 2,
-    };
-    EXPECT_EQ(sample_one({kNan, -5.0f, kNan}, row), 1);
-    EXPECT_EQ(sample_one({kNan, kNan}, row), 0);
-    EXPECT_EQ(sample_one({-kInfinity, -kInfinity}, row), 0);
-    EXPECT_EQ(sample_one({1.0f, kInfinity, kInfinity, kNan}, row), 1);
-    EXPECT_EQ(sample_one({-kInfinity, kNan, -2.0f}, row), 2);
-  }
 }
 
 TEST_P(SampleConformance, TinyTemperatureIsArgmax) {
@@ -99,34 +47,17 @@ TEST_P(SampleConformance, NoLogitRows) {
   EXPECT_EQ(sampler.run(), (std::vector<std::int32_t>{5}));
 }
 
-/// The settings that the random tests go through.
-std::vector<SamplingRow> settings() {
-  return {
-      {.temperature = 1.0f},
-      {.temperature = 0.6f},
-      {.temperature = 1.5f, .top_k = 5},
-      {.temperature = 1.0f, .top_k = 1000},
-      {.temperature = 1.0f, .top_p = 0.7f},
-      {.temperature = 1.0f, .top_p = 0.05f},
-      {.temperature = 1.3f, .min_p = 0.1f},
-      {.temperature = 0.8f, .top_p = 0.9f, .min_p = 0.02f, .top_k = 20},
-      {.temperature = 1.0f, .top_p = 0.8f, .repetition_penalty = 1.4f},
-      {.temperature = 0.9f, .top_k = 12, .presence_penalty = 0.7f, .frequency_penalty = 0.4f},
-      {.temperature = 1.0f, .repetition_penalty = 0.8f, .no_repeat_ngram_size = 2},
-  };
-}
-
 TEST_P(SampleConformance, DrawsAsSpecifiedOnRandomLogits) {
   constexpr int kVocab = 57;
   constexpr int kSeqs = 24;
-  for (std::size_t setting = 0; setting < settings().size(); ++setting) {
+  for (std::size_t setting = 0; setting < sampling_settings().size(); ++setting) {
     SCOPED_TRACE(::testing::Message() << "setting " << setting);
     auto logits = random_floats(kSeqs * kVocab, static_cast<std::uint32_t>(setting));
     for (float& logit : logits) logit = std::round(logit * 8.0f) / 4.0f;  // with ties
     Sampler sampler(*backend_, prefills(kSeqs), kVocab, logits);
     std::vector<std::int32_t> expected;
     for (int seq = 0; seq < kSeqs; ++seq) {
-      SamplingRow row = settings()[setting];
+      SamplingRow row = sampling_settings()[setting];
       row.seed = 0x123456789abcull + static_cast<std::uint64_t>(seq);
       row.sequence_index = static_cast<std::uint32_t>(seq % 3);
       row.num_logit_bias = 2;
@@ -142,18 +73,7 @@ TEST_P(SampleConformance, DrawsAsSpecifiedOnRandomLogits) {
       const auto begin = logits.begin() + seq * kVocab;
       const auto scores = reference_filtered(
           reference_processed({begin, begin + kVocab}, row, prompt, generated), row);
-      double best = -std::numeric_limits<double>::infinity();
-      int winner = -1;
-      for (int id = 0; id < kVocab; ++id) {
-        const auto word = draw_word(row.seed, row.sequence_index, static_cast<std::uint32_t>(seq),
-                                    static_cast<std::uint32_t>(id));
-        const double value = scores[static_cast<std::size_t>(id)] + gumbel(word);
-        if (value > best) {
-          best = value;
-          winner = id;
-        }
-      }
-      expected.push_back(winner);
+      expected.push_back(reference_draw(scores, row, seq));
     }
     EXPECT_EQ(sampler.run(), expected);
   }
@@ -177,12 +97,12 @@ TEST_P(SampleConformance, TwentyThousandDrawsFollowTheSoftmax) {
   std::vector<float> rows;
   for (int seq = 0; seq < kSeqs; ++seq) rows.insert(rows.end(), logits.begin(), logits.end());
 
-  for (std::size_t setting = 0; setting < settings().size(); ++setting) {
+  for (std::size_t setting = 0; setting < sampling_settings().size(); ++setting) {
     SCOPED_TRACE(::testing::Message() << "setting " << setting);
     Sampler sampler(*backend_, prefills(kSeqs), kVocab, rows);
     std::vector<int> counts(kVocab);
     for (int seq = 0; seq < kSeqs; ++seq) sampler.set_history(seq, prompt, {});
-    SamplingRow row = settings()[setting];
+    SamplingRow row = sampling_settings()[setting];
     for (int draw = 0; draw < kDraws; draw += kSeqs) {
       for (int seq = 0; seq < kSeqs; ++seq) {
         row.seed = static_cast<std::uint64_t>(draw / kSeqs % 20);
@@ -265,21 +185,11 @@ TEST_P(SampleConformance, LogprobsOfRawLogits) {
 TEST_P(SampleConformance, LargeVocabulary) {
   constexpr int kVocab = 151936;
   const auto logits = random_floats(kVocab, 5);
-  for (SamplingRow row : settings()) {
+  for (SamplingRow row : sampling_settings()) {
     row.num_top_logprobs = 5;
     row.seed = 3;
     const auto scores = reference_filtered(reference_processed(logits, row, {}, {}), row);
-    double best = -std::numeric_limits<double>::infinity();
-    std::int32_t winner = -1;
-    for (int id = 0; id < kVocab; ++id) {
-      const double value = scores[static_cast<std::size_t>(id)] +
-                           gumbel(draw_word(3, 0, 0, static_cast<std::uint32_t>(id)));
-      if (value > best) {
-        best = value;
-        winner = id;
-      }
-    }
-    EXPECT_EQ(sample_one(logits, row), winner);
+    EXPECT_EQ(sample_one(logits, row), reference_draw(scores, row, 0));
   }
 }
 
