@@ -33,7 +33,7 @@ struct CompareOptions {
   /// needed).
   EngineOptions tested;
   DeviceChoice reference_device = DeviceChoice::cpu;
-  int reference_device_index = 0;
+  std::optional<int> reference_device_index;
   std::optional<DType> reference_dtype;  ///< unset: the tested side's
   /// Each node of the tested side gets the reference's inputs, KV cache and state, so that the
   /// first bad node is the guilty one. Otherwise it gets its own, and errors add up; the tokens

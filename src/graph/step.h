@@ -7,6 +7,7 @@
 #include "base/memory/tensor.h"
 #include "graph/limits.h"
 #include "graph/op.h"
+#include "quern/sampling.h"
 #include "weights/weight.h"
 
 namespace quern {
@@ -55,8 +56,6 @@ struct SequenceState {
 };
 
 inline constexpr int kMaxEosTokenIds = 16;
-inline constexpr int kMaxLogitBias = 256;
-inline constexpr int kMaxTopLogprobs = 20;
 
 /// How one sequence samples. Written once, at admission.
 struct SamplingRow {

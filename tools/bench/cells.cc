@@ -2,15 +2,13 @@
 
 #include <fmt/format.h>
 
-#include "io/json.h"
+#include "quern/engine.h"
+#include "quern/text.h"
 #include "tools/cli/numbers.h"
 #include "tools/cli/usage_error.h"
 
 namespace quern::tools {
 namespace {
-
-constexpr int kMaxLength = 1 << 24;
-constexpr int kMaxBatchSize = 1 << 14;
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -28,7 +26,7 @@ std::vector<int> parse_batch_sizes(const std::string& option, std::string_view t
   const std::string place = fmt::format("{} {}", option, quoted_name(text));
   std::vector<int> sizes;
   for (const std::string_view part : split(text, ';')) {
-    sizes.push_back(parse_integer(place, part, 1, kMaxBatchSize));
+    sizes.push_back(parse_integer(place, part, 1, kMaxSeqs));
   }
   return sizes;
 }
@@ -41,8 +39,8 @@ std::vector<Lengths> parse_lengths(const std::string& option, std::string_view t
     if (numbers.size() != 2) {
       usage_error("{}: expected pairs such as 64,20;128,20, got {}", place, quoted_name(part));
     }
-    lengths.push_back({parse_integer(place, numbers[0], 1, kMaxLength),
-                       parse_integer(place, numbers[1], 1, kMaxLength)});
+    lengths.push_back({parse_integer(place, numbers[0], 1, kMaxSeqLen),
+                       parse_integer(place, numbers[1], 1, kMaxSeqLen)});
   }
   return lengths;
 }

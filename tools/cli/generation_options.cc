@@ -2,9 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "base/utf8.h"
-#include "graph/step.h"
-#include "io/json.h"
+#include "quern/text.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
 

@@ -19,8 +19,6 @@ constexpr int kBlockSize = 32;
 constexpr int kMinLogitRows = 64;
 /// Starting a device loop costs about as much as ten of its turns on the smallest models.
 constexpr int kDeviceLoopSteps = 128;
-constexpr int kMaxSeqs = 1 << 14;
-constexpr int kMaxTokens = 1 << 24;
 
 void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high) {
@@ -170,16 +168,16 @@ class Planner {
 }  // namespace
 
 EngineOptions resolve_options(EngineOptions options) {
-  options.device = choose_device(options.device);
+  choose_device(options);
   if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
       *options.dtype != DType::bfloat16) {
     fail(ErrorCode::invalid_argument, "dtype {}: expected float32, float16 or bfloat16",
          dtype_name(*options.dtype));
   }
-  require_range("threads", options.threads, 0, 4096);
+  require_range("threads", options.threads, 0, kMaxThreads);
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
-  require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);
-  require_range("max_tokens_per_step", options.max_tokens_per_step, options.max_seqs, kMaxTokens);
+  require_range("max_seq_len", options.max_seq_len, 0, kMaxSeqLen);
+  require_range("max_tokens_per_step", options.max_tokens_per_step, options.max_seqs, kMaxSeqLen);
   require_range("skip_steps", options.skip_steps, 0, INT32_MAX);
   require_range("check_interval", options.check_interval, 1, INT32_MAX);
   if (options.threads == 0) options.threads = available_threads();

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 
