@@ -8,9 +8,11 @@ namespace quern::tools {
 namespace {
 
 TEST(JsonInput, RefusesWhatIsNotOneStrictDocument) {
-  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"f:1", "not valid JSON"}), parse_json("{\"a\": 1", "f:1"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"f:1", "not valid JSON"}),
+                     parse_json("{\"a\": 1", "f:1"));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"f:1", "not valid JSON"}), parse_json("{} {}", "f:1"));
-  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"f:1", "not valid JSON"}), parse_json("\"\xff\"", "f:1"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"f:1", "not valid JSON"}),
+                     parse_json("\"\xff\"", "f:1"));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"f:1", "zero byte"}),
                      parse_json(std::string_view("{}\0x", 4), "f:1"));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"duplicate key", "\"b\""}),
@@ -26,7 +28,8 @@ TEST(JsonInput, RefusesWhatIsNotOneStrictDocument) {
 
 TEST(JsonInput, ReadsKeysByTheirTypes) {
   const Json json = parse_json(
-      R"({"text": "x", "ids": [0, 7, 2147483647], "n": 1.5, "none": null, "in": {"n": -1}})", "f:1");
+      R"({"text": "x", "ids": [0, 7, 2147483647], "n": 1.5, "none": null, "in": {"n": -1}})",
+      "f:1");
   const JsonObject object(json, "f:1");
   EXPECT_EQ(object.required_string("text"), "x");
   EXPECT_EQ(object.required_ids("ids"), (std::vector<std::int32_t>{0, 7, 2147483647}));
