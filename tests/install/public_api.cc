@@ -1,4 +1,5 @@
-// Uses what README.md says that each installed header has: public_api MODEL_FOLDER. Prints nothing but what went wrong.
+// Uses what README.md says that each installed header has: public_api MODEL_FOLDER. Prints nothing
+// but what went wrong.
 #include <cstdint>
 #include <iostream>
 #include <vector>

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "quern/text.h"
 #include "tools/cli/fail.h"
 #include "tools/quality/data/trimmed_text.h"
 

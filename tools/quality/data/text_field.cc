@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "quern/text.h"
 #include "tools/cli/fail.h"
 
 namespace quern::tools {
