@@ -9,7 +9,7 @@
 
 #include "tools/quality/rouge/rouge.h"
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 constexpr int kNumPairs = 11000;
@@ -55,6 +55,6 @@ void score_test_set(benchmark::State& state) {
 BENCHMARK(score_test_set)->Unit(benchmark::kMillisecond);
 
 }  // namespace
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge
 
 BENCHMARK_MAIN();

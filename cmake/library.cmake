@@ -61,7 +61,9 @@ set(QUERN_PRIVATE_LIBS -lfmt -lsentencepiece ${pcre2_LDFLAGS} ${utf8proc_LDFLAGS
 list(JOIN QUERN_PRIVATE_LIBS " " QUERN_PRIVATE_LIBS)
 configure_file(cmake/quern.pc.in quern.pc @ONLY)
 
-install(DIRECTORY include/quern DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers FILES_MATCHING PATTERN "*.h")
+# compare.h belongs to quern_compare, which is for those who change Quern: its bounds fit the kernels of one commit.
+install(DIRECTORY include/quern DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers
+        FILES_MATCHING PATTERN "*.h" PATTERN compare.h EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/quern-config.cmake ${PROJECT_BINARY_DIR}/quern-config-version.cmake
               cmake/Findsentencepiece.cmake
         DESTINATION ${package_dir} COMPONENT headers)

@@ -11,16 +11,20 @@
 #include "quern/export.h"
 #include "quern/request.h"
 
+// The comparison of two sides node by node, for those who change Quern: docs/compare.md. It needs
+// the library quern_compare (src/compare), which is not part of libquern, and neither is installed:
+// its bounds belong to the kernels of one commit.
+
 namespace quern {
 
-/// Of the errors of many elements.
+/// Of the errors of many elements, absolute or relative.
 struct ErrorStatistics {
   double max = 0.0;
   double mean = 0.0;
   double median = 0.0;
 };
 
-/// One step: its kind and size, for people.
+/// The size of a step: of its tokens and sequences, those that decode included.
 struct ComparedStep {
   int num_tokens = 0;
   int num_seqs = 0;
@@ -33,11 +37,11 @@ struct CompareOptions {
   /// needed).
   EngineOptions tested;
   DeviceChoice reference_device = DeviceChoice::cpu;
-  int reference_device_index = 0;
-  std::optional<DType> reference_dtype;  ///< unset: the tested side's
-  /// Each node of the tested side gets the reference's inputs, KV cache and state, so that the
-  /// first bad node is the guilty one. Otherwise it gets its own, and errors add up; the tokens
-  /// are the reference's in any case.
+  std::optional<int> reference_device_index;  ///< as EngineOptions::device_index
+  std::optional<DType> reference_dtype;       ///< unset: the tested side's
+  /// Each node of the tested side gets the reference's inputs, KV cache and state, so that each
+  /// error is that node's own. Otherwise it gets its own, and errors accumulate; the tokens are
+  /// the reference's in any case.
   bool lock_step = true;
   int decode_steps = 2;            ///< steps of one token each after the prompts
   std::optional<double> max_nmse;  ///< in place of the limits for the dtype

@@ -7,7 +7,7 @@
 
 namespace quern {
 
-/// What kind of trouble an Error reports.
+/// The category of an Error.
 enum class ErrorCode {
   invalid_argument,  ///< the caller asked for something that cannot be: an option, a prompt, an id
   not_found,         ///< a file, folder or model is not there

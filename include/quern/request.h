@@ -13,7 +13,7 @@ namespace quern {
 
 using RequestId = std::uint64_t;
 
-/// One prompt and what is wanted of it. The prompt is `prompt_ids` when they are not empty, else
+/// A prompt and how to continue it. The prompt is `prompt_ids` when they are not empty, else
 /// `prompt`.
 struct Request {
   std::string prompt;                    ///< UTF-8
@@ -28,13 +28,13 @@ struct Request {
   std::vector<std::string> stop;
   bool ignore_eos = false;    ///< run to the limit
   bool keep_special = false;  ///< let special tokens appear in the text
-  /// Log-probabilities of the chosen tokens, and of this many best ones (0 … kMaxTopLogprobs).
+  /// Log-probabilities of the chosen tokens and of this many best ones (0 … kMaxTopLogprobs).
   /// Unset: none.
   std::optional<int> top_logprobs;
 };
 
 enum class FinishReason {
-  stop,         ///< an end id
+  stop,         ///< one of ModelInfo::eos_token_ids
   stop_string,  ///< one of Request::stop
   length,       ///< max_new_tokens
   context,      ///< the model's or the engine's max_seq_len
@@ -45,7 +45,7 @@ enum class FinishReason {
 /// "stop", "stop_string", "length", "context", "cancelled", "error".
 QUERN_API const char* finish_reason_name(FinishReason reason);
 
-/// Natural logarithms of probabilities by the raw logits.
+/// Natural logarithm of the softmax of the raw logits, before any sampling parameter.
 struct TokenLogprob {
   std::int32_t id = 0;
   float logprob = 0.0f;
@@ -57,13 +57,13 @@ struct TokenLogprobs {
   std::vector<TokenLogprob> top;  ///< best first
 };
 
-/// What a request gave, whole.
+/// The whole output of a request.
 struct Result {
   RequestId id = 0;
   std::vector<std::int32_t> prompt_ids;
-  std::vector<std::int32_t> output_ids;  ///< ends with the end id when one was reached
+  std::vector<std::int32_t> output_ids;  ///< ends with the EOS token when one was sampled
   std::string
-      text;  ///< valid UTF-8, without end ids, stop strings and (unless kept) special tokens
+      text;  ///< valid UTF-8, without EOS token, stop string and (unless kept) special tokens
   FinishReason finish_reason = FinishReason::stop;
   /// One line with FinishReason::error, else empty. What the request gave before stays.
   std::string error;

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "quern/limits.h"
+
 namespace quern {
 
 /// How a request chooses its tokens. Whatever is unset is taken from the model's
@@ -12,7 +14,8 @@ namespace quern {
 /// greedily. Setting temperature, top_k, top_p or min_p turns sampling on. Processors run in
 /// Hugging Face's order: penalties, n-gram, bias, then temperature, top-k, top-p, min-p.
 struct SamplingParams {
-  /// Plain argmax: generation_config's sampling and penalties do not apply, penalties set here do.
+  /// Argmax of the logits: generation_config's sampling and penalties do not apply, penalties set
+  /// here do.
   bool greedy = false;
   std::optional<float> temperature;  ///< > 0; 0 is the same as greedy
   std::optional<int> top_k;          ///< keep the k best tokens (and ties with the last); 0: off
@@ -26,9 +29,9 @@ struct SamplingParams {
   std::optional<float> frequency_penalty;   ///< times their count; 0: off
   std::optional<int> no_repeat_ngram_size;  ///< over prompt and generated tokens; 0: off
   std::vector<std::pair<std::int32_t, float>>
-      logit_bias;  ///< (token id, added to its logit), at most 256
+      logit_bias;  ///< (token id, added to its logit), at most kMaxLogitBias
 
-  /// Same seed, same text, alone or in any batch. Unset: a random one, told in Result::seed.
+  /// Same seed, same text, alone or in any batch. Unset: a random one, returned in Result::seed.
   std::optional<std::uint64_t> seed;
 };
 

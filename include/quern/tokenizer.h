@@ -15,7 +15,7 @@ namespace quern {
 
 struct EncodeOptions {
   /// Special tokens written in the text become their ids, as Hugging Face does; otherwise they are
-  /// plain text.
+  /// ordinary text.
   bool parse_special = true;
   /// BOS in front: unset as the tokenizer's files say, which may also want an EOS behind; false
   /// means neither.
@@ -44,8 +44,8 @@ class QUERN_API Tokenizer {
   /// gives nothing.
   virtual std::string token_bytes(std::int32_t id) const = 0;
 
-  /// The text of the ids; each broken piece of UTF-8 becomes one U+FFFD, as in Python. Errors: as
-  /// token_bytes.
+  /// The text of the ids; each ill-formed subsequence of UTF-8 becomes one U+FFFD, as in Python.
+  /// Errors: as token_bytes.
   virtual std::string decode(std::span<const std::int32_t> ids, bool skip_special) const = 0;
 
   /// True for control tokens that `skip_special` leaves out.
@@ -58,7 +58,8 @@ class QUERN_API Tokenizer {
   virtual std::int32_t vocab_size() const = 0;
 
   virtual std::optional<std::int32_t> bos_id() const = 0;
-  /// End ids by the tokenizer's own files, such as tokenizer_config.json's eos_token.
+  /// The EOS ids of the tokenizer's own files, such as tokenizer_config.json's eos_token; the
+  /// model's configs may name more, see ModelInfo::eos_token_ids.
   virtual std::vector<std::int32_t> eos_ids() const = 0;
 
   /// True when decode() drops one space at the very start of a text, as SentencePiece tokenizers

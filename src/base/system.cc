@@ -25,6 +25,8 @@ std::uint64_t available_machine_memory(const std::filesystem::path& root) {
 
 }  // namespace
 
+std::uint64_t available_host_memory() { return available_host_memory("/"); }
+
 std::uint64_t available_host_memory(const std::filesystem::path& root) {
   const std::uint64_t machine = available_machine_memory(root);
   return std::min(machine, cgroup_available_memory(root).value_or(machine));

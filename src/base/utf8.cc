@@ -61,6 +61,13 @@ std::string replace_invalid_utf8(std::string_view text) {
   return out;
 }
 
+std::string shortened_text(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return std::string(text);
+  std::size_t end = max_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0u) == 0x80u) --end;
+  return std::string(text.substr(0, end)) + "…";
+}
+
 void append_utf8(char32_t code_point, std::string& out) {
   const auto continuation = [&](int shift) {
     out += static_cast<char>(0x80u | ((code_point >> shift) & 0x3Fu));

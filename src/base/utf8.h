@@ -2,9 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
+
+#include "quern/text.h"
 
 namespace quern {
 
@@ -25,13 +26,6 @@ struct Utf8Piece {
 /// Source: the Unicode Standard, table 3-7 (no overlong forms, no surrogates, nothing above
 /// U+10FFFF).
 Utf8Piece first_utf8_piece(std::string_view text);
-
-/// The offset of the first byte that is not part of well-formed UTF-8, or nothing.
-std::optional<std::size_t> invalid_utf8_at(std::string_view text);
-
-/// `text` with U+FFFD for every ill-formed sequence, as Python's `decode("utf-8",
-/// "replace")` does.
-std::string replace_invalid_utf8(std::string_view text);
 
 /// Appends the UTF-8 form of a code point, which must be below 0x110000.
 void append_utf8(char32_t code_point, std::string& out);

@@ -8,6 +8,7 @@
 #include "compare/lock_step.h"
 #include "compare/side.h"
 #include "runtime/load/backend_choice.h"
+#include "runtime/load/device_scope.h"
 #include "runtime/load/opened_model.h"
 
 namespace quern {
@@ -57,6 +58,8 @@ Comparison compare(const ModelSource& model, std::span<const Request> prompts,
       options.reference_dtype ? options.reference_dtype : tested_options.dtype;
   reference_options = resolve_options(reference_options);
 
+  const DeviceScope tested_scope = enter_device(tested_options);
+  const DeviceScope reference_scope = enter_device(reference_options);
   ComparedSide tested(std::move(tested_model), tested_options, make_backend(tested_options));
   ComparedSide reference(open_model(model, reference_options), reference_options,
                          make_backend(reference_options));

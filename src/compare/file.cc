@@ -15,9 +15,10 @@
 #include "compare/lock_step.h"
 #include "compare/side.h"
 #include "io/json.h"
-#include "io/safetensors.h"
 #include "quern/compare.h"
+#include "quern/safetensors.h"
 #include "runtime/load/backend_choice.h"
+#include "runtime/load/device_scope.h"
 #include "runtime/request/request_check.h"
 #include "runtime/schedule/scheduler.h"
 
@@ -143,6 +144,7 @@ Comparison compare_with_file(const ModelSource& model, const std::string& file,
   OpenedModel opened = open_model(model, resolved);
   check_prompt_ids(ids, opened.config.vocab_size, opened.config.max_position_embeddings);
   resolved.max_seq_len = std::min(resolved.max_seq_len, opened.config.max_position_embeddings);
+  const DeviceScope scope = enter_device(resolved);
   ComparedSide side(std::move(opened), resolved, make_backend(resolved));
   Comparison comparison;
   comparison.info = model_info(side.model());

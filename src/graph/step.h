@@ -8,6 +8,7 @@
 #include "graph/kv_format.h"
 #include "graph/limits.h"
 #include "graph/op.h"
+#include "quern/sampling.h"
 #include "weights/weight.h"
 
 namespace quern {

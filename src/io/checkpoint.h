@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/safetensors.h"
+#include "quern/safetensors.h"
 
 namespace quern {
 

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
-#include "io/text_file.h"
+#include "quern/files.h"
 
 namespace quern {
 namespace {
@@ -48,18 +48,10 @@ class StrictCallback {
   std::vector<std::set<std::string>> keys_;
 };
 
-/// At most `max_bytes` of a text, cut off between characters.
-std::string cut_off(const std::string& text, std::size_t max_bytes) {
-  if (text.size() <= max_bytes) return text;
-  std::size_t end = max_bytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0u) == 0x80u) --end;
-  return text.substr(0, end) + "…";
-}
-
 /// The value as JSON on one line.
 std::string shortened(const Json& value) {
   constexpr std::size_t kMaxShownBytes = 60;
-  return cut_off(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMaxShownBytes);
+  return shortened_text(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMaxShownBytes);
 }
 
 /// The integer that `value` is, or nothing when it is none or lies outside [low, high].
@@ -88,7 +80,8 @@ Json parse_json(std::string_view text, const std::string& file, const JsonFilter
     constexpr std::size_t kMaxReasonBytes = 200;  // it quotes the last token, of any length
     std::string reason = replace_invalid_utf8(error.what());
     if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
-    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", file, cut_off(reason, kMaxReasonBytes));
+    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", file,
+         shortened_text(reason, kMaxReasonBytes));
   }
 }
 

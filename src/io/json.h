@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "quern/text.h"
+
 namespace quern {
 
 /// Keys sort by name; nlohmann's ordered_json would take quadratic time over a vocabulary's.
@@ -24,10 +26,6 @@ Json parse_json(std::string_view text, const std::string& file, const JsonFilter
 
 /// Reads and parses a file of at most 256 MiB. Errors: not_found, bad_file.
 Json read_json(const std::filesystem::path& path);
-
-/// Text from a file as an error message may show it: in single quotes, on one line, shortened when
-/// long.
-std::string quoted_name(std::string_view text);
 
 /// Typed reading of one JSON object's keys; every error names file, key, expected and actual.
 /// null counts as absent, as in Hugging Face's configs.

@@ -1,6 +1,5 @@
-#include "io/lfs_pointer.h"
-
 #include "base/error.h"
+#include "quern/files.h"
 
 namespace quern {
 

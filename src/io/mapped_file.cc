@@ -1,5 +1,3 @@
-#include "io/mapped_file.h"
-
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +8,7 @@
 
 #include "base/error.h"
 #include "io/open_file.h"
+#include "quern/files.h"
 
 namespace quern {
 

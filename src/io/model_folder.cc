@@ -1,5 +1,3 @@
-#include "io/model_folder.h"
-
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
@@ -8,7 +6,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
-#include "io/text_file.h"
+#include "quern/files.h"
 
 namespace quern {
 namespace fs = std::filesystem;

@@ -1,4 +1,4 @@
-#include "io/safetensors.h"
+#include "quern/safetensors.h"
 
 #include <algorithm>
 #include <string_view>
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/memory/shape.h"
 #include "io/json.h"
-#include "io/lfs_pointer.h"
+#include "quern/files.h"
 
 namespace quern {
 namespace {

@@ -1,5 +1,3 @@
-#include "io/safetensors_stream.h"
-
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +7,7 @@
 #include "base/check.h"
 #include "base/memory/shape.h"
 #include "io/json.h"
+#include "quern/safetensors.h"
 
 namespace quern {
 namespace {

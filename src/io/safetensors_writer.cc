@@ -1,7 +1,6 @@
 #include "base/check.h"
 #include "base/memory/shape.h"
-#include "io/safetensors.h"
-#include "io/safetensors_stream.h"
+#include "quern/safetensors.h"
 
 namespace quern {
 

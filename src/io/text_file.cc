@@ -1,13 +1,11 @@
-#include "io/text_file.h"
-
 #include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
 
 #include "base/error.h"
-#include "io/lfs_pointer.h"
 #include "io/open_file.h"
+#include "quern/files.h"
 
 namespace quern {
 

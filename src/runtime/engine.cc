@@ -6,6 +6,8 @@
 
 #include "model/shapes.h"
 #include "runtime/engine_impl.h"
+#include "runtime/load/device_scope.h"
+#include "runtime/request/request_check.h"
 
 namespace quern {
 
@@ -22,16 +24,36 @@ const char* loop_runner_name(LoopRunner runner) {
 }
 
 Engine Engine::load(const ModelSource& model, const EngineOptions& options) {
-  return Engine(std::make_unique<Impl>(model, options));
+  const EngineOptions resolved = resolve_options(options);
+  const DeviceScope scope = enter_device(resolved);
+  return Engine(std::make_unique<Impl>(model, resolved));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::Engine(Engine&&) noexcept = default;
-Engine& Engine::operator=(Engine&&) noexcept = default;
-Engine::~Engine() = default;
 
-RequestId Engine::submit(const Request& request) { return impl_->submit(request); }
-std::vector<Update> Engine::step() { return impl_->step(); }
+Engine& Engine::operator=(Engine&& other) noexcept {
+  Engine taken(std::move(other));
+  std::swap(impl_, taken.impl_);
+  return *this;
+}
+
+Engine::~Engine() {
+  if (!impl_) return;
+  const DeviceScope scope(impl_->plan().options);
+  impl_.reset();
+}
+
+RequestId Engine::submit(const Request& request) {
+  const DeviceScope scope(impl_->plan().options);
+  return impl_->submit(request);
+}
+
+std::vector<Update> Engine::step() {
+  const DeviceScope scope(impl_->plan().options);
+  return impl_->step();
+}
+
 bool Engine::busy() const { return impl_->busy(); }
 void Engine::cancel(RequestId id) { impl_->cancel(id); }
 std::optional<Result> Engine::take_result(RequestId id) { return impl_->take_result(id); }
@@ -84,6 +106,7 @@ std::vector<float> Engine::logits(std::span<const std::int32_t> token_ids) {
 
 void Engine::logits(std::span<const std::int32_t> token_ids, std::size_t first,
                     const LogitsSink& sink) {
+  const DeviceScope scope(impl_->plan().options);
   impl_->logits(token_ids, first, sink);
 }
 
@@ -91,23 +114,25 @@ const Tokenizer& Engine::tokenizer() const { return *impl_->model().tokenizer; }
 const ModelInfo& Engine::info() const { return impl_->info(); }
 const MemoryPlan& Engine::memory_plan() const { return impl_->plan().memory; }
 const EngineOptions& Engine::options() const { return impl_->plan().options; }
-StepCost Engine::decode_cost(int num_seqs, int kv_len) const {
-  return impl_->decode_cost(num_seqs, kv_len);
+
+Request Engine::resolve(const Request& request) const {
+  return resolve_request(request, impl_->model());
 }
 
-StepCost Engine::prefill_cost(int num_seqs, int prompt_len) const {
-  return impl_->prefill_cost(num_seqs, prompt_len);
+Timing Engine::timing() const {
+  const DeviceScope scope(impl_->plan().options);
+  return impl_->timing();
 }
 
-double Engine::measure_read_gbps() { return impl_->measure_read_gbps(); }
-double Engine::measure_product_tflops() { return impl_->measure_product_tflops(); }
-
-Timing Engine::timing() const { return impl_->timing(); }
-Profile Engine::profile() const { return impl_->profile(); }
-std::string Engine::graph_dump() const { return dump(impl_->model().graph); }
+ModelInfo read_model_info(const ModelSource& model) {
+  EngineOptions options;
+  options.device = DeviceChoice::cpu;
+  return model_info(open_model(model, options));
+}
 
 ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {
   const EngineOptions resolved = resolve_options(options);
+  const DeviceScope scope = enter_device(resolved);
   const OpenedModel opened = open_model(model, resolved);
   const auto backend = make_backend(resolved);
   const EnginePlan plan = plan_engine(opened, *backend, resolved);

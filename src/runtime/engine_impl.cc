@@ -35,11 +35,7 @@ std::pair<int, int> remaining_steps(const ScheduledStep& step) {
 
 }  // namespace
 
-// EngineOptions are resolved before the model is opened, since its graph depends on them.
-Engine::Impl::Impl(const ModelSource& model, const EngineOptions& options)
-    : Impl(model, resolve_options(options), ResolvedTag{}) {}
-
-Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved, ResolvedTag)
+Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved)
     : model_(open_model(model, resolved)),
       info_(model_info(model_)),
       backend_(make_backend(resolved)),

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "base/system.h"
 #include "graph/node_cost.h"
+#include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/engine_plan.h"
@@ -30,7 +31,8 @@ namespace quern {
 /// brings the tokens back.
 class QUERN_LOCAL Engine::Impl {
  public:
-  Impl(const ModelSource& model, const EngineOptions& options);
+  /// The model's graph depends on the options, which must be resolved.
+  Impl(const ModelSource& model, const EngineOptions& resolved);
 
   RequestId submit(const Request& request);
   std::vector<Update> step();
@@ -47,23 +49,11 @@ class QUERN_LOCAL Engine::Impl {
   const ModelInfo& info() const { return info_; }
   const EnginePlan& plan() const { return plan_; }
   Timing timing() const;
-  StepCost decode_cost(int num_seqs, int kv_len) const {
-    return step_cost(decode_sizes(num_seqs, kv_len));
-  }
-  StepCost prefill_cost(int num_seqs, int prompt_len) const {
-    return step_cost(prefill_sizes(num_seqs, prompt_len));
-  }
-  double measure_read_gbps() { return backend_->measure_read_gbps(); }
-  double measure_product_tflops() {
-    return backend_->measure_product_tflops(plan_.options.dtype.value());
-  }
+  Backend& backend() { return *backend_; }
+  StepCost step_cost(const StepSizes& sizes) const;
   Profile profile() const;
 
  private:
-  struct ResolvedTag {};
-  Impl(const ModelSource& model, const EngineOptions& resolved, ResolvedTag tag);
-
-  StepCost step_cost(const StepSizes& sizes) const;
   void run_step();
   void admit();
   void run_scheduled(const ScheduledStep& step);

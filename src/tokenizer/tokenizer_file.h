@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "io/text_file.h"
+#include "quern/files.h"
 
 namespace quern {
 

@@ -11,7 +11,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
-#include "tests/backend/conformance/compare.h"
+#include "tests/backend/conformance/expect_close.h"
 #include "tests/backend/conformance/step_harness.h"
 
 namespace quern::cpu {

@@ -88,5 +88,13 @@ TEST(Utf8, TellsIncompleteFromBroken) {
   EXPECT_EQ(first_utf8_piece("\xe0\x80").length_bytes, 1u);
 }
 
+TEST(ShortenedText, IsCutBetweenCharacters) {
+  EXPECT_EQ(shortened_text("abc", 3), "abc");
+  EXPECT_EQ(shortened_text("abcd", 3), "abc…");
+  EXPECT_EQ(shortened_text("a\u00e9", 2), "a…");
+  EXPECT_EQ(shortened_text("\u20ac", 2), "…");
+  EXPECT_EQ(shortened_text("", 0), "");
+}
+
 }  // namespace
 }  // namespace quern

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "io/safetensors.h"
+#include "quern/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const int descriptor = ::memfd_create("input.safetensors", MFD_CLOEXEC);

@@ -16,7 +16,7 @@ if named=$(grep -rlF -e "$SOURCE_DIR" -e "$BUILD_DIR" "$room/prefix"); then
 fi
 
 mkdir "$room/examples"
-cp -r "$SOURCE_DIR"/examples/{minimal.cc,downstream,models/tale-llama} "$SOURCE_DIR/tests/install/use_installed.sh" \
+cp -r "$SOURCE_DIR"/examples/{minimal.cc,downstream,models/tale-llama} "$SOURCE_DIR"/tests/install/{use_installed.sh,public_api.cc} \
   "$room/examples"
 cd "$room"
 hide='mount -t tmpfs none "$BUILD_DIR" && mount -t tmpfs none "$SOURCE_DIR"'

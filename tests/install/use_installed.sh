@@ -1,6 +1,7 @@
 #!/bin/bash
 # use_installed.sh shared|static: in a folder with prefix/ and examples/, makes examples/minimal.cc by CMake's
-# find_package and by pkg-config. Both programs must tell the story that the installed `quern run` tells.
+# find_package and by pkg-config. Both programs must tell the story that the installed `quern run` tells. public_api.cc must
+# work, and each header stand alone.
 # Environment: CMAKE CXX CMAKE_GENERATOR
 set -euo pipefail
 kind=$1
@@ -22,6 +23,16 @@ export PKG_CONFIG_LIBDIR=$library/pkgconfig  # and nothing else: users of the sh
 static=$([[ $kind == static ]] && echo --static || true)
 "$CXX" -std=c++20 examples/minimal.cc -o minimal $(pkg-config $static --cflags --libs quern) -Wl,-rpath,"$library" \
   || fail "pkg-config $static --cflags --libs quern"
+
+"$CXX" -std=c++20 examples/public_api.cc -o public_api $(pkg-config $static --cflags --libs quern) -Wl,-rpath,"$library" \
+  || fail "public_api.cc does not compile and link"
+./public_api $model || fail "public_api"
+
+[[ ! -e $prefix/include/quern/compare.h ]] || fail "compare.h is installed without its library"
+for header in "$prefix"/include/quern/*.h; do  # each stands alone, on the standard library
+  printf '#include "quern/%s"\n' "${header##*/}" >alone.cc
+  "$CXX" -std=c++20 -Wall -Werror -fsyntax-only -I"$prefix/include" alone.cc || fail "${header##*/} does not stand alone"
+done
 
 expected=$("$prefix/bin/quern" run -m $model -p "$prompt" --greedy -n 64 --quiet)
 [[ ${#expected} -gt 40 ]] || fail "the installed program printed only \"$expected\""

@@ -1,10 +1,9 @@
-#include "io/mapped_file.h"
-
 #include <gtest/gtest.h>
 
 #include <string_view>
 #include <utility>
 
+#include "quern/files.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
 

@@ -1,11 +1,10 @@
-#include "io/model_folder.h"
-
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <map>
 #include <optional>
 
+#include "quern/files.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
 

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
-#include "io/safetensors.h"
+#include "quern/safetensors.h"
 #include "tests/support/test_files.h"
 
 namespace quern {

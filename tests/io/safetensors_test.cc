@@ -1,4 +1,4 @@
-#include "io/safetensors.h"
+#include "quern/safetensors.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,9 +1,8 @@
-#include "io/text_file.h"
-
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "quern/files.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
 

@@ -9,7 +9,8 @@
 #include <string>
 #include <thread>
 
-#include "backend/cuda/driver/device_query.h"
+#include "quern/benchmark.h"
+#include "quern/devices.h"
 #include "tests/runtime/cpu_engine.h"
 #include "tests/runtime/golden.h"
 #include "tests/support/expect_error.h"
@@ -217,12 +218,12 @@ TEST(Engine, AProfileChangesNoTokenAndTellsOfEveryNode) {
   Engine engine = load(options);
   const Request request = greedy("Once upon a time there was a", 10);
   EXPECT_EQ(engine.generate(request).output_ids, load().generate(request).output_ids);
-  const Profile profile = engine.profile();
-  EXPECT_GT(profile.read_gbps, 0.1);
-  EXPECT_EQ(profile.prefill.num_steps, 1u);
-  EXPECT_EQ(profile.decode.num_steps, 9u);
+  const Profile measured = profile(engine);
+  EXPECT_GT(measured.read_gbps, 0.1);
+  EXPECT_EQ(measured.prefill.num_steps, 1u);
+  EXPECT_EQ(measured.decode.num_steps, 9u);
   std::map<std::string, NodeProfile> decode;
-  for (const NodeProfile& node : profile.decode.nodes) decode[node.kind] = node;
+  for (const NodeProfile& node : measured.decode.nodes) decode[node.kind] = node;
   // tale-llama in float16: 4 layers, hidden 192, intermediate 512, heads 3 and 1 of 64.
   for (const char* kind : {"qkv", "attention", "attention_out", "gate_up", "down"}) {
     EXPECT_EQ(decode.at(kind).count_per_step, 4) << kind;
@@ -233,7 +234,7 @@ TEST(Engine, AProfileChangesNoTokenAndTellsOfEveryNode) {
   EXPECT_EQ(decode.at("attention_out").bytes_per_step, 4 * (192 * 192 * 2 + 192 * 4 + 192 * 4));
   // 8 to 16 slots read and one written, keys and values of 64 float32; q, k, v and the output.
   EXPECT_EQ(decode.at("attention").bytes_per_step, 4 * ((12 + 1) * 2 * 64 * 4 + (320 + 192) * 4));
-  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"profile"}), load().profile());
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"profile"}), profile(load()));
 }
 
 TEST(Engine, EosTokenIdsNameTheirSources) {
@@ -327,6 +328,16 @@ TEST(Inspect, AnExplicitKvCacheMustFitWhatIsFree) {
             automatic.memory_plan.kv_cache_bytes);
 }
 
+TEST(Engine, MovesIntoAnotherAndFromIt) {
+  Engine engine = load();
+  const Request request = greedy("Once upon a time", 4);
+  const auto expected = engine.generate(request).output_ids;
+  Engine other = load({}, "tale-gpt2");
+  other = std::move(engine);
+  EXPECT_EQ(other.info().model_type, "llama");
+  EXPECT_EQ(other.generate(request).output_ids, expected);
+}
+
 TEST(Inspect, PlansWithoutLoading) {
   EngineOptions options;
   options.device = DeviceChoice::cpu;
@@ -338,7 +349,17 @@ TEST(Inspect, PlansWithoutLoading) {
   EXPECT_EQ(summary.memory_plan.kv_cache_bytes, 2u * 128 * 4 * 2 * 192 * sizeof(float));
   Engine engine = load(options, "tale-gpt2");
   EXPECT_EQ(engine.memory_plan().total_bytes(), summary.memory_plan.total_bytes());
-  EXPECT_EQ(engine.graph_dump(), summary.graph);
+  EXPECT_EQ(graph_dump(engine), summary.graph);
+  const ModelInfo alone = read_model_info(testing::demo_model("tale-gpt2").string());
+  EXPECT_EQ(alone.model_type, "gpt2");
+  EXPECT_EQ(alone.max_position_embeddings, summary.info.max_position_embeddings);
+  EXPECT_EQ(alone.eos_token_ids, summary.info.eos_token_ids);
+}
+
+TEST(Inspect, TellsOfAModelThatIsNotThere) {
+  EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"/nowhere"}), read_model_info("/nowhere"));
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"no_such"}),
+                     read_model_info(RandomModel{.shape = "no_such"}));
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "backend/cuda/driver/device_query.h"
-#include "io/safetensors.h"
 #include "quern/engine.h"
+#include "quern/safetensors.h"
 
 namespace quern {
 namespace {

@@ -15,7 +15,7 @@ double computing_ms(const Work& work, const Ceilings& ceilings) {
 }  // namespace
 
 Ceilings measure_ceilings(Engine& engine) {
-  return {engine.measure_read_gbps(), engine.measure_product_tflops()};
+  return {measure_read_gbps(engine), measure_product_tflops(engine)};
 }
 
 double Work::floor_ms(const Ceilings& ceilings) const {

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "quern/engine.h"
+#include "quern/benchmark.h"
 
 namespace quern::tools {
 
@@ -12,7 +12,7 @@ struct Ceilings {
   double product_tflops = 0;  ///< of a large matrix product in the activation dtype
 };
 
-/// Takes some tenths of a second. Errors: see Engine::measure_read_gbps.
+/// Takes some tenths of a second. Errors: those of measure_read_gbps and measure_product_tflops.
 Ceilings measure_ceilings(Engine& engine);
 
 /// What a phase must do at least: bytes that are read once, operations of products.

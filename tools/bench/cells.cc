@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "io/json.h"
 #include "quern/limits.h"
+#include "quern/text.h"
 #include "tools/cli/numbers.h"
 #include "tools/cli/usage_error.h"
 

@@ -83,9 +83,9 @@ void count_work(const Engine& engine, CellResult& result) {
   const std::int64_t per_step = engine.options().max_tokens_per_step;
   const auto prefill_steps = static_cast<int>((prompt_tokens + per_step - 1) / per_step);
   result.prefill_work =
-      work_of(engine.prefill_cost(cell.batch_size, cell.input_len), prefill_steps);
+      work_of(prefill_cost(engine, cell.batch_size, cell.input_len), prefill_steps);
   result.decode_work =
-      work_of(engine.decode_cost(cell.batch_size, cell.input_len + cell.output_len / 2));
+      work_of(decode_cost(engine, cell.batch_size, cell.input_len + cell.output_len / 2));
 }
 
 CellMemory memory_of(const MemoryPlan& plan, const Timing& timing, const BenchCell& cell) {

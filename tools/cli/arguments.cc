@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "io/json.h"
+#include "quern/text.h"
 #include "tools/cli/nearest_name.h"
 #include "tools/cli/usage_error.h"
 

@@ -2,9 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "base/utf8.h"
-#include "io/json.h"
 #include "quern/limits.h"
+#include "quern/text.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
 

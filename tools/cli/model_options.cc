@@ -8,11 +8,8 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "base/dtype.h"
-#include "io/json.h"
-#include "io/model_folder.h"
-#include "model/config/config.h"
 #include "quern/limits.h"
+#include "quern/text.h"
 #include "tools/cli/nearest_name.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
@@ -37,7 +34,7 @@ void parse_device_loop(const std::string& option, const std::string& value,
 
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
   constexpr std::string_view kCudaIndex = "cuda:";
-  options.device_index = 0;
+  options.device_index.reset();
   if (value == "auto") {
     options.device = DeviceChoice::automatic;
   } else if (value == "cpu") {
@@ -56,7 +53,9 @@ void parse_device(const std::string& option, const std::string& value, EngineOpt
 std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
                                  std::string_view unset) {
   if (value == unset) return std::nullopt;
-  if (const auto dtype = parse_float_dtype(value)) return dtype;
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+    if (value == quern::dtype_name(dtype)) return dtype;
+  }
   usage_error("{}: expected {}, float32, float16 or bfloat16, got {}", option, unset,
               quoted_name(value));
 }
@@ -165,11 +164,12 @@ CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
 
 int context_of(const EngineOptions& options, const std::string& model) {
   if (options.max_seq_len != 0) return options.max_seq_len;
-  return load_model_config(find_model_folder(model)).max_position_embeddings;
+  return read_model_info(model).max_position_embeddings;
 }
 
 std::string device_name(const EngineOptions& resolved) {
-  if (resolved.device == DeviceChoice::cuda) return fmt::format("cuda:{}", resolved.device_index);
+  if (resolved.device == DeviceChoice::cuda)
+    return fmt::format("cuda:{}", resolved.device_index.value_or(0));
   return "cpu";
 }
 

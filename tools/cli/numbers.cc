@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "io/json.h"
+#include "quern/text.h"
 #include "tools/cli/usage_error.h"
 
 namespace quern::tools {

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/check.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 namespace {
@@ -46,8 +46,7 @@ std::vector<Result> generate_all(Engine& engine, const std::vector<Request>& req
       observers.on_update(index, update);
       if (!update.finish_reason) continue;
       std::optional<Result> result = engine.take_result(update.id);
-      QUERN_CHECK(result.has_value());
-      results[index] = *std::move(result);
+      results[index] = std::move(result).value();
       observers.on_result(index, results[index]);
     }
   }

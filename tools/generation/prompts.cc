@@ -5,40 +5,24 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cerrno>
-#include <limits>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "base/error.h"
-#include "base/utf8.h"
-#include "io/json.h"
-#include "io/text_file.h"
+#include "tools/cli/fail.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
+#include "tools/input/json_input.h"
+#include "tools/input/text_input.h"
 #include "tools/output/console.h"
 
 namespace quern::tools {
 namespace {
 
-constexpr std::size_t kMaxPromptBytes = std::size_t{256} << 20;
-
-void require_utf8(std::string_view text, const std::string& source) {
-  if (const auto offset = invalid_utf8_at(text)) {
-    fail(ErrorCode::invalid_argument, "{}: expected UTF-8, got another byte at offset {}", source,
-         *offset);
-  }
-}
-
 void drop_trailing_newline(std::string& text) {
   if (!text.ends_with('\n')) return;
   text.pop_back();
   if (text.ends_with('\r')) text.pop_back();
-}
-
-Prompt text_prompt(std::string text, const std::string& source) {
-  require_utf8(text, source);
-  return {std::move(text), {}};
 }
 
 Prompt parse_prompt_line(std::string_view line, const std::string& place) {
@@ -50,10 +34,7 @@ Prompt parse_prompt_line(std::string_view line, const std::string& place) {
   }
   if (object.has("prompt")) return {object.required_string("prompt"), {}};
   Prompt prompt;
-  constexpr auto kMaxId = std::numeric_limits<std::int32_t>::max();
-  for (const std::int64_t id : object.required_integers("prompt_ids", 0, kMaxId)) {
-    prompt.ids.push_back(static_cast<std::int32_t>(id));
-  }
+  prompt.ids = object.required_ids("prompt_ids");
   if (prompt.ids.empty()) object.reject("prompt_ids", "at least one token id");
   return prompt;
 }
@@ -106,9 +87,9 @@ std::string read_stdin() {
            std::generic_category().message(errno));
     }
     text.append(chunk.data(), static_cast<std::size_t>(count));
-    if (text.size() > kMaxPromptBytes) {
+    if (text.size() > kMaxTextBytes) {
       fail(ErrorCode::bad_file, "standard input: expected at most {} bytes, got more",
-           kMaxPromptBytes);
+           kMaxTextBytes);
     }
   }
   drop_trailing_newline(text);
@@ -148,15 +129,18 @@ void reject_texts(const std::vector<Prompt>& prompts) {
 
 std::vector<Prompt> read_prompts(const PromptOptions& options) {
   if (options.prompt_file) {
-    std::string text = read_text_file(*options.prompt_file, kMaxPromptBytes);
+    std::string text = read_utf8_file(*options.prompt_file);
     drop_trailing_newline(text);
-    return {text_prompt(std::move(text), *options.prompt_file)};
+    return {{std::move(text), {}}};
   }
   if (options.prompts_file) {
-    return parse_prompt_lines(read_text_file(*options.prompts_file, kMaxPromptBytes),
-                              *options.prompts_file);
+    return parse_prompt_lines(read_utf8_file(*options.prompts_file), *options.prompts_file);
   }
-  if (options.given.empty()) return {text_prompt(read_stdin(), "standard input")};
+  if (options.given.empty()) {
+    std::string text = read_stdin();
+    require_utf8(text, "standard input");
+    return {{std::move(text), {}}};
+  }
   for (const Prompt& prompt : options.given) require_utf8(prompt.text, "--prompt");
   return options.given;
 }

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <system_error>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 namespace {

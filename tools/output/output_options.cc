@@ -4,7 +4,10 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "quern/log.h"
 #include "tools/cli/option_group.h"
@@ -49,7 +52,10 @@ void apply_output_options(const OutputOptions& options) {
   logger->set_level(options.verbosity >= 2   ? spdlog::level::debug
                     : options.verbosity == 1 ? spdlog::level::info
                                              : spdlog::level::warn);
-  set_log_sink([logger](LogLevel level, std::string_view message) {
+  // A command may load several engines, which warn of the same things.
+  const auto warnings = std::make_shared<std::set<std::string, std::less<>>>();
+  set_log_sink([logger, warnings](LogLevel level, std::string_view message) {
+    if (level == LogLevel::warning && !warnings->emplace(message).second) return;
     logger->log(spdlog_level(level), message);
   });
 }

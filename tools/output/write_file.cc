@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 namespace {

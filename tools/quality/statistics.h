@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-namespace quern {
+namespace quern::tools {
 
 /// The mean, in double precision; 0 of nothing.
 double mean_of(std::span<const double> values);
@@ -32,4 +32,4 @@ struct BootstrapOptions {
 /// values. Source: Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13.
 Interval bootstrap_mean(std::span<const double> values, const BootstrapOptions& options = {});
 
-}  // namespace quern
+}  // namespace quern::tools

@@ -5,10 +5,11 @@
 #include <utility>
 #include <vector>
 
-#include "io/model_folder.h"
 #include "quern/compare.h"
+#include "quern/files.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/usage_error.h"
+#include "tools/input/text_input.h"
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
 #include "tools/output/progress.h"
@@ -50,7 +51,7 @@ class AccuracyRun {
     report_.bounds = options.bounds_file.empty() ? "built-in bounds" : options.bounds_file;
     bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value());
     text_ =
-        options.perplexity.file.empty() ? kDefaultText : read_judged_text(options.perplexity.file);
+        options.perplexity.file.empty() ? kDefaultText : read_utf8_file(options.perplexity.file);
     if (!options.summaries.source.file.empty()) articles_ = read_articles(options.summaries.source);
     requests_ = make_requests();
   }

@@ -3,12 +3,12 @@
 #include <optional>
 #include <vector>
 
-#include "base/error.h"
 #include "tools/bench/document.h"
 #include "tools/bench/report.h"
 #include "tools/bench/run_cell.h"
 #include "tools/bench/stress_report.h"
 #include "tools/bench/sweep_plan.h"
+#include "tools/cli/fail.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"

@@ -6,10 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "io/json.h"
 #include "quern/engine.h"
+#include "quern/text.h"
 #include "quern/tokenizer.h"
-#include "tokenizer/no_tokenizer.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/output/console.h"
@@ -32,12 +31,13 @@ std::string checkpoint_dtype(const ModelInfo& info) {
   return info.checkpoint_dtype ? quern::dtype_name(*info.checkpoint_dtype) : "mixed";
 }
 
-/// The token's written form; a model may end on an id that its tokenizer does not name.
-std::string token_text(const Tokenizer& tokenizer, std::int32_t id) {
-  return id < tokenizer.vocab_size() ? tokenizer.token_bytes(id) : "";
+/// The token's written form; a model may end on an id that its tokenizer does not name, and random
+/// weights have no tokenizer.
+std::string token_text(const Tokenizer* tokenizer, std::int32_t id) {
+  return tokenizer != nullptr && id < tokenizer->vocab_size() ? tokenizer->token_bytes(id) : "";
 }
 
-OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer& tokenizer, bool graph) {
+OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer, bool graph) {
   const ModelInfo& info = summary.info;
   const MemoryPlan& plan = summary.memory_plan;
   OrderedJson eos_token_ids = OrderedJson::array();
@@ -96,7 +96,7 @@ void add_model_rows(const ModelInfo& info, const std::string& tokenizer, TextTab
   table.row("tokenizer", tokenizer);
 }
 
-void add_end_rows(const ModelInfo& info, const Tokenizer& tokenizer, TextTable& table) {
+void add_end_rows(const ModelInfo& info, const Tokenizer* tokenizer, TextTable& table) {
   table.heading("End tokens");
   if (info.eos_token_ids.empty()) table.row("none", "only stop strings and limits end a text");
   for (const auto& [id, sources] : info.eos_token_ids) {
@@ -128,15 +128,15 @@ void add_memory_rows(const ModelSummary& summary, TextTable& table) {
 
 ExitCode run_inspect(const InspectOptions& options) {
   const ModelSummary summary = inspect(chosen_source(options.source), options.engine);
-  const auto tokenizer =
-      summary.info.random_weights ? make_no_tokenizer() : Tokenizer::load(summary.info.folder);
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (!summary.info.random_weights) tokenizer = Tokenizer::load(summary.info.folder);
   if (options.output.json) {
-    print_json(inspect_json(summary, *tokenizer, options.graph));
+    print_json(inspect_json(summary, tokenizer.get(), options.graph));
     return ExitCode::done;
   }
   TextTable table;
   add_model_rows(summary.info, summary.tokenizer, table);
-  add_end_rows(summary.info, *tokenizer, table);
+  add_end_rows(summary.info, tokenizer.get(), table);
   add_memory_rows(summary, table);
   if (options.graph) table.heading("Graph");
   write_stdout(table.text(wants_colour(kStdout)));

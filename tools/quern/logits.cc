@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "io/safetensors.h"
 #include "quern/engine.h"
+#include "quern/safetensors.h"
+#include "tools/cli/fail.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "tools/generation/likelihood.h"
+#include "tools/input/text_input.h"
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
 #include "tools/quality/perplexity/perplexity_options.h"
@@ -14,8 +15,7 @@ namespace {
 
 ExitCode perplexity(const PerplexityOptions& options) {
   const InterruptScope interrupt;
-  const PerplexityReport report =
-      run_perplexity(options, read_judged_text(options.file), interrupt);
+  const PerplexityReport report = run_perplexity(options, read_utf8_file(options.file), interrupt);
   if (options.output.json) {
     OrderedJson json = subject_json(report.info, report.engine);
     json.update(perplexity_json(report));

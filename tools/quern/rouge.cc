@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
 #include "tools/output/console.h"

@@ -8,10 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "model/config/config.h"
+#include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "quern/limits.h"
-#include "runtime/request/sampling_config.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
@@ -68,13 +67,6 @@ std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Pr
   return texts;
 }
 
-bool draws_tokens(const Engine& engine, const Request& request) {
-  const ModelInfo& info = engine.info();
-  const auto generation =
-      info.random_weights ? GenerationConfig{} : load_generation_config(info.folder);
-  return resolve_sampling(request, generation, {}, info.vocab_size).temperature > 0;
-}
-
 /// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
 /// 7"
 std::string summary_line(const Engine& engine, const std::vector<Result>& results, bool drawn) {
@@ -102,7 +94,7 @@ OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
   json.update({{"seed", results.front().seed},
                {"results", OrderedJson::array()},
                {"timing", timing_json(engine.timing())}});
-  if (engine.options().profile) json["profile"] = profile_json(engine.profile());
+  if (engine.options().profile) json["profile"] = profile_json(profile(engine));
   for (std::size_t i = 0; i < results.size(); ++i) {
     json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
   }
@@ -155,11 +147,12 @@ ExitCode run(const RunOptions& options) {
   const std::vector<Result> results = generate_all(engine, requests, observers);
   progress.clear();
 
-  if (options.engine.profile) write_stderr(profile_table(engine.profile()));
+  if (options.engine.profile) write_stderr(profile_table(profile(engine)));
   if (output.json) {
     print_json(run_json(engine, results, texts, options.request.top_logprobs.has_value()));
   } else if (!output.quiet) {
-    write_stderr(summary_line(engine, results, draws_tokens(engine, requests.front())));
+    const bool drawn = engine.resolve(requests.front()).sampling.temperature.value() > 0;
+    write_stderr(summary_line(engine, results, drawn));
   }
   const bool failed = print_errors(results);
   if (interrupt.requested()) return ExitCode::interrupted;

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
-#include "io/json.h"
-#include "io/model_folder.h"
+#include "quern/files.h"
+#include "quern/text.h"
 #include "quern/tokenizer.h"
+#include "tools/cli/fail.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/generation/prompts.h"

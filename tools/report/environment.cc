@@ -13,7 +13,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/system.h"
 #include "quern/version.h"
 
 namespace quern::tools {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/driver/device_query.h"
+#include "quern/devices.h"
 
 namespace quern::tools {
 

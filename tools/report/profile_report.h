@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "quern/engine.h"
+#include "quern/benchmark.h"
 #include "tools/output/json_output.h"
 
 namespace quern::tools {

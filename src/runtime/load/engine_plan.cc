@@ -197,7 +197,7 @@ class Planner {
 }  // namespace
 
 EngineOptions resolve_options(EngineOptions options) {
-  options.device = choose_device(options.device);
+  choose_device(options);
   if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
       *options.dtype != DType::bfloat16) {
     fail(ErrorCode::invalid_argument, "dtype {}: expected float32, float16 or bfloat16",

@@ -1,9 +1,9 @@
 #include "runtime/load/opened_model.h"
 
 #include "base/log.h"
-#include "io/model_folder.h"
 #include "model/model.h"
 #include "model/shapes.h"
+#include "quern/files.h"
 #include "runtime/load/timed_phase.h"
 #include "runtime/request/eos_token_ids.h"
 #include "tokenizer/no_tokenizer.h"

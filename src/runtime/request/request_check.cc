@@ -54,6 +54,25 @@ void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max
   }
 }
 
+Request resolve_request(const Request& request, const OpenedModel& model) {
+  Request seeded = request;
+  seeded.sampling.seed = request.sampling.seed.value_or(0);
+  const SamplingRow row = resolve_sampling(seeded, model.generation, {}, model.config.vocab_size);
+  Request resolved = request;
+  SamplingParams& sampling = resolved.sampling;
+  sampling.greedy = false;  // temperature 0 is the same, and may stand beside the filters
+  sampling.temperature = row.temperature;
+  sampling.top_k = row.top_k;
+  sampling.top_p = row.top_p;
+  sampling.min_p = row.min_p;
+  sampling.repetition_penalty = row.repetition_penalty;
+  sampling.presence_penalty = row.presence_penalty;
+  sampling.frequency_penalty = row.frequency_penalty;
+  sampling.no_repeat_ngram_size = row.no_repeat_ngram_size;
+  resolved.max_new_tokens = resolve_max_new_tokens(request, model.generation);
+  return resolved;
+}
+
 float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence) {
   const auto& rope = model.config.rope;
   return rope ? static_cast<float>(rope_alpha(*rope, sequence.prompt_len())) : 1.0f;

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "graph/graph.h"
 #include "graph/step.h"
-#include "quern/engine.h"
+#include "quern/benchmark.h"
 
 namespace quern {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "graph/op.h"
-#include "tests/backend/conformance/compare.h"
+#include "tests/backend/conformance/expect_close.h"
 
 namespace quern::testing {
 

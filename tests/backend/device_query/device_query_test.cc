@@ -74,6 +74,16 @@ TEST(UsableGpu, TakesThoseThatKernelsRunOn) {
   }
 }
 
+TEST(UsableGpu, WithoutAnIndexTakesTheFirstThatIsNewEnough) {
+  CudaEnvironment environment = one_gpu(7, 5);
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"8.0", "GPU 0 (Old Card) with 7.5"}),
+                     usable_gpu(environment, std::nullopt));
+  Gpu newer = environment.gpus.front();
+  newer.compute_capability_major = 9;
+  environment.gpus.push_back(newer);
+  EXPECT_EQ(&usable_gpu(environment, std::nullopt), &environment.gpus[1]);
+}
+
 TEST(UsableGpu, SaysWhyNot) {
   const CudaEnvironment old = one_gpu(7, 5);
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"GPU 0", "Old Card", "8.0", "7.5"}),

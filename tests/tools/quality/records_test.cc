@@ -5,7 +5,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
 
-namespace quern {
+namespace quern::tools {
 namespace {
 
 class RecordsTest : public ::testing::Test {
@@ -76,4 +76,4 @@ TEST_F(RecordsTest, RefusesWhatIsNoFile) {
 }
 
 }  // namespace
-}  // namespace quern
+}  // namespace quern::tools

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-namespace quern {
+namespace quern::tools {
 namespace {
 
 TEST(Statistics, PercentilesLieBetweenNeighbours) {
@@ -66,4 +66,4 @@ TEST(Bootstrap, TakesNoneAndOne) {
 }
 
 }  // namespace
-}  // namespace quern
+}  // namespace quern::tools

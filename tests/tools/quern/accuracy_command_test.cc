@@ -1,7 +1,7 @@
 #include <filesystem>
 #include <set>
 
-#include "io/safetensors.h"
+#include "quern/safetensors.h"
 #include "tests/tools/quern/program_fixture.h"
 
 namespace quern::testing {

@@ -1,8 +1,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "io/safetensors.h"
 #include "quern/engine.h"
+#include "quern/safetensors.h"
 #include "tests/runtime/golden.h"
 #include "tests/tools/quern/program_fixture.h"
 

@@ -1,6 +1,6 @@
 #include <fstream>
 
-#include "backend/cuda/driver/device_query.h"
+#include "quern/devices.h"
 #include "tests/tools/quern/program_fixture.h"
 
 namespace quern::testing {

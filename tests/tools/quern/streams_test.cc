@@ -2,7 +2,7 @@
 #include <csignal>
 #include <thread>
 
-#include "base/utf8.h"
+#include "quern/text.h"
 #include "tests/tools/quern/program_fixture.h"
 
 namespace quern::testing {

@@ -4,7 +4,8 @@
 #include <limits>
 #include <string_view>
 
-#include "io/json.h"
+#include "tools/input/json_input.h"
+#include "tools/input/text_input.h"
 #include "tools/quality/accuracy/default_bounds_json.h"
 
 namespace quern::tools {
@@ -48,7 +49,7 @@ AccuracyBounds bounds_of(const JsonObject& bounds) {
 
 AccuracyBounds read_accuracy_bounds(const std::string& file, DType dtype) {
   const std::string name = file.empty() ? "built-in bounds" : file;
-  const Json json = file.empty() ? parse_json(kDefaultBoundsJson, name) : read_json(file);
+  const Json json = parse_json(file.empty() ? kDefaultBoundsJson : read_utf8_file(file), name);
   const JsonObject all(json, name);
   all.require_only(kDTypes);
   std::optional<AccuracyBounds> found;

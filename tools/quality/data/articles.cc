@@ -2,7 +2,8 @@
 
 #include <utility>
 
-#include "base/error.h"
+#include "quern/text.h"
+#include "tools/cli/fail.h"
 #include "tools/quality/data/trimmed_text.h"
 
 namespace quern::tools {

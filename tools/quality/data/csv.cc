@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 
-namespace quern {
+namespace quern::tools {
 namespace {
 
 /// Takes what stands before the first of `ends`, or all.
@@ -54,4 +54,4 @@ std::vector<std::string> take_csv_record(std::string_view& text, const std::stri
   }
 }
 
-}  // namespace quern
+}  // namespace quern::tools

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-namespace quern {
+namespace quern::tools {
 
 /// Reads one record of comma-separated values from the front of `text`, which must not be empty,
 /// and takes it off with its line end. A field in double quotes may hold commas, line ends and
@@ -13,4 +13,4 @@ namespace quern {
 /// Source: RFC 4180, with LF or CRLF.
 std::vector<std::string> take_csv_record(std::string_view& text, const std::string& place);
 
-}  // namespace quern
+}  // namespace quern::tools

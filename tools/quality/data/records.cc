@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/error.h"
-#include "base/utf8.h"
-#include "io/lfs_pointer.h"
+#include "tools/cli/fail.h"
+#include "tools/input/text_input.h"
 #include "tools/quality/data/csv.h"
 
-namespace quern {
+namespace quern::tools {
 namespace {
 
 std::string_view text_of(const MappedFile& file) {
@@ -41,13 +40,6 @@ void require_distinct(std::vector<std::string> columns, const std::string& place
   const auto twice = std::adjacent_find(columns.begin(), columns.end());
   if (twice == columns.end()) return;
   fail(ErrorCode::bad_file, "{}: the header has column {} twice", place, quoted_name(*twice));
-}
-
-void require_utf8(std::string_view text, const std::string& place) {
-  if (const auto offset = invalid_utf8_at(text)) {
-    fail(ErrorCode::bad_file, "{}: expected UTF-8, got another byte after {} bytes of the record",
-         place, *offset);
-  }
 }
 
 }  // namespace
@@ -117,4 +109,4 @@ RecordReader::Record RecordReader::read_csv(std::string place) {
   return record;
 }
 
-}  // namespace quern
+}  // namespace quern::tools

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "io/json.h"
-#include "io/mapped_file.h"
+#include "quern/files.h"
+#include "tools/input/json_input.h"
 
-namespace quern {
+namespace quern::tools {
 
 enum class RecordFormat : std::uint8_t {
   jsonl,  ///< a JSON object a line; blank lines are skipped
@@ -53,4 +53,4 @@ class RecordReader {
   std::vector<std::string> columns_;
 };
 
-}  // namespace quern
+}  // namespace quern::tools

@@ -4,7 +4,8 @@
 
 #include <vector>
 
-#include "base/error.h"
+#include "quern/text.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 

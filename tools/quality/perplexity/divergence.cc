@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/check.h"
+#include "tools/cli/fail.h"
 #include "tools/generation/likelihood.h"
 
 namespace quern::tools {
 
 Divergence divergence(std::span<const float> reference, std::span<const float> logits) {
-  QUERN_CHECK(reference.size() == logits.size());
+  if (reference.size() != logits.size()) {
+    fail(ErrorCode::internal, "divergence: expected {} logits, got {}", reference.size(),
+         logits.size());
+  }
   const auto top = std::max_element(reference.begin(), reference.end());
   const double largest = *top;
   double weight_sum = 0;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "io/json.h"
+#include "quern/text.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"

@@ -5,8 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/error.h"
-#include "base/memory/shape.h"
+#include "tools/cli/fail.h"
 #include "tools/quality/engine_spec.h"
 
 namespace quern::tools {
@@ -30,6 +29,11 @@ std::vector<SafetensorsSpec> file_layout(const JudgedText& text) {
   return {{kTokenIds, DType::int32, {std::ssize(text.ids)}},
           {kSettings, DType::int32, {std::ssize(stored_settings(text))}},
           {kLogits, DType::float32, logits_shape(text)}};
+}
+
+/// "[10, 2048]"
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
 class EngineLogits : public ReferenceLogits {
@@ -94,8 +98,8 @@ class SavedLogits : public ReferenceLogits {
     if (parse_safetensors_dtype(found->stored_type) != wanted.dtype ||
         found->shape != wanted.shape) {
       fail(ErrorCode::bad_file, "{}: tensor '{}': expected {} {} for this text, got {} {}",
-           file_.path().string(), wanted.name, dtype_name(wanted.dtype), shape_string(wanted.shape),
-           found->stored_type, shape_string(found->shape));
+           file_.path().string(), wanted.name, dtype_name(wanted.dtype), shape_text(wanted.shape),
+           found->stored_type, shape_text(found->shape));
     }
     return *found;
   }

@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "io/safetensors.h"
-#include "io/safetensors_stream.h"
 #include "quern/engine.h"
+#include "quern/safetensors.h"
 #include "tools/quality/perplexity/windows.h"
 
 namespace quern::tools {

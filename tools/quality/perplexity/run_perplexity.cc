@@ -7,10 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
-#include "base/utf8.h"
-#include "io/text_file.h"
 #include "quern/engine.h"
+#include "tools/cli/fail.h"
 #include "tools/cli/model_options.h"
 #include "tools/output/console.h"
 #include "tools/output/progress.h"
@@ -44,15 +42,6 @@ std::unique_ptr<ReferenceLogits> make_reference(const PerplexityOptions& options
 }
 
 }  // namespace
-
-std::string read_judged_text(const std::string& file) {
-  constexpr std::size_t kMaxTextBytes = std::size_t{256} << 20;
-  std::string text = read_text_file(file, kMaxTextBytes);
-  if (const auto offset = invalid_utf8_at(text)) {
-    fail(ErrorCode::bad_file, "{}: expected UTF-8, got another byte at offset {}", file, *offset);
-  }
-  return text;
-}
 
 PerplexityReport run_perplexity(const PerplexityOptions& options, const std::string& text,
                                 const InterruptScope& interrupt) {

@@ -8,9 +8,6 @@
 
 namespace quern::tools {
 
-/// The text of a file. Errors: not_found; bad_file for text that is not UTF-8, naming the byte.
-std::string read_judged_text(const std::string& file);
-
 /// Judges `text`, which reports call `options.file`, as the options say, under a progress bar; an
 /// interruption leaves the judgement incomplete. Errors: UsageError for windows beyond the context;
 /// bad_file for a text of fewer than 2 tokens; those of loading models and reading saved logits.

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 
 std::vector<Window> sliding_windows(std::size_t num_tokens, const WindowSettings& settings) {
-  QUERN_CHECK(settings.stride >= 1 && settings.stride <= settings.window);
+  if (settings.stride < 1 || settings.stride > settings.window) {
+    fail(ErrorCode::internal, "windows: expected a stride from 1 to {}, got {}", settings.window,
+         settings.stride);
+  }
   std::vector<Window> windows;
   std::size_t scored_end = 0;
   for (std::size_t begin = 0; scored_end < num_tokens; begin += settings.stride) {

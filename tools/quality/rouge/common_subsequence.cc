@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 /// Fills the table of common lengths of all prefixes row by row and calls visit(i, j, left, above)
@@ -53,4 +53,4 @@ void mark_common(Words reference, Words prediction, std::vector<bool>& marks) {
   }
 }
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 
 /// Words as numbers: equal words have equal numbers.
 using Words = std::span<const std::int32_t>;
@@ -18,4 +18,4 @@ std::size_t common_length(Words a, Words b);
 /// depend on it. Shapes: marks [reference.size()]. Cost: |reference| · |prediction| steps and bits.
 void mark_common(Words reference, Words prediction, std::vector<bool>& marks);
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

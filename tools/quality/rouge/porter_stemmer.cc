@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 /// A y is a vowel after a consonant, and a consonant elsewhere.
@@ -247,4 +247,4 @@ std::string porter_stem(std::string_view word) {
   return stem;
 }
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

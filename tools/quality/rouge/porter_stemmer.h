@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 
 /// The stem of a word of [a-z0-9], as NLTK's PorterStemmer gives it in its default mode
 /// (NLTK_EXTENSIONS). Digits count as consonants. Cost: linear in the length.
@@ -11,4 +11,4 @@ namespace quern::rouge {
 /// from it are marked in the code.
 std::string porter_stem(std::string_view word);
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

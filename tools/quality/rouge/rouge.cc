@@ -8,7 +8,7 @@
 #include "tools/quality/rouge/common_subsequence.h"
 #include "tools/quality/rouge/words.h"
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 using Numbers = std::vector<std::int32_t>;
@@ -147,4 +147,4 @@ std::array<Summary, kNumRouge> summarize_scores(std::span<const Scores> pairs,
   return summaries;
 }
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

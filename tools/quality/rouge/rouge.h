@@ -8,7 +8,7 @@
 
 #include "tools/quality/statistics.h"
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 
 /// As fractions in [0, 1]. fmeasure is the harmonic mean, 0 when both are 0.
 struct Score {
@@ -42,4 +42,4 @@ std::array<Summary, kNumRouge> summarize_scores(std::span<const Scores> pairs,
 /// The F-measures of one kind, a pair each.
 std::vector<double> fmeasures(std::span<const Scores> pairs, std::size_t kind);
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

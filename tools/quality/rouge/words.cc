@@ -4,7 +4,7 @@
 
 #include "tools/quality/rouge/porter_stemmer.h"
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 /// The lower-case letter or digit for one byte, or 0 for what parts words.
@@ -41,4 +41,4 @@ std::vector<std::string> find_words(std::string_view text, bool stem) {
   return words;
 }
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

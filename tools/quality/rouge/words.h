@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 
 /// The words that ROUGE counts, as Google's rouge_score finds them: runs of [a-z0-9] in the
 /// lower-cased text, those longer than three letters replaced by their stems if `stem`. `text` is
@@ -12,4 +12,4 @@ namespace quern::rouge {
 /// letter in Unicode (the Kelvin sign and I with a dot).
 std::vector<std::string> find_words(std::string_view text, bool stem);
 
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

@@ -1,9 +1,8 @@
 #include "tools/quality/summaries/summaries.h"
 
 #include <algorithm>
-#include <limits>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 #include "tools/quality/data/records.h"
 
 namespace quern::tools {
@@ -11,8 +10,7 @@ namespace {
 
 std::optional<TokenIds> read_ids(const JsonObject& object, const char* key) {
   if (!object.has(key)) return std::nullopt;
-  const auto ids = object.required_integers(key, 0, std::numeric_limits<std::int32_t>::max());
-  return TokenIds(ids.begin(), ids.end());
+  return object.required_ids(key);
 }
 
 std::size_t shared_prefix(const TokenIds& left, const TokenIds& right) {

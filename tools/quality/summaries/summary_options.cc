@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "io/json.h"
+#include "quern/text.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "base/error.h"
+#include "tools/cli/fail.h"
 #include "tools/quality/data/trimmed_text.h"
 
 namespace quern::tools {

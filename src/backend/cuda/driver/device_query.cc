@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
+#include <string>
+#include <vector>
 
 #include "backend/cuda/driver/dynamic_library.h"
 #include "base/error.h"
@@ -194,6 +198,18 @@ CudaEnvironment query(const Nvml* nvml) {
   return found;
 }
 
+bool is_usable(const Gpu& gpu) { return gpu.compute_capability_major >= kMinComputeCapability; }
+
+/// "GPU 0 (NAME) with 7.5", …
+std::vector<std::string> descriptions(const std::vector<Gpu>& gpus) {
+  std::vector<std::string> all;
+  for (const Gpu& gpu : gpus) {
+    all.push_back(fmt::format("GPU {} ({}) with {}.{}", gpu.index, gpu.name,
+                              gpu.compute_capability_major, gpu.compute_capability_minor));
+  }
+  return all;
+}
+
 }  // namespace
 
 CudaEnvironment query_cuda() {
@@ -203,18 +219,25 @@ CudaEnvironment query_cuda() {
 
 CudaEnvironment query_cuda_driver() { return query(nullptr); }
 
-const Gpu& usable_gpu(const CudaEnvironment& environment, int index) {
+const Gpu& usable_gpu(const CudaEnvironment& environment, std::optional<int> index) {
   if (!environment.unavailable_reason.empty()) {
     fail(ErrorCode::device, "CUDA cannot be used: {}", environment.unavailable_reason);
   }
-  const auto num_gpus = static_cast<int>(environment.gpus.size());
-  if (index < 0 || index >= num_gpus) {
-    fail(ErrorCode::invalid_argument, "GPU index: expected 0 to {}, got {}", num_gpus - 1, index);
+  const std::vector<Gpu>& gpus = environment.gpus;
+  if (!index) {
+    const auto first = std::find_if(gpus.begin(), gpus.end(), is_usable);
+    if (first != gpus.end()) return *first;
+    fail(ErrorCode::unsupported, "expected a GPU of compute capability {}.0 or newer, got {}",
+         kMinComputeCapability, fmt::join(descriptions(gpus), ", "));
   }
-  const Gpu& gpu = environment.gpus[static_cast<std::size_t>(index)];
-  if (gpu.compute_capability_major < kMinComputeCapability) {
+  if (*index < 0 || *index >= std::ssize(gpus)) {
+    fail(ErrorCode::invalid_argument, "GPU index: expected 0 to {}, got {}", gpus.size() - 1,
+         *index);
+  }
+  const Gpu& gpu = gpus[static_cast<std::size_t>(*index)];
+  if (!is_usable(gpu)) {
     fail(ErrorCode::unsupported,
-         "GPU {} ({}): expected compute capability {}.0 or newer, got {}.{}", index, gpu.name,
+         "GPU {} ({}): expected compute capability {}.0 or newer, got {}.{}", *index, gpu.name,
          kMinComputeCapability, gpu.compute_capability_major, gpu.compute_capability_minor);
   }
   return gpu;

@@ -6,7 +6,7 @@
 
 #include "tests/support/test_files.h"
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 // Words of the fairy tales, those where stemming does more than to drop an s, and some that no
@@ -45,4 +45,4 @@ TEST(PorterStemmer, TakesLongWords) {
 }
 
 }  // namespace
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge

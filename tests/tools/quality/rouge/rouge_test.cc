@@ -8,7 +8,7 @@
 
 #include "tests/support/test_files.h"
 
-namespace quern::rouge {
+namespace quern::tools::rouge {
 namespace {
 
 using Json = nlohmann::json;
@@ -107,4 +107,4 @@ TEST(Rouge, SummarizesByTheMeanAndItsInterval) {
 }
 
 }  // namespace
-}  // namespace quern::rouge
+}  // namespace quern::tools::rouge
