@@ -3,7 +3,6 @@
 #include <random>
 #include <string>
 
-#include "base/error.h"
 #include "quern/request.h"
 
 namespace quern::tools {
