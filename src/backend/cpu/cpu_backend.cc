@@ -152,7 +152,7 @@ class CpuBackend final : public Backend {
 
  private:
   void read_component(const RowReader& read, const ComponentPlace& place,
-                      std::byte* destination) const {
+                      std::byte* destination) {
     constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
     const auto row_bytes = static_cast<std::int64_t>(place.row_bytes());
     const std::int64_t chunk_rows =
