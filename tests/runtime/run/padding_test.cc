@@ -110,9 +110,9 @@ TEST_P(PaddingTest, ChangesNoTokenOfOneToNineSequences) {
   auto requests = sixteen_requests(false);
   auto sampled = sixteen_requests(true);
   for (std::size_t i = 1; i < requests.size(); i += 2) requests[i] = sampled[i];
-  for (Request& request : requests) {
-    request.max_new_tokens -= 14;  // 6, 7, 8 …: they end one by one
-    request.top_logprobs = 3;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].max_new_tokens = 6 + static_cast<int>(i);  // they end one by one
+    requests[i].top_logprobs = 3;
   }
   RunOfRequests padded(GetParam(), true);
   RunOfRequests unpadded(GetParam(), false);
