@@ -12,7 +12,8 @@
 
 namespace sentencepiece::logging {
 
-/// Not in the installed header of every version; weak, so that a version without it links too.
+/// SentencePiece's own function and name. Not in the installed header of every version; weak, so
+/// that a version without it links too.
 [[gnu::weak]] void SetMinLogLevel(int level);  // NOLINT(readability-identifier-naming)
 
 }  // namespace sentencepiece::logging
