@@ -1,6 +1,6 @@
 // Matrix products of the CPU backend on one thread, in each instruction set that the machine has,
-// on weights as they are stored or widened tile by tile; see kMaxNarrowRows in backend/cpu/gemm.h.
-// Arguments: rows, in_features, out_features.
+// on weights as they are stored or widened tile by tile; see kMaxNarrowRows in
+// backend/cpu/gemm/gemm.h. Arguments: rows, in_features, out_features.
 
 #include <benchmark/benchmark.h>
 
@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 

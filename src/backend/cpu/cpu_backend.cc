@@ -6,7 +6,7 @@
 
 #include "backend/communicator.h"
 #include "backend/cpu/measure.h"
-#include "backend/cpu/ops.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/shape.h"

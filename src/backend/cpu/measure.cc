@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "backend/cpu/projection.h"
+#include "backend/cpu/gemm/projection.h"
 #include "backend/workspace.h"
 #include "base/buffer.h"
 #include "weights/random.h"

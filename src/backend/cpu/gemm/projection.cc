@@ -1,9 +1,9 @@
-#include "backend/cpu/projection.h"
+#include "backend/cpu/gemm/projection.h"
 
 #include <algorithm>
 
-#include "backend/cpu/activation.h"
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/ops/activation.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"

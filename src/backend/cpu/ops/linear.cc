@@ -1,6 +1,6 @@
-#include "backend/cpu/ops.h"
+#include "backend/cpu/gemm/projection.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
-#include "backend/cpu/projection.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 

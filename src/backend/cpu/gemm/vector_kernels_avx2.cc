@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #if defined(__x86_64__)
 
@@ -8,8 +8,8 @@
 
 #define QUERN_TARGET __attribute__((target("avx2,fma,f16c")))
 
-#include "backend/cpu/block_products.h"
-#include "backend/cpu/vector_functions.h"
+#include "backend/cpu/gemm/block_products.h"
+#include "backend/cpu/gemm/vector_functions.h"
 
 namespace quern::cpu {
 namespace {

@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #if defined(__x86_64__)
 
@@ -13,8 +13,8 @@
 
 #define QUERN_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")))
 
-#include "backend/cpu/block_products.h"
-#include "backend/cpu/vector_functions.h"
+#include "backend/cpu/gemm/block_products.h"
+#include "backend/cpu/gemm/vector_functions.h"
 
 namespace quern::cpu {
 namespace {
@@ -78,9 +78,7 @@ const VectorKernels* avx512_kernels() {
   return has_them ? &kKernels : nullptr;
 }
 
-bool has_fast_avx512() {
-  return avx512_kernels() != nullptr && !__builtin_cpu_is("amdfam19h");
-}
+bool has_fast_avx512() { return avx512_kernels() != nullptr && !__builtin_cpu_is("amdfam19h"); }
 
 }  // namespace quern::cpu
 

@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cpu/attention_scratch.h"
-#include "backend/cpu/gemm.h"
-#include "backend/cpu/norm.h"
-#include "backend/cpu/ops.h"
+#include "backend/cpu/attention/attention_scratch.h"
+#include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/gemm/vector_kernels.h"
+#include "backend/cpu/ops/norm.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
-#include "backend/cpu/vector_kernels.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/half.h"

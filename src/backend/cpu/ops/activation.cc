@@ -1,9 +1,9 @@
-#include "backend/cpu/activation.h"
+#include "backend/cpu/ops/activation.h"
 
 #include <cmath>
 #include <numbers>
 
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 namespace quern::cpu {
 

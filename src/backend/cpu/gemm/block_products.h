@@ -3,9 +3,11 @@
 // dot_rows and accumulate_rows of vector_kernels.h for one instruction set. The file that includes
 // this defines QUERN_TARGET, the attribute that lets functions use the instructions, and has in its
 // unnamed namespace, so that no instantiation is shared, a struct
-//   Simd: Vector, of kLanes floats; load(const T*), store, broadcast, zero, fma(a, b, c) for a·b + c
+//   Simd: Vector, of kLanes floats; load(const T*), store, broadcast, zero, fma(a, b, c) for a·b +
+//   c
 //     of vectors and of floats, both rounded the same number of times; add_lanes(a, b, c, d, out),
-//     which stores the sum of each one's lanes, all added in one order; kColumnsOfFour, the columns beside four rows that its registers hold sums for.
+//     which stores the sum of each one's lanes, all added in one order; kColumnsOfFour, the columns
+//     beside four rows that its registers hold sums for.
 
 #include <algorithm>
 #include <cstdint>
@@ -41,8 +43,7 @@ QUERN_TARGET inline void add_lanes(const typename Simd::Vector (&sums)[kRows][kC
   } else if constexpr (kColumns % 4 == 0) {
     for (int i = 0; i < kRows; ++i) {
       for (int j = 0; j < kColumns; j += 4) {
-        Simd::add_lanes(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3],
-                        totals[i] + j);
+        Simd::add_lanes(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3], totals[i] + j);
       }
     }
   } else {

@@ -10,8 +10,8 @@
 #include <limits>
 #include <span>
 
-#include "backend/cpu/block_products.h"
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/block_products.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 namespace quern::cpu {
 
@@ -52,8 +52,7 @@ struct GeluTanh {
   QUERN_TARGET static typename Simd::Vector of(typename Simd::Vector x) {
     const auto square = Simd::multiply(x, x);
     const auto inner = Simd::fma(Simd::broadcast(0.044715f), square, Simd::broadcast(1.0f));
-    const auto scaled =
-        Simd::multiply(Simd::broadcast(2.0f * kGeluRoot), Simd::multiply(x, inner));
+    const auto scaled = Simd::multiply(Simd::broadcast(2.0f * kGeluRoot), Simd::multiply(x, inner));
     return over_logistic<Simd>(x, scaled);
   }
 };

@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #include <cmath>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #define QUERN_TARGET  // what the build compiles for
 
-#include "backend/cpu/block_products.h"
+#include "backend/cpu/gemm/block_products.h"
 
 namespace quern::cpu {
 namespace {
