@@ -55,12 +55,12 @@ void gemm(benchmark::State& state, const cpu::VectorKernels* kernels, DType dtyp
   const Matrix scratch(DType::float32, kTile, depth);
   for (auto _ : state) {
     for (std::int64_t c = 0; c < b.view.rows; c += kTile) {
-      Tensor weight = cpu::row_band(b.view, c, std::min(kTile, b.view.rows - c));
+      Tensor weight = cpu::row_slice(b.view, c, std::min(kTile, b.view.rows - c));
       if (widen) {
         for (std::int64_t i = 0; i < weight.rows; ++i) {
           load_floats(dtype, cpu::element(weight, i, 0), cpu::float_row(scratch.view, i));
         }
-        weight = cpu::row_band(scratch.view, 0, weight.rows);
+        weight = cpu::row_slice(scratch.view, 0, weight.rows);
       }
       Tensor tile = out.view;
       tile.data = cpu::element(out.view, 0, c);

@@ -17,7 +17,7 @@
 namespace quern {
 namespace {
 
-/// The CPU has nothing to prepare: the step is called again.
+/// Nothing is recorded on the CPU: replay calls the step again.
 class CpuRecording final : public Recording {
  public:
   explicit CpuRecording(std::function<void()> step) : step_(std::move(step)) {}
@@ -82,7 +82,7 @@ class CpuBackend final : public Backend {
   }
 
   void write_now(std::int32_t* device_word, std::int32_t value) override { *device_word = value; }
-  // Calls return when their work is done: there is nothing to wait for.
+  // run() is synchronous: there is nothing to wait for.
   void wait() override {}
   bool wait_until(const std::int64_t* shared_word, std::int64_t value) override {
     return *shared_word >= value;
@@ -96,24 +96,24 @@ class CpuBackend final : public Backend {
 
   Weight upload(const WeightSource& source, std::byte* destination) override {
     QUERN_CHECK(source.use != WeightUse::vector || source.stored == DType::float32);
-    constexpr std::int64_t kBandBytes = std::int64_t{1} << 20;
+    constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
     const auto row_bytes = static_cast<std::int64_t>(source.row_bytes());
-    const std::int64_t band_rows =
-        std::max<std::int64_t>(kBandBytes / std::max<std::int64_t>(row_bytes, 1), 1);
-    const std::int64_t bands = (source.out_features + band_rows - 1) / band_rows;
-    pool_.parallel_for(bands, [&](std::int64_t band, int) {
-      const std::int64_t first = band * band_rows;
-      source.read(first, std::min(band_rows, source.out_features - first),
+    const std::int64_t chunk_rows =
+        std::max<std::int64_t>(kChunkBytes / std::max<std::int64_t>(row_bytes, 1), 1);
+    const std::int64_t chunks = ceil_div(source.out_features, chunk_rows);
+    pool_.parallel_for(chunks, [&](std::int64_t chunk, int) {
+      const std::int64_t first = chunk * chunk_rows;
+      source.read(first, std::min(chunk_rows, source.out_features - first),
                   destination + first * row_bytes);
     });
     return plain_weight(source, destination, device());
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
-    constexpr std::int64_t kPart = 1 << 20;
-    pool_.parallel_for(ceil_div(run.count, kPart), [&](std::int64_t part, int) {
-      const std::int64_t begin = part * kPart;
-      quern::fill_random(run.part(begin, std::min(kPart, run.count - begin)), dtype, weight);
+    constexpr std::int64_t kChunk = 1 << 20;
+    pool_.parallel_for(ceil_div(run.count, kChunk), [&](std::int64_t chunk, int) {
+      const std::int64_t begin = chunk * kChunk;
+      quern::fill_random(run.part(begin, std::min(kChunk, run.count - begin)), dtype, weight);
     });
   }
 

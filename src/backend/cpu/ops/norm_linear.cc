@@ -78,7 +78,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
            .bias = op.bias ? &step.weight(*op.bias) : nullptr,
            .activation = op.activation,
            .gated = op.gated,
-           .out = row_band(step.value(op.out), 0, rows)},
+           .out = row_slice(step.value(op.out), 0, rows)},
           scratch.projection, pool);
 }
 
