@@ -10,7 +10,6 @@
 #include <limits>
 #include <span>
 
-#include "backend/cpu/gemm/block_products.h"
 #include "backend/cpu/gemm/vector_kernels.h"
 
 namespace quern::cpu {
@@ -109,7 +108,7 @@ QUERN_TARGET float softmax_numerators(std::span<float> scores) {
     Simd::store(data + i, numerators);
     sum = Simd::add(sum, numerators);
   }
-  return horizontal_sum<Simd>(sum);
+  return Simd::horizontal_sum(sum);
 }
 
 }  // namespace quern::cpu
