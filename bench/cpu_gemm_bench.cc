@@ -1,6 +1,6 @@
 // Matrix products of the CPU backend on one thread, in each instruction set that the machine has,
-// on weights as they are stored or widened tile by tile; see kMaxNarrowRows in backend/cpu/gemm.h.
-// Arguments: rows, in_features, out_features.
+// on weights as they are stored or widened tile by tile; see kMaxNarrowRows in
+// backend/cpu/gemm/gemm.h. Arguments: rows, in_features, out_features.
 
 #include <benchmark/benchmark.h>
 
@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 
@@ -55,12 +55,12 @@ void gemm(benchmark::State& state, const cpu::VectorKernels* kernels, DType dtyp
   const Matrix scratch(DType::float32, kTile, depth);
   for (auto _ : state) {
     for (std::int64_t c = 0; c < b.view.rows; c += kTile) {
-      Tensor weight = cpu::row_band(b.view, c, std::min(kTile, b.view.rows - c));
+      Tensor weight = cpu::row_slice(b.view, c, std::min(kTile, b.view.rows - c));
       if (widen) {
         for (std::int64_t i = 0; i < weight.rows; ++i) {
           load_floats(dtype, cpu::element(weight, i, 0), cpu::float_row(scratch.view, i));
         }
-        weight = cpu::row_band(scratch.view, 0, weight.rows);
+        weight = cpu::row_slice(scratch.view, 0, weight.rows);
       }
       Tensor tile = out.view;
       tile.data = cpu::element(out.view, 0, c);

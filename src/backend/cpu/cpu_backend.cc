@@ -6,7 +6,7 @@
 #include "backend/block_copies.h"
 #include "backend/communicator.h"
 #include "backend/cpu/measure.h"
-#include "backend/cpu/ops.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/views.h"
 #include "backend/executor.h"
 #include "base/check.h"
@@ -102,7 +102,7 @@ class CpuBackend final : public Backend {
   }
 
   void write_now(std::int32_t* device_word, std::int32_t value) override { *device_word = value; }
-  // Calls return when their work is done: there is nothing to wait for.
+  // run() is synchronous: there is nothing to wait for.
   void wait() override {}
   bool wait_until(const std::int64_t* shared_word, std::int64_t value,
                   std::chrono::milliseconds /*patience*/) override {
@@ -125,10 +125,10 @@ class CpuBackend final : public Backend {
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
-    constexpr std::int64_t kPart = 1 << 20;
-    pool_.parallel_for(ceil_div(run.count, kPart), [&](std::int64_t part, int) {
-      const std::int64_t begin = part * kPart;
-      quern::fill_random(run.part(begin, std::min(kPart, run.count - begin)), dtype, weight);
+    constexpr std::int64_t kChunk = 1 << 20;
+    pool_.parallel_for(ceil_div(run.count, kChunk), [&](std::int64_t chunk, int) {
+      const std::int64_t begin = chunk * kChunk;
+      quern::fill_random(run.part(begin, std::min(kChunk, run.count - begin)), dtype, weight);
     });
   }
 
@@ -151,8 +151,7 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  void read_component(const RowReader& read, const ComponentPlace& place,
-                      std::byte* destination) {
+  void read_component(const RowReader& read, const ComponentPlace& place, std::byte* destination) {
     constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
     const auto row_bytes = static_cast<std::int64_t>(place.row_bytes());
     const std::int64_t chunk_rows =

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "backend/cpu/projection.h"
+#include "backend/cpu/gemm/projection.h"
 #include "backend/workspace.h"
 #include "base/memory/buffer.h"
 #include "weights/random.h"
@@ -27,7 +27,7 @@ std::uint64_t sum_words(const std::byte* data, std::size_t size_bytes) {
   return sum;
 }
 
-/// The shortest of so many passes.
+/// The time of the fastest of `passes` passes.
 template <typename Pass>
 double best_lap_us(int passes, const Pass& pass) {
   ClockStopwatch stopwatch;
@@ -59,16 +59,16 @@ std::vector<double> ClockStopwatch::take_laps_us() {
 }
 
 double measure_read_gbps(ThreadPool& pool) {
-  constexpr std::int64_t kBands = 256;
-  constexpr std::size_t kBandBytes = std::size_t{1} << 20;
+  constexpr std::int64_t kChunks = 256;
+  constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
   constexpr int kPasses = 4;
-  const Buffer memory = allocate_host(kBands * kBandBytes, "memory to measure its bandwidth");
-  // Pages that nobody has written all lie in one place, which a cache holds.
+  const Buffer memory = allocate_host(kChunks * kChunkBytes, "memory to measure its bandwidth");
+  // Untouched pages all map to the one zero page, which a cache holds.
   std::memset(memory.data(), 1, memory.size_bytes());
   std::atomic<std::uint64_t> sum = 0;
   const auto read_all = [&] {
-    pool.parallel_for(kBands, [&](std::int64_t band, int) {
-      sum += sum_words(memory.data() + band * static_cast<std::int64_t>(kBandBytes), kBandBytes);
+    pool.parallel_for(kChunks, [&](std::int64_t chunk, int) {
+      sum += sum_words(memory.data() + chunk * static_cast<std::int64_t>(kChunkBytes), kChunkBytes);
     });
   };
   return static_cast<double>(memory.size_bytes()) / best_lap_us(kPasses, read_all) / 1e3;
@@ -82,11 +82,12 @@ double measure_product_tflops(DType dtype, ThreadPool& pool) {
   constexpr int kPasses = 5;
   const std::int64_t out_features = threads * kOutFeaturesPerThread;
   const WeightFormat format = {.stored = dtype};
-  const Buffer in = allocate_host(kRows * kInFeatures * sizeof(float), "a product's rows");
-  const Buffer values =
-      allocate_host(storage_bytes(format, {out_features, kInFeatures}), "a product's weight");
+  const Buffer in =
+      allocate_host(kRows * kInFeatures * sizeof(float), "activations of the measured GEMM");
+  const Buffer values = allocate_host(storage_bytes(format, {out_features, kInFeatures}),
+                                      "weight of the measured GEMM");
   const Buffer out = allocate_host(static_cast<std::size_t>(kRows * out_features) * sizeof(float),
-                                   "a product's result");
+                                   "output of the measured GEMM");
   fill_random({.count = kRows * kInFeatures, .scale = 0x1p-7f}, DType::float32, in.data());
   fill_random({.key = 1, .count = out_features * kInFeatures, .scale = 0x1p-10f}, dtype,
               values.data());
@@ -99,7 +100,7 @@ double measure_product_tflops(DType dtype, ThreadPool& pool) {
   projection.out = {out.data(), kRows, out_features, out_features, DType::float32, Device{}};
   Workspace plan;
   take_projection_scratch(plan, kRows, kInFeatures, threads);
-  const Buffer scratch_memory = allocate_host(plan.used_bytes(), "a product's scratch");
+  const Buffer scratch_memory = allocate_host(plan.used_bytes(), "scratch of the measured GEMM");
   Workspace workspace(scratch_memory.bytes());
   const auto scratch = take_projection_scratch(workspace, kRows, kInFeatures, threads);
 

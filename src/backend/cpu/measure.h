@@ -7,7 +7,7 @@
 
 namespace quern::cpu {
 
-/// Marks by the clock, since calls return when their work is done.
+/// Marks by the host's clock: the backend is synchronous.
 class ClockStopwatch final : public Stopwatch {
  public:
   void start(int num_marks) override;
@@ -18,11 +18,12 @@ class ClockStopwatch final : public Stopwatch {
   std::vector<double> marks_us_;
 };
 
-/// The best of some passes of reads, by all threads, over memory larger than caches, in GB/s.
+/// Read bandwidth of all threads over memory larger than the caches, in GB/s: the best of a few
+/// passes.
 double measure_read_gbps(ThreadPool& pool);
 
-/// The best of some products of float32 rows with a weight stored as `dtype`, by all threads,
-/// in TFLOP/s.
+/// Rate of a GEMM of float32 activations with a weight stored as `dtype`, on all threads, in
+/// TFLOP/s: the best of a few runs.
 double measure_product_tflops(DType dtype, ThreadPool& pool);
 
 }  // namespace quern::cpu

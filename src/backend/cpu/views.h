@@ -14,12 +14,12 @@ inline Tensor float_view(float* data, std::int64_t rows, std::int64_t cols) {
   return {reinterpret_cast<std::byte*>(data), rows, cols, cols, DType::float32, Device{}};
 }
 
-/// `rows` rows of a matrix from `first` on.
-inline Tensor row_band(const Tensor& tensor, std::int64_t first, std::int64_t rows) {
-  Tensor band = tensor;
-  band.data += first * tensor.row_stride * static_cast<std::int64_t>(dtype_bytes(tensor.dtype));
-  band.rows = rows;
-  return band;
+/// The `rows` rows of a matrix that start at `first`.
+inline Tensor row_slice(const Tensor& tensor, std::int64_t first, std::int64_t rows) {
+  Tensor slice = tensor;
+  slice.data += first * tensor.row_stride * static_cast<std::int64_t>(dtype_bytes(tensor.dtype));
+  slice.rows = rows;
+  return slice;
 }
 
 /// The bytes of one element.

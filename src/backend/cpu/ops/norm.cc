@@ -1,4 +1,4 @@
-#include "backend/cpu/norm.h"
+#include "backend/cpu/ops/norm.h"
 
 #include <algorithm>
 #include <array>

@@ -2,10 +2,10 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/cpu/logits_processor.h"
-#include "backend/cpu/ops.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
-#include "backend/cpu/sampling_filter.h"
+#include "backend/cpu/sample/logits_processor.h"
+#include "backend/cpu/sample/sampling_filter.h"
 #include "backend/cpu/views.h"
 #include "backend/workspace.h"
 

@@ -1,4 +1,4 @@
-#include "backend/cpu/sampling_filter.h"
+#include "backend/cpu/sample/sampling_filter.h"
 
 #include <gtest/gtest.h>
 

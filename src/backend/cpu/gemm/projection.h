@@ -10,8 +10,8 @@
 
 namespace quern::cpu {
 
-/// The part that NormLinear and Linear share: out = activation(in · Wᵀ + bias), gated or not, see
-/// op.h. Rounding: the sum, bias, activation and gate are float32; out is rounded once.
+/// The GEMM and epilogue that NormLinear and Linear share: out = activation(in · Wᵀ + bias), gated
+/// or not, see op.h. Rounding: the sum, bias, activation and gate are float32; out is rounded once.
 struct Projection {
   Tensor in;  ///< [rows, in_features] float32, its values already rounded to the activation dtype
   const Weight* weight = nullptr;
@@ -21,7 +21,7 @@ struct Projection {
   Tensor out;  ///< [rows, out_features, or half of it when gated]
 };
 
-/// Scratch of a projection, by thread.
+/// Scratch of a projection, one tile of each array per thread.
 struct ProjectionScratch {
   float* widened = nullptr;  ///< [threads, widened_stride] a tile of the weight
   float* product = nullptr;  ///< [threads, product_stride] a tile of the result
@@ -32,7 +32,7 @@ struct ProjectionScratch {
 ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t rows,
                                           std::int64_t in_features, int threads);
 
-/// Runs a projection; each index of the loop has its own output columns.
+/// Runs a projection on all threads of the pool, tile by tile.
 void project(const Projection& projection, const ProjectionScratch& scratch, ThreadPool& pool);
 
 }  // namespace quern::cpu

@@ -150,7 +150,7 @@ TEST(CpuBackend, ThreadsDoNotChangeABit) {
     harness.run(linear);
     return harness.read(linear.out);
   };
-  for (const int rows : {1, 6, 150}) {
+  for (const int rows : {1, 6, 150, 300}) {
     const auto one = run(1, rows);
     EXPECT_EQ(run(2, rows), one) << rows;
     EXPECT_EQ(run(5, rows), one) << rows;

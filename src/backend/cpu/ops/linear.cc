@@ -1,6 +1,6 @@
-#include "backend/cpu/ops.h"
+#include "backend/cpu/gemm/projection.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
-#include "backend/cpu/projection.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 
@@ -23,7 +23,7 @@ Scratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t in_fe
 
 void run_linear(const Linear& op, const Step& step, ThreadPool& pool) {
   const std::int64_t rows = step.batch.num_tokens;
-  Tensor in = row_band(step.value(op.in), 0, rows);
+  Tensor in = row_slice(step.value(op.in), 0, rows);
   Workspace workspace(step.workspace);
   const Scratch scratch = take_scratch(workspace, rows, in.cols, in.dtype, pool.num_threads());
   if (in.dtype != DType::float32) {
@@ -35,7 +35,7 @@ void run_linear(const Linear& op, const Step& step, ThreadPool& pool) {
   project({.in = in,
            .weight = &step.weight(op.weight),
            .bias = op.bias ? &step.weight(*op.bias) : nullptr,
-           .out = row_band(step.value(op.out), 0, rows)},
+           .out = row_slice(step.value(op.out), 0, rows)},
           scratch.projection, pool);
 }
 

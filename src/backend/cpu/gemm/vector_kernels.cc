@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #include <cmath>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #define QUERN_TARGET  // what the build compiles for
 
-#include "backend/cpu/block_products.h"
+#include "backend/cpu/gemm/block_products.h"
 
 namespace quern::cpu {
 namespace {
@@ -38,9 +38,7 @@ struct Portable {
   // Two roundings each: this file is compiled with -ffp-contract=off.
   static Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
   static float fma(float a, float b, float c) { return a * b + c; }
-  static void add_lanes(Vector a, Vector b, Vector c, Vector d, float* out) {
-    for (const Vector& x : {a, b, c, d}) *out++ = (x[0] + x[1]) + (x[2] + x[3]);
-  }
+  static float horizontal_sum(Vector x) { return (x[0] + x[1]) + (x[2] + x[3]); }
 
  private:
   using Words = std::uint32_t __attribute__((vector_size(16)));

@@ -1,4 +1,4 @@
-#include "backend/cpu/logits_processor.h"
+#include "backend/cpu/sample/logits_processor.h"
 
 #include <gtest/gtest.h>
 

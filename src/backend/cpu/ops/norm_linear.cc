@@ -1,9 +1,9 @@
 #include <algorithm>
 
-#include "backend/cpu/norm.h"
-#include "backend/cpu/ops.h"
+#include "backend/cpu/gemm/projection.h"
+#include "backend/cpu/ops/norm.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
-#include "backend/cpu/projection.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 
@@ -71,7 +71,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
            .bias = op.bias ? &step.weight(*op.bias) : nullptr,
            .activation = op.activation,
            .gated = op.gated,
-           .out = row_band(step.value(op.out), 0, rows)},
+           .out = row_slice(step.value(op.out), 0, rows)},
           scratch.projection, pool);
 }
 

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend/cpu/attention_scratch.h"
-#include "backend/cpu/norm.h"
+#include "backend/cpu/attention/attention_scratch.h"
+#include "backend/cpu/ops/norm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"

@@ -3,11 +3,10 @@
 // dot_rows and accumulate_rows of vector_kernels.h for one instruction set. The file that includes
 // this defines QUERN_TARGET, the attribute that lets functions use the instructions, and has in its
 // unnamed namespace, so that no instantiation is shared, a struct
-//   Simd: Vector, of kLanes floats; load(const T*), store, broadcast, zero, fma(a, b, c) for a·b +
+//   Simd: Vector, of kLanes floats; load(const T*), store, broadcast, zero; fma(a, b, c) for a·b +
 //   c
-//     of vectors and of floats, both rounded the same number of times; add_lanes(a, b, c, d, out),
-//     which stores the sum of each one's lanes, all added in one order; kColumnsOfFour, the columns
-//     beside four rows that its registers hold sums for.
+//     of vectors and of floats, both rounded the same number of times; horizontal_sum;
+//     kColumnsOfFour, the columns beside four rows that its registers hold sums for.
 
 #include <algorithm>
 #include <cstdint>
@@ -18,40 +17,8 @@
 
 namespace quern::cpu {
 
-/// The sum of a vector's lanes, in the order of Simd::add_lanes.
-template <typename Simd>
-QUERN_TARGET inline float horizontal_sum(typename Simd::Vector x) {
-  float four[4];
-  Simd::add_lanes(x, x, x, x, four);
-  return four[0];
-}
-
 // Independent sums that keep the multiply-add units busy for as long as one takes.
 inline constexpr int kMinSums = 8;
-
-/// totals[i][j] = the sum of the lanes of sums[i][j]. Four vectors at a time: three times fewer
-/// instructions than one by one, which is a third of all at a depth of 192.
-template <typename Simd, int kRows, int kColumns>
-QUERN_TARGET inline void add_lanes(const typename Simd::Vector (&sums)[kRows][kColumns],
-                                   float (&totals)[kRows][kColumns]) {
-  float four[4];
-  if constexpr (kRows == 4) {
-    for (int j = 0; j < kColumns; ++j) {
-      Simd::add_lanes(sums[0][j], sums[1][j], sums[2][j], sums[3][j], four);
-      for (int i = 0; i < 4; ++i) totals[i][j] = four[i];
-    }
-  } else if constexpr (kColumns % 4 == 0) {
-    for (int i = 0; i < kRows; ++i) {
-      for (int j = 0; j < kColumns; j += 4) {
-        Simd::add_lanes(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3], totals[i] + j);
-      }
-    }
-  } else {
-    for (int i = 0; i < kRows; ++i) {
-      for (int j = 0; j < kColumns; ++j) totals[i][j] = horizontal_sum<Simd>(sums[i][j]);
-    }
-  }
-}
 
 /// A block of kRows by kColumns dot products, from row r of a and row c of b on. What is left of
 /// the depth is summed by Simd::fma too: left to the compiler, a product would be fused in one
@@ -76,11 +43,9 @@ QUERN_TARGET void dot_block(const Tensor& a, const Tensor& b, const Tensor& out,
       for (int i = 0; i < kRows; ++i) sums[i][j] = Simd::fma(left[i], right, sums[i][j]);
     }
   }
-  float totals[kRows][kColumns];
-  add_lanes<Simd>(sums, totals);
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kColumns; ++j) {
-      float sum = totals[i][j];
+      float sum = Simd::horizontal_sum(sums[i][j]);
       for (std::int64_t k = whole; k < b.cols; ++k) {
         sum = Simd::fma(a_row[i][k], to_float(b_row[j][k]), sum);
       }

@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #if defined(__x86_64__)
 
@@ -8,8 +8,8 @@
 
 #define QUERN_TARGET __attribute__((target("avx2,fma,f16c")))
 
-#include "backend/cpu/block_products.h"
-#include "backend/cpu/vector_functions.h"
+#include "backend/cpu/gemm/block_products.h"
+#include "backend/cpu/gemm/vector_functions.h"
 
 namespace quern::cpu {
 namespace {
@@ -55,13 +55,10 @@ struct Avx2 {
     return _mm256_mul_ps(x, power_of_two(_mm256_sub_epi32(n, half)));
   }
 
-  QUERN_TARGET static void add_lanes(Vector a, Vector b, Vector c, Vector d, float* out) {
-    const Vector ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-    const Vector cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-    const __m256d low = _mm256_unpacklo_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd));
-    const __m256d high = _mm256_unpackhi_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd));
-    const Vector abcd = _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
-    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+  QUERN_TARGET static float horizontal_sum(Vector lanes) {
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
   }
 
  private:

@@ -10,8 +10,7 @@
 #include <limits>
 #include <span>
 
-#include "backend/cpu/block_products.h"
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 namespace quern::cpu {
 
@@ -109,7 +108,7 @@ QUERN_TARGET float softmax_numerators(std::span<float> scores) {
     Simd::store(data + i, numerators);
     sum = Simd::add(sum, numerators);
   }
-  return horizontal_sum<Simd>(sum);
+  return Simd::horizontal_sum(sum);
 }
 
 }  // namespace quern::cpu

@@ -1,9 +1,11 @@
-#include "backend/cpu/projection.h"
+#include "backend/cpu/gemm/projection.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 
-#include "backend/cpu/activation.h"
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
@@ -16,13 +18,31 @@ namespace {
 constexpr std::int64_t kMaxTileColumns = 120;
 constexpr std::int64_t kRowBlock = 256;
 
-/// Output columns of a tile: as many as let its widened weight rows stay in a core's L2 cache.
-/// It depends on the weight alone, so results do not depend on batch or threads.
+/// Output columns of a tile: as many as keep its widened weight rows in a core's L2 cache. Depends
+/// on the weight alone, so that results do not depend on batch or threads.
 std::int64_t tile_columns(std::int64_t in_features) {
   constexpr std::int64_t kWidenedElements = 1 << 18;
   constexpr std::int64_t kGranule = 24;  // whole blocks of the vector kernels, however many rows
   const std::int64_t columns = kWidenedElements / in_features / kGranule * kGranule;
   return std::clamp(columns, kGranule, kMaxTileColumns);
+}
+
+/// In place, in float32.
+void activate(Activation activation, std::span<float> values) {
+  switch (activation) {
+    case Activation::none:
+      return;
+    case Activation::silu:
+      return vector_kernels().silu(values);
+    case Activation::gelu:
+      for (float& x : values) x *= 0.5f * std::erfc(-x * (std::numbers::sqrt2_v<float> / 2.0f));
+      return;
+    case Activation::gelu_tanh:
+      return vector_kernels().gelu_tanh(values);
+    case Activation::relu:
+      for (float& x : values) x = x < 0.0f ? 0.0f : x;  // NaN stays NaN
+      return;
+  }
 }
 
 void add_bias(const Weight* bias, std::int64_t first, std::span<float> values) {
@@ -31,12 +51,12 @@ void add_bias(const Weight* bias, std::int64_t first, std::span<float> values) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] += source[i];
 }
 
-/// Rows of a weight as a product with `rows` rows on its left side wants them: as they are stored
+/// Rows of a weight as a product with `rows` rows on its left side needs them: as they are stored
 /// where the vector kernels read that format, else dequantised to `scratch`.
 Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_t count,
                            std::int64_t rows, float* scratch) {
   if (!weight.format.scale_dtype && reads_as_stored(weight.format.stored, rows)) {
-    return row_band(weight.values, first, count);
+    return row_slice(weight.values, first, count);
   }
   const Tensor widened = float_view(scratch, count, weight.in_features);
   for (std::int64_t row = 0; row < count; ++row) {
@@ -45,40 +65,40 @@ Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_
   return widened;
 }
 
-/// One tile of columns of a projection, for all rows.
+/// A tile of output columns, for a block of rows.
 class Tile {
  public:
-  Tile(const Projection& projection, std::int64_t first_column, std::int64_t columns,
-       float* widened, float* product)
+  Tile(const Projection& projection, std::int64_t first_row, std::int64_t first_column,
+       std::int64_t columns, float* widened, float* product)
       : projection_(projection),
+        first_row_(first_row),
         first_column_(first_column),
         columns_(columns),
-        parts_(projection.gated ? 2 : 1) {
-    const std::int64_t rows = projection.in.rows;
-    for (int part = 0; part < parts_; ++part) {
-      weight_[part] = prepare_weight_rows(*projection.weight, weight_row(part), columns, rows,
-                                          widened + part * columns * projection.in.cols);
+        num_weights_(projection.gated ? 2 : 1) {
+    const std::int64_t rows = std::min(kRowBlock, projection.in.rows - first_row);
+    for (int which = 0; which < num_weights_; ++which) {
+      weight_[which] = prepare_weight_rows(*projection.weight, weight_row(which), columns, rows,
+                                           widened + which * columns * projection.in.cols);
     }
-    product_ = float_view(product, std::min(rows, kRowBlock), parts_ * columns);
+    product_ = float_view(product, rows, num_weights_ * columns);
   }
 
   void run() {
-    for (std::int64_t row = 0; row < projection_.in.rows; row += kRowBlock) {
-      const std::int64_t rows = std::min(kRowBlock, projection_.in.rows - row);
-      const Tensor in = row_band(projection_.in, row, rows);
-      for (int part = 0; part < parts_; ++part) {
-        Tensor out = row_band(product_, 0, rows);
-        out.data = element(product_, 0, part * columns_);
-        out.cols = columns_;
-        multiply_transposed(in, weight_[part], out);
-      }
-      for (std::int64_t i = 0; i < rows; ++i) finish_row(row + i, float_row(product_, i));
+    const Tensor in = row_slice(projection_.in, first_row_, product_.rows);
+    for (int which = 0; which < num_weights_; ++which) {
+      Tensor out = product_;
+      out.data = element(product_, 0, which * columns_);
+      out.cols = columns_;
+      multiply_transposed(in, weight_[which], out);
+    }
+    for (std::int64_t i = 0; i < product_.rows; ++i) {
+      finish_row(first_row_ + i, float_row(product_, i));
     }
   }
 
  private:
   /// The first weight row of this tile: the gate's rows come first, the up projection's after them.
-  std::int64_t weight_row(int part) const { return part * projection_.out.cols + first_column_; }
+  std::int64_t weight_row(int which) const { return which * projection_.out.cols + first_column_; }
 
   void finish_row(std::int64_t row, std::span<float> product) const {
     const auto columns = static_cast<std::size_t>(columns_);
@@ -94,9 +114,10 @@ class Tile {
   }
 
   const Projection& projection_;
+  std::int64_t first_row_;
   std::int64_t first_column_;
   std::int64_t columns_;
-  int parts_;
+  int num_weights_;  ///< 2 when gated: gate and up
   Tensor weight_[2];
   Tensor product_;
 };
@@ -124,9 +145,13 @@ void project(const Projection& projection, const ProjectionScratch& scratch, Thr
 
   const std::int64_t width = tile_columns(weight.in_features);
   const std::int64_t work = projection.in.rows * weight.out_features * weight.in_features;
-  parallel_for(pool, work, ceil_div(out_features, width), [&](std::int64_t index, int thread) {
-    const std::int64_t first = index * width;
-    Tile(projection, first, std::min(width, out_features - first),
+  // Tiles of many rows are split too, although each widens its weight anew (1 % of the work): the
+  // caller waits for the last tile, which a worker may have begun and lost its processor with.
+  const std::int64_t row_blocks = ceil_div(projection.in.rows, kRowBlock);
+  const std::int64_t tiles = ceil_div(out_features, width) * row_blocks;
+  parallel_for(pool, work, tiles, [&](std::int64_t index, int thread) {
+    const std::int64_t first = index / row_blocks * width;
+    Tile(projection, index % row_blocks * kRowBlock, first, std::min(width, out_features - first),
          scratch.widened + thread * scratch.widened_stride,
          scratch.product + thread * scratch.product_stride)
         .run();

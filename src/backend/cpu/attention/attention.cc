@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cpu/attention_scratch.h"
-#include "backend/cpu/gemm.h"
-#include "backend/cpu/norm.h"
-#include "backend/cpu/ops.h"
+#include "backend/cpu/attention/attention_scratch.h"
+#include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/gemm/vector_kernels.h"
+#include "backend/cpu/ops/norm.h"
+#include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
-#include "backend/cpu/vector_kernels.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/half.h"
@@ -147,10 +147,10 @@ class TileAttention {
     for (std::int64_t slot = range.begin; slot < range.end;) {
       const Tensor stored = slots_.values(slot, run_end(slot, range.end));
       const Tensor values = prepare_right_side(stored, rows, widened_);
-      Tensor weights = row_band(scores_, first_row, rows);
+      Tensor weights = row_slice(scores_, first_row, rows);
       weights.data = element(weights, 0, slot - all_.begin);
       weights.cols = values.rows;
-      multiply_accumulate(weights, values, row_band(sums_, first_row, rows));
+      multiply_accumulate(weights, values, row_slice(sums_, first_row, rows));
       slot += values.rows;
     }
   }

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "backend/cpu/ops.h"
+#include "backend/cpu/ops/ops.h"
 #include "base/check.h"
 
 namespace quern::cpu {

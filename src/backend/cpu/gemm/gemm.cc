@@ -1,6 +1,6 @@
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/gemm/gemm.h"
 
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 

@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #if defined(__x86_64__)
 
@@ -13,8 +13,8 @@
 
 #define QUERN_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")))
 
-#include "backend/cpu/block_products.h"
-#include "backend/cpu/vector_functions.h"
+#include "backend/cpu/gemm/block_products.h"
+#include "backend/cpu/gemm/vector_functions.h"
 
 namespace quern::cpu {
 namespace {
@@ -53,16 +53,12 @@ struct Avx512 {
   }
   QUERN_TARGET static Vector scale(Vector x, Vector power) { return _mm512_scalef_ps(x, power); }
 
-  QUERN_TARGET static void add_lanes(Vector a, Vector b, Vector c, Vector d, float* out) {
-    const Vector ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const Vector cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    const __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-    const __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-    const Vector abcd = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+  QUERN_TARGET static float horizontal_sum(Vector lanes) {
     const __m256 halves =
-        _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
-    _mm_storeu_ps(out,
-                  _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
+        _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
   }
 };
 

@@ -1,4 +1,4 @@
-#include "backend/cpu/vector_kernels.h"
+#include "backend/cpu/gemm/vector_kernels.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <numbers>
 #include <vector>
 
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/gemm/gemm.h"
 #include "backend/cpu/views.h"
 #include "base/half.h"
 #include "tests/backend/conformance/expect_close.h"
@@ -145,9 +145,9 @@ TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
       const Strided few_sums(DType::float32, kRows, kColumns, before);
       for (std::int64_t r = 0; r < kRows; r += block) {
         const std::int64_t count = std::min(block, kRows - r);
-        const Tensor in = row_band(left.view, r, count);
-        kernels().dot_rows(in, columns.view, row_band(few_dots.view, r, count));
-        kernels().accumulate_rows(in, rows.view, row_band(few_sums.view, r, count));
+        const Tensor in = row_slice(left.view, r, count);
+        kernels().dot_rows(in, columns.view, row_slice(few_dots.view, r, count));
+        kernels().accumulate_rows(in, rows.view, row_slice(few_sums.view, r, count));
       }
       expect_same(dots.view, few_dots.view, "dot_rows");
       expect_same(sums.view, few_sums.view, "accumulate_rows");
@@ -157,7 +157,7 @@ TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
     for (std::int64_t c = 0; c < kColumns; ++c) {
       Tensor out = one_column.view;
       out.data = element(out, 0, c);
-      kernels().dot_rows(left.view, row_band(columns.view, c, 1), out);
+      kernels().dot_rows(left.view, row_slice(columns.view, c, 1), out);
     }
     expect_same(dots.view, one_column.view, "dot_rows, a column at a time");
   }
@@ -244,7 +244,7 @@ TEST(Gemm, BothSidesOfTheCrossoverAgree) {
   for (std::int64_t r = 0; r < rows; ++r) {
     const Tensor stored = prepare_right_side(right.view, 1, nullptr);
     EXPECT_EQ(stored.data, right.view.data) << "few rows read the weight as it is stored";
-    multiply_transposed(row_band(left.view, r, 1), stored, row_band(few.view, r, 1));
+    multiply_transposed(row_slice(left.view, r, 1), stored, row_slice(few.view, r, 1));
     for (std::int64_t c = 0; c < kColumns; ++c) {
       EXPECT_EQ(many.view.row<float>(r)[c], few.view.row<float>(r)[c]);
     }
