@@ -12,7 +12,7 @@ namespace quern::cpu {
 template <typename Body>
 void parallel_for(ThreadPool& pool, std::int64_t multiply_adds, std::int64_t count,
                   const Body& body) {
-  // Of one core at 40 to 80 multiply-adds a nanosecond: 50 to 100 us and 3 to 6 us.
+  // Of one core at 40 multiply-adds a nanosecond: 25 us and 3 us.
   constexpr std::int64_t kWorthWaking = std::int64_t{1} << 20;
   constexpr std::int64_t kWorthSharing = std::int64_t{1} << 17;  // where workers spin
   if (multiply_adds >= (pool.is_awake() ? kWorthSharing : kWorthWaking)) {
