@@ -7,6 +7,7 @@
 #include "quern/benchmark.h"
 #include "quern/devices.h"
 #include "quern/engine.h"
+#include "quern/error.h"
 #include "quern/files.h"
 #include "quern/log.h"
 #include "quern/safetensors.h"

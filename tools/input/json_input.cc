@@ -26,7 +26,9 @@ Json parse_json(std::string_view text, const std::string& source) {
   }
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   const auto check = [&](int depth, Json::parse_event_t event, const Json& parsed) {
-    if (depth > kMaxDepth) {
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && depth >= kMaxDepth) {
       fail(ErrorCode::bad_file, "{}: nested deeper than {} levels", source, kMaxDepth);
     }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();

@@ -13,7 +13,7 @@ namespace {
 // tale has, with the stems that NLTK 3.10 gives.
 TEST(PorterStemmer, GivesNltksStems) {
   std::istringstream lines(testing::read_file(std::filesystem::path(QUERN_SOURCE_DIR) / "tests" /
-                                              "rouge" / "stems.txt"));
+                                              "tools" / "quality" / "rouge" / "stems.txt"));
   std::string word;
   std::string stem;
   int count = 0;
