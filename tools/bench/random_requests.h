@@ -4,6 +4,7 @@
 #include <string>
 
 #include "quern/request.h"
+#include "tools/cli/fail.h"
 
 namespace quern::tools {
 
