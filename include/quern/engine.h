@@ -152,7 +152,9 @@ using LogitsSink = std::function<void(std::span<const float> rows)>;
 
 /// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
 /// come from any thread. Errors are quern::Error; an engine stays usable after one thrown by
-/// submit() or generate(). No call changes the calling thread's current CUDA device or context.
+/// submit() or generate(). A call leaves the calling thread's
+/// current CUDA device and context as they were; during it, in a LogitsSink or log sink, they may
+/// be the engine's.
 class QUERN_API Engine {
  public:
   /// Reads a model folder, or makes random weights. A fallback of DeviceChoice::automatic to the
