@@ -164,8 +164,8 @@ using LogitsSink = std::function<void(std::span<const float> rows)>;
 /// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
 /// come from any thread. Errors are quern::Error; an engine stays usable after one. A request that
 /// was submitted always ends with an update and a Result: what goes wrong with it, or with all of
-/// them, ends them with FinishReason::error. No call changes the calling thread's current CUDA
-/// device or context.
+/// them, ends them with FinishReason::error. A call leaves the calling thread's current CUDA
+/// device and context as they were; in a callback or sink they may be the engine's.
 class QUERN_API Engine {
  public:
   /// Results that wait for take_result(): step() drops those beyond, the oldest requests' first,
