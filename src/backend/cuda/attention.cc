@@ -7,6 +7,7 @@
 #include "kernels/attention_decode.h"
 #include "kernels/attention_plain.h"
 #include "kernels/attention_prefill.h"
+#include "kernels/attention_prefill_sm90.h"
 
 namespace quern::cuda {
 namespace {
@@ -22,6 +23,7 @@ struct AttentionScratch {
   std::byte* queries = nullptr;  ///< [num_tokens, num_heads · head_dim] T
   float* sums = nullptr;         ///< of the decode sequences' parts; see AttentionDecodeParams
   float2* states = nullptr;
+  std::uint32_t* next_item = nullptr;  ///< see AttentionPrefillSm90Params
 };
 
 AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType dtype,
@@ -35,6 +37,7 @@ AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType d
         sizes.num_seqs * op.num_heads * kernels::decode_splits(sizes.max_slots);
     scratch.sums = workspace.take<float>(parts * op.head_dim);
     scratch.states = workspace.take<float2>(parts);
+    scratch.next_item = workspace.take<std::uint32_t>(1);
   }
   return scratch;
 }
@@ -90,6 +93,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   params.keys = cache.keys + layer_bytes;
   params.values = cache.values + layer_bytes;
   params.num_heads = op.num_heads;
+  params.num_cache_rows = static_cast<int>(layer_rows);
   params.num_kv_heads = op.num_kv_heads;
   params.head_dim = op.head_dim;
   params.block_size = cache.block_size;
@@ -156,9 +160,20 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     kernels::attention_decode(decode, context.stream);
   }
   if (params.num_tokens > params.num_decode_seqs) {
-    kernels::attention_append({.attention = params, .first_seq = params.num_decode_seqs},
+    const bool on_sm90 = context.sm90_attention && kernels::attention_prefill_sm90_supports(params);
+    kernels::attention_append({.attention = params,
+                               .first_seq = params.num_decode_seqs,
+                               .counter = on_sm90 ? scratch.next_item : nullptr},
                               context.stream);
-    kernels::attention_prefill(params, context.stream);
+    if (on_sm90) {
+      kernels::attention_prefill_sm90({.attention = params,
+                                       .max_kv_len = step.batch.max_kv_len,
+                                       .num_multiprocessors = context.num_multiprocessors,
+                                       .next_item = scratch.next_item},
+                                      context.stream);
+    } else {
+      kernels::attention_prefill(params, context.stream);
+    }
   }
 }
 

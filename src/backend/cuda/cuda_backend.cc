@@ -15,6 +15,7 @@
 #include "backend/cuda/stream.h"
 #include "base/shared_word.h"
 #include "graph/memory_plan.h"
+#include "kernels/attention_prefill_sm90.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
@@ -52,6 +53,7 @@ class CudaBackend final : public Backend {
     context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = &cublaslt_;
     launch([&] { context_.overlaps = kernels::supports_overlap(); });
+    launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
   }
 
   std::string_view name() const override { return "cuda"; }
