@@ -17,10 +17,6 @@ constexpr int kLaunchBound = PrefillBlock<__half, 128>::kThreads;
 constexpr int kLaunchBound = 32;  // tells has_attention_prefill_sm90() that there is no code
 #endif
 
-#ifndef QUERN_TURNS
-#define QUERN_TURNS true
-#endif
-
 /// grid: as many blocks as run at a time.
 template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(kLaunchBound, 1)
@@ -38,7 +34,7 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
     PrefillProducer<T, kHeadDim>(params, shared).run();
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Block::kConsumerRegisters));
-    PrefillConsumer<T, kHeadDim, QUERN_TURNS>(params.attention, shared).run();
+    PrefillConsumer<T, kHeadDim>(params.attention, shared).run();
   }
 #endif
 }
@@ -51,8 +47,13 @@ auto tensor_map_encoder() {
   static const auto encoder = [] {
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found{};
+#if CUDART_VERSION >= 12050
     const cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
                                                                 12000, cudaEnableDefault, &found);
+#else
+    const cudaError_t status =
+        cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
+#endif
     if (status != cudaSuccess || found != cudaDriverEntryPointSuccess) function = nullptr;
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
   }();
@@ -85,10 +86,7 @@ CUtensorMap cache_map(const AttentionParams& p, const void* cache) {
 
 /// Kv heads whose keys and values fit into L2 beside the rest, a power of two.
 int section_heads_of(const AttentionParams& p, int max_kv_len) {
-  #ifndef QUERN_SECTION
-#define QUERN_SECTION 32
-#endif
-  constexpr std::int64_t kBytes = std::int64_t{QUERN_SECTION} << 20;
+  constexpr std::int64_t kBytes = std::int64_t{32} << 20;
   const std::int64_t head_bytes = std::int64_t{4} * std::max(max_kv_len, 1) * p.head_dim;
   const auto heads = static_cast<std::uint64_t>(std::max<std::int64_t>(kBytes / head_bytes, 1));
   return static_cast<int>(

@@ -2,19 +2,12 @@
 
 #include "kernels/common/prefill_warpgroups.cuh"
 
-#ifndef QUERN_HANDOVER
-#define QUERN_HANDOVER 1
-#endif
-#ifndef QUERN_LAZY
-#define QUERN_LAZY 1
-#endif
-
 namespace quern::kernels {
 
 /// A warpgroup of attention_prefill_sm90 that attends with 64 rows. While tensor cores multiply
 /// this tile's scores and the last tile's weights with its values, the other warpgroup turns its
 /// scores into weights; then they change over.
-template <typename T, int kHeadDim, bool kTurns>
+template <typename T, int kHeadDim>
 class PrefillConsumer {
   using Block = PrefillBlock<T, kHeadDim>;
   using SharedMemory = typename Block::SharedMemory;
@@ -28,16 +21,17 @@ class PrefillConsumer {
         factor_(kLog2E * p.scale) {}
 
   __device__ void run() {
-    if (kTurns && index_ == 1) named_barrier_arrive(Block::kTurnBarrier, 256);
-    for (int parity = 0;; parity ^= 1) {
-      wait_for_phase(&shared_.queries_full, parity);
-      const PrefillWork& work = shared_.work[parity];
+    if (index_ == 1) named_barrier_arrive(Block::kTurnBarrier, 256);
+    for (unsigned i = 0;; ++i) {
+      buffer_ = static_cast<int>(i % 2);
+      wait_for_phase(&shared_.queries_full[buffer_], i / 2 % 2);
+      const PrefillWork& work = shared_.work[i % 4];
       if (work.tile.count == 0) return;
       if (work.tile.sequence.running) {
         attend(work);
         store(work);
       } else {
-        release(&shared_.queries_empty);
+        release(&shared_.queries_empty[buffer_]);
         zero(work);
       }
     }
@@ -90,32 +84,19 @@ class PrefillConsumer {
       float scores[kScores];
       wait_for_phase(&shared_.keys_full[keys_.stage], keys_.parity);
       wait_for_phase(&shared_.values_full[values_.stage], values_.parity);
-      const bool any_new = __any_sync(
-          ~0u, states_[0].exponent == kLowest || states_[1].exponent == kLowest);
-      if (kTurns) named_barrier_wait(Block::kTurnBarrier + index_, 256);
+      const bool any_new =
+          __any_sync(~0u, states_[0].exponent == kLowest || states_[1].exponent == kLowest);
+      named_barrier_wait(Block::kTurnBarrier + index_, 256);
       multiply_keys(scores);
       add_values(weights);
-#if QUERN_HANDOVER == 0
-      if (kTurns) named_barrier_arrive(Block::kTurnBarrier + 1 - index_, 256);
-#endif
       wgmma_wait<1>();
-#if QUERN_HANDOVER == 1
-      if (kTurns) named_barrier_arrive(Block::kTurnBarrier + 1 - index_, 256);
-#endif
-#if QUERN_HANDOVER == 2
-      wgmma_wait<0>();
-      pin_registers(sums_);
-      if (kTurns) named_barrier_arrive(Block::kTurnBarrier + 1 - index_, 256);
-#endif
+      named_barrier_arrive(Block::kTurnBarrier + 1 - index_, 256);
       pin_registers(scores);
       release_keys();
       if (begin > all_to || begin < all_from) mask(work, begin, scores);
-#if QUERN_LAZY
       const bool grew = any_new ? weigh(scores, corrections) : weigh_on(scores, corrections);
-#else
-      const bool grew = weigh(scores, corrections);
-#endif
       need_registers(scores);
+      // Never so: a branch on all powers, since the compiler would else put the wait ahead of them.
       if (states_[0].sum + states_[1].sum < 0.0f) __trap();
       wgmma_wait<0>();
       pin_registers(sums_);
@@ -123,7 +104,7 @@ class PrefillConsumer {
       if (grew) rescale(corrections);
       round(scores, weights);
     }
-    release(&shared_.queries_empty);
+    release(&shared_.queries_empty[buffer_]);
     wait_for_phase(&shared_.values_full[values_.stage], values_.parity);
     add_values(weights);
     wgmma_wait<0>();
@@ -142,7 +123,7 @@ class PrefillConsumer {
 
   /// Starts scores = queries · keys.
   __device__ void multiply_keys(float (&scores)[kScores]) {
-    const std::uint64_t a = swizzled_matrix(shared_.queries + 64 * 128 * index_, 16);
+    const std::uint64_t a = swizzled_matrix(shared_.queries[buffer_] + 64 * 128 * index_, 16);
     const std::uint64_t b = swizzled_matrix(shared_.keys[keys_.stage], 16);
     wgmma_fence();
 #pragma unroll
@@ -179,8 +160,8 @@ class PrefillConsumer {
   }
 
   /// Turns scores into weights relative to a power of two that is at least the largest so far, or
-  /// up to kMostWeight times less (the rounding of a weight does not depend on it). corrections: what
-  /// sums so far are multiplied with. Returns whether a row of the warp has any but 1.
+  /// up to kMostWeight times less (the rounding of a weight does not depend on it). corrections:
+  /// what sums so far are multiplied with. Returns whether a row of the warp has any but 1.
   __device__ bool weigh(float (&scores)[kScores], float (&corrections)[2]) {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
@@ -202,8 +183,8 @@ class PrefillConsumer {
     return __any_sync(~0u, corrections[0] != 1.0f || corrections[1] != 1.0f);
   }
 
-  /// The same where every row of the warp has seen scores: powers need not wait for the largest, and
-  /// are brought down afterwards in the rare case that they turn out too large.
+  /// The same where every row of the warp has seen scores: powers need not wait for the largest,
+  /// and are brought down afterwards in the rare case that they turn out too large.
   __device__ bool weigh_on(float (&scores)[kScores], float (&corrections)[2]) {
     float largest[2] = {};
 #pragma unroll
@@ -368,6 +349,7 @@ class PrefillConsumer {
   int group_;
   int index_;  ///< of this warpgroup
   float factor_;
+  int buffer_ = 0;  ///< of this item's queries
   RingPlace<Block::kStages> keys_;
   RingPlace<Block::kStages> values_;
   SoftmaxState states_[2];

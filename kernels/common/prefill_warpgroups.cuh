@@ -17,9 +17,8 @@ struct PrefillBlock {
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kRows = 64 * kConsumers;
   static constexpr int kSlots = 128;
-  /// Tiles of keys, and of values, in shared memory: as many as fit beside the queries.
-  static constexpr int kStages = 3;
-  static constexpr int kGroups = kHeadDim / 64;  ///< a swizzled row is 128 bytes
+  static constexpr int kStages = kHeadDim == 64 ? 4 : 2;  ///< of keys, and of values
+  static constexpr int kGroups = kHeadDim / 64;           ///< a swizzled row is 128 bytes
   static_assert(kHeadDim % 64 == 0);
   static constexpr int kGroupBytes = kSlots * 128;
   static constexpr int kTileBytes = kGroups * kGroupBytes;
@@ -29,16 +28,18 @@ struct PrefillBlock {
   // Named barriers: 1 and 2 give a consumer its turn, 3 and 4 are a consumer's own.
   static constexpr int kTurnBarrier = 1;
   static constexpr int kOwnBarrier = 3;
-  static constexpr int kProducerBarrier = 5;
+  static constexpr int kQueryBarrier = 5;
   static constexpr int kQueryWarps = 3;  ///< of the producer; the first brings keys and values
 
   struct SharedMemory {
-    unsigned char queries[kTileBytes];  ///< [kGroups, kRows, 64] T, swizzled
+    unsigned char queries[2][kTileBytes];  ///< [kGroups, kRows, 64] T each, swizzled
     unsigned char keys[kStages][kTileBytes];
     unsigned char values[kStages][kTileBytes];
-    PrefillWork work[2];  ///< this item and the next, in turns
+    /// In turns. Item i + 4 comes when the queries of item i + 2 are done with, thus all of i + 1.
+    PrefillWork work[4];
     int items[2];
-    std::uint64_t queries_full, queries_empty;
+    std::uint64_t work_full[2];
+    std::uint64_t queries_full[2], queries_empty[2];
     std::uint64_t keys_full[kStages], keys_empty[kStages];
     std::uint64_t values_full[kStages], values_empty[kStages];
   };
@@ -46,8 +47,12 @@ struct PrefillBlock {
 
   __device__ static void init_barriers(SharedMemory& shared) {
     constexpr int kConsumerWarps = 4 * kConsumers;
-    init_barrier(&shared.queries_full, kQueryWarps);
-    init_barrier(&shared.queries_empty, kConsumerWarps);
+    for (int i = 0; i < 2; ++i) {
+      init_barrier(&shared.work_full[i], 1);
+      init_barrier(&shared.queries_full[i], kQueryWarps);
+      init_barrier(&shared.queries_empty[i],
+                   kConsumerWarps + 1);  // who brings slots reads the work
+    }
     for (int stage = 0; stage < kStages; ++stage) {
       init_barrier(&shared.keys_full[stage], 1);
       init_barrier(&shared.keys_empty[stage], kConsumerWarps);
@@ -92,53 +97,70 @@ class PrefillProducer {
   __device__ PrefillProducer(const PrefillSm90KernelParams& params, SharedMemory& shared)
       : maps_(params.maps), p_(params.attention), next_item_(params.next_item), shared_(shared) {}
 
-  /// By the producer's four warps. The item after this is fetched while this one is attended to.
+  /// By the producer's four warps. Queries come up to two items ahead.
   __device__ void run() {
-    int item = static_cast<int>(blockIdx.x);
-    for (int parity = 0;; parity ^= 1) {
-      const PrefillWork work = find_work(p_, Block::kRows, maps_.section_heads, item);
-      if (threadIdx.x >= kWarpSize) {
-        load_queries(work, parity);
-      } else if (work.tile.count > 0 && work.tile.sequence.running) {
-        load_slots(work);
-      }
-      if (work.tile.count == 0) return;
-      if (threadIdx.x == 0) {
-        shared_.items[parity] = static_cast<int>(gridDim.x + atomicAdd(next_item_, 1));
-      }
-      named_barrier_wait(Block::kProducerBarrier, 128);
-      item = shared_.items[parity];
+    if (threadIdx.x >= kWarpSize) {
+      bring_queries();
+    } else {
+      bring_slots();
     }
   }
 
  private:
   static constexpr int kChunks = kHeadDim / 8;  ///< 16 bytes each
 
-  /// By the warps behind the first.
-  __device__ void load_queries(const PrefillWork& work, int parity) {
-    wait_for_phase(&shared_.queries_empty, parity ^ 1);
+  /// By the warps behind the first, which also find what there is to do.
+  __device__ void bring_queries() {
     const int thread = static_cast<int>(threadIdx.x) - kWarpSize;
-    if (thread == 0) shared_.work[parity] = work;
-    const QueryTile& tile = work.tile;
-    if (tile.count > 0 && tile.sequence.running) {
-      const int group = p_.num_heads / p_.num_kv_heads;
-      for (int i = thread; i < Block::kRows * kChunks; i += kWarpSize * Block::kQueryWarps) {
-        const int row = i / kChunks;
-        const int chunk = i % kChunks;
-        const int in_sequence = tile.first + min(row, tile.count - 1);
-        const std::int64_t token = tile.sequence.first_row + in_sequence / group;
-        const int head = work.kv_head * group + in_sequence % group;
-        copy_16_bytes_async(shared_.queries + chunk / 8 * Block::kGroupBytes + row * 128 +
-                                (chunk % 8 ^ row % 8) * 16,
-                            static_cast<const T*>(p_.queries) +
-                                (token * p_.num_heads + head) * kHeadDim + chunk * 8,
-                            row < tile.count);
+    int item = static_cast<int>(blockIdx.x);
+    for (unsigned i = 0;; ++i) {
+      const PrefillWork work = find_work(p_, Block::kRows, maps_.section_heads, item);
+      wait_for_phase(&shared_.queries_empty[i % 2], (i / 2 + 1) % 2);
+      if (thread == 0) {
+        shared_.work[i % 4] = work;
+        arrive(&shared_.work_full[i % 2]);
+        if (work.tile.count > 0) {
+          shared_.items[i % 2] = static_cast<int>(gridDim.x + atomicAdd(next_item_, 1));
+        }
       }
-      wait_for_copies();
-      fence_shared_writes();
+      if (work.tile.sequence.running) load_queries(work, shared_.queries[i % 2]);
+      __syncwarp();
+      if (threadIdx.x % kWarpSize == 0) arrive(&shared_.queries_full[i % 2]);
+      if (work.tile.count == 0) return;
+      named_barrier_wait(Block::kQueryBarrier, kWarpSize * Block::kQueryWarps);
+      item = shared_.items[i % 2];
     }
-    __syncwarp();
-    if (threadIdx.x % kWarpSize == 0) arrive(&shared_.queries_full);
+  }
+
+  __device__ void load_queries(const PrefillWork& work, unsigned char* queries) {
+    const int thread = static_cast<int>(threadIdx.x) - kWarpSize;
+    const QueryTile& tile = work.tile;
+    const int group = p_.num_heads / p_.num_kv_heads;
+    for (int i = thread; i < Block::kRows * kChunks; i += kWarpSize * Block::kQueryWarps) {
+      const int row = i / kChunks;
+      const int chunk = i % kChunks;
+      const int in_sequence = tile.first + min(row, tile.count - 1);
+      const std::int64_t token = tile.sequence.first_row + in_sequence / group;
+      const int head = work.kv_head * group + in_sequence % group;
+      copy_16_bytes_async(
+          queries + chunk / 8 * Block::kGroupBytes + row * 128 + (chunk % 8 ^ row % 8) * 16,
+          static_cast<const T*>(p_.queries) + (token * p_.num_heads + head) * kHeadDim + chunk * 8,
+          row < tile.count);
+    }
+    wait_for_copies();
+    fence_shared_writes();
+  }
+
+  /// By the first warp.
+  __device__ void bring_slots() {
+    for (unsigned i = 0;; ++i) {
+      wait_for_phase(&shared_.work_full[i % 2], i / 2 % 2);
+      const PrefillWork work = shared_.work[i % 4];
+      __syncwarp();
+      if (threadIdx.x == 0) arrive(&shared_.queries_empty[i % 2]);
+      if (work.tile.count == 0) return;
+      if (work.tile.sequence.running) load_slots(work);
+    }
   }
 
   /// By the first warp, a lane for each box of a tile of slots.

@@ -51,7 +51,8 @@ __device__ inline std::uint64_t swizzled_matrix(const void* first, int group_byt
   constexpr std::uint64_t kEightRows = std::uint64_t{1024 >> 4} << 32;
   const std::uint32_t address = (shared_address(first) & 0x3ffff) >> 4;
   const std::uint32_t group = static_cast<std::uint32_t>(group_bytes >> 4) << 16;
-  // The shuffle tells the compiler that the warp agrees: descriptors then stay in uniform registers.
+  // The shuffle tells the compiler that the warp agrees: descriptors then stay in uniform
+  // registers.
   return kSwizzle128 | kEightRows | __shfl_sync(~0u, group | address, 0);
 }
 
