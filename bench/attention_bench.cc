@@ -6,6 +6,7 @@
 #include "bench/device_arrays.h"
 #include "bench/kernel_bench.h"
 #include "bench/model_shapes.h"
+#include "kernels/attention/prefill/attention_prefill_sm90.h"
 
 namespace quern::bench {
 namespace {
@@ -19,6 +20,7 @@ struct AttentionLoad {
   int q_len = 1;
   int kv_len = 0;  ///< after the step
   bool decode = true;
+  bool sm90 = false;  ///< prefill by attention_prefill_sm90
 
   int num_tokens() const { return num_seqs * q_len; }
   int blocks_per_seq() const { return (kv_len + kBlockSize - 1) / kBlockSize; }
@@ -50,6 +52,7 @@ class AttentionCase {
         reinterpret_cast<std::uint32_t*>(arrays_.zeros(kNumCounters * sizeof(std::uint32_t))),
         kNumCounters};
     context_.use_pdl = bench.timer.use_pdl();
+    context_.sm90_attention = load.sm90;
   }
 
   void run() {
@@ -57,7 +60,10 @@ class AttentionCase {
     const auto launches =
         static_cast<int>(std::clamp<std::int64_t>(kBytesOfGraph / layer_bytes(), 8, 256));
     Measurement m{"attention", std::string(model_.name) + "." + std::to_string(load_.kv_len),
-                  load_.decode ? "decode" : "prefill", load_.num_tokens()};
+                  load_.decode ? "decode"
+                  : load_.sm90 ? "prefill_sm90"
+                               : "prefill",
+                  load_.num_tokens()};
     m.us = bench_.timer.time_us(launches, [this](int) {
       // Two takes: keys and values of a layer lie apart.
       step_.kv_cache.keys = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
@@ -157,6 +163,7 @@ class AttentionCase {
 
 void bench_attention(const KernelBench& bench) {
   constexpr std::int64_t kMostCacheBytes = std::int64_t{1} << 30;  // of keys, of one layer
+  const bool has_sm90 = kernels::has_attention_prefill_sm90();
   ColdMemory cache(bench.timer, kDtype, 1.0f);
   for (const ModelShape& model : model_shapes()) {
     if (!bench.wants(model.name)) continue;
@@ -169,8 +176,10 @@ void bench_attention(const KernelBench& bench) {
       }
     }
     for (const int tokens : {128, 512, 2048, 8192}) {
-      AttentionCase(bench, cache, model, {.q_len = tokens, .kv_len = tokens, .decode = false})
-          .run();
+      AttentionLoad load{.q_len = tokens, .kv_len = tokens, .decode = false};
+      AttentionCase(bench, cache, model, load).run();
+      load.sm90 = true;
+      if (has_sm90) AttentionCase(bench, cache, model, load).run();
     }
   }
 }

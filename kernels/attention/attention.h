@@ -16,6 +16,7 @@ struct AttentionParams {
   void* out = nullptr;        ///< [tokens, num_heads head_dim] T
   void* keys = nullptr;       ///< this layer's [num_blocks, num_kv_heads, block_size, head_dim] T
   void* values = nullptr;     ///< the same
+  int num_cache_rows = 0;     ///< of keys: num_blocks · num_kv_heads · block_size
   /// [tokens, num_heads head_dim] T: q as it meets the keys; written by attention_append
   void* queries = nullptr;
 

@@ -164,6 +164,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   // So far only what the last step has left, see attention_decode.cu.
   wait_for_earlier_kernels();
+  if (params.counter != nullptr && blockIdx.x == 0 && threadIdx.x == 0) *params.counter = 0;
   if (!s.running) return;
   __syncthreads();
   const Token token{s, row, rotation, logn_scale(p, position)};

@@ -2,6 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
+
 #include "kernels/attention/attention.h"
 
 namespace quern::kernels {
@@ -9,6 +11,7 @@ namespace quern::kernels {
 struct AttentionAppendParams {
   AttentionParams attention;
   int first_seq = 0;  ///< 0, or num_decode_seqs where another kernel appends for those
+  std::uint32_t* counter = nullptr;  ///< set to zero for the kernel that follows, unless null
 };
 
 /// For each token of the running sequences from first_seq on: keys and values into the cache, and

@@ -7,6 +7,13 @@ namespace quern::kernels {
 inline constexpr float kLowest = -INFINITY;
 inline constexpr float kLog2E = 1.44269504088896341f;
 
+/// 2^x; below 2^-126 it is 0, which no sum beside one of at least 1/2 notices.
+__device__ inline float fast_power(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+
 /// What a softmax over a part of the scores leaves behind, beside the sum of values that goes with
 /// it; parts are merged in any number. Everything is relative to a power of two that is at least
 /// the largest e^score, so that a correction is exact and a weight's mantissa, which decides how it
@@ -36,11 +43,7 @@ struct SoftmaxState {
 
   /// e^score / 2^exponent, 0 for a masked score even when there is none yet.
   __device__ float weight(float score, float factor = kLog2E) const {
-    float weight;  // below 2^-126 it is 0, which no sum beside one of at least 1/2 notices
-    asm("ex2.approx.ftz.f32 %0, %1;"
-        : "=f"(weight)
-        : "f"(fmaf(score, factor, exponent == kLowest ? 0.0f : -exponent)));
-    return weight;
+    return fast_power(fmaf(score, factor, exponent == kLowest ? 0.0f : -exponent));
   }
 
   /// What another part's sums are multiplied with.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention/attention.cuh"
+#include "kernels/attention/attention_row.cuh"
 #include "kernels/attention/slot_range.cuh"
 #include "kernels/common/async_copy.cuh"
 #include "kernels/common/launch.h"
@@ -9,10 +10,10 @@
 
 namespace quern::kernels {
 
-/// One block of prefill attention: rows of a QueryTile over tiles of slots. While the scores of a
-/// tile are computed its values are on their way, and while the values are summed the next tile's
-/// keys. A warp has 32 rows where there are registers for their sums: each fragment of keys and
-/// values that it reads from shared memory then serves twice.
+/// One block of prefill attention: rows of a QueryTile over tiles of slots. A tile's values are on
+/// their way while its scores are computed, and the next tile's keys for all of that time. A warp
+/// has 32 rows where there are registers for their sums: each fragment of keys and values that it
+/// reads from shared memory then serves twice.
 template <typename T, int kHeadDim>
 class PrefillTile {
  public:
@@ -21,15 +22,17 @@ class PrefillTile {
   static constexpr int kRowTiles = kHeadDim <= 128 ? 2 : 1;  ///< of 16 rows, of a warp
   static constexpr int kRows = 16 * kRowTiles * kWarps;
   static constexpr int kSlots = kHeadDim <= 128 ? 64 : 32;
-  /// Rows in shared memory are 16 bytes longer than a head, so that eight of them under each other
-  /// lie in different banks.
-  static constexpr int kStride = kHeadDim + 8;
+  /// Eight rows of shared memory under each other lie in different banks: their 16-byte chunks are
+  /// swizzled where rows have a multiple of eight of them, and elsewhere rows are one longer. So
+  /// two blocks of heads of 128 just fit into a multiprocessor of sm_80.
+  static constexpr bool kSwizzled = kHeadDim % 64 == 0;
+  static constexpr int kStride = kSwizzled ? kHeadDim : kHeadDim + 8;
 
   struct SharedMemory {
-    T queries[kRows][kStride];
-    T keys[kSlots][kStride];
-    T values[kSlots][kStride];
-    int slot_rows[2][kSlots];  ///< of this tile of slots and of the next; -1 beyond the end
+    T queries[kRows * kStride];
+    T keys[2][kSlots * kStride];
+    T values[kSlots * kStride];
+    int slot_rows[3][kSlots];  ///< of this tile of slots and of the next two; -1 beyond the end
   };
   static_assert(sizeof(SharedMemory) <= kMaxSharedBytes);
 
@@ -53,35 +56,47 @@ class PrefillTile {
   __device__ void run() {
     // Tiles begin at multiples of their size, so that sums do not depend on how a prompt was cut.
     const int first = first_visible(p_, first_own_) / kSlots * kSlots;
-    find_slot_rows(first, 0);
+    if (threadIdx.x < kSlots) {
+      shared_.slot_rows[0][threadIdx.x] = find_slot_row(first);
+      shared_.slot_rows[1][threadIdx.x] = find_slot_row(first + kSlots);
+    }
     load_queries();
     __syncthreads();
-    load_slots(p_.keys, 0, shared_.keys);
+    load_slots(p_.keys, 0, shared_.keys[0]);
+    end_copy_group();
     int parity = 0;
+    int place = 0;  // of the tile's slot_rows
     for (int begin = first; begin <= last_own_; begin += kSlots, parity ^= 1) {
+      const int next_place = place == 2 ? 0 : place + 1;
       wait_for_copies();
       __syncthreads();  // the keys are there, and the values of the last tile no longer needed
-      load_slots(p_.values, parity, shared_.values);
-      find_slot_rows(begin + kSlots, parity ^ 1);
-      Scores scores;
-      multiply_keys(scores);
-      if (p_.softcap > 0.0f) bend(scores);
-      const bool partial = !all_visible(begin);
-      if (partial) mask(begin, scores);
-      weigh(scores);
-
-      wait_for_copies();
-      const bool broken = partial && has_nonfinite_values();
-      const bool any_broken = __syncthreads_or(broken);
-      if (begin + kSlots <= last_own_) load_slots(p_.keys, parity ^ 1, shared_.keys);
-      if (any_broken) take_out_nonfinite_values(begin);
-      add_values(scores);
+      load_slots(p_.values, place, shared_.values);
+      end_copy_group();
+      if (begin + kSlots <= last_own_) load_slots(p_.keys, next_place, shared_.keys[parity ^ 1]);
+      end_copy_group();
+      const int far_row = threadIdx.x < kSlots ? find_slot_row(begin + 2 * kSlots) : 0;
+      std::uint32_t weights[kSlots / 16][kRowTiles][4];
+      {
+        Scores scores;
+        multiply_keys(shared_.keys[parity], scores);
+        if (threadIdx.x < kSlots) {
+          shared_.slot_rows[next_place == 2 ? 0 : next_place + 1][threadIdx.x] = far_row;
+        }
+        if (p_.softcap > 0.0f) bend(scores);
+        if (!all_visible(begin)) mask(begin, scores);
+        weigh(scores);
+        round(scores, weights);
+      }
+      place = next_place;
+      wait_for_copy_groups<1>();
+      __syncthreads();
+      add_values(weights);
     }
     store();
   }
 
  private:
-  static constexpr int kChunks = kHeadDim / 8;  ///< 16 bytes each
+  static constexpr unsigned kChunks = kHeadDim / 8;  ///< 16 bytes each
   static constexpr int kThreadRows = 2 * kRowTiles;
   /// [t][j]: the thread's rows 2 t and 2 t + 1, slots 8 j + 2 quad_ and the next of each.
   using Scores = float[kRowTiles][kSlots / 8][4];
@@ -106,39 +121,55 @@ class PrefillTile {
     return {first_visible(p_, own), own + 1};
   }
 
-  __device__ void find_slot_rows(int begin, int parity) {
-    for (int i = threadIdx.x; i < kSlots; i += kThreads) {
-      const bool exists = begin + i <= last_own_;
-      shared_.slot_rows[parity][i] =
-          exists ? slot_row(p_, tile_.sequence.state_row, kv_head_, begin + i) : -1;
-    }
+  /// The row of the thread's slot of a tile.
+  __device__ int find_slot_row(int begin) const {
+    const int slot = begin + static_cast<int>(threadIdx.x);
+    return slot <= last_own_ ? slot_row(p_, tile_.sequence.state_row, kv_head_, slot) : -1;
+  }
+
+  /// Where a row's chunk of 16 bytes is in queries, keys or values.
+  __device__ static unsigned element(unsigned row, unsigned chunk) {
+    return row * kStride + (kSwizzled ? chunk ^ row % 8 : chunk) * 8;
   }
 
   __device__ void load_queries() {
     const T* queries = static_cast<const T*>(p_.queries);
 #pragma unroll 2  // it runs once; longer code would take longer to come than to run
-    for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
-      const int row = i / kChunks;
+    for (unsigned i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
+      const int row = static_cast<int>(i / kChunks);
       const int token = (tile_.first + row) / group_;
       const int head = kv_head_ * group_ + (tile_.first + row) % group_;
       const bool exists = row < tile_.count;
       const std::int64_t vector =
           exists ? std::int64_t{tile_.sequence.first_row + token} * p_.num_heads + head : 0;
-      copy_16_bytes_async(&shared_.queries[row][i % kChunks * 8],
+      copy_16_bytes_async(&shared_.queries[element(row, i % kChunks)],
                           queries + vector * kHeadDim + i % kChunks * 8, exists);
     }
   }
 
-  __device__ void load_slots(const void* cache, int parity, T (*destination)[kStride]) {
-    for (int i = threadIdx.x; i < kSlots * kChunks; i += kThreads) {
-      const int row = shared_.slot_rows[parity][i / kChunks];
-      const T* source = static_cast<const T*>(cache) + std::int64_t{max(row, 0)} * kHeadDim;
-      copy_16_bytes_async(&destination[i / kChunks][i % kChunks * 8], source + i % kChunks * 8,
-                          row >= 0);
+  __device__ void load_slots(const void* cache, int place, T* destination) {
+    constexpr unsigned kTurns = kSlots * kChunks / kThreads;
+    static_assert(kTurns * kThreads == kSlots * kChunks);
+    constexpr bool kOwnChunk = kThreads % kChunks == 0;  // a thread has the same one in each turn
+    const auto row_of_turn = [](unsigned turn) {
+      return kOwnChunk ? threadIdx.x / kChunks + turn * (kThreads / kChunks)
+                       : (threadIdx.x + turn * kThreads) / kChunks;
+    };
+    int rows[kTurns];  // all at once: a copy waits for none but its own
+#pragma unroll
+    for (unsigned turn = 0; turn < kTurns; ++turn) {
+      rows[turn] = shared_.slot_rows[place][row_of_turn(turn)];
+    }
+#pragma unroll
+    for (unsigned turn = 0; turn < kTurns; ++turn) {
+      const unsigned chunk = (threadIdx.x + (kOwnChunk ? 0 : turn * kThreads)) % kChunks;
+      const T* source = static_cast<const T*>(cache) + std::int64_t{max(rows[turn], 0)} * kHeadDim;
+      copy_16_bytes_async(&destination[element(row_of_turn(turn), chunk)], source + chunk * 8,
+                          rows[turn] >= 0);
     }
   }
 
-  __device__ void multiply_keys(Scores& scores) {
+  __device__ void multiply_keys(const T* keys, Scores& scores) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (auto& rows : scores) {
@@ -146,17 +177,17 @@ class PrefillTile {
       for (auto& tile : rows) tile[0] = tile[1] = tile[2] = tile[3] = 0.0f;
     }
 #pragma unroll
-    for (int k = 0; k < kHeadDim; k += 16) {
+    for (int k = 0; k < kHeadDim / 8; k += 2) {
       std::uint32_t a[kRowTiles][4];
 #pragma unroll
       for (int t = 0; t < kRowTiles; ++t) {
         const int row = 16 * (kRowTiles * (threadIdx.x / 32) + t) + lane % 16;
-        load_matrices(&shared_.queries[row][k + lane / 16 * 8], a[t]);
+        load_matrices(&shared_.queries[element(row, k + lane / 16)], a[t]);
       }
 #pragma unroll
       for (int j = 0; j < kSlots / 8; j += 2) {
         std::uint32_t b[4];
-        load_matrices(&shared_.keys[8 * j + lane / 16 * 8 + lane % 8][k + lane / 8 % 2 * 8], b);
+        load_matrices(&keys[element(8 * j + lane / 16 * 8 + lane % 8, k + lane / 8 % 2)], b);
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
           mma_m16n8k16<T>(scores[t][j], a[t], {b[0], b[1]});
@@ -197,6 +228,8 @@ class PrefillTile {
 
   /// Turns scores into weights relative to the new largest, and rescales the sums for it.
   __device__ void weigh(Scores& scores) {
+    float corrections[kThreadRows];
+    bool rescales = false;
 #pragma unroll
     for (int row = 0; row < kThreadRows; ++row) {
       auto& tiles = scores[row / 2];
@@ -207,99 +240,77 @@ class PrefillTile {
       largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
       largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
       SoftmaxState& state = states_[row];
-      const float correction = state.raise(SoftmaxState::exponent_of(largest, factor_));
+      corrections[row] = state.raise(SoftmaxState::exponent_of(largest, factor_));
+      rescales |= corrections[row] != 1.0f;
+    }
+    if (__any_sync(~0u, rescales)) {  // a power of two seldom changes
 #pragma unroll
-      for (auto& sums : sums_[row / 2]) {
-        sums[first] *= correction;
-        sums[first + 1] *= correction;
-      }
+      for (int row = 0; row < kThreadRows; ++row) {
 #pragma unroll
-      for (auto& tile : tiles) {
-#pragma unroll
-        for (int i = first; i < first + 2; ++i) {
-          tile[i] = state.weight(tile[i], factor_);
-          state.sum += tile[i];
+        for (auto& sums : sums_[row / 2]) {
+          sums[row % 2 * 2] *= corrections[row];
+          sums[row % 2 * 2 + 1] *= corrections[row];
         }
       }
     }
+    for_each(scores, [&](float& score, int row, int) {
+      score = states_[row].weight(score, factor_);
+      states_[row].sum += score;
+    });
   }
 
-  __device__ void add_values(const Scores& weights) {
-    const int lane = threadIdx.x % 32;
+  __device__ static void round(const Scores& scores,
+                               std::uint32_t (&weights)[kSlots / 16][kRowTiles][4]) {
 #pragma unroll
-    for (int j = 0; j < kSlots / 8; j += 2) {
-      std::uint32_t a[kRowTiles][4];
+    for (int j = 0; j < kSlots / 16; ++j) {
 #pragma unroll
       for (int t = 0; t < kRowTiles; ++t) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const float* pair = &weights[t][j + i / 2][i % 2 * 2];
-          a[t][i] = pack<T>(pair[0], pair[1]);
+          const float* pair = &scores[t][2 * j + i / 2][i % 2 * 2];
+          weights[j][t][i] = pack<T>(pair[0], pair[1]);
         }
       }
+    }
+  }
+
+  __device__ void add_values(const std::uint32_t (&weights)[kSlots / 16][kRowTiles][4]) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
-      for (int n = 0; n < kHeadDim / 8; n += 2) {
+    for (int n = 0; n < kHeadDim / 8; n += 2) {
+#pragma unroll
+      for (int j = 0; j < kSlots / 16; ++j) {
         std::uint32_t b[4];
-        load_matrices_transposed(&shared_.values[8 * j + lane % 16][8 * n + lane / 16 * 8], b);
+        load_matrices_transposed(&shared_.values[element(16 * j + lane % 16, n + lane / 16)], b);
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
-          mma_m16n8k16<T>(sums_[t][n], a[t], {b[0], b[1]});
-          mma_m16n8k16<T>(sums_[t][n + 1], a[t], {b[2], b[3]});
+          mma_m16n8k16<T>(sums_[t][n], weights[j][t], {b[0], b[1]});
+          mma_m16n8k16<T>(sums_[t][n + 1], weights[j][t], {b[2], b[3]});
         }
       }
     }
   }
 
-  // What a row must not see has no part in its sums, not even as zero times infinity: values that
-  // are not finite are added one by one to the rows that see them, and replaced by zeros.
-
-  __device__ static bool is_finite(T value) { return isfinite(to_float(value)); }
-
-  /// Whether there is one among those that this thread has copied.
-  __device__ bool has_nonfinite_values() const {
-    bool found = false;
-    for (int i = threadIdx.x; i < kSlots * kChunks; i += kThreads) {
-      const T* chunk = &shared_.values[i / kChunks][i % kChunks * 8];
+  /// Whether the sums of the thread's row in place i are numbers.
+  __device__ bool is_finite(int i) const {
+    float probe = 0.0f * states_[i].sum;
 #pragma unroll
-      for (int k = 0; k < 8; ++k) found |= !is_finite(chunk[k]);
-    }
-    return found;
-  }
-
-  __device__ void take_out_nonfinite_values(int begin) {
-    for (int slot = 0; slot < kSlots; ++slot) {
-      bool sees[kThreadRows];
-#pragma unroll
-      for (int i = 0; i < kThreadRows; ++i) sees[i] = visible(i).holds(begin + slot);
-#pragma unroll
-      for (int n = 0; n < kHeadDim / 8; ++n) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const float value = to_float(shared_.values[slot][8 * n + 2 * quad_ + i]);
-          if (isfinite(value)) continue;
-#pragma unroll
-          for (int row = 0; row < kThreadRows; ++row) {
-            if (sees[row]) sums_[row / 2][n][row % 2 * 2 + i] += value;
-          }
-        }
-      }
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < kSlots * kHeadDim; i += kThreads) {
-      T& value = shared_.values[i / kHeadDim][i % kHeadDim];
-      if (!is_finite(value)) value = T(0.0f);
-    }
-    __syncthreads();
+    for (const auto& sums : sums_[i / 2])
+      probe += 0.0f * sums[i % 2 * 2] + 0.0f * sums[i % 2 * 2 + 1];
+    return probe == 0.0f;
   }
 
   __device__ void store() {
+    unsigned not_finite[kThreadRows];
 #pragma unroll
     for (int i = 0; i < kThreadRows; ++i) {
+      const bool exists = row_of(i) < tile_.count;
+      not_finite[i] = __ballot_sync(~0u, exists && !is_finite(i));
       float sum = states_[i].sum;
       sum += __shfl_xor_sync(~0u, sum, 1);
       sum += __shfl_xor_sync(~0u, sum, 2);
       const float inverse = 1.0f / sum;
-      if (row_of(i) >= tile_.count) continue;
+      if (!exists) continue;
       T* out = tile_row<T>(p_, tile_, kv_head_, row_of(i));
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n) {
@@ -307,6 +318,20 @@ class PrefillTile {
         *reinterpret_cast<std::uint32_t*>(out + 8 * n + 2 * quad_) =
             pack<T>(pair[0] * inverse, pair[1] * inverse);
       }
+    }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < kThreadRows; ++i) attend_again(not_finite[i], i);
+  }
+
+  /// Rows that took in what they must not see, or something that is no number: those in place i of
+  /// these lanes.
+  __device__ void attend_again(unsigned lanes, int i) const {
+    while (lanes != 0) {
+      const int lane = __ffs(static_cast<int>(lanes)) - 1;
+      lanes &= ~(0xfu << (lane / 4 * 4));
+      const int first = row_of(i) - static_cast<int>(threadIdx.x) % 32 / 4;
+      attend_row<T, kHeadDim>(p_, tile_, kv_head_, first + lane / 4);
     }
   }
 

@@ -19,6 +19,7 @@
 #include "backend/executor.h"
 #include "backend/progress_watchdog.h"
 #include "base/memory/shared_word.h"
+#include "kernels/attention/prefill/attention_prefill_sm90.h"
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
@@ -57,6 +58,7 @@ class CudaBackend final : public Backend {
     context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = cublaslt_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
+    launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
   }
 
   CudaBackend(const CudaBackend&) = delete;

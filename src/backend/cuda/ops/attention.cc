@@ -7,6 +7,7 @@
 #include "kernels/attention/attention_reference.h"
 #include "kernels/attention/decode/attention_decode.h"
 #include "kernels/attention/prefill/attention_prefill.h"
+#include "kernels/attention/prefill/attention_prefill_sm90.h"
 
 namespace quern::cuda {
 namespace {
@@ -22,6 +23,7 @@ struct AttentionScratch {
   std::byte* queries = nullptr;  ///< [num_tokens, num_heads · head_dim] T
   float* sums = nullptr;         ///< of the decode sequences' parts; see AttentionDecodeParams
   float2* states = nullptr;
+  std::uint32_t* next_item = nullptr;  ///< see AttentionPrefillSm90Params
 };
 
 AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType dtype,
@@ -35,6 +37,7 @@ AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType d
         sizes.num_seqs * op.num_heads * kernels::decode_splits(sizes.max_slots);
     scratch.sums = workspace.take<float>(parts * op.head_dim);
     scratch.states = workspace.take<float2>(parts);
+    scratch.next_item = workspace.take<std::uint32_t>(1);
   }
   return scratch;
 }
@@ -78,7 +81,8 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   QUERN_CHECK(cache.head_dim == op.head_dim && cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
   QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
-  check_sizes(op, cache.num_blocks * cache.num_kv_heads * cache.block_size);
+  const std::int64_t layer_rows = cache.num_blocks * cache.num_kv_heads * cache.block_size;
+  check_sizes(op, layer_rows);
 
   kernels::AttentionParams params;
   params.use_pdl = use_pdl;
@@ -88,6 +92,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   params.keys = cache.key(op.layer, 0, 0, 0);
   params.values = cache.value(op.layer, 0, 0, 0);
   params.num_heads = op.num_heads;
+  params.num_cache_rows = static_cast<int>(layer_rows);
   params.num_kv_heads = op.num_kv_heads;
   params.head_dim = op.head_dim;
   params.block_size = cache.block_size;
@@ -174,9 +179,20 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     kernels::attention_decode(decode, context.stream);
   }
   if (params.num_tokens > params.num_decode_seqs) {
-    kernels::attention_append({.attention = params, .first_seq = params.num_decode_seqs},
+    const bool on_sm90 = context.sm90_attention && kernels::attention_prefill_sm90_supports(params);
+    kernels::attention_append({.attention = params,
+                               .first_seq = params.num_decode_seqs,
+                               .counter = on_sm90 ? scratch.next_item : nullptr},
                               context.stream);
-    kernels::attention_prefill(params, context.stream);
+    if (on_sm90) {
+      kernels::attention_prefill_sm90({.attention = params,
+                                       .max_kv_len = step.batch.max_kv_len,
+                                       .num_multiprocessors = context.num_multiprocessors,
+                                       .next_item = scratch.next_item},
+                                      context.stream);
+    } else {
+      kernels::attention_prefill(params, context.stream);
+    }
   }
 }
 

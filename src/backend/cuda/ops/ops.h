@@ -30,6 +30,8 @@ struct OpContext {
   GemmCrossover gemm_crossover;
   /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
   bool use_pdl = false;
+  /// Prefill attention may use sm_90's own instructions, see has_attention_prefill_sm90().
+  bool sm90_attention = false;
   /// While a device loop is recorded: what Advance sets to let it go on.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 
