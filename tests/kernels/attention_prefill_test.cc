@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/cuda/check_cuda.h"
-#include "backend/cuda/ops.h"
+#include "backend/cuda/ops/ops.h"
+#include "backend/cuda/stream/check_cuda.h"
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
 #include "tests/backend/conformance/attention_checks.h"
 

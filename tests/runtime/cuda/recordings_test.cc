@@ -72,8 +72,9 @@ TEST_F(RecordingsTest, EveryBatchSizeGivesTheSameTokensInEveryMode) {
         }
       }
       if (mode.recorded) {
-        EXPECT_EQ(engine.timing().loop,
-                  mode.device_loop == DeviceLoopChoice::require ? "device" : "host");
+        EXPECT_EQ(engine.timing().loop, mode.device_loop == DeviceLoopChoice::require
+                                            ? LoopRunner::device
+                                            : LoopRunner::host);
       }
     }
   }

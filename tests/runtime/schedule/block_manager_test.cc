@@ -113,7 +113,9 @@ class RandomCalls {
   }
 
  private:
-  int below(int bound) { return static_cast<int>(random_() % static_cast<unsigned>(bound)); }
+  int below(std::int64_t bound) {
+    return static_cast<int>(random_() % static_cast<unsigned>(bound));
+  }
   Table& some_table() { return tables_[static_cast<std::size_t>(below(std::ssize(tables_)))]; }
 
   void call() {
