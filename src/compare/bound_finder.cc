@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/half.h"
+#include "graph/rope.h"
 #include "runtime/schedule/sequence.h"
 
 namespace quern {
@@ -70,11 +71,19 @@ ErrorBounds BoundFinder::find(const NormLinear& op, const ScheduledStep& step) {
 }
 
 ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
-  const auto sequences = read_sequences(reference_, step, op.layer);
+  auto sequences = read_sequences(reference_, step, op.layer);
+  for (std::size_t i = 0; op.rope && i < sequences.size(); ++i) {
+    const ScheduledRun& run = step.runs[i];
+    double alpha = rope_alpha(*op.rope, run.sequence->prompt_len());
+    if (op.rope->type == RopeType::dynamic) {
+      alpha = std::max(alpha, rope_alpha(*op.rope, kv_len_after(run)));
+    }
+    sequences[i].inv_freq = rope_inv_freq(*op.rope, alpha);
+  }
   const HostRows qkv = reference_.read(op.qkv);
   const HostRows out = reference_.read(op.out);
-  return attention_bounds(
-      op, {qkv, vector_weight(op.q_norm), sequences, out, reference_.graph().activation_dtype});
+  return attention_bounds(op, {qkv, vector_weight(op.q_norm), vector_weight(op.k_norm), sequences,
+                               out, reference_.graph().activation_dtype});
 }
 
 const MatrixLengths& BoundFinder::lengths_of(WeightId id) {

@@ -66,22 +66,23 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
 struct BoundedSequence {
   std::int64_t first_row = 0;
   int q_len = 0;
-  HostRows keys, values;  ///< [kv_len, num_kv_heads * head_dim]
+  HostRows keys, values;             ///< [kv_len, num_kv_heads * head_dim]
+  std::vector<float> inv_freq = {};  ///< rope's frequencies; empty without rope
 };
 
 /// What Attention's bounds depend on beside the op.
 struct AttentionInputs {
   const HostRows& qkv;
-  std::span<const float> q_gain;  ///< [head_dim] or empty
+  std::span<const float> q_gain, k_gain;  ///< [head_dim] or empty
   std::span<const BoundedSequence> sequences;
   const HostRows& out;  ///< [tokens, num_heads * head_dim]
   DType dtype = DType::float32;
 };
 
-/// Of an Attention's `out`. Two sides' scores differ by at most E (their sums; q and k rounded to
-/// neighbouring numbers), so their softmaxes by at most tanh(E / 2) in total variation, and an
-/// element by that share of the range of the values it averages, plus the probabilities' roundings.
-/// A row's NMSE may have one head's largest probability rounded the other way.
+/// Of an Attention's `out`. Two sides' scores differ by at most E (their sums; elements of q and k
+/// that lie between two roundings), so their softmaxes by at most tanh(E / 2) in total variation,
+/// and an element by that share of the range of the values it averages, plus the probabilities'
+/// roundings. A row's NMSE may have one head's largest probability rounded the other way.
 ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
 
 /// Of the keys that an Attention appended: sines and cosines of float32.

@@ -102,7 +102,7 @@ TEST(AttentionBounds, GrowWithTheScoresAndTheValues) {
   std::vector<BoundedSequence> sequences(1);
   sequences[0] = {0, 3, random_rows(10, 16, 8), random_rows(10, 16, 9)};
   const auto largest = [&](DType dtype) {
-    const ErrorBounds bounds = attention_bounds(op, {qkv, {}, sequences, out, dtype});
+    const ErrorBounds bounds = attention_bounds(op, {qkv, {}, {}, sequences, out, dtype});
     EXPECT_EQ(bounds.elements.size(), 3U * 32);
     EXPECT_EQ(bounds.nmse_slack.size(), 3U);
     return *std::max_element(bounds.elements.begin(), bounds.elements.end());
@@ -112,8 +112,28 @@ TEST(AttentionBounds, GrowWithTheScoresAndTheValues) {
   EXPECT_GT(largest(DType::bfloat16), 4.0f * bound);
   for (float& value : sequences[0].values.values) value *= 3.0f;
   EXPECT_FLOAT_EQ(largest(DType::float16), 3.0f * bound);
-  for (float& key : sequences[0].keys.values) key *= 3.0f;
+  for (float& key : sequences[0].keys.values) key *= 1e5f;  // float32 sums of scores count
   EXPECT_GT(largest(DType::float16), 3.5f * bound);
+}
+
+TEST(AttentionBounds, KnowTheQueriesThatLieBetweenTwoRoundings) {
+  Attention op{};
+  op.num_heads = 1;
+  op.num_kv_heads = 1;
+  op.head_dim = 2;
+  op.scale = 1.0f;
+  const auto bound_of = [&](float first_of_query) {
+    // One new token after a slot whose key is large where the query is.
+    const HostRows qkv{{first_of_query, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f}, 6};
+    std::vector<BoundedSequence> sequences(1);
+    sequences[0] = {0, 1, {{64.0f, 0.0f, 1.0f, 1.0f}, 2}, {{0.0f, 0.0f, 1.0f, 1.0f}, 2}};
+    const HostRows out{{0.5f, 0.5f}, 2};
+    return attention_bounds(op, {qkv, {}, {}, sequences, out, DType::float16}).elements[0];
+  };
+  const float apart = bound_of(1.0f);
+  const float between = bound_of(1.0f + 0x1p-11f);  // half-way: either neighbour is right
+  // A step of 2^-10 moves the score by 2^-4, the softmax by up to tanh(2^-5).
+  EXPECT_NEAR(between - apart, std::tanh(0x1p-5), 1e-3);
 }
 
 TEST(AttentionBounds, HoldLooseElementsToTheRangeOfTheValuesAndCountThem) {
@@ -124,13 +144,13 @@ TEST(AttentionBounds, HoldLooseElementsToTheRangeOfTheValuesAndCountThem) {
   op.scale = 1.0f / std::sqrt(8.0f);
   HostRows qkv = random_rows(1, 32, 11);
   for (int i = 0; i < 8; ++i)
-    qkv.values[static_cast<std::size_t>(i)] *= 1e5f;  // the first head's q
+    qkv.values[static_cast<std::size_t>(i)] *= 1e7f;  // the first head's q
   std::vector<BoundedSequence> sequences(1);
   sequences[0] = {0, 1, random_rows(20, 8, 12), random_rows(20, 8, 13)};
   const HostRows& values = sequences[0].values;
   HostRows out{{}, 16};
   for (int i = 0; i < 16; ++i) out.values.push_back(values.row(7)[static_cast<std::size_t>(i % 8)]);
-  const ErrorBounds bounds = attention_bounds(op, {qkv, {}, sequences, out, DType::bfloat16});
+  const ErrorBounds bounds = attention_bounds(op, {qkv, {}, {}, sequences, out, DType::bfloat16});
   EXPECT_EQ(bounds.num_loose, 8);  // the first head's
 
   // Another slot's values are within the bounds of the first head, but not of the second.

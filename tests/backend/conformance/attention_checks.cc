@@ -79,11 +79,16 @@ void AttentionChecks::check_sequence(const StepHarness& harness, int seq,
   }
   Expected expected;
   for (int i = 0; i < spec.q_len; ++i) {
+    double square = 0.0;
+    double slack_square = 0.0;
     for (int head = 0; head < op_.num_heads; ++head) {
       const Expected part = expected_head(harness, seq, i, head, inv_freq);
       expected.values.insert(expected.values.end(), part.values.begin(), part.values.end());
       expected.bounds.insert(expected.bounds.end(), part.bounds.begin(), part.bounds.end());
+      for (const double value : part.values) square += value * value;
+      slack_square += part.nmse_slack[0];
     }
+    expected.nmse_slack.push_back(square > 0.0 ? slack_square / square : 0.0);
   }
   expect_close(rows, expected, static_cast<std::size_t>(row_elements), dtype(),
                {.float32 = 1e-10, .float16 = 2e-7, .bfloat16 = 1e-5});
@@ -98,9 +103,10 @@ Expected AttentionChecks::expected_head(const StepHarness& harness, int seq, int
     keys.push_back(harness.read_key(op_.layer, seq, kv_head, slot));
     values.push_back(harness.read_value(op_.layer, seq, kv_head, slot));
   }
+  std::vector<double> slack;
   const auto query = reference_head(op_, head_of(harness.first_row(seq) + i, head), q_norm_,
-                                    inv_freq, own, true, dtype());
-  return reference_attention(op_, query, keys, values, dtype());
+                                    inv_freq, own, true, dtype(), &slack);
+  return reference_attention(op_, query, slack, keys, values, dtype());
 }
 
 void AttentionChecks::check_appended(const StepHarness& harness, int seq, int kv_head,

@@ -126,7 +126,7 @@ Expected reference_projection(const Matrix& in, const Matrix& slack, const Matri
 std::vector<double> reference_head(const Attention& op, const std::vector<double>& head,
                                    const std::vector<float>& gain,
                                    const std::vector<float>& inv_freq, std::int32_t position,
-                                   bool is_query, DType dtype) {
+                                   bool is_query, DType dtype, std::vector<double>* slack) {
   std::vector<double> result = head;
   if (!gain.empty()) {
     double mean_square = 0.0;
@@ -135,6 +135,9 @@ std::vector<double> reference_head(const Attention& op, const std::vector<double
       result[i] *= gain[i] / std::sqrt(mean_square + op.norm_epsilon);
     }
   }
+  std::vector<double> magnitude(result.size());  // of the numbers behind an element
+  std::transform(result.begin(), result.end(), magnitude.begin(),
+                 [](double x) { return std::abs(x); });
   for (std::size_t i = 0; i < inv_freq.size(); ++i) {
     const float angle = static_cast<float>(position) * inv_freq[i];  // float32 by contract
     const double factor = op.rope->attention_factor;
@@ -144,16 +147,25 @@ std::vector<double> reference_head(const Attention& op, const std::vector<double
     const double second = result[i + inv_freq.size()];
     result[i] = first * cosine - second * sine;
     result[i + inv_freq.size()] = second * cosine + first * sine;
+    magnitude[i] = magnitude[i + inv_freq.size()] = std::abs(first) + std::abs(second);
   }
   const bool scaled = is_query && op.logn_length > 0 && position >= op.logn_length;
-  for (double& x : result) {
-    if (scaled) x *= std::log(position + 1.0) / std::log(static_cast<double>(op.logn_length));
-    x = round_double(dtype, x);
+  const double logn =
+      scaled ? std::log(position + 1.0) / std::log(static_cast<double>(op.logn_length)) : 1.0;
+  if (slack != nullptr) slack->clear();
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const double exact = result[i] * logn;
+    const double error = 8.0 * kFloatEpsilon * magnitude[i] * logn;
+    result[i] = round_double(dtype, exact);
+    if (slack == nullptr) continue;
+    slack->push_back(std::max(std::abs(round_double(dtype, exact + error) - result[i]),
+                              std::abs(round_double(dtype, exact - error) - result[i])));
   }
   return result;
 }
 
 Expected reference_attention(const Attention& op, const std::vector<double>& query,
+                             const std::vector<double>& query_slack,
                              const std::vector<std::vector<float>>& keys,
                              const std::vector<std::vector<float>>& values, DType dtype) {
   std::vector<double> scores;
@@ -194,6 +206,19 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
     expected.bounds[i] = expected.bounds[i] / sum +
                          (8.0 + std::sqrt(count)) * kFloatEpsilon * std::abs(expected.values[i]);
   }
+  // To first order a score that moves by d moves the result by p d (v - result).
+  double moved_scores = 0.0;   // mean square, by probability
+  double spread_square = 0.0;  // of the values about the result
+  for (std::size_t slot = 0; slot < keys.size(); ++slot) {
+    const double probability = std::exp(scores[slot] - reference) / sum;
+    double moved = 0.0;
+    for (std::size_t i = 0; i < query.size(); ++i) {
+      moved += std::pow(op.scale * query_slack[i] * keys[slot][i], 2.0);
+      spread_square += probability * std::pow(values[slot][i] - expected.values[i], 2.0);
+    }
+    moved_scores += probability * moved;
+  }
+  expected.nmse_slack.push_back(moved_scores * spread_square);
   return expected;
 }
 

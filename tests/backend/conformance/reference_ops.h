@@ -56,15 +56,19 @@ Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype
 Expected reference_projection(const Matrix& in, const Matrix& slack, const Matrix& weight,
                               const std::vector<float>& bias, Activation activation, bool gated);
 
-/// One head of q or k as Attention makes it, rounded to `dtype`.
+/// One head of q or k as Attention makes it, rounded to `dtype`. `slack`, if given, receives how
+/// far each element may be moved by float32's error of the number that is rounded.
 std::vector<double> reference_head(const Attention& op, const std::vector<double>& head,
                                    const std::vector<float>& gain,
                                    const std::vector<float>& inv_freq, std::int32_t position,
-                                   bool is_query, DType dtype);
+                                   bool is_query, DType dtype,
+                                   std::vector<double>* slack = nullptr);
 
 /// One query over keys and values (its window only), by the contract's softmax. The result is not
-/// rounded.
+/// rounded. nmse_slack has one number: the square of how far `query_slack` may move the result, not
+/// yet divided by a row's.
 Expected reference_attention(const Attention& op, const std::vector<double>& query,
+                             const std::vector<double>& query_slack,
                              const std::vector<std::vector<float>>& keys,
                              const std::vector<std::vector<float>>& values, DType dtype);
 

@@ -277,6 +277,7 @@ TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
   too_large.out = harness.add_value(DType::float32, 32);
   too_large.token_embedding =
       harness.add_weight(WeightUse::embedding, DType::float32, 100, 32, random_floats(3200, 1));
+  harness.run(too_large);
   const std::vector<Node> nodes = {{too_large, "embed"}};
   Step broken = harness.step();
   broken.batch.num_tokens = -1;  // as a size more than a grid can have
