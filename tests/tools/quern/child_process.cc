@@ -161,7 +161,14 @@ ChildResult ChildProcess::finish() {
   return result_;
 }
 
-ChildResult run_child(const ChildOptions& options) { return ChildProcess(options).finish(); }
+ChildResult run_child(const ChildOptions& options) {
+  ChildResult result = ChildProcess(options).finish();
+  // A CUDA build says once, first of all, why it falls back to the CPU of this machine.
+  if (result.err.starts_with("warning: CUDA cannot be used: ")) {
+    result.err.erase(0, result.err.find('\n') + 1);
+  }
+  return result;
+}
 
 ChildResult run_quern(std::vector<std::string> arguments, std::string input) {
   ChildOptions options;

@@ -57,7 +57,7 @@ class ChildProcess {
   long long deadline_ms_ = 0;
 };
 
-/// Runs `quern` to its end.
+/// Runs `quern` to its end. `err` lacks the one warning of a CUDA build on a machine without a GPU.
 ChildResult run_child(const ChildOptions& options);
 ChildResult run_quern(std::vector<std::string> arguments, std::string input = "");
 
