@@ -158,17 +158,14 @@ ChildResult ChildProcess::finish() {
   id_ = -1;
   if (WIFEXITED(status)) result_.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) result_.signal = WTERMSIG(status);
+  // A CUDA build says once, first of all, why it falls back to the CPU of this machine.
+  if (result_.err.starts_with("warning: CUDA cannot be used: ")) {
+    result_.err.erase(0, result_.err.find('\n') + 1);
+  }
   return result_;
 }
 
-ChildResult run_child(const ChildOptions& options) {
-  ChildResult result = ChildProcess(options).finish();
-  // A CUDA build says once, first of all, why it falls back to the CPU of this machine.
-  if (result.err.starts_with("warning: CUDA cannot be used: ")) {
-    result.err.erase(0, result.err.find('\n') + 1);
-  }
-  return result;
-}
+ChildResult run_child(const ChildOptions& options) { return ChildProcess(options).finish(); }
 
 ChildResult run_quern(std::vector<std::string> arguments, std::string input) {
   ChildOptions options;

@@ -42,7 +42,8 @@ class ChildProcess {
   /// Closes our end of its standard output.
   void close_output();
   void send(int signal);
-  /// Reads all that it says and waits for its end.
+  /// Reads its output to the end and waits for it. `err` lacks the one warning of a CUDA build on a
+  /// machine without a GPU.
   ChildResult finish();
 
  private:
@@ -57,7 +58,7 @@ class ChildProcess {
   long long deadline_ms_ = 0;
 };
 
-/// Runs `quern` to its end. `err` lacks the one warning of a CUDA build on a machine without a GPU.
+/// Runs `quern` to its end.
 ChildResult run_child(const ChildOptions& options);
 ChildResult run_quern(std::vector<std::string> arguments, std::string input = "");
 
