@@ -149,17 +149,17 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
 
 CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
   OptionGroup group(app, kDeviceGroup);
-  group.integer({"--skip-steps", "N", "Look at no result before step N (default: 0)"},
+  group.integer({"--skip-steps", "N", "Make the first stop check after step N (default: 0)"},
                 options.skip_steps, 0);
-  group.integer({"--check-interval", "N", "Then look after every N steps (default: 1)"},
+  group.integer({"--check-interval", "N", "Then check for stops every N steps (default: 1)"},
                 options.check_interval, 1);
-  return group.value(
-      {"--device-loop", "WHEN",
-       "Let the GPU run the decode loop by itself: auto, off or require (default: auto, where it "
-       "can and neither of the two above is given)"},
-      [&options](const std::string& option, const std::string& value) {
-        parse_device_loop(option, value, options);
-      });
+  return group.value({"--device-loop", "WHEN",
+                      "Run the decode loop on the GPU without the host: auto, off or require "
+                      "(default: auto, where "
+                      "it can and neither of the two above is given)"},
+                     [&options](const std::string& option, const std::string& value) {
+                       parse_device_loop(option, value, options);
+                     });
 }
 
 int context_of(const EngineOptions& options, const std::string& model) {

@@ -125,12 +125,12 @@ void check_stress(const BenchOptions& options) {
 
 CLI::Option* add_stress_options(CLI::App& app, BenchOptions& options) {
   OptionGroup group(app, "Stress");
-  CLI::Option* seconds = group.number(
-      {"--stress", "SECONDS",
-       "In place of a sweep: for so long let requests of random lengths up to --input-output-len "
-       "come by themselves, with --batch-size of them at a time"},
-      options.stress_seconds, {0, 1e6, false, "a number above 0, up to 1000000"});
-  group.number({"--rate", "N", "So many requests a second, on average (default: 4)"}, options.rate,
+  CLI::Option* seconds =
+      group.number({"--stress", "SECONDS",
+                    "In place of a sweep: for that long submit requests of random lengths up to "
+                    "--input-output-len, --batch-size of them at a time"},
+                   options.stress_seconds, {0, 1e6, false, "a number above 0, up to 1000000"});
+  group.number({"--rate", "N", "Requests a second, on average (default: 4)"}, options.rate,
                {0, 1e6, false, "a number above 0, up to 1000000"});
   return seconds;
 }

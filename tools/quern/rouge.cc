@@ -108,7 +108,7 @@ Action add_rouge(CLI::App& app) {
   OptionGroup texts(app, "Texts");
   texts.text({"--predictions", "FILE", "JSON lines with a text, CSV, or plain text, a pair a line"},
              options->predictions.file);
-  texts.text({"--references", "FILE", "The texts to hold them against, in the same order"},
+  texts.text({"--references", "FILE", "The reference texts, in the same order"},
              options->references.file);
   texts.text({"--prediction-field", "NAME", "Where a record has its text (default: text)"},
              options->predictions.field.name);

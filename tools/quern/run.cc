@@ -170,7 +170,7 @@ CLI::Option* add_text_options(CLI::App& app, Request& request) {
 CLI::Option* add_profile_option(CLI::App& app, EngineOptions& options) {
   OptionGroup group(app, "Output");
   return group.flag("--profile", options.profile,
-                    "Tell what each kind of node takes, against the device's read bandwidth");
+                    "Print the time of each kind of node against the device's read bandwidth");
 }
 
 }  // namespace
