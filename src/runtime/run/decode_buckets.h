@@ -10,6 +10,7 @@ namespace quern {
 struct DecodeShape {
   int num_seqs = 0;
   int max_kv_len = 0;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the defaulted comparison for a 0
   auto operator<=>(const DecodeShape&) const = default;
 };
 

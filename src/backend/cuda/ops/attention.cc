@@ -49,7 +49,7 @@ void check_sizes(const Attention& op, std::int64_t layer_rows) {
     fail(ErrorCode::unsupported, "{}: expected at most {} on CUDA, got {}", name, most, value);
   };
   require("head_dim", op.head_dim, kernels::kMaxReferenceHeadDim);
-  if (op.rope) require("rotary_dim", op.rope->rotary_dim, 2 * kernels::kMaxRopePairs);
+  if (op.rope) require("rotary_dim", op.rope->rotary_dim, std::int64_t{2} * kernels::kMaxRopePairs);
   require("KV cache: slots · kv heads", layer_rows, INT32_MAX);
 }
 
