@@ -76,7 +76,8 @@ class BlockedSignals {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads) {
+ThreadPool::ThreadPool(int num_threads)
+    : stall_limit_(num_threads), num_active_(static_cast<std::uint32_t>(num_threads)) {
   QUERN_CHECK(num_threads >= 1, "{} threads", num_threads);
   workers_.reserve(static_cast<std::size_t>(num_threads) - 1);
   const BlockedSignals blocked;
@@ -97,6 +98,7 @@ ThreadPool::~ThreadPool() { stop(); }
 void ThreadPool::stop() {
   stopping_ = true;
   publish(0);
+  set_num_active(num_threads());
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
 }
@@ -109,7 +111,10 @@ void ThreadPool::run(const Loop& loop) {
     ~Release() { running.store(false, std::memory_order_release); }
     std::atomic<bool>& running;
   } release{running_};
-  if (workers_.empty() || loop.count <= 1) {
+  if (stall_limit_.is_reduced() && stall_limit_.try_more(StallLimit::Clock::now())) {
+    set_num_active(stall_limit_.num_threads());
+  }
+  if (loop.count <= 1 || stall_limit_.num_threads() == 1) {
     for (std::int64_t i = 0; i < loop.count; ++i) loop.call(loop.context, i, 0);
     return;
   }
@@ -124,9 +129,10 @@ void ThreadPool::run_shared(const Loop& loop) {
   count_.store(loop.count, std::memory_order_relaxed);
   failed_.store(false, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
+  const auto start = StallLimit::Clock::now();
   publish(count);
-  serve(0);
-  wait_until_done(count);
+  const std::uint32_t served = serve(0);
+  wait_until_done(count, start, served);
   if (failed_.load(std::memory_order_relaxed)) {
     std::rethrow_exception(std::exchange(error_, nullptr));
   }
@@ -142,7 +148,7 @@ void ThreadPool::publish(std::uint32_t count) {
   unpark(epoch_, static_cast<int>(std::min(wanted, workers_.size())));
 }
 
-void ThreadPool::serve(int thread) {
+std::uint32_t ThreadPool::serve(int thread) {
   std::uint32_t served = 0;
   std::uint64_t claims = claims_.load(std::memory_order_acquire);
   while (unclaimed(claims) > 0) {
@@ -157,9 +163,9 @@ void ThreadPool::serve(int thread) {
     ++served;
     claims = claims_.load(std::memory_order_acquire);
   }
-  if (served == 0) return;
-  done_ += served;
-  if (thread != 0 && caller_parked_) unpark(done_, 1);
+  if (served > 0) done_ += served;
+  if (served > 0 && thread != 0 && caller_parked_) unpark(done_, 1);
+  return served;
 }
 
 void ThreadPool::call_body(const Loop& loop, std::int64_t index, int thread) {
@@ -173,11 +179,22 @@ void ThreadPool::call_body(const Loop& loop, std::int64_t index, int thread) {
   }
 }
 
-void ThreadPool::wait_until_done(std::uint32_t count) {
+void ThreadPool::wait_until_done(std::uint32_t count, StallLimit::Clock::time_point start,
+                                 std::uint32_t served) {
   if (spin([&] { return done_.load(std::memory_order_acquire) == count; })) return;
+  const auto parked = StallLimit::Clock::now();
   caller_parked_ = true;
   for (std::uint32_t done = done_; done != count; done = done_) park(done_, done);
   caller_parked_ = false;
+  const auto now = StallLimit::Clock::now();
+  if (stall_limit_.is_stall(now - parked, parked - start, served) && stall_limit_.stalled(now)) {
+    set_num_active(stall_limit_.num_threads());
+  }
+}
+
+void ThreadPool::set_num_active(int num_active) {
+  num_active_ = static_cast<std::uint32_t>(num_active);
+  unpark(num_active_, static_cast<int>(workers_.size()));
 }
 
 void ThreadPool::work(int thread) {
@@ -187,6 +204,11 @@ void ThreadPool::work(int thread) {
     // After the load: the epoch that stop() publishes is the last, and nobody would end a park in
     // it.
     if (stopping_) return;
+    const std::uint32_t num_active = num_active_;
+    if (static_cast<std::uint32_t>(thread) >= num_active) {
+      park(num_active_, num_active);
+      continue;
+    }
     if (unclaimed(seen) > 0) continue;
     if (spin([&] { return claims_.load(std::memory_order_acquire) != seen; })) continue;
     ++num_parked_;

@@ -7,11 +7,14 @@
 #include <thread>
 #include <vector>
 
+#include "base/stall_limit.h"
+
 namespace quern {
 
 /// The threads of one CPU backend. Its owner and the workers claim the indices of a loop one at a
 /// time, so that the loop ends whether or not a worker gets a processor: the owner waits only for
 /// indices that a worker has begun. A thread without work spins for some microseconds, then parks.
+/// While other processes keep taking the workers' processors, fewer threads run loops (StallLimit).
 class ThreadPool {
  public:
   /// Starts num_threads - 1 workers, with all signals blocked; the caller of parallel_for is the
@@ -23,6 +26,9 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// How many of them run loops at present.
+  int num_active() const { return static_cast<int>(num_active_.load(std::memory_order_relaxed)); }
 
   /// Whether no worker is parked, so that a loop costs no wake-up. A hint: it may be out of date.
   bool is_awake() const { return num_parked_.load(std::memory_order_relaxed) == 0; }
@@ -52,10 +58,14 @@ class ThreadPool {
   void run_shared(const Loop& loop);
   /// Adds `count` unclaimed indices under a new epoch and wakes parked workers for them.
   void publish(std::uint32_t count);
-  /// Claims and serves indices until none is left.
-  void serve(int thread);
+  /// Claims and serves indices until none is left; how many.
+  std::uint32_t serve(int thread);
   void call_body(const Loop& loop, std::int64_t index, int thread);
-  void wait_until_done(std::uint32_t count);
+  /// Returns when all `count` indices are served. The caller served `served` since `start`.
+  void wait_until_done(std::uint32_t count, StallLimit::Clock::time_point start,
+                       std::uint32_t served);
+  /// Lets the first num_active threads run loops; parked ones among them wake up.
+  void set_num_active(int num_active);
   void work(int thread);
   void stop();
 
@@ -70,6 +80,7 @@ class ThreadPool {
   std::mutex error_mutex_;
   std::exception_ptr error_;
   std::vector<std::thread> workers_;
+  StallLimit stall_limit_;  ///< the caller's
 
   // Each on a cache line of its own.
   /// Epoch in the upper half, unclaimed indices in the lower: a claim can only succeed in the loop
@@ -78,7 +89,8 @@ class ThreadPool {
   alignas(64) std::atomic<std::uint32_t> done_ = 0;  ///< indices served; the caller parks here
   std::atomic<bool> caller_parked_ = false;
   alignas(64) std::atomic<std::uint32_t> epoch_ = 0;  ///< of claims_; workers park here
-  std::atomic<int> num_parked_ = 0;
+  std::atomic<int> num_parked_ = 0;                   ///< at epoch_
+  std::atomic<std::uint32_t> num_active_;  ///< threads that run loops; the other workers park here
 };
 
 }  // namespace quern

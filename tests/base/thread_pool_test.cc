@@ -114,6 +114,37 @@ TEST(ThreadPool, TheCallerServesAllTheRestWhereWorkersAreHeldUp) {
   EXPECT_EQ(served, 100);
 }
 
+/// A loop of two indices whose worker, if it runs on two threads, keeps the caller waiting. Returns
+/// how many threads took part.
+int stalling_loop(ThreadPool& pool) {
+  std::atomic<int> workers = 0;
+  const bool shared = pool.num_active() > 1;
+  pool.parallel_for(2, [&](std::int64_t, int thread) {
+    if (thread == 0) {
+      while (shared && workers == 0) std::this_thread::yield();
+    } else {
+      ++workers;
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+  });
+  return workers + 1;
+}
+
+TEST(ThreadPool, RunsLoopsOnFewerThreadsAfterStallsAndTriesAllAgain) {
+  ThreadPool pool(2);
+  // Once there are two in 25 ms, which one that comes late on a busy machine may miss.
+  for (int i = 0; i < 100 && pool.num_active() == 2; ++i) EXPECT_EQ(stalling_loop(pool), 2);
+  ASSERT_EQ(pool.num_active(), 1);
+  const auto start = steady_clock::now();
+  EXPECT_EQ(stalling_loop(pool), 1) << "the caller alone";
+  while (pool.num_active() == 1) {
+    ASSERT_LT(steady_clock::now() - start, std::chrono::seconds(60));
+    std::this_thread::sleep_for(milliseconds(1));
+    pool.parallel_for(2, [](std::int64_t, int) {});
+  }
+  EXPECT_EQ(stalling_loop(pool), 2) << "the worker takes part again";
+}
+
 TEST(ThreadPool, RethrowsAndEndsEarly) {
   for (const int threads : {1, 4}) {
     ThreadPool pool(threads);
