@@ -156,6 +156,7 @@ class CublasLt::Library {
 
   std::string soname_;
   const DynamicLibrary& library_;
+// NOLINTNEXTLINE(bugprone-macro-parentheses): it declares a member
 #define QUERN_FIND(member, name) decltype(name)* member = find<decltype(name)>(#name)
   QUERN_FIND(destroy_, cublasLtDestroy);
   QUERN_FIND(create_operation_, cublasLtMatmulDescCreate);

@@ -52,8 +52,9 @@ class ContextStack {
   std::vector<Context> contexts_;  ///< by GPU; null: not retained yet
 };
 
-/// Never destroyed: an engine may outlive every static object.
+/// One in a process, as contexts are. Never destroyed: an engine may outlive every static object.
 ContextStack& context_stack() {
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
   static auto* const stack = new ContextStack;
   return *stack;
 }

@@ -203,6 +203,7 @@ bool is_usable(const Gpu& gpu) { return gpu.compute_capability_major >= kMinComp
 /// "GPU 0 (NAME) with 7.5", …
 std::vector<std::string> descriptions(const std::vector<Gpu>& gpus) {
   std::vector<std::string> all;
+  all.reserve(gpus.size());
   for (const Gpu& gpu : gpus) {
     all.push_back(fmt::format("GPU {} ({}) with {}.{}", gpu.index, gpu.name,
                               gpu.compute_capability_major, gpu.compute_capability_minor));
