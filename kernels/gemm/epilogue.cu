@@ -12,7 +12,7 @@ namespace {
 constexpr int kThreads = 128;
 constexpr std::int64_t kMaxRowBlocks = 1024;
 
-/// grid: features, rows. A thread finishes kWidth (1 or 4) features of some rows.
+/// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kThreads)
     apply_epilogue_kernel(const __grid_constant__ ApplyEpilogueParams p) {

@@ -11,9 +11,9 @@ namespace quern::kernels {
 /// As in graph/op.h.
 enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh, relu };
 
-/// What a projection does with its float32 products: out = activation(product + bias), or gated
-/// out = activation(gate + bias) · (up + bias), rounded once. Gate rows come first in the weight
-/// and in `bias`, the up projection's follow.
+/// A projection's epilogue on its float32 products: out = activation(product + bias), or gated out
+/// = activation(gate + bias) · (up + bias), rounded once. Gate rows come first in the weight and in
+/// `bias`, the up projection's follow.
 struct Epilogue {
   const float* bias = nullptr;  ///< [weight rows] or null
   Activation activation = Activation::none;
@@ -32,7 +32,7 @@ struct ApplyEpilogueParams {
   bool use_pdl = false;  ///< see LaunchShape
 };
 
-/// The epilogue as a kernel of its own, behind a library's product. Errors: see launch.h.
+/// The epilogue as a separate kernel, after a library GEMM. Errors: see launch.h.
 void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -10,21 +10,22 @@ namespace quern::kernels {
 inline constexpr int kGemmWarps = 8;
 inline constexpr int kMmaRows = 16;   ///< rows of one mma
 inline constexpr int kMmaDepth = 16;  ///< of K
-/// A K slice: the same 64 elements of K of some rows and weight rows, 8 vectors of 16 bytes each.
+/// A K slice: the same 64 elements of K of several rows and weight rows, 8 vectors of 16 bytes
+/// each.
 inline constexpr int kKSliceVectors = 8;
 inline constexpr int kKSliceRowBytes = 16 * kKSliceVectors;
 inline constexpr int kStepsOfKSlice = kKSliceVectors * 8 / kMmaDepth;
 
 /// Offset of vector `vector` of row `row` in a K slice in shared memory, in vectors. XOR swizzle:
-/// the same vector of eight rows lies in different banks.
+/// the same vector of eight consecutive rows lies in different banks.
 __device__ inline int k_slice_index(int row, int vector) {
   return row * kKSliceVectors + (vector ^ (row % 8));
 }
 
 /// Tile shape of a block and its warps. kWarpsN warps split the tiles of a pass along N, up to
 /// kTilesPerWarp each; the other warps split K within the block: each such group multiplies its
-/// part of every K tile of kKSlicesOfKTile slices. Warps along N read the same fragments of the
-/// rows, and shared-memory bandwidth is the limit, so few of them are best.
+/// slices of every K tile of kKSlicesOfKTile slices. Warps along N read the same fragments of the
+/// rows, and shared-memory bandwidth is the limit, so fewer of them are better.
 template <int kBlockM, int kTilesPerWarp, int kWarpsN, int kKSlicesOfKTile, int kStagesOfBlock>
 struct GemmLayout {
   static constexpr int kRows = kBlockM;
@@ -33,13 +34,13 @@ struct GemmLayout {
   static constexpr int kKSlices = kKSlicesOfKTile;
   static constexpr int kStages = kStagesOfBlock;  ///< K tiles in shared memory
   static constexpr int kRowTiles = kRows / kMmaRows;
-  static constexpr int kPassTiles = kWarpsAlongN * kTiles;   ///< at most
+  static constexpr int kPassTiles = kWarpsAlongN * kTiles;   ///< tiles per pass, at most
   static constexpr int kWarpsK = kGemmWarps / kWarpsAlongN;  ///< warps that split a K tile
   static constexpr int kSteps = kStepsOfKSlice * kKSlices / kWarpsK;
   static_assert(kSteps > 0 && kStages > 2);
 
-  /// Of a K slice: the rows, then the weight rows of a pass. Warps also load fragments of tiles
-  /// that a pass lacks, and do not use them.
+  /// Rows of a K slice in shared memory: the batch's rows, then the weight rows of a pass. Warps
+  /// also load fragments of tiles that a pass lacks, and do not use them.
   static constexpr int kKSliceRows = kRows + kTileRows * kPassTiles;
   static constexpr int kStageBytes = kKSlices * kKSliceRows * kKSliceRowBytes;
   static constexpr int kSharedBytes = kStages * kStageBytes;
@@ -55,7 +56,7 @@ struct GemmLayout {
   static constexpr bool kServesPasses = kWarpsK == 1 || (kWarpsK == 2 && kRows * kTiles <= 128);
 };
 
-/// Calls body<Layout>(tiles of a pass) with the first of the layouts that serves all `tiles` of a
+/// Calls body<Layout>(tiles per pass) with the first of the layouts that covers all `tiles` of a
 /// block in one pass or, where none does, in as few passes as possible.
 template <typename... Layouts>
 struct GemmLayouts {

@@ -8,8 +8,8 @@
 
 namespace quern::kernels {
 
-/// A block's tiles of eight weight rows, split into passes of nearly equal size that run one after
-/// the other.
+/// A block's tiles of eight weight rows, split into passes of nearly equal size that run
+/// sequentially.
 struct Passes {
   int begin;  ///< the first tile
   int end;
@@ -27,9 +27,9 @@ struct Passes {
   __device__ int tiles_from(int first) const { return min(pass_tiles, end - first); }
 };
 
-/// Some rows of the batch.
+/// A range of the batch's rows.
 struct GemmRows {
-  const std::byte* data;  ///< of the first
+  const std::byte* data;  ///< the first row
   int first;
   int count;
 };
@@ -41,7 +41,7 @@ struct GemmRows {
 template <typename Layout>
 class GemmStages {
  public:
-  static constexpr int kKTileBytes = Layout::kKSlices * kKSliceRowBytes;  ///< of a row
+  static constexpr int kKTileBytes = Layout::kKSlices * kKSliceRowBytes;  ///< per row
 
   __device__ GemmStages(const TiledWeight& weight, const GemmRows& rows, const Passes& passes)
       : weight_(weight),
@@ -85,7 +85,7 @@ class GemmStages {
   }
 
  private:
-  static constexpr int kVectors = Layout::kKSlices * kKSliceVectors;  ///< of a K tile's row
+  static constexpr int kVectors = Layout::kKSlices * kKSliceVectors;  ///< per row of a K tile
   /// Rows that one copy by every thread covers.
   static constexpr int kRowsAtOnce = kGemmWarps * kWarpSize / kVectors;
   static_assert(kRowsAtOnce % kTileRows == 0);
@@ -93,7 +93,8 @@ class GemmStages {
   __device__ static int row() { return static_cast<int>(threadIdx.x) / kVectors; }
   __device__ static int vector() { return static_cast<int>(threadIdx.x) % kVectors; }
 
-  /// `count` copies of this thread, from every `step`-th row of a matrix. kMostRows: of all.
+  /// Issues this thread's `count` copies, of every `step`-th row of a matrix. kMostRows: bound of
+  /// all rows.
   template <int kMostRows>
   __device__ void copy(uint4* to, const std::byte* from, int step, int count, int k_tile) const {
     const int offset = k_tile * kKTileBytes;
@@ -108,7 +109,7 @@ class GemmStages {
     }
   }
 
-  /// This thread's first copy of a pass, and how many there are of rows that exist.
+  /// This thread's first copy of a pass, and the number of its rows that exist.
   __device__ void enter_pass() {
     left_ = num_k_tiles_;
     const int features_of_tile = weight_.features_of_tile();
@@ -126,12 +127,12 @@ class GemmStages {
   const TiledWeight& weight_;
   const Passes& passes_;
   int num_k_tiles_;
-  int place_;  ///< of this thread's first copy in a stage
+  int place_;  ///< of this thread's first copy within a stage
   const std::byte* rows_;
   int row_copies_;
-  int pass_;      ///< that is being copied: its first tile
-  int k_tile_;    ///< of it
-  int left_ = 0;  ///< K tiles of the pass
+  int pass_;      ///< the pass that is copied: its first tile
+  int k_tile_;    ///< of that pass
+  int left_ = 0;  ///< K tiles left in the pass
   const std::byte* weight_row_ = nullptr;
   int weight_copies_ = 0;
 };

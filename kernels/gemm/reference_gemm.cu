@@ -8,17 +8,17 @@ namespace {
 
 constexpr int kSide = 16;  ///< threads of a block are kSide x kSide
 constexpr int kThreads = kSide * kSide;
-constexpr int kEach = 4;  ///< rows, and weight rows, that a thread has sums of
+constexpr int kEach = 4;  ///< rows, and weight rows, per thread
 constexpr int kTile = kSide * kEach;
-constexpr int kSlab = 16;  ///< features at a time
+constexpr int kTileK = 16;  ///< features per K tile
 
 struct SharedMemory {
-  float weight[kSlab][kTile + 1];
-  float in[kSlab][kTile + 1];
+  float weight[kTileK][kTile + 1];
+  float in[kTileK][kTile + 1];
 };
 
-/// One block: kTile weight rows times kTile rows. With a gate, the first half of the weight rows
-/// are gate rows and the second half their up rows.
+/// One block: kTile weight rows by kTile rows. With a gate, the first half of the weight rows are
+/// gate rows and the second half their up rows.
 template <typename In, typename W>
 class ReferenceTile {
  public:
@@ -32,7 +32,7 @@ class ReferenceTile {
         first_row_(std::int64_t{blockIdx.y} * kTile) {}
 
   __device__ void run() {
-    for (std::int64_t begin = 0; begin < p_.in_features; begin += kSlab) {
+    for (std::int64_t begin = 0; begin < p_.in_features; begin += kTileK) {
       load(begin);
       __syncthreads();
       multiply();
@@ -43,9 +43,9 @@ class ReferenceTile {
 
  private:
   __device__ void load(std::int64_t begin) {
-    for (int i = static_cast<int>(threadIdx.x); i < kTile * kSlab; i += kThreads) {
-      const int row = i / kSlab;
-      const int k = i % kSlab;
+    for (int i = static_cast<int>(threadIdx.x); i < kTile * kTileK; i += kThreads) {
+      const int row = i / kTileK;
+      const int k = i % kTileK;
       const bool inside = begin + k < p_.in_features;
       const std::int64_t feature = first_feature_ + row % features_;
       const std::int64_t weight_row = feature + row / features_ * p_.epilogue.out_features;
@@ -65,7 +65,7 @@ class ReferenceTile {
 
   __device__ void multiply() {
 #pragma unroll
-    for (int k = 0; k < kSlab; ++k) {
+    for (int k = 0; k < kTileK; ++k) {
       float weight[kEach];
       float in[kEach];
 #pragma unroll
@@ -99,7 +99,7 @@ class ReferenceTile {
   SharedMemory& shared_;
   int x_;
   int y_;
-  int features_;  ///< outputs of the block
+  int features_;  ///< out features of the block
   std::int64_t first_feature_;
   std::int64_t first_row_;
   float sums_[kEach][kEach] = {};

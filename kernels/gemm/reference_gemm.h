@@ -18,8 +18,8 @@ struct ReferenceGemmParams {
   Epilogue epilogue;
 };
 
-/// A projection of any size, alignment and pair of float dtypes, by float32 multiply-adds: for
-/// float32 and for all that the faster kernels are not made for. Errors: see launch.h.
+/// A projection of any size, alignment and pair of float dtypes, by float32 FMAs: for float32 and
+/// for all that the faster kernels do not support. Errors: see launch.h.
 void reference_gemm(const ReferenceGemmParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -22,8 +22,8 @@ constexpr int kVectorsOfStep = kMmaDepth / 8;
 constexpr int kStepBytes = 16 * kVectorsOfStep;
 constexpr int kTileBytes = kTileRows * kKSliceRowBytes;
 
-// By weight rows per block. Layouts that need more than kMaxSharedBytes come before those that
-// serve as many tiles with less.
+// Ordered by weight rows per block. Layouts that need more than kMaxSharedBytes come before those
+// that cover as many tiles with less.
 using LayoutsOfM16 =
     GemmLayouts<GemmLayout<16, 1, 1, 4, 3>, GemmLayout<16, 2, 1, 4, 3>, GemmLayout<16, 3, 1, 4, 3>,
                 GemmLayout<16, 4, 1, 4, 3>, GemmLayout<16, 6, 1, 4, 3>, GemmLayout<16, 8, 1, 2, 4>,
@@ -42,7 +42,7 @@ using LayoutsOfM64 =
 
 struct Plan {
   SkinnyGemmParams params;
-  int pass_tiles = 0;  ///< at most
+  int pass_tiles = 0;  ///< tiles per pass, at most
 };
 
 /// This warp's position along N and along K.
@@ -56,13 +56,13 @@ __device__ int warp_k() {
 }
 
 /// A warp's accumulators: its tiles by sixteen rows, in the layout of mma.m16n8: a lane holds
-/// weight rows 2 (lane % 4) and the next of a tile for row lane / 4, then for row lane / 4 + 8.
+/// weight rows 2 (lane % 4) and 2 (lane % 4) + 1 of a tile for row lane / 4, then for row lane / 4
+/// + 8.
 template <typename L>
 struct WarpSums {
   float at[L::kTiles][L::kRowTiles][4] = {};
 
-  /// Calls body(tile of the pass, tile of rows, sums) for those of the warp's tiles that the pass
-  /// has.
+  /// Calls body(tile of the pass, tile of rows, sums) for the warp's tiles that exist in the pass.
   template <typename Body>
   __device__ void for_each(int pass_tiles, const Body& body) {
 #pragma unroll
@@ -95,7 +95,7 @@ struct LaneFragments {
   }
 };
 
-/// MMA steps whose fragments a warp keeps in flight: as many as fit into registers beside the
+/// MMA steps whose fragments a warp keeps in flight: as many as registers allow next to the
 /// accumulators.
 template <typename L>
 constexpr int kStepsThatFit = (88 - L::kTiles * L::kRows / 4) / (2 * L::kTiles + L::kRows / 4);
@@ -133,7 +133,7 @@ struct StepFragments {
   }
 };
 
-/// Multiplies this warp's part of a stage.
+/// Multiplies this warp's K slices of a stage.
 template <typename T, typename L>
 __device__ void multiply(std::uint32_t stage, const LaneFragments& lane, WarpSums<L>& sums) {
   constexpr int kKSliceBytes = L::kKSliceRows * kKSliceRowBytes;
@@ -226,7 +226,7 @@ class SkinnyBlock {
     WarpSums<L> sums;
     for (int i = 0; i < stages_.num_k_tiles(); ++i) {
       wait_for_copy_groups<L::kStages - 2>();
-      __syncthreads();  // this K tile is there, and the stage of the one before is free
+      __syncthreads();  // this K tile has arrived, and the previous one's stage is free
       if (!stages_.at_end()) {
         uint4* free = stage(before(here_));
         stages_.load_rows(stages_.k_tile(), free);
@@ -251,7 +251,7 @@ class SkinnyBlock {
     finish_tile(plan_.params.epilogue, weight_, tile, rows_, row_tile * kMmaRows, sums);
   }
 
-  /// Reduces the K splits through shared memory and stores the result; for the only pass, when all
+  /// Reduces the K splits through shared memory and stores the result; for a single pass, when all
   /// stages are free.
   __device__ void reduce_splits_and_finish(int pass, int tiles, WarpSums<L>& sums) const {
     auto* parts = reinterpret_cast<float4*>(shared_) + static_cast<int>(threadIdx.x) % kWarpSize;
@@ -275,7 +275,7 @@ class SkinnyBlock {
   }
 
   /// The same for two K splits while the other stages fill for the next pass: each warp finishes
-  /// every other of its accumulators; the stage that was multiplied last takes the rest.
+  /// every other of its accumulators; the stage that was multiplied last holds the rest.
   __device__ void exchange_splits_and_finish(int pass, int tiles, WarpSums<L>& sums) const {
     auto* parts =
         reinterpret_cast<float4*>(stage(before(here_))) + static_cast<int>(threadIdx.x) % kWarpSize;

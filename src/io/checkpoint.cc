@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 
-/// True also for a link into nowhere, which is then opened and named as what it is.
+/// True also for a dangling link: opening it then gives an error that names it.
 bool is_listed(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(fs::symlink_status(path, ignored));
@@ -41,7 +41,7 @@ std::vector<std::string> list_names(const fs::path& folder) {
   return names;
 }
 
-/// Says what the folder has in place of the weights that it should have.
+/// Describes what the folder contains in place of the expected weights.
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
   const std::vector<std::string> names = list_names(folder);
   if (names.empty()) fail(ErrorCode::not_found, "{}: the folder is empty", folder.string());
@@ -62,8 +62,8 @@ std::vector<std::string> list_names(const fs::path& folder) {
        kIndexFile, other.empty() ? "no weights" : "only " + quoted_name(other));
 }
 
-/// The name as written must stay inside the folder. Links are not followed to judge it: the Hugging
-/// Face cache is made of links that point out of it.
+/// The name as written must stay inside the folder. Symbolic links are not resolved for this check:
+/// snapshots in the Hugging Face cache are links that point out of their folder.
 void check_shard_name(const std::string& index, const std::string& shard) {
   const fs::path path(shard);
   const bool climbs = std::find(path.begin(), path.end(), "..") != path.end();
@@ -73,7 +73,7 @@ void check_shard_name(const std::string& index, const std::string& shard) {
   }
 }
 
-/// Tensor name to shard name, as the index gives them.
+/// The index's weight_map: tensor name to shard name.
 std::map<std::string, std::string, std::less<>> read_index(const fs::path& path) {
   const Json json = read_json(path);
   const JsonObject index(json, path.string());

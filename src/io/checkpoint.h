@@ -25,12 +25,12 @@ class Checkpoint {
     const SafetensorsEntry* entry = nullptr;
     const SafetensorsFile* file = nullptr;
   };
-  /// The tensor of that name, or an empty ref.
+  /// The tensor with that name, or an empty ref.
   TensorRef find(std::string_view name) const;
   /// All tensors by name.
   const std::map<std::string, TensorRef, std::less<>>& tensors() const { return tensors_; }
   const std::filesystem::path& folder() const { return folder_; }
-  /// Bytes of all tensors.
+  /// Total bytes of all tensors.
   std::uint64_t total_bytes() const;
   /// Tells the kernel that a tensor's pages are no longer needed (after it was copied).
   void release(const TensorRef& tensor) const;

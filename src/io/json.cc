@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
 constexpr int kMaxDepth = 100;
 
-/// Refuses duplicate keys and deep nesting while parsing, before either can do harm.
+/// Refuses duplicate keys and deep nesting during the parse, before the document is built.
 class StrictCallback {
  public:
   StrictCallback(const std::string& file, const JsonFilter& filter)
@@ -54,7 +54,7 @@ std::string shortened(const Json& value) {
   return shortened_text(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMaxShownBytes);
 }
 
-/// The integer that `value` is, or nothing when it is none or lies outside [low, high].
+/// The integer value, or nothing when `value` is not an integer or lies outside [low, high].
 std::optional<std::int64_t> integer_between(const Json& value, std::int64_t low,
                                             std::int64_t high) {
   if (!value.is_number_integer()) return std::nullopt;

@@ -13,22 +13,22 @@
 
 namespace quern {
 
-/// Keys sort by name; nlohmann's ordered_json would take quadratic time over a vocabulary's.
+/// Keys are sorted by name; nlohmann's ordered_json is quadratic in the size of a vocabulary.
 using Json = nlohmann::json;
 
-/// Sees every event of a parse and takes a key or value out of the document by returning false: how
-/// tables too long for a Json are read. A key taken out is not checked for duplicates.
+/// Receives every event of a parse and drops a key or value from the document by returning false:
+/// for tables too long for a Json. A dropped key is not checked for duplicates.
 using JsonFilter = Json::parser_callback_t;
 
 /// Parses one JSON document: UTF-8, no duplicate keys, at most 100 levels deep, nothing after it.
-/// `file` is what errors call the text. Errors: bad_file with the place.
+/// `file` names the text in errors. Errors: bad_file with the position.
 Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter = nullptr);
 
 /// Reads and parses a file of at most 256 MiB. Errors: not_found, bad_file.
 Json read_json(const std::filesystem::path& path);
 
-/// Typed reading of one JSON object's keys; every error names file, key, expected and actual.
-/// null counts as absent, as in Hugging Face's configs.
+/// Typed access to one JSON object's keys; every error names file, key, expected and actual. null
+/// counts as absent, as in Hugging Face's configs.
 class JsonObject {
  public:
   /// `json` must outlive this. Errors: bad_file when it is not an object.
@@ -37,7 +37,7 @@ class JsonObject {
   bool has(std::string_view key) const { return find(key) != nullptr; }
   const Json* find(std::string_view key) const;  ///< null when absent or JSON null
 
-  // Optional readings: nothing when absent; an error when of another type or out of [low, high].
+  // Optional values: nothing when absent; an error for another type or a value outside [low, high].
   std::optional<std::int64_t> integer(std::string_view key, std::int64_t low,
                                       std::int64_t high) const;
   std::optional<double> number(std::string_view key, double low, double high) const;
@@ -45,7 +45,7 @@ class JsonObject {
   std::optional<std::string> string(std::string_view key) const;
   std::optional<JsonObject> object(std::string_view key) const;
 
-  // Required readings: an error also when absent.
+  // Required values: an error also when absent.
   std::int64_t required_integer(std::string_view key, std::int64_t low, std::int64_t high) const;
   double required_number(std::string_view key, double low, double high) const;
   std::string required_string(std::string_view key) const;

@@ -42,7 +42,7 @@ MappedFile::~MappedFile() { unmap(); }
 
 void MappedFile::release(std::span<const std::byte> part) const {
   if (part.empty()) return;
-  // Neighbours that share the outermost pages merely fault them in again.
+  // Another tensor on the same first or last page only faults it in again.
   const auto page_bytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const std::uintptr_t misplaced = reinterpret_cast<std::uintptr_t>(part.data()) % page_bytes;
   ::madvise(const_cast<std::byte*>(part.data()) - misplaced, part.size() + misplaced,

@@ -23,8 +23,8 @@ std::optional<fs::path> environment_path(const char* variable) {
   return value;
 }
 
-/// Where huggingface_hub keeps its downloads, by the variables that it obeys; nothing when none of
-/// them is set. Source: huggingface_hub/constants.py.
+/// The download cache of huggingface_hub, by the environment variables that it reads; nothing when
+/// none is set. Source: huggingface_hub/constants.py.
 std::optional<fs::path> hub_cache() {
   if (auto cache = environment_path("HF_HUB_CACHE")) return cache;
   if (const auto home = environment_path("HF_HOME")) return *home / "hub";
@@ -51,7 +51,7 @@ std::optional<std::string> cache_entry_name(std::string_view model) {
   return entry;
 }
 
-/// The snapshot that refs/main of a cache entry names.
+/// The snapshot that refs/main of a cache entry points to.
 fs::path main_snapshot(const fs::path& entry) {
   constexpr std::size_t kMaxRefBytes = 4096;
   const fs::path ref = entry / "refs" / "main";

@@ -17,7 +17,7 @@ std::string reason(int error_number) { return std::generic_category().message(er
 }  // namespace
 
 OpenFile::OpenFile(const std::filesystem::path& path) {
-  // Without O_NONBLOCK, opening a pipe would wait for its writer; regular files do not care.
+  // Without O_NONBLOCK, opening a pipe would block until it has a writer; regular files ignore it.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
     const int error_number = errno;

@@ -5,7 +5,7 @@
 
 namespace quern {
 
-/// A regular file opened for reading, closed at the end.
+/// A regular file opened for reading, closed by the destructor.
 class OpenFile {
  public:
   /// Errors: not_found; bad_file for a folder, a pipe or device, or a file that may not be read,
@@ -16,7 +16,7 @@ class OpenFile {
   ~OpenFile();
 
   int descriptor() const { return descriptor_; }
-  /// As it was when opened.
+  /// The size when it was opened.
   std::uint64_t size_bytes() const { return size_bytes_; }
 
  private:

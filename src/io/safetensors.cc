@@ -17,7 +17,7 @@ constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::size_t kMaxRank = 64;
 
-/// Bytes of one element by the format's spelling; types of less than a byte are not known here.
+/// Bytes per element of a dtype as the format spells it; sub-byte types are not supported here.
 constexpr std::pair<std::string_view, std::int64_t> kElementBytes[] = {
     {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1},
     {"U16", 2},  {"I16", 2}, {"F16", 2}, {"BF16", 2},    {"U32", 4},     {"I32", 4},
@@ -35,15 +35,14 @@ auto find_type(const Table& table, std::string_view type) {
                       [&](const auto& row) { return row.first == type; });
 }
 
-/// An entry of the header together with where its data should lie, in bytes from the end of the
-/// header.
+/// A header entry and its data_offsets, in bytes from the end of the header.
 struct PlacedEntry {
   SafetensorsEntry entry;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
 };
 
-/// Reads one tensor's description; every error names file and tensor.
+/// Parses one tensor's header entry; every error names file and tensor.
 PlacedEntry read_entry(const std::string& file, const std::string& name, const Json& description) {
   const JsonObject object(description, file, name + '.');
   for (const auto& item : description.items()) {
@@ -88,7 +87,7 @@ void check_size(const std::string& file, const PlacedEntry& placed) {
   }
 }
 
-/// Every byte of the data belongs to exactly one tensor.
+/// Every byte of the data must belong to exactly one tensor.
 void check_places(const std::string& file, std::vector<PlacedEntry>& entries,
                   std::uint64_t data_bytes) {
   std::sort(entries.begin(), entries.end(), [](const PlacedEntry& a, const PlacedEntry& b) {
@@ -118,7 +117,7 @@ void check_metadata(const JsonObject& header) {
   }
 }
 
-/// Splits the mapping into header and data, checking only lengths.
+/// Splits the mapping into header and data; checks lengths only.
 std::pair<std::string_view, std::span<const std::byte>> split(const MappedFile& file) {
   const std::string path = file.path().string();
   const std::span<const std::byte> bytes = file.bytes();

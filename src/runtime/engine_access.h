@@ -4,7 +4,7 @@
 
 namespace quern {
 
-/// Lets the functions of benchmark.h at what stands behind an engine.
+/// Gives the functions of benchmark.h access to an engine's implementation.
 class EngineAccess {
  public:
   static Engine::Impl& impl(Engine& engine) { return *engine.impl_; }

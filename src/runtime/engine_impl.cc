@@ -13,14 +13,15 @@
 namespace quern {
 namespace {
 
-/// A device that publishes no step for so long is taken for hung: a decode step takes milliseconds.
+/// Watchdog: a device that publishes no decode step for this long is reported as hung; a step takes
+/// milliseconds.
 constexpr std::chrono::seconds kHangTimeout{60};
 /// Prefill publishes a step only with a prompt's last chunk. The slowest GPU takes far less.
 constexpr std::chrono::milliseconds kHangTimeoutPerPromptToken{100};
-/// In the output ring: no token, and no error either.
+/// Output-ring entry of a step that gave a row neither a token nor an error.
 constexpr std::int32_t kNoRingToken = -1;
 
-/// The fewest and the most steps that the runs, all decoding, have to go.
+/// The minimum and maximum number of steps left over the runs, all of them in decode.
 std::pair<int, int> remaining_steps(const ScheduledStep& step) {
   const auto remaining = [](const ScheduledRun& run) {
     return run.sequence->max_tokens - run.sequence->launched;
@@ -65,7 +66,7 @@ RequestId Engine::Impl::submit(const Request& request) {
 
 std::vector<Update> Engine::Impl::step() {
   results_.trim();
-  // A loop that the device runs goes on while the caller handles updates.
+  // A running device loop goes on while the caller handles updates.
   const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
   const auto prefilled = clock_.timing.prefill_tokens;
   try {
@@ -89,7 +90,7 @@ void Engine::Impl::abandon_step(const std::string& error) {
   try {
     backend_->wait();
   } catch (const Error&) {
-    // The step's own error is the one to tell.
+    // The step's own error is the one to report.
   }
   unread_steps_.clear();
   unread_prefill_tokens_ = 0;
@@ -146,7 +147,7 @@ void Engine::Impl::admit() {
 
 int Engine::Impl::decode_steps_until_check(const ScheduledStep& step) const {
   const auto [shortest, longest] = remaining_steps(step);
-  // Requests that wait for a row get the first one whose owner is known to be at its limit.
+  // A waiting request gets the first row whose owner is known to be at its limit.
   const std::int64_t limit = scheduler_.waiting().empty() ? longest : shortest;
   const std::int64_t room = plan_.ring_capacity - std::ssize(unread_steps_);
   return static_cast<int>(std::min({limit, room, schedule_.steps_until_check(steps_done_)}));
@@ -155,7 +156,7 @@ int Engine::Impl::decode_steps_until_check(const ScheduledStep& step) const {
 void Engine::Impl::launch(const ScheduledStep& step, int times) {
   const BatchView batch = runner_.write_batch(step);
   const bool decodes_only = step.num_prefill_tokens == 0;
-  under_way_ = fmt::format("step of {} sequences, {} tokens", step.runs.size(),
+  in_flight_ = fmt::format("step of {} sequences, {} tokens", step.runs.size(),
                            step.num_decode + step.num_prefill_tokens);
   if (decodes_only) {
     runner_.replay_decode(batch, times);
@@ -180,7 +181,7 @@ auto Engine::Impl::wait_for_device(const Wait& wait) const {
   try {
     return wait();
   } catch (const Error& error) {
-    fail(error.code(), "{}: {}", under_way_, error.what());
+    fail(error.code(), "{}: {}", in_flight_, error.what());
   }
 }
 
@@ -188,11 +189,12 @@ bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
   QUERN_CHECK(unread_steps_.empty());
   const BatchView batch = runner_.write_batch(step);
   const auto num_seqs = static_cast<int>(step.runs.size());  // without padding
-  under_way_ = fmt::format("device loop of {} sequences", num_seqs);
+  in_flight_ = fmt::format("device loop of {} sequences", num_seqs);
   LoopControl control;
   control.steps_left =
       std::min({remaining_steps(step).second, plan_.ring_capacity, runner_.max_loop_steps(batch)});
-  // A row that is free goes to who waits for one; else half a batch is worth a narrower loop.
+  // With waiting requests the loop ends once a row is free, else at half the batch: a smaller
+  // bucket is faster.
   control.stop_at_running = scheduler_.waiting().empty() ? num_seqs / 2 : num_seqs - 1;
   try {
     device_loop_.start(batch, control);
@@ -249,7 +251,7 @@ std::chrono::milliseconds Engine::Impl::patience() const {
 
 void Engine::Impl::check() {
   wait_for_device([&] {
-    // First for the last step's tokens: that wait has a watchdog, the driver's has none.
+    // First wait for the last step's tokens: that wait has a watchdog, the driver's has none.
     const auto num_unread = static_cast<int>(unread_steps_.size());
     backend_->wait_until(ring_.published(), ring_.position_of(num_unread), patience());
     backend_->wait();

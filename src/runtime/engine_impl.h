@@ -27,11 +27,11 @@
 
 namespace quern {
 
-/// What stands behind Engine: the scheduler says what runs, the runner runs it, the ring reader
-/// brings the tokens back.
+/// The implementation of Engine: the scheduler decides what runs, the runner executes it, the ring
+/// reader reads tokens back.
 class QUERN_LOCAL Engine::Impl {
  public:
-  /// The model's graph depends on the options, which must be resolved.
+  /// `options` must be resolved: the model's graph depends on them.
   Impl(const ModelSource& model, const EngineOptions& resolved);
 
   RequestId submit(const Request& request);
@@ -39,9 +39,9 @@ class QUERN_LOCAL Engine::Impl {
   bool busy() const { return !scheduler_.idle(); }
   void cancel(RequestId id) { cancellations_.cancel(id); }
   std::optional<Result> take_result(RequestId id) { return results_.take(id); }
-  /// Drops a request that has not been stepped since it was submitted.
+  /// Removes a request for which no step was launched yet.
   void forget(RequestId id);
-  /// Drops requests, wherever they are, and what they hold, at once and without results.
+  /// Removes requests in any state and frees what they hold, at once and without results.
   void discard(std::span<const RequestId> ids);
   void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
@@ -57,36 +57,35 @@ class QUERN_LOCAL Engine::Impl {
   void run_step();
   void admit();
   void run_scheduled(const ScheduledStep& step);
-  /// Starts a loop of these runs, all decoding, that the device runs by itself; false where it
-  /// cannot.
+  /// Starts a device loop over these runs, all of them in decode; false where that is not possible.
   bool start_device_loop(const ScheduledStep& step);
-  /// Waits for a step of the running loop and takes what is there; false when the loop has ended.
+  /// Waits for a step of the running loop and reads it; false when the loop has ended.
   bool take_loop_tokens();
-  /// The same; ends the loop where only the host knows that it must.
+  /// The same; ends the loop for reasons that only the host knows.
   bool follow_device_loop();
-  /// Takes the tokens of a running loop to its end.
+  /// Reads the tokens of a running loop to its end.
   void drain_device_loop();
-  /// How many steps of these runs, all decoding, may follow each other before the host must look.
+  /// Number of steps of these runs, all of them in decode, to launch before the next stop check.
   int decode_steps_until_check(const ScheduledStep& step) const;
   void launch(const ScheduledStep& step, int times);
   void add_unread(int times, bool decodes_only);
-  /// True when the rule, a reached limit or a full ring asks the host to look.
+  /// True when the schedule, a reached limit or a full ring requires a stop check.
   bool check_due() const;
   void check();
-  /// Brings the unread steps' tokens to their sequences.
+  /// Appends the unread steps' tokens to their sequences.
   void take_tokens();
-  /// Calls `wait`; an error of it is told with what was under way.
+  /// Calls `wait`; adds to its error what was in flight.
   template <typename Wait>
   auto wait_for_device(const Wait& wait) const;
-  /// How long the device may publish no step before it is taken for hung.
+  /// Watchdog time: how long the device may publish no step before it is reported as hung.
   std::chrono::milliseconds patience() const;
-  /// Ends a loop that the device runs and brings all that was sampled to its sequences: then rows
-  /// and blocks may change hands.
+  /// Ends a device loop and appends all sampled tokens to their sequences: afterwards rows and
+  /// blocks may change owners.
   void settle();
-  /// Ends everything after an error, also on the device: each request with what went wrong.
+  /// Ends all requests after an error, also on the device: each Result has the reason.
   void abandon_step(const std::string& error);
   void apply_cancellations();
-  /// Ends a loop that the device runs once a request that waits could take part.
+  /// Ends a device loop as soon as a waiting request could be admitted.
   void stop_loop_for_admission();
   std::vector<Update> collect_updates();
 
@@ -103,12 +102,12 @@ class QUERN_LOCAL Engine::Impl {
   StepClock clock_;
 
   RequestId next_id_ = 1;
-  std::int64_t steps_done_ = 0;     ///< sampling steps since the engine was last idle
-  std::vector<bool> unread_steps_;  ///< sampling steps not looked at yet; true: decode alone
-  std::string under_way_;           ///< what was launched last, for errors
+  std::int64_t steps_done_ = 0;             ///< sampling steps since the engine was last idle
+  std::vector<bool> unread_steps_;          ///< sampling steps not read yet; true: pure decode
+  std::string in_flight_;                   ///< the latest launch, for errors
   std::int64_t unread_prefill_tokens_ = 0;  ///< launched since the host last waited
   std::uint64_t waits_of_loading_ = 0;
-  bool device_loop_fails_ = false;  ///< it was tried, and the host has taken over
+  bool device_loop_fails_ = false;  ///< a launch failed; the host has taken over
   ResultStore results_{kMaxWaitingResults};
   Cancellations cancellations_;
 };

@@ -16,16 +16,15 @@
 namespace quern {
 namespace {
 
-/// The least magnitude that rounds to infinity: the largest finite number and half a unit in its
-/// last place.
+/// The smallest magnitude that rounds to infinity: the largest finite number plus half an ulp.
 float overflow_limit(DType dtype) { return dtype == DType::float16 ? 65520.0f : 0x1.ffp127f; }
 
-/// Stores numbers and counts the finite ones that become infinite.
+/// Stores numbers and counts finite ones that overflow to infinity.
 std::int64_t store_counting(std::span<const float> values, DType dtype, std::byte* destination) {
   store_floats(dtype, values, destination);
   if (dtype == DType::float32) return 0;
   const float limit = overflow_limit(dtype);
-  std::int32_t count = 0;  // not wider than a float, so that the compiler counts several at a time
+  std::int32_t count = 0;  // as wide as a float, so that the loop vectorizes
   for (const float value : values) {
     const float magnitude = std::fabs(value);
     count += static_cast<int>(magnitude >= limit) &
@@ -34,7 +33,7 @@ std::int64_t store_counting(std::span<const float> values, DType dtype, std::byt
   return count;
 }
 
-/// memcpy, faster for the sizes that a tile's rows have.
+/// memcpy with constant sizes for the common row lengths of a tile.
 void copy_words(const std::byte* from, std::byte* to, std::size_t bytes) {
   switch (bytes) {
     case 128:
@@ -48,9 +47,9 @@ void copy_words(const std::byte* from, std::byte* to, std::size_t bytes) {
   }
 }
 
-constexpr std::int64_t kTile = 64;  ///< rows and columns that are transposed at a time
+constexpr std::int64_t kTile = 64;  ///< rows and columns of a transposed tile
 
-/// A tile's rows, one after the other.
+/// A tile, row-major.
 template <typename Word>
 using Tile = std::array<Word, kTile * kTile>;
 
@@ -61,7 +60,7 @@ __m128i interleave_high(std::uint16_t, __m128i a, __m128i b) { return _mm_unpack
 __m128i interleave_low(std::uint32_t, __m128i a, __m128i b) { return _mm_unpacklo_epi32(a, b); }
 __m128i interleave_high(std::uint32_t, __m128i a, __m128i b) { return _mm_unpackhi_epi32(a, b); }
 
-/// Transposes a square of as many rows as a register has words, kTile words from row to row.
+/// Transposes a square of 16 / sizeof(Word) rows with row stride kTile in registers.
 template <typename Word>
 void transpose_square(const Word* from, Word* to) {
   constexpr int kRows = 16 / sizeof(Word);
@@ -69,7 +68,7 @@ void transpose_square(const Word* from, Word* to) {
   for (int i = 0; i < kRows; ++i) {
     rows[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * kTile));
   }
-  // Each round merges every row with the one half of all rows on, word by word.
+  // log2(kRows) rounds; each interleaves row i with row i + kRows / 2, word by word.
   for (int merged = 1; merged < kRows; merged *= 2) {
     __m128i next[kRows];
     for (int i = 0; i < kRows / 2; ++i) {
@@ -104,38 +103,37 @@ void transpose_tile(const Tile<Word>& tile, Tile<Word>& transposed) {
 
 #endif
 
-/// Copies columns to rows tile by tile, as what lies between stays in a core's cache. `load(from,
-/// row)` and `store(column, to)` move up to kTile words; `from` and `to` are their places in the
-/// two matrices.
+/// Transposes tile by tile, so that a tile stays in L1. `load(from, row)` and `store(column, to)`
+/// move up to kTile words; `from` and `to` are element offsets in the two matrices.
 template <typename Word, typename Load, typename Store>
-void transpose_tiles(const ColumnBand& band, const Load& load, const Store& store) {
+void transpose_tiles(const ColumnRange& range, const Load& load, const Store& store) {
   Tile<Word> tile{};
   Tile<Word> transposed;
-  for (std::int64_t row = 0; row < band.rows; row += kTile) {
-    const std::int64_t height = std::min(kTile, band.rows - row);
-    for (std::int64_t col = 0; col < band.num_cols; col += kTile) {
-      const std::int64_t width = std::min(kTile, band.num_cols - col);
+  for (std::int64_t row = 0; row < range.rows; row += kTile) {
+    const std::int64_t height = std::min(kTile, range.rows - row);
+    for (std::int64_t col = 0; col < range.num_cols; col += kTile) {
+      const std::int64_t width = std::min(kTile, range.num_cols - col);
       for (std::int64_t i = 0; i < height; ++i) {
-        load((row + i) * band.cols + band.first_col + col,
+        load((row + i) * range.cols + range.first_col + col,
              std::span(tile).subspan(i * kTile, width));
       }
       transpose_tile(tile, transposed);
       for (std::int64_t j = 0; j < width; ++j) {
         store(std::span<const Word>(transposed).subspan(j * kTile, height),
-              (col + j) * band.rows + row);
+              (col + j) * range.rows + row);
       }
     }
   }
 }
 
-/// `Word`: of the destination's size. Numbers are converted first, so that fewer bytes move.
+/// `Word` has the destination's size. Numbers are converted before the transpose: fewer bytes move.
 template <typename Word>
 std::int64_t transpose_words(FloatSource source, FloatDestination destination,
-                             const ColumnBand& band) {
+                             const ColumnRange& range) {
   const std::size_t from_bytes = dtype_bytes(source.dtype);
   std::int64_t overflowed = 0;
   transpose_tiles<Word>(
-      band,
+      range,
       [&](std::int64_t from, std::span<Word> row) {
         overflowed += convert_floats({source.data + from * from_bytes, source.dtype},
                                      {reinterpret_cast<std::byte*>(row.data()), destination.dtype},
@@ -168,10 +166,10 @@ std::int64_t convert_floats(FloatSource source, FloatDestination destination, st
 }
 
 std::int64_t convert_transposed(FloatSource source, FloatDestination destination,
-                                const ColumnBand& band) {
+                                const ColumnRange& range) {
   return dtype_bytes(destination.dtype) == 2
-             ? transpose_words<std::uint16_t>(source, destination, band)
-             : transpose_words<std::uint32_t>(source, destination, band);
+             ? transpose_words<std::uint16_t>(source, destination, range)
+             : transpose_words<std::uint32_t>(source, destination, range);
 }
 
 }  // namespace quern

@@ -7,7 +7,7 @@
 
 namespace quern {
 
-/// Where numbers lie and how they are stored: float32, float16 or bfloat16, with no alignment.
+/// Float data in memory and its type: float32, float16 or bfloat16, with no alignment.
 struct FloatSource {
   const std::byte* data = nullptr;
   DType dtype = DType::float32;
@@ -18,19 +18,20 @@ struct FloatDestination {
   DType dtype = DType::float32;
 };
 
-/// Copies `count` numbers, rounding to nearest even. Returns how many finite ones became infinite.
+/// Converts `count` numbers, rounding to nearest even. Returns how many finite ones became
+/// infinite.
 std::int64_t convert_floats(FloatSource source, FloatDestination destination, std::int64_t count);
 
-/// A dense matrix and a band of its columns.
-struct ColumnBand {
+/// A range of columns of a dense row-major matrix.
+struct ColumnRange {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::int64_t first_col = 0;
   std::int64_t num_cols = 0;
 };
 
-/// Copies the band's columns to a dense [num_cols, rows]. Returns the same.
+/// Copies the columns to a dense [num_cols, rows]. Returns the number of overflows as above.
 std::int64_t convert_transposed(FloatSource source, FloatDestination destination,
-                                const ColumnBand& band);
+                                const ColumnRange& range);
 
 }  // namespace quern

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kComponentAlignment = 16;
 
-/// Blocks of `block` that cover `count`, where 0 is all of it.
+/// Number of blocks of `block` that cover `count`; 0 stands for one block over all of it.
 std::int64_t num_blocks(std::int64_t count, std::int64_t block) {
   return block == 0 ? 1 : ceil_div(count, block);
 }

@@ -11,16 +11,16 @@
 
 namespace quern {
 
-/// What an op does with a weight; a backend may lay each kind out differently.
+/// How ops use a weight; a backend may choose a layout for each.
 enum class WeightUse : std::uint8_t {
   matrix,     ///< W in W·x
   embedding,  ///< rows looked up by id; a tied one is also the lm_head matrix
   vector,     ///< a gain or bias: always float32, one row
 };
 
-/// What the input of a product is converted to.
+/// What a GEMM's input is converted to.
 enum class ActivationFormat : std::uint8_t {
-  step_dtype,  ///< nothing: it stays in the step's activation dtype
+  step_dtype,  ///< no conversion: the step's activation dtype
 };
 
 /// How a weight's numbers are stored. With scales a number is scale · (value - zero point), else
@@ -44,7 +44,7 @@ struct WeightShape {
   std::int64_t in_features = 0;
 };
 
-/// The arrays that a weight consists of.
+/// The arrays that make up a weight.
 enum class WeightComponent : std::uint8_t {
   values,       ///< [out_features, in_features] WeightFormat::stored
   scales,       ///< [row blocks, groups] WeightFormat::scale_dtype
@@ -53,12 +53,12 @@ enum class WeightComponent : std::uint8_t {
   input_permutation,
 };
 
-/// How a weight's components lie in memory.
+/// The memory layout of a weight's components.
 enum class WeightLayout : std::uint8_t {
-  row_major,  ///< one component after the other, each dense, by rows
+  row_major,  ///< one component after another, each dense and row-major
 };
 
-/// An element type of values that weights may have. A new format is a row here, a case of
+/// A supported element type of weight values. A new format is a row here, a case of
 /// dequantize_row() and rows in the backends' kernel tables.
 struct StoredType {
   DType dtype = DType::float32;
@@ -77,13 +77,13 @@ std::string format_name(const WeightFormat& format);
 /// float32 for vectors.
 void check_format(const WeightFormat& format, WeightUse use);
 
-/// Where one component of a weight lies, dense.
+/// The place of one component within a weight, dense.
 struct ComponentPlace {
   WeightComponent component = WeightComponent::values;
   DType dtype = DType::float32;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  std::size_t offset = 0;  ///< bytes from the weight's beginning
+  std::size_t offset = 0;  ///< bytes from the start of the weight
 
   std::size_t row_bytes() const { return static_cast<std::size_t>(cols) * dtype_bytes(dtype); }
   std::size_t size_bytes() const { return static_cast<std::size_t>(rows) * row_bytes(); }
@@ -94,7 +94,7 @@ struct ComponentPlace {
 std::vector<ComponentPlace> component_places(const WeightFormat& format, const WeightShape& shape,
                                              WeightLayout layout = WeightLayout::row_major);
 
-/// Bytes of a weight, all components together: the one place that counts them.
+/// Bytes of a weight with all its components; memory plans use this too.
 std::size_t storage_bytes(const WeightFormat& format, const WeightShape& shape,
                           WeightLayout layout = WeightLayout::row_major);
 

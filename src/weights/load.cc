@@ -14,7 +14,7 @@
 namespace quern {
 namespace {
 
-/// A part as the checkpoint has it, checked.
+/// A tensor of the spec as found in the checkpoint, checked.
 struct Source {
   Checkpoint::TensorRef tensor;
   FloatSource floats;
@@ -41,7 +41,7 @@ Source find_part(const Checkpoint& checkpoint, const WeightSpec& spec, const Wei
   return {tensor, {entry.data.data(), *dtype}, checked_numel(entry.shape).value()};
 }
 
-/// A spec comes from a model's description, so one that does not add up is a bug.
+/// A spec comes from model code, so an inconsistent one is a bug.
 void check_spec(const WeightSpec& spec) {
   std::int64_t numel = 0;
   for (const WeightPart& part : spec.parts) {
@@ -55,14 +55,14 @@ void check_spec(const WeightSpec& spec) {
               spec.name, numel, spec.out_features, spec.in_features);
 }
 
-/// A run of a weight's elements, row by row.
+/// A contiguous range of a weight's elements in row-major order.
 struct Elements {
   std::int64_t first = 0;
   std::int64_t count = 0;
 };
 
-/// Converts elements of the stacked parts, whole rows where a part is transposed. Returns how many
-/// overflowed.
+/// Converts a range of the stacked tensors' elements; whole rows where a tensor is transposed.
+/// Returns the number of overflows.
 std::int64_t read_elements(const WeightSpec& spec, const std::vector<Source>& sources,
                            Elements wanted, FloatDestination out) {
   std::int64_t overflowed = 0;
@@ -99,7 +99,7 @@ WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint,
   std::optional<DType> common;
   for (const WeightPart& part : spec.parts) {
     const DType dtype = find_part(checkpoint, spec, part).floats.dtype;
-    // Parts that differ meet in the type that holds all of them.
+    // Mixed dtypes are kept in float32, which holds both 16-bit types exactly.
     common = !common || *common == dtype ? dtype : DType::float32;
   }
   return stored_format(spec.use, common.value_or(DType::float32), activation);

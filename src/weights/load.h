@@ -9,20 +9,20 @@
 namespace quern {
 
 /// The format in which a weight is kept: float32 for vectors; for the others `activation`, if that
-/// is a 16-bit type; else the checkpoint's own (widening it would cost memory and give the same
+/// is a 16-bit type; else the checkpoint's dtype (widening it would cost memory and give the same
 /// numbers).
 WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
-/// The same for a weight whose checkpoint's own dtype is known.
+/// The same for a weight with a known checkpoint dtype.
 WeightFormat stored_format(WeightUse use, DType own, DType activation);
 
-/// Brings a weight to its place by reading all of its rows once.
+/// Places a weight in memory by reading all of its rows once.
 using WeightSink = std::function<Weight(const WeightSource& source)>;
 
-/// Gives `sink` the parts of `spec` from the checkpoint, stacked by rows, transposed and converted
-/// to `format` as needed, and returns what it makes of them. Every part's shape and dtype is
-/// checked first. float16 overflow of finite numbers is logged with its count. Errors: bad_file
-/// naming file, tensor, expected and actual shape or dtype; a missing tensor.
+/// Passes the tensors of `spec` from the checkpoint, stacked by rows, transposed and converted to
+/// `format` as needed, to `sink` and returns its result. Shapes and dtypes are checked first.
+/// float16 overflow of finite numbers is logged with its count. Errors: bad_file naming file,
+/// tensor, expected and actual shape or dtype; a missing tensor.
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
                    const WeightSink& sink);
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kDrawsPerCounter = 16;
 
-/// The draws of one key, one after the other; a counter's words are made once.
+/// Sequential draws of one key; a counter's words are generated once.
 class Draws {
  public:
   explicit Draws(std::uint64_t key)

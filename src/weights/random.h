@@ -8,12 +8,11 @@
 
 namespace quern {
 
-/// Random numbers for elements first, first + stride, … of a weight: offset + scale * x, where x is
-/// an odd integer below 2^bits in magnitude, every one as likely. Element `first` gets the key's
-/// draw number `source`, the next that of source + stride, and so on, so that a number depends on
-/// nothing but the key and its place. With scales that are powers of two, up to eight bits and no
-/// offset, float32, float16 and bfloat16 hold the very same numbers; all steps are exact, so that
-/// every device makes the same.
+/// Random numbers for elements first, first + stride, … of a weight: offset + scale * x with x
+/// uniform over the odd integers below 2^bits in magnitude. Element `first` gets the key's draw
+/// number `source`, the next that of source + stride, and so on: a number depends only on key and
+/// position. With power-of-two scales, up to eight bits and no offset, the numbers are exact in
+/// float32, float16 and bfloat16; all steps are exact, so all devices generate the same.
 /// Source: Philox (base/philox.h); draw n is byte n % 16 of the words of counter n / 16.
 struct RandomRun {
   std::uint64_t key = 0;
@@ -25,7 +24,7 @@ struct RandomRun {
   float scale = 1.0f;
   int bits = 8;  ///< 1 to 8
 
-  /// `num` of its elements from the `begin`-th on.
+  /// The sub-run of `num` elements from the `begin`-th on.
   RandomRun part(std::int64_t begin, std::int64_t num) const {
     RandomRun run = *this;
     run.first += begin * stride;
@@ -35,7 +34,7 @@ struct RandomRun {
   }
 };
 
-/// The key of the weight of that name (FNV-1a).
+/// The key of a weight, from its name (FNV-1a).
 std::uint64_t random_key(std::uint64_t seed, std::string_view weight_name);
 
 /// Fills the run's elements of the weight at `weight`, float32, float16 or bfloat16, in host

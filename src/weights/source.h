@@ -10,18 +10,17 @@
 
 namespace quern {
 
-/// Puts rows [first_row, first_row + num_rows) of a component, dense, to `out`. Several threads may
-/// read at once.
+/// Reads rows [first_row, first_row + num_rows) of a component, dense, to `out`. Thread-safe.
 using RowReader =
     std::function<void(std::int64_t first_row, std::int64_t num_rows, std::byte* out)>;
 
-/// One component of a weight that is yet to be read.
+/// One component of a weight that is not yet loaded.
 struct ComponentSource {
   WeightComponent component = WeightComponent::values;
   RowReader read;
 };
 
-/// A weight that is yet to be read, by its components: those of component_places().
+/// A weight that is not yet loaded, by its components: those of component_places().
 struct WeightSource {
   WeightUse use = WeightUse::matrix;
   WeightFormat format;
@@ -32,16 +31,16 @@ struct WeightSource {
   const RowReader& reader(WeightComponent component) const;
 };
 
-/// One tensor of a checkpoint that becomes (a band of rows of) a weight.
+/// One tensor of a checkpoint that becomes (a range of rows of) a weight.
 struct WeightPart {
   std::string name;                 ///< the checkpoint's tensor name
   std::vector<std::int64_t> shape;  ///< the shape it must have there
   bool transposed = false;          ///< stored [in_features, out_features], as GPT-2's Conv1D does
 };
 
-/// Declares a weight: which checkpoint tensors, stacked by rows, make it.
+/// Declares a weight: the checkpoint tensors that it is stacked from, by rows.
 struct WeightSpec {
-  std::string name;  ///< ours, as nodes show it: "layers.3.qkv"
+  std::string name;  ///< engine name, as graph nodes show it: "layers.3.qkv"
   WeightUse use = WeightUse::matrix;
   std::int64_t out_features = 0;  ///< 1 for a vector
   std::int64_t in_features = 0;

@@ -9,7 +9,7 @@
 
 namespace quern {
 
-/// A weight in place, [out_features, in_features]; a vector has out_features 1. Components that the
+/// A loaded weight, [out_features, in_features]; a vector has out_features 1. Components that the
 /// format does not have are empty.
 struct Weight {
   Tensor values;
@@ -24,14 +24,13 @@ struct Weight {
   WeightShape shape() const { return {out_features, in_features}; }
 };
 
-/// The weight whose components lie from `data` on, on `device`, as component_places() says.
+/// A view of the weight at `data` on `device`, laid out as component_places() says.
 Weight row_major_weight(const WeightFormat& format, const WeightShape& shape, std::byte* data,
                         Device device);
 
-/// Elements [first_col, first_col + out.size()) of row `row` of a weight in host memory, as
-/// float32. This function defines what a format means; kernels are held against it. Errors:
-/// internal for elements that the weight does not have, and for a format or layout without a
-/// definition.
+/// Dequantizes elements [first_col, first_col + out.size()) of row `row` of a weight in host memory
+/// to float32. This function defines each format; kernels are tested against it. Errors: internal
+/// for elements out of range, and for a format or layout without a definition.
 void dequantize_row(const Weight& weight, std::int64_t row, std::int64_t first_col,
                     std::span<float> out);
 

@@ -8,7 +8,7 @@
 namespace quern::kernels {
 namespace {
 
-/// grid: kv heads; tiles, the last first since they see the most slots.
+/// grid: kv heads; query tiles in reverse, since the last ones attend to the most slots.
 template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(PrefillTile<T, kHeadDim>::kThreads, 2)
     attention_prefill_kernel(const __grid_constant__ AttentionParams p) {

@@ -6,13 +6,12 @@
 
 namespace quern::kernels {
 
-/// Whether attention_prefill is made for this.
+/// Whether attention_prefill supports these parameters.
 bool attention_prefill_supports(DType dtype, int head_dim);
 
-/// Attention of the sequences behind the decode ones, whose keys, values and queries
-/// attention_append has made ready. Tiles of 64 or 128 rows (a row is a query head of a token) on
-/// tensor cores. Finished sequences get zero rows. Errors: see launch.h. Source: Flash Attention 2
-/// (Dao 2023).
+/// Attention of the prefill sequences, whose queries, keys and values attention_append has written.
+/// Tiles of 64 or 128 rows (a row is a query head of a token) on tensor cores. Finished sequences
+/// get zero rows. Errors: see launch.h. Source: Flash Attention 2 (Dao 2023).
 void attention_prefill(const AttentionParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

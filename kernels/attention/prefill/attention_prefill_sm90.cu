@@ -14,10 +14,10 @@ namespace {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 constexpr int kLaunchBound = PrefillBlock<__half, 128>::kThreads;
 #else
-constexpr int kLaunchBound = 32;  // tells has_attention_prefill_sm90() that there is no code
+constexpr int kLaunchBound = 32;  // marks the empty kernel for has_attention_prefill_sm90()
 #endif
 
-/// grid: as many blocks as run at a time.
+/// grid: persistent blocks, as many as are co-resident.
 template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(kLaunchBound, 1)
     attention_prefill_sm90_kernel(const __grid_constant__ PrefillSm90KernelParams params) {
@@ -41,8 +41,7 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
 
 using HeadDims = std::integer_sequence<int, 64, 128>;
 
-/// cuTensorMapEncodeTiled, from the driver that is loaded, without linking it; null where it has
-/// none.
+/// cuTensorMapEncodeTiled from the loaded driver, without linking it; null if the driver lacks it.
 auto tensor_map_encoder() {
   static const auto encoder = [] {
     void* function = nullptr;
@@ -63,7 +62,7 @@ auto tensor_map_encoder() {
 int box_slots_of(int block_size) { return std::min(block_size, PrefillBlock<__half, 128>::kSlots); }
 
 CUtensorMap cache_map(const AttentionParams& p, const void* cache) {
-  constexpr cuuint32_t kColumns = 64;  // a swizzled row
+  constexpr cuuint32_t kColumns = 64;  // a swizzled row of 128 bytes
   const auto head_dim = static_cast<cuuint64_t>(p.head_dim);
   const cuuint64_t sizes[] = {head_dim, static_cast<cuuint64_t>(p.num_cache_rows)};
   const cuuint64_t strides[] = {head_dim * sizeof(std::uint16_t)};
@@ -84,7 +83,7 @@ CUtensorMap cache_map(const AttentionParams& p, const void* cache) {
   return map;
 }
 
-/// Kv heads whose keys and values fit into L2 beside the rest, a power of two.
+/// Number of kv heads, a power of two, whose keys and values fit into 32 MB of L2.
 int section_heads_of(const AttentionParams& p, int max_kv_len) {
   constexpr std::int64_t kBytes = std::int64_t{32} << 20;
   const std::int64_t head_bytes = std::int64_t{4} * std::max(max_kv_len, 1) * p.head_dim;

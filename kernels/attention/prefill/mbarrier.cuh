@@ -8,17 +8,17 @@
 
 namespace quern::kernels {
 
-// Barriers in shared memory whose phases alternate, and the bulk tensor copies (TMA) that complete
-// them. sm_90 and newer. Source: PTX ISA, "mbarrier" and "cp.async.bulk.tensor".
+// Transaction barriers in shared memory (mbarrier) and bulk tensor copies (TMA) that complete them.
+// sm_90 and newer. Source: PTX ISA, "mbarrier" and "cp.async.bulk.tensor".
 
-/// A phase ends once `arrivals` arrivals and all announced bytes are in. By one thread.
+/// A phase completes after `arrivals` arrivals and all expected bytes. Called by one thread.
 __device__ inline void init_barrier(std::uint64_t* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
                "r"(arrivals)
                : "memory");
 }
 
-/// Makes barriers known to the copy engine; a __syncthreads() follows.
+/// Makes initialized barriers visible to the async proxy (TMA); a __syncthreads() must follow.
 __device__ inline void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -28,7 +28,7 @@ __device__ inline void arrive(std::uint64_t* barrier) {
                : "memory");
 }
 
-/// Arrives, and announces bytes that copies will bring in this phase.
+/// Arrives and adds to the bytes that the current phase expects.
 __device__ inline void arrive_and_expect(std::uint64_t* barrier, std::uint32_t bytes) {
   asm volatile(
       "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
@@ -36,8 +36,8 @@ __device__ inline void arrive_and_expect(std::uint64_t* barrier, std::uint32_t b
       : "memory");
 }
 
-/// Waits for the end of the phase with this parity. A fresh barrier is in a phase of parity 0, so a
-/// wait for parity 1 returns at once.
+/// Waits for completion of the phase with this parity. A fresh barrier is in the phase of parity 0,
+/// so a wait for parity 1 returns at once.
 __device__ inline void wait_for_phase(std::uint64_t* barrier, std::uint32_t parity) {
   asm volatile(
       "{\n"
@@ -50,7 +50,7 @@ __device__ inline void wait_for_phase(std::uint64_t* barrier, std::uint32_t pari
       : "memory");
 }
 
-/// Starts a copy of the tensor map's box at (column, row) to shared memory.
+/// Issues a TMA load of the tensor map's box at (column, row) to shared memory.
 __device__ inline void copy_box_async(void* shared, const CUtensorMap* map, int column, int row,
                                       std::uint64_t* barrier) {
   asm volatile(
@@ -60,23 +60,23 @@ __device__ inline void copy_box_async(void* shared, const CUtensorMap* map, int 
       : "memory");
 }
 
-/// Makes this thread's writes to shared memory visible to tensor cores and the copy engine; a
-/// barrier follows before those are told to read.
+/// Makes this thread's writes to shared memory visible to the async proxy (wgmma, TMA); a barrier
+/// must follow before it reads them.
 __device__ inline void fence_shared_writes() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-/// Barrier `id` (1 to 15) of `threads` threads, all of whole warps: waits for them.
+/// Synchronizes `threads` threads (whole warps) at named barrier `id` (1 to 15).
 __device__ inline void named_barrier_wait(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-/// Counts towards named barrier `id` without waiting.
+/// Arrives at named barrier `id` without waiting.
 __device__ inline void named_barrier_arrive(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-/// A pipeline's place in a ring of kStages buffers.
+/// Stage and phase parity of a pipeline of kStages buffers.
 template <int kStages>
 struct RingPlace {
   int stage = 0;

@@ -4,9 +4,9 @@
 
 namespace quern::kernels {
 
-/// A warpgroup of attention_prefill_sm90 that attends with 64 rows. While tensor cores multiply
-/// this tile's scores and the last tile's weights with its values, the other warpgroup turns its
-/// scores into weights; then they change over.
+/// A consumer warpgroup of attention_prefill_sm90, 64 rows. Two of them run in ping-pong: while
+/// one's GEMMs (this tile's scores, the previous tile's weights · values) occupy the tensor cores,
+/// the other computes its softmax.
 template <typename T, int kHeadDim>
 class PrefillConsumer {
   using Block = PrefillBlock<T, kHeadDim>;
@@ -39,18 +39,18 @@ class PrefillConsumer {
 
  private:
   static constexpr int kSlots = Block::kSlots;
-  static constexpr int kScores = kSlots / 2;  ///< of a thread: its two rows, two of eight slots
+  static constexpr int kScores = kSlots / 2;  ///< of a thread: two rows, two of every eight slots
   static constexpr int kSums = kHeadDim / 2;
-  static constexpr float kMostExponent = 8.0f;  ///< a float16 holds 2^15
+  static constexpr float kMostExponent = 8.0f;  ///< weights up to 2^8; float16 holds 2^15
   static constexpr float kMostWeight = 256.0f;
 
-  /// The row of the item's that a thread's fragments hold in place i.
+  /// The item's row of fragment row i of this thread.
   __device__ int row_of(int i) const {
     return 64 * index_ + static_cast<int>(threadIdx.x) % 128 / 32 * 16 +
            static_cast<int>(threadIdx.x) % 32 / 4 + 8 * i;
   }
 
-  /// A warp's arrival.
+  /// One arrival for the warp.
   __device__ static void release(std::uint64_t* barrier) {
     if (threadIdx.x % kWarpSize == 0) arrive(barrier);
   }
@@ -60,7 +60,8 @@ class PrefillConsumer {
     for (SoftmaxState& state : states_) state = SoftmaxState::none();
     const int first = Block::first_tile(p_, work);
     int begin = Block::last_tile(p_, work);
-    // Tiles of slots that all rows of this warpgroup see: those from all_from up to all_to.
+    // Tiles that begin in [all_from, all_to] need no mask: all rows of this warpgroup attend to
+    // them.
     const int all_from = first_visible(p_, work.own_slot(64 * index_ + 63, group_));
     const int all_to = work.own_slot(64 * index_, group_) + 1 - kSlots;
     const int garbage = work.tile.sequence.kv_len - begin;
@@ -96,7 +97,8 @@ class PrefillConsumer {
       if (begin > all_to || begin < all_from) mask(work, begin, scores);
       const bool grew = any_new ? weigh(scores, corrections) : weigh_on(scores, corrections);
       need_registers(scores);
-      // Never so: a branch on all powers, since the compiler would else put the wait ahead of them.
+      // Never true: a data dependence that keeps the compiler from moving the wait above the
+      // exponentials.
       if (states_[0].sum + states_[1].sum < 0.0f) __trap();
       wgmma_wait<0>();
       pin_registers(sums_);
@@ -121,7 +123,7 @@ class PrefillConsumer {
     values_.advance();
   }
 
-  /// Starts scores = queries · keys.
+  /// Issues scores = queries · keys.
   __device__ void multiply_keys(float (&scores)[kScores]) {
     const std::uint64_t a = swizzled_matrix(shared_.queries[buffer_] + 64 * 128 * index_, 16);
     const std::uint64_t b = swizzled_matrix(shared_.keys[keys_.stage], 16);
@@ -134,7 +136,7 @@ class PrefillConsumer {
     wgmma_commit();
   }
 
-  /// Starts sums += weights · values.
+  /// Issues sums += weights · values.
   __device__ void add_values(std::uint32_t (&weights)[kScores / 8][4]) {
     const std::uint64_t b = swizzled_matrix(shared_.values[values_.stage], Block::kGroupBytes);
     pin_registers(sums_);
@@ -159,9 +161,10 @@ class PrefillConsumer {
     }
   }
 
-  /// Turns scores into weights relative to a power of two that is at least the largest so far, or
-  /// up to kMostWeight times less (the rounding of a weight does not depend on it). corrections:
-  /// what sums so far are multiplied with. Returns whether a row of the warp has any but 1.
+  /// Online softmax: turns scores into weights relative to 2^exponent, which is raised when the
+  /// row's maximum exceeds it by more than kMostExponent (a weight's relative rounding does not
+  /// depend on it). corrections: factors for the sums so far. Returns whether any row of the warp
+  /// needs rescaling.
   __device__ bool weigh(float (&scores)[kScores], float (&corrections)[2]) {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
@@ -183,8 +186,9 @@ class PrefillConsumer {
     return __any_sync(~0u, corrections[0] != 1.0f || corrections[1] != 1.0f);
   }
 
-  /// The same where every row of the warp has seen scores: powers need not wait for the largest,
-  /// and are brought down afterwards in the rare case that they turn out too large.
+  /// The same where every row of the warp has a maximum: computes exponentials relative to the old
+  /// one, without waiting for the new, and corrects them afterwards in the rare case that they are
+  /// too large.
   __device__ bool weigh_on(float (&scores)[kScores], float (&corrections)[2]) {
     float largest[2] = {};
 #pragma unroll
@@ -222,7 +226,7 @@ class PrefillConsumer {
     return true;
   }
 
-  /// Of a row's numbers in its four threads.
+  /// Maximum of a row over its four threads.
   __device__ static float largest_of(const float (&numbers)[kScores], int row, float lowest) {
     float largest[2] = {lowest, lowest};
 #pragma unroll
@@ -248,8 +252,8 @@ class PrefillConsumer {
     }
   }
 
-  /// Zeros for the slots of the tile that hold nothing yet: what lies there may be no number. Both
-  /// warpgroups write them, each before it reads.
+  /// Clears the tile's slots past the sequence: uninitialized memory may hold NaN, and 0 · NaN is
+  /// NaN. Both warpgroups clear them, each before its own reads.
   __device__ void clear_values(int first) {
     wait_for_phase(&shared_.values_full[values_.stage], values_.parity);
     constexpr int kRowChunks = 8;
@@ -265,7 +269,7 @@ class PrefillConsumer {
     named_barrier_wait(Block::kOwnBarrier + index_, 128);
   }
 
-  /// Whether sums of the thread's row are numbers.
+  /// Whether the sums of the thread's row are finite.
   __device__ bool is_finite(int row) const {
     float probe = 0.0f * states_[row].sum;
 #pragma unroll
@@ -287,7 +291,7 @@ class PrefillConsumer {
       const float inverse = 1.0f / sum;
       T* out = exists ? tile_row<T>(p_, work.tile, work.kv_head, row_of(row)) : nullptr;
 #pragma unroll
-      for (int n = 0; n < kSums; n += 16) {  // 32 columns of the quad
+      for (int n = 0; n < kSums; n += 16) {  // 32 columns per quad
         std::uint32_t words[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
@@ -300,11 +304,11 @@ class PrefillConsumer {
             words[0], words[1], words[2], words[3]};
       }
     }
-    if ((not_finite[0] | not_finite[1]) != 0) attend_again(work, not_finite);
+    if ((not_finite[0] | not_finite[1]) != 0) recompute_rows(work, not_finite);
   }
 
-  /// Rows that took in what they must not see, or something that is no number.
-  __device__ void attend_again(const PrefillWork& work, const unsigned (&lanes)[2]) const {
+  /// Recomputes rows with non-finite sums: a masked slot or the row itself has a non-finite value.
+  __device__ void recompute_rows(const PrefillWork& work, const unsigned (&lanes)[2]) const {
     const int first = row_of(0) - static_cast<int>(threadIdx.x) % 32 / 4;
     __syncwarp();
 #pragma unroll 1
@@ -315,7 +319,7 @@ class PrefillConsumer {
     }
   }
 
-  /// Swaps the lower lane's second word with the first one of the lane `distance` further.
+  /// Exchanges the lower lane's second word with the first word of lane + `distance`.
   __device__ static void exchange(std::uint32_t& first, std::uint32_t& second, bool is_upper,
                                   int distance) {
     const std::uint32_t got = __shfl_xor_sync(~0u, is_upper ? first : second, distance);
@@ -323,7 +327,7 @@ class PrefillConsumer {
     second = is_upper ? second : got;
   }
 
-  /// Lane q of four gets word q of each of them.
+  /// 4 x 4 transpose across a quad: lane q receives word q of each lane.
   __device__ static void transpose_in_quad(std::uint32_t (&words)[4]) {
     const bool odd = threadIdx.x % 2 != 0;
     const bool upper = threadIdx.x % 4 / 2 != 0;
@@ -347,9 +351,9 @@ class PrefillConsumer {
   const AttentionParams& p_;
   SharedMemory& shared_;
   int group_;
-  int index_;  ///< of this warpgroup
+  int index_;  ///< of this warpgroup among the consumers
   float factor_;
-  int buffer_ = 0;  ///< of this item's queries
+  int buffer_ = 0;  ///< the stage of this item's queries
   RingPlace<Block::kStages> keys_;
   RingPlace<Block::kStages> values_;
   SoftmaxState states_[2];

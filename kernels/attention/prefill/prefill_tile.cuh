@@ -10,21 +10,21 @@
 
 namespace quern::kernels {
 
-/// One block of prefill attention: rows of a QueryTile over tiles of slots. A tile's values are on
-/// their way while its scores are computed, and the next tile's keys for all of that time. A warp
-/// has 32 rows where there are registers for their sums: each fragment of keys and values that it
-/// reads from shared memory then serves twice.
+/// One thread block of prefill attention: rows of a QueryTile over tiles of slots. The copy of a
+/// tile's values overlaps its score computation, the copy of the next tile's keys overlaps both. A
+/// warp has 32 rows where its accumulators fit into registers: each fragment of keys and values
+/// that it loads from shared memory then serves two MMAs.
 template <typename T, int kHeadDim>
 class PrefillTile {
  public:
   static constexpr int kWarps = 4;
   static constexpr int kThreads = 32 * kWarps;
-  static constexpr int kRowTiles = kHeadDim <= 128 ? 2 : 1;  ///< of 16 rows, of a warp
+  static constexpr int kRowTiles = kHeadDim <= 128 ? 2 : 1;  ///< 16-row MMA tiles per warp
   static constexpr int kRows = 16 * kRowTiles * kWarps;
   static constexpr int kSlots = kHeadDim <= 128 ? 64 : 32;
-  /// Eight rows of shared memory under each other lie in different banks: their 16-byte chunks are
-  /// swizzled where rows have a multiple of eight of them, and elsewhere rows are one longer. So
-  /// two blocks of heads of 128 just fit into a multiprocessor of sm_80.
+  /// Avoids bank conflicts of eight consecutive rows: their 16-byte chunks are swizzled where rows
+  /// have a multiple of eight of them; other rows are padded by one chunk. With the swizzle two
+  /// blocks with heads of 128 fit into the shared memory of an sm_80 multiprocessor.
   static constexpr bool kSwizzled = kHeadDim % 64 == 0;
   static constexpr int kStride = kSwizzled ? kHeadDim : kHeadDim + 8;
 
@@ -32,7 +32,8 @@ class PrefillTile {
     T queries[kRows * kStride];
     T keys[2][kSlots * kStride];
     T values[kSlots * kStride];
-    int slot_rows[3][kSlots];  ///< of this tile of slots and of the next two; -1 beyond the end
+    int slot_rows[3][kSlots];  ///< cache rows of this tile's slots and the next two's; -1 beyond
+                               ///< the end
   };
   static_assert(sizeof(SharedMemory) <= kMaxSharedBytes);
 
@@ -54,7 +55,7 @@ class PrefillTile {
   }
 
   __device__ void run() {
-    // Tiles begin at multiples of their size, so that sums do not depend on how a prompt was cut.
+    // Tiles begin at multiples of their size, so that sums do not depend on chunk boundaries.
     const int first = first_visible(p_, first_own_) / kSlots * kSlots;
     if (threadIdx.x < kSlots) {
       shared_.slot_rows[0][threadIdx.x] = find_slot_row(first);
@@ -65,11 +66,11 @@ class PrefillTile {
     load_slots(p_.keys, 0, shared_.keys[0]);
     end_copy_group();
     int parity = 0;
-    int place = 0;  // of the tile's slot_rows
+    int place = 0;  // of this tile in slot_rows
     for (int begin = first; begin <= last_own_; begin += kSlots, parity ^= 1) {
       const int next_place = place == 2 ? 0 : place + 1;
       wait_for_copies();
-      __syncthreads();  // the keys are there, and the values of the last tile no longer needed
+      __syncthreads();  // keys have arrived; values of the previous tile are no longer read
       load_slots(p_.values, place, shared_.values);
       end_copy_group();
       if (begin + kSlots <= last_own_) load_slots(p_.keys, next_place, shared_.keys[parity ^ 1]);
@@ -82,7 +83,7 @@ class PrefillTile {
         if (threadIdx.x < kSlots) {
           shared_.slot_rows[next_place == 2 ? 0 : next_place + 1][threadIdx.x] = far_row;
         }
-        if (p_.softcap > 0.0f) bend(scores);
+        if (p_.softcap > 0.0f) apply_softcap(scores);
         if (!all_visible(begin)) mask(begin, scores);
         weigh(scores);
         round(scores, weights);
@@ -96,17 +97,17 @@ class PrefillTile {
   }
 
  private:
-  static constexpr unsigned kChunks = kHeadDim / 8;  ///< 16 bytes each
+  static constexpr unsigned kChunks = kHeadDim / 8;  ///< of 16 bytes, per row
   static constexpr int kThreadRows = 2 * kRowTiles;
-  /// [t][j]: the thread's rows 2 t and 2 t + 1, slots 8 j + 2 quad_ and the next of each.
+  /// [t][j]: rows 2 t and 2 t + 1 of the thread; slots 8 j + 2 quad_ and 8 j + 2 quad_ + 1.
   using Scores = float[kRowTiles][kSlots / 8][4];
 
-  /// The row of the block's that a thread's fragments hold in place i.
+  /// The block's row of fragment row i of this thread.
   __device__ static int row_of(int i) {
     return 16 * kRowTiles * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * i;
   }
 
-  /// The slot of a row's token.
+  /// The slot of the row's own token.
   __device__ int own_slot(int row) const {
     return tile_.sequence.kv_len - tile_.sequence.q_len + (tile_.first + row) / group_;
   }
@@ -115,26 +116,27 @@ class PrefillTile {
     return begin + kSlots - 1 <= first_own_ && begin >= first_visible(p_, last_own_);
   }
 
-  /// What the thread's row in place i sees; rows beyond the last one see what that sees.
+  /// The slots that fragment row i attends to; padding rows attend as the last row does.
   __device__ SlotRange visible(int i) const {
     const int own = own_slot(min(row_of(i), tile_.count - 1));
     return {first_visible(p_, own), own + 1};
   }
 
-  /// The row of the thread's slot of a tile.
+  /// The cache row of this thread's slot of a tile.
   __device__ int find_slot_row(int begin) const {
     const int slot = begin + static_cast<int>(threadIdx.x);
     return slot <= last_own_ ? slot_row(p_, tile_.sequence.state_row, kv_head_, slot) : -1;
   }
 
-  /// Where a row's chunk of 16 bytes is in queries, keys or values.
+  /// Offset of a row's 16-byte chunk in queries, keys or values.
   __device__ static unsigned element(unsigned row, unsigned chunk) {
     return row * kStride + (kSwizzled ? chunk ^ row % 8 : chunk) * 8;
   }
 
   __device__ void load_queries() {
     const T* queries = static_cast<const T*>(p_.queries);
-#pragma unroll 2  // it runs once; longer code would take longer to come than to run
+#pragma unroll 2  // runs once per block: more unrolling costs more instruction fetches than it
+                  // saves
     for (unsigned i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
       const int row = static_cast<int>(i / kChunks);
       const int token = (tile_.first + row) / group_;
@@ -150,12 +152,12 @@ class PrefillTile {
   __device__ void load_slots(const void* cache, int place, T* destination) {
     constexpr unsigned kTurns = kSlots * kChunks / kThreads;
     static_assert(kTurns * kThreads == kSlots * kChunks);
-    constexpr bool kOwnChunk = kThreads % kChunks == 0;  // a thread has the same one in each turn
+    constexpr bool kOwnChunk = kThreads % kChunks == 0;  // one chunk per thread in all turns
     const auto row_of_turn = [](unsigned turn) {
       return kOwnChunk ? threadIdx.x / kChunks + turn * (kThreads / kChunks)
                        : (threadIdx.x + turn * kThreads) / kChunks;
     };
-    int rows[kTurns];  // all at once: a copy waits for none but its own
+    int rows[kTurns];  // loaded ahead, so that each copy waits for its own row only
 #pragma unroll
     for (unsigned turn = 0; turn < kTurns; ++turn) {
       rows[turn] = shared_.slot_rows[place][row_of_turn(turn)];
@@ -197,7 +199,7 @@ class PrefillTile {
     }
   }
 
-  /// visit(score, row, slot) for all scores of the thread: the row's place and the tile's slot.
+  /// Calls visit(score, fragment row, slot of the tile) for all scores of the thread.
   template <typename Visit>
   __device__ void for_each(Scores& scores, const Visit& visit) const {
 #pragma unroll
@@ -211,8 +213,8 @@ class PrefillTile {
     }
   }
 
-  /// Softcap, but for the last factor.
-  __device__ void bend(Scores& scores) const {
+  /// Softcap, except for its last factor, which factor_ contains.
+  __device__ void apply_softcap(Scores& scores) const {
     const float scale = p_.scale / p_.softcap;
     for_each(scores, [=](float& score, int, int) { score = tanhf(scale * score); });
   }
@@ -226,7 +228,7 @@ class PrefillTile {
     });
   }
 
-  /// Turns scores into weights relative to the new largest, and rescales the sums for it.
+  /// Online softmax: turns scores into weights relative to the new maximum and rescales the sums.
   __device__ void weigh(Scores& scores) {
     float corrections[kThreadRows];
     bool rescales = false;
@@ -243,7 +245,7 @@ class PrefillTile {
       corrections[row] = state.raise(SoftmaxState::exponent_of(largest, factor_));
       rescales |= corrections[row] != 1.0f;
     }
-    if (__any_sync(~0u, rescales)) {  // a power of two seldom changes
+    if (__any_sync(~0u, rescales)) {  // maxima are rounded to powers of two, which seldom change
 #pragma unroll
       for (int row = 0; row < kThreadRows; ++row) {
 #pragma unroll
@@ -291,7 +293,7 @@ class PrefillTile {
     }
   }
 
-  /// Whether the sums of the thread's row in place i are numbers.
+  /// Whether the sums of fragment row i are finite.
   __device__ bool is_finite(int i) const {
     float probe = 0.0f * states_[i].sum;
 #pragma unroll
@@ -321,12 +323,12 @@ class PrefillTile {
     }
     __syncwarp();
 #pragma unroll
-    for (int i = 0; i < kThreadRows; ++i) attend_again(not_finite[i], i);
+    for (int i = 0; i < kThreadRows; ++i) recompute_rows(not_finite[i], i);
   }
 
-  /// Rows that took in what they must not see, or something that is no number: those in place i of
-  /// these lanes.
-  __device__ void attend_again(unsigned lanes, int i) const {
+  /// Recomputes rows with non-finite sums (fragment row i of these lanes): a masked slot or the row
+  /// itself has a non-finite value.
+  __device__ void recompute_rows(unsigned lanes, int i) const {
     while (lanes != 0) {
       const int lane = __ffs(static_cast<int>(lanes)) - 1;
       lanes &= ~(0xfu << (lane / 4 * 4));
@@ -340,10 +342,10 @@ class PrefillTile {
   int kv_head_;
   int group_;
   SharedMemory& shared_;
-  int quad_;       ///< column pair of a fragment
-  int first_own_;  ///< the slot of the tile's first token
-  int last_own_;   ///< of its last
-  float factor_;   ///< a score times it is the logarithm of a weight, to base 2
+  int quad_;       ///< column pair of this thread in a fragment
+  int first_own_;  ///< slot of the tile's first token
+  int last_own_;   ///< slot of the tile's last token
+  float factor_;   ///< from score to log2 of the weight
   SoftmaxState states_[kThreadRows];
   float sums_[kRowTiles][kHeadDim / 8][4];
 };

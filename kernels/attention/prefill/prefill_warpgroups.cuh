@@ -9,33 +9,36 @@
 
 namespace quern::kernels {
 
-/// What a block of attention_prefill_sm90 is made of: a warpgroup that brings queries, keys and
-/// values to shared memory (PrefillProducer) and two that attend, 64 rows each (PrefillConsumer).
+/// Roles and shared memory of an attention_prefill_sm90 block: a producer warpgroup that loads
+/// queries, keys and values (PrefillProducer) and two consumer warpgroups, 64 rows each
+/// (PrefillConsumer).
 template <typename T, int kHeadDim>
 struct PrefillBlock {
-  static constexpr int kConsumers = 2;  ///< warpgroups; the producer comes before them
+  static constexpr int kConsumers = 2;  ///< warpgroups, after the producer
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kRows = 64 * kConsumers;
   static constexpr int kSlots = 128;
   static constexpr int kStages = kHeadDim == 64 ? 4 : 2;  ///< of keys, and of values
-  static constexpr int kGroups = kHeadDim / 64;           ///< a swizzled row is 128 bytes
+  static constexpr int kGroups = kHeadDim / 64;  ///< of columns; a swizzled row is 128 bytes
   static_assert(kHeadDim % 64 == 0);
   static constexpr int kGroupBytes = kSlots * 128;
   static constexpr int kTileBytes = kGroups * kGroupBytes;
-  /// A thread's registers: 128 · 40 + 256 · 232 of a multiprocessor's 65536.
+  /// Registers per thread (setmaxnreg): 128 · 40 + 256 · 232 of a multiprocessor's 65536.
   static constexpr int kProducerRegisters = 40;
   static constexpr int kConsumerRegisters = 232;
-  // Named barriers: 1 and 2 give a consumer its turn, 3 and 4 are a consumer's own.
+  // Named barriers: 1 and 2 order the consumers' GEMMs (ping-pong), 3 and 4 are private to a
+  // consumer.
   static constexpr int kTurnBarrier = 1;
   static constexpr int kOwnBarrier = 3;
   static constexpr int kQueryBarrier = 5;
-  static constexpr int kQueryWarps = 3;  ///< of the producer; the first brings keys and values
+  static constexpr int kQueryWarps = 3;  ///< of the producer; its first warp loads keys and values
 
   struct SharedMemory {
     unsigned char queries[2][kTileBytes];  ///< [kGroups, kRows, 64] T each, swizzled
     unsigned char keys[kStages][kTileBytes];
     unsigned char values[kStages][kTileBytes];
-    /// In turns. Item i + 4 comes when the queries of item i + 2 are done with, thus all of i + 1.
+    /// A ring. Item i + 4 is written once the queries of item i + 2 are released, hence all of item
+    /// i + 1.
     PrefillWork work[4];
     int items[2];
     std::uint64_t work_full[2];
@@ -50,8 +53,8 @@ struct PrefillBlock {
     for (int i = 0; i < 2; ++i) {
       init_barrier(&shared.work_full[i], 1);
       init_barrier(&shared.queries_full[i], kQueryWarps);
-      init_barrier(&shared.queries_empty[i],
-                   kConsumerWarps + 1);  // who brings slots reads the work
+      // The warp that loads keys and values reads the work item too.
+      init_barrier(&shared.queries_empty[i], kConsumerWarps + 1);
     }
     for (int stage = 0; stage < kStages; ++stage) {
       init_barrier(&shared.keys_full[stage], 1);
@@ -62,8 +65,8 @@ struct PrefillBlock {
     publish_barriers();
   }
 
-  /// The first slot of the first and last tile of slots that an item's rows see. Tiles begin at
-  /// multiples of their size, so that sums do not depend on how a prompt was cut.
+  /// First slot of the first and last tile of slots that an item's rows attend to. Tiles begin at
+  /// multiples of their size, so that sums do not depend on chunk boundaries.
   __device__ static int first_tile(const AttentionParams& p, const PrefillWork& work) {
     const int group = p.num_heads / p.num_kv_heads;
     return first_visible(p, work.own_slot(0, group)) / kSlots * kSlots;
@@ -74,11 +77,11 @@ struct PrefillBlock {
   }
 };
 
-/// The tensor maps and how they are used.
+/// TMA descriptors of a layer's cache.
 struct PrefillMaps {
   CUtensorMap keys;    ///< [rows of the layer's cache, head_dim], boxes [box_slots, 64] swizzled
   CUtensorMap values;  ///< the same
-  int box_slots = 0;   ///< of one block
+  int box_slots = 0;   ///< slots per box; a box lies within one block
   int section_heads = 0;
 };
 
@@ -97,7 +100,7 @@ class PrefillProducer {
   __device__ PrefillProducer(const PrefillSm90KernelParams& params, SharedMemory& shared)
       : maps_(params.maps), p_(params.attention), next_item_(params.next_item), shared_(shared) {}
 
-  /// By the producer's four warps. Queries come up to two items ahead.
+  /// Run by the producer's four warps. Queries are loaded up to two items ahead.
   __device__ void run() {
     if (threadIdx.x >= kWarpSize) {
       bring_queries();
@@ -107,9 +110,9 @@ class PrefillProducer {
   }
 
  private:
-  static constexpr int kChunks = kHeadDim / 8;  ///< 16 bytes each
+  static constexpr int kChunks = kHeadDim / 8;  ///< of 16 bytes, per row
 
-  /// By the warps behind the first, which also find what there is to do.
+  /// Run by warps 1 to 3, which also fetch the work items.
   __device__ void bring_queries() {
     const int thread = static_cast<int>(threadIdx.x) - kWarpSize;
     int item = static_cast<int>(blockIdx.x);
@@ -151,7 +154,7 @@ class PrefillProducer {
     fence_shared_writes();
   }
 
-  /// By the first warp.
+  /// Run by warp 0.
   __device__ void bring_slots() {
     for (unsigned i = 0;; ++i) {
       wait_for_phase(&shared_.work_full[i % 2], i / 2 % 2);
@@ -163,19 +166,19 @@ class PrefillProducer {
     }
   }
 
-  /// By the first warp, a lane for each box of a tile of slots.
+  /// Run by warp 0, one lane per box of a tile of slots.
   __device__ void load_slots(const PrefillWork& work) {
     const int lane = static_cast<int>(threadIdx.x);
     const int group = p_.num_heads / p_.num_kv_heads;
     const int first = Block::first_tile(p_, work);
     const int last_box = work.own_slot(Block::kRows - 1, group) / maps_.box_slots * maps_.box_slots;
     const bool has_box = lane * maps_.box_slots < Block::kSlots;
-    // Boxes behind the last one that is seen: that one once more, since nothing else is there.
+    // Boxes past the last visible one repeat it, since no block is allocated there.
     const auto row_of = [&](int begin) {
       const int slot = max(0, min(begin + lane * maps_.box_slots, last_box));
       return has_box ? slot_row(p_, work.tile.sequence.state_row, work.kv_head, slot) : 0;
     };
-    // A tile's keys are asked for before the values of the one before: they are needed first.
+    // A tile's keys are issued before the previous tile's values: they are needed first.
     int begin = Block::last_tile(p_, work);
     int row = row_of(begin);
     load_keys(row, has_box);

@@ -5,26 +5,26 @@
 
 namespace quern::kernels {
 
-/// One item of prefill attention: a tile of rows under one kv head.
+/// One work item of prefill attention: a query tile under one kv head.
 struct PrefillWork {
-  QueryTile tile;  ///< count 0: there is no such item
+  QueryTile tile;  ///< count 0: no more items
   int kv_head = 0;
 
-  /// The slot of the tile's row, or of its last one for rows beyond.
+  /// The slot of the row's own token; padding rows have the last row's.
   __device__ int own_slot(int row, int group) const {
     const AttentionSequence& s = tile.sequence;
     return s.kv_len - s.q_len + (tile.first + min(row, tile.count - 1)) / group;
   }
 };
 
-/// Tiles of `rows` rows of the sequence, 0 past the end.
+/// Number of tiles of `rows` rows of a sequence; 0 past the last sequence.
 __device__ inline int num_tiles_of(const AttentionParams& p, int seq, int rows) {
   if (seq >= p.num_seqs) return 0;
   const int group = p.num_heads / p.num_kv_heads;
   return ((p.cu_seqlens_q[seq + 1] - p.cu_seqlens_q[seq]) * group + rows - 1) / rows;
 }
 
-/// Sum of the values of the lanes up to this one.
+/// Inclusive prefix sum over the warp.
 __device__ inline int warp_inclusive_sum(int value) {
   const int lane = threadIdx.x % kWarpSize;
 #pragma unroll
@@ -35,7 +35,7 @@ __device__ inline int warp_inclusive_sum(int value) {
   return value;
 }
 
-/// The `index`-th tile of the prefill sequences, by a warp; it exists.
+/// The `index`-th tile of the prefill sequences, found by a warp; it must exist.
 __device__ inline QueryTile find_tile_by_warp(const AttentionParams& p, int rows, int index) {
   const int group = p.num_heads / p.num_kv_heads;
   for (int begin = p.num_decode_seqs;; begin += kWarpSize) {
@@ -53,8 +53,9 @@ __device__ inline QueryTile find_tile_by_warp(const AttentionParams& p, int rows
   }
 }
 
-/// The `item`-th item, by a warp. Kv heads come in sections of `section_heads`, whose keys and
-/// values L2 can hold; in a section the last tiles come first, since they see the most slots.
+/// The `item`-th work item, found by a warp. Kv heads are processed in sections of `section_heads`,
+/// whose keys and values fit into L2; within a section the last tiles come first, since they attend
+/// to the most slots.
 __device__ inline PrefillWork find_work(const AttentionParams& p, int rows, int section_heads,
                                         int item) {
   int total = 0;

@@ -9,60 +9,58 @@
 
 namespace quern::kernels {
 
-// Matrix products of a warpgroup (128 threads, four warps in order) that run beside it: sums
-// [64, N] in registers += a [64, 16] · b [16, N], b from shared memory. sm_90a alone. A thread of
-// warp w has of sums rows 16 w + lane / 4 and 8 further, as mma_m16n8k16 has them (mma.cuh): place
-// 4 j + i is fragment j's place i. Source: PTX ISA, "Asynchronous warpgroup level matrix
-// instructions".
+// Asynchronous warpgroup MMA (128 threads, four consecutive warps): sums [64, N] in registers += a
+// [64, 16] · b [16, N], b from shared memory. sm_90a only. A thread of warp w holds rows 16 w +
+// lane / 4 and 8 further of the sums; element 4 j + i is element i of fragment j of mma_m16n8k16
+// (mma.cuh). Source: PTX ISA, "Asynchronous warpgroup level matrix instructions".
 
-/// Registers written so far may be read by products that follow.
+/// Orders earlier register writes before the wgmmas that follow.
 __device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
-/// Ends a group: the products that this warp has started since the last one.
+/// Commits a group: the wgmmas that this warp has issued since the previous one.
 __device__ inline void wgmma_commit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-/// Waits until at most the last kPending groups of this warp are still at work.
+/// Waits until at most the last kPending groups of this warp are in flight.
 template <int kPending>
 __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-/// Keeps the compiler from moving uses of registers across this place: it does not know that
-/// products write them later than they are started.
+/// Keeps the compiler from moving uses of registers across this point: it does not know that wgmma
+/// writes them asynchronously.
 template <int kCount>
 __device__ inline void pin_registers(float (&registers)[kCount]) {
 #pragma unroll
   for (float& value : registers) asm volatile("" : "+f"(value));
 }
-/// Keeps the compiler from computing these only behind this place.
+/// Keeps the compiler from sinking the computation of these below this point.
 template <int kCount>
 __device__ inline void need_registers(const float (&registers)[kCount]) {
 #pragma unroll
   for (const float value : registers) asm volatile("" ::"f"(value));
 }
 
-/// Describes a matrix in shared memory whose rows of 128 bytes lie under each other, their 16-byte
-/// chunks swizzled by row % 8 as tensor maps of 128-byte swizzle do; rows begin at multiples of
-/// 1024 bytes. group_bytes: from one group of 64 columns to the next, where columns are b's N.
+/// Matrix descriptor of a matrix in shared memory with rows of 128 bytes, whose 16-byte chunks are
+/// swizzled by row % 8 (TMA's 128-byte swizzle); the start of row 0 is a multiple of 1024 bytes.
+/// group_bytes: distance of column groups of 64, where columns are b's N.
 __device__ inline std::uint64_t swizzled_matrix(const void* first, int group_bytes) {
   constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62;
   constexpr std::uint64_t kEightRows = std::uint64_t{1024 >> 4} << 32;
   const std::uint32_t address = (shared_address(first) & 0x3ffff) >> 4;
   const std::uint32_t group = static_cast<std::uint32_t>(group_bytes >> 4) << 16;
-  // The shuffle tells the compiler that the warp agrees: descriptors then stay in uniform
+  // The shuffle makes the value warp-uniform for the compiler: descriptors stay in uniform
   // registers.
   return kSwizzle128 | kEightRows | __shfl_sync(~0u, group | address, 0);
 }
 
-/// A described matrix whose first element is `bytes` further.
+/// The descriptor of the matrix that begins `bytes` further on.
 __device__ inline std::uint64_t advanced(std::uint64_t matrix, int bytes) {
   return matrix + static_cast<std::uint64_t>(bytes >> 4);
 }
 
-/// a and b described, both with the summed dimension along their rows of 128 bytes: b is N rows.
-/// Where not `accumulate`, sums begin at zero.
+/// a and b as descriptors, both K-major: b has N rows. Without `accumulate`, sums begin at zero.
 template <typename T>
 __device__ inline void wgmma(float (&sums)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
   if constexpr (std::is_same_v<T, __half>) {
@@ -128,7 +126,7 @@ __device__ inline void wgmma(float (&sums)[64], std::uint64_t a, std::uint64_t b
   }
 }
 
-/// a in registers, as mma_m16n8k16 takes it; b described with N along its rows of 128 bytes.
+/// a in registers, with mma_m16n8k16's layout; b as a descriptor, N-major.
 template <typename T>
 __device__ inline void wgmma_registers(float (&sums)[64], const std::uint32_t (&a)[4],
                                        std::uint64_t b, bool accumulate) {

@@ -10,7 +10,7 @@ namespace quern {
 
 DeviceScope::DeviceScope([[maybe_unused]] const EngineOptions& resolved) {
 #ifdef QUERN_WITH_CUDA
-  // A device that cannot be entered is refused with its reason when the backend is made.
+  // A device that cannot be made current is refused with its reason when the backend is created.
   if (resolved.device == DeviceChoice::cuda) {
     entered_ = cuda::push_current_device(resolved.device_index.value());
   }

@@ -16,7 +16,7 @@ namespace quern {
 namespace {
 
 constexpr int kMinLogitRows = 64;
-/// Starting a device loop costs about as much as ten of its turns on the smallest models.
+/// Launching a device loop costs about as much as ten of its steps on the smallest models.
 constexpr int kDeviceLoopSteps = 128;
 
 void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
@@ -29,7 +29,7 @@ std::string mebibytes(std::uint64_t bytes) {
   return fmt::format("{} bytes ({:.1f} MiB)", bytes, static_cast<double>(bytes) / (1 << 20));
 }
 
-/// Whether the device is to run the decode loop by itself.
+/// Whether the decode loop runs on the device.
 bool chooses_device_loop(const EngineOptions& options, const Backend& backend) {
   if (options.profile && options.device_loop == DeviceLoopChoice::require) {
     fail(ErrorCode::invalid_argument, "device_loop require: profile runs each node from the host");
@@ -40,7 +40,7 @@ bool chooses_device_loop(const EngineOptions& options, const Backend& backend) {
     if (!obstacle.empty()) fail(ErrorCode::unsupported, "device_loop require: {}", obstacle);
     return true;
   }
-  // Who sets a rule for the host wants it followed.
+  // An explicit check schedule asks for a host loop.
   if (options.skip_steps != 0 || options.check_interval != 1) return false;
   if (!obstacle.empty() && backend.device().kind == DeviceKind::cuda) {
     log(LogLevel::info, "the host runs the decode loop: {}", obstacle);
@@ -48,7 +48,7 @@ bool chooses_device_loop(const EngineOptions& options, const Backend& backend) {
   return obstacle.empty();
 }
 
-/// Sampling steps that the host may leave unread.
+/// Maximum number of sampling steps that the host may leave unread.
 int ring_capacity(const EngineOptions& options, bool device_loop) {
   const int wanted =
       device_loop ? kDeviceLoopSteps : std::max(options.skip_steps, options.check_interval);
@@ -121,12 +121,12 @@ class Planner {
            plan.memory.kv_cache_bytes <= plan.options.kv_cache_memory_bytes.value_or(UINT64_MAX);
   }
 
-  /// Gives the cache what was asked for, or what all sequences can use within a share of the memory
-  /// that is left. Errors: out_of_memory for more than is left.
+  /// Sizes the cache: as asked for, or as all sequences can use within a share of the free memory.
+  /// Errors: out_of_memory for more than is free.
   void grow_cache(EnginePlan& plan) const {
     const auto smallest_blocks = plan.limits.num_blocks;
     const std::uint64_t rest = available_bytes_ - plan.memory.total_bytes();
-    // A GPU's memory is ours alone; the host's belongs to others too.
+    // A GPU's memory is assumed to be ours; the host's is shared with other processes.
     const std::uint64_t share =
         backend_.device().kind == DeviceKind::cpu ? rest / 4 : rest / 10 * 9;
     const std::uint64_t budget =
@@ -157,8 +157,8 @@ class Planner {
   }
 
  private:
-  /// Decode steps are recorded where the host would have to launch them; a profile runs them node
-  /// by node.
+  /// Decode steps are recorded where the host would launch them; a profile runs the graph node by
+  /// node.
   void plan_recordings(EnginePlan& plan) const {
     if (backend_.device().kind == DeviceKind::cpu || plan.options.profile) return;
     plan.decode_buckets = DecodeBuckets(plan.limits.max_seqs, plan.limits.max_seq_len);

@@ -11,14 +11,14 @@
 namespace quern {
 namespace {
 
-/// Appends what makes a step closed: the choice of the next tokens and the state's advance.
+/// Appends what makes a step closed: sampling of the next tokens and the state update.
 void close_step(Graph& graph) {
   const ValueId logits = op_outputs(graph.nodes.back().op).front();
   graph.nodes.push_back({Sample{logits}, "sample"});
   graph.nodes.push_back({Advance{}, "advance"});
 }
 
-/// The dtype of the largest tensor, which no config misnames.
+/// The dtype of the largest tensor: torch_dtype of a config may be wrong.
 DType largest_tensor_dtype(const Checkpoint& checkpoint) {
   std::size_t largest_bytes = 0;
   std::optional<DType> dtype;

@@ -17,8 +17,8 @@
 
 namespace quern {
 
-/// A model folder read and checked, or a shape for random weights, with its graph, before any
-/// weight is touched.
+/// A parsed and checked model folder, or a shape for random weights, with its graph; no weights are
+/// read yet.
 struct OpenedModel {
   std::string name;  ///< see ModelInfo
   std::filesystem::path folder;
@@ -31,12 +31,12 @@ struct OpenedModel {
   Graph graph;  ///< the model's nodes, then Sample and Advance
 };
 
-/// Opens what `model` names; see find_model_folder. The graph is made for the options' dtype;
-/// without one for float32 on the CPU, and on a GPU for the checkpoint's own (float16 for float32).
-/// Errors: those of every file, naming it; invalid_argument for an unknown shape.
+/// Opens `model`; see find_model_folder. The graph is built for the options' dtype; the default is
+/// float32 on the CPU, and on a GPU the checkpoint's own (float16 for float32). Errors: those of
+/// every file, naming it; invalid_argument for an unknown shape.
 OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved);
 
-/// Logs that nothing of what such a model says means anything, if its weights are random.
+/// Logs that the output is meaningless if the model's weights are random.
 void warn_of_random_weights(const OpenedModel& model);
 
 ModelInfo model_info(const OpenedModel& model);

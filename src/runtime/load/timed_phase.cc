@@ -9,7 +9,7 @@ TimedPhase::~TimedPhase() {
   try {
     log(LogLevel::debug, "{}: {:.1f} ms", name_, taken.count());
   } catch (...) {
-    // A line of the log is not worth more.
+    // Failing to log must not fail the load.
   }
 }
 

@@ -5,10 +5,10 @@
 
 namespace quern {
 
-/// Logs, at debug, how long it lived.
+/// Logs its lifetime at debug level.
 class TimedPhase {
  public:
-  /// `name`: of what is done meanwhile; a literal.
+  /// `name`: the phase; a literal.
   explicit TimedPhase(std::string_view name) : name_(name) {}
   TimedPhase(const TimedPhase&) = delete;
   TimedPhase& operator=(const TimedPhase&) = delete;

@@ -9,15 +9,16 @@
 
 namespace quern {
 
-/// The format in which each weight of the model's graph is kept, by WeightId.
+/// The storage format of each weight of the model's graph, by WeightId.
 std::vector<WeightFormat> stored_formats(const OpenedModel& model);
 
-/// Where each weight of the model's graph lies on the backend's device: storage_bytes() each from
+/// Allocates each weight of the model's graph on the backend's device: storage_bytes() each from
 /// the arena, in the layout that the backend chooses. Reads nothing. Errors: those of
 /// Backend::prepare.
 std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend, Arena& arena);
 
-/// Fills them, from the checkpoint or at random on the device. Errors: those of load_weight.
+/// Loads them from the checkpoint, or generates random ones on the device. Errors: those of
+/// load_weight.
 void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights);
 
 }  // namespace quern

@@ -8,8 +8,8 @@
 
 namespace quern {
 
-/// What Result::error says of a SampleError in the output ring; `activations` is the dtype in which
-/// the model ran.
+/// The text of Result::error for a SampleError in the output ring; `activations` is the model's
+/// activation dtype.
 std::string sample_error_text(std::int32_t error, DType activations);
 
 }  // namespace quern

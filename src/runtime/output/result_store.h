@@ -8,15 +8,15 @@
 
 namespace quern {
 
-/// Results that wait to be taken, so many at most: those that nobody takes must not fill memory.
+/// Finished results that wait to be taken, up to a capacity: unclaimed ones must not fill memory.
 class ResultStore {
  public:
   explicit ResultStore(std::size_t capacity) : capacity_(capacity) {}
 
   void add(Result result);
-  /// Hands out a result, once.
+  /// Takes a result, once.
   std::optional<Result> take(RequestId id);
-  /// Drops the results beyond the capacity, those of the oldest requests first.
+  /// Drops results beyond the capacity, those of the oldest requests first.
   void trim();
 
  private:

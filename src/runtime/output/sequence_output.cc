@@ -51,7 +51,7 @@ void SequenceOutput::accept(TokenLogprobs token) {
     finish(FinishReason::stop);
     return;
   }
-  // A model's vocabulary may be padded beyond what its tokenizer names; such ids have no text.
+  // A model's vocabulary may be padded beyond its tokenizer's; such ids have no text.
   if (id < tokenizer_->vocab_size()) add_text(detokenizer_.add(id));
   if (stop_.matched()) {
     finish(FinishReason::stop_string);

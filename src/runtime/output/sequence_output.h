@@ -13,27 +13,27 @@
 
 namespace quern {
 
-/// One request's answer as it grows: ids, text, log-probabilities, and why it ended.
+/// One request's growing output: ids, text, log-probabilities, and its finish reason.
 class SequenceOutput {
  public:
-  /// `limit` is the number of tokens to generate at most, and `limit_reason` what ends there.
-  /// `result` brings id, prompt ids and seed. `tokenizer` must outlive this.
+  /// `limit` is the maximum number of tokens, and `limit_reason` the reason of reaching it.
+  /// `result` has id, prompt ids and seed. `tokenizer` must outlive this.
   SequenceOutput(const Tokenizer& tokenizer, const Request& request, Result result,
                  std::span<const std::int32_t> eos_token_ids, int limit, FinishReason limit_reason);
 
-  /// Takes the next token, with log-probabilities where asked for. Tokens after the end are
+  /// Appends the next token, with log-probabilities where asked for. Tokens after the end are
   /// overshoot and are dropped.
   void accept(TokenLogprobs token);
   void finish(FinishReason reason);
-  /// Finishes with FinishReason::error and what went wrong.
+  /// Finishes with FinishReason::error and the reason.
   void fail(const std::string& error);
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
 
-  /// What is new since the last call.
+  /// The output since the last call.
   Update take_update();
   bool has_update() const;
-  /// The whole answer; only once, when finished.
+  /// The whole output; only once, when finished.
   Result take_result();
 
  private:

@@ -8,7 +8,7 @@ namespace quern {
 std::string StopMatcher::add(std::string_view piece) {
   if (matched_) return {};
   pending_ += piece;
-  // The one that is complete first, so that it does not matter how the text is cut into pieces.
+  // The first complete match: the result does not depend on how the text is split.
   std::size_t first_end = std::string::npos;
   std::size_t shown = pending_.size() - held_back_bytes();
   for (const std::string& stop : stops_) {

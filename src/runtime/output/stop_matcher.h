@@ -6,17 +6,16 @@
 
 namespace quern {
 
-/// Finds stop strings in text that comes in pieces, and holds back what may be the beginning of
-/// one.
+/// Streaming search for stop strings; holds back text that may be the beginning of one.
 class StopMatcher {
  public:
   /// None of `stops` may be empty.
   explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
-  /// Adds a piece and returns the text that is safe to show. After a match: what came before the
-  /// stop string that was complete first (the longest of several), and nothing ever after.
+  /// Adds text and returns what can be emitted. After a match: the text before the stop string that
+  /// was complete first (the longest of several), and nothing from then on.
   std::string add(std::string_view piece);
-  /// What was held back, when no more text comes.
+  /// The text still held back at the end of the stream.
   std::string finish();
   bool matched() const { return matched_; }
 

@@ -8,16 +8,16 @@
 
 namespace quern {
 
-/// The requests that were asked to end. cancel() may come from any thread, the other calls from the
-/// engine's. It holds no more ids than there are live requests.
+/// Cancelled requests. cancel() is thread-safe, the other calls are the engine thread's. It holds
+/// no more ids than there are live requests.
 class Cancellations {
  public:
-  /// From here on until erase() the request can be cancelled.
+  /// Makes the request cancellable until erase().
   void add(RequestId id) {
     const std::lock_guard lock(mutex_);
     live_.insert(id);
   }
-  /// The request has ended, or was never to be.
+  /// The request has ended, or was refused.
   void erase(RequestId id) {
     const std::lock_guard lock(mutex_);
     live_.erase(id);
@@ -29,7 +29,7 @@ class Cancellations {
     cancelled_.clear();
   }
 
-  /// Asks for the end of a live request; other ids are ignored.
+  /// Cancels a live request; other ids are ignored.
   void cancel(RequestId id) {
     const std::lock_guard lock(mutex_);
     if (live_.contains(id)) cancelled_.insert(id);

@@ -60,7 +60,7 @@ Request resolve_request(const Request& request, const OpenedModel& model) {
   const SamplingRow row = resolve_sampling(seeded, model.generation, {}, model.config.vocab_size);
   Request resolved = request;
   SamplingParams& sampling = resolved.sampling;
-  sampling.greedy = false;  // temperature 0 is the same, and may stand beside the filters
+  sampling.greedy = false;  // temperature 0 is greedy too, and may be combined with filters
   sampling.temperature = row.temperature;
   sampling.top_k = row.top_k;
   sampling.top_p = row.top_p;

@@ -11,19 +11,19 @@
 
 namespace quern {
 
-/// Checks token ids that come from outside. Errors: invalid_argument for none, for more than
-/// max_seq_len, and for one outside the vocabulary, naming its place.
+/// Checks token ids of a caller. Errors: invalid_argument for none, for more than max_seq_len, and
+/// for one outside the vocabulary, naming its index.
 void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max_seq_len);
 
-/// Turns a request into a sequence ready to be scheduled: prompt encoded and checked, sampling and
-/// limits resolved. Errors: invalid_argument, as Engine::submit says.
+/// Turns a request into a sequence ready for scheduling: prompt encoded and checked, sampling and
+/// limits resolved. Errors: invalid_argument, as in Engine::submit.
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len);
 
 /// See Engine::resolve. Errors: invalid_argument for values out of range.
 Request resolve_request(const Request& request, const OpenedModel& model);
 
-/// The sequence's share of the rope's base, which its prompt's length fixes; see graph/rope.h.
+/// The sequence's scale of the rope base, which its prompt's length fixes; see graph/rope.h.
 float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence);
 
 }  // namespace quern

@@ -87,7 +87,7 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
   row.seed = params.seed.value();
   resolve_temperature(params, generation, row);
 
-  // Plain argmax asks for the bare model: only the request's own penalties apply.
+  // Greedy means the raw argmax of the model: only the request's own penalties apply.
   const bool plain = params.greedy || params.temperature == 0.0f;
   const GenerationConfig defaults = plain ? GenerationConfig{} : generation;
   row.repetition_penalty =

@@ -7,11 +7,12 @@
 namespace quern {
 namespace {
 
-/// Larger batches have one bound of the context: they fill a GPU whatever their contexts are.
+/// Larger batches have a single context bucket: they fill a GPU with any context.
 constexpr int kMostSeqsByContext = 64;
-/// The shortest context that has a bucket of its own; its doubles follow.
+/// The shortest context bucket; further ones double.
 constexpr int kMinKvLen = 256;
-/// Worth a bucket where there is room: kernels of 8 rows a tile have no use for their padding.
+/// A batch size with a bucket of its own where the limit allows: GEMM tiles of 8 rows need no
+/// padding for it.
 constexpr int kBetweenPowers[] = {24, 48};
 
 /// Powers of two from `first` to `last`, and `last`.
@@ -24,7 +25,7 @@ std::vector<int> doubled(int first, int last) {
   return values;
 }
 
-/// At most `count` of the values, as evenly as their order allows, the last among them.
+/// At most `count` of the values, evenly spaced, including the last.
 std::vector<int> thinned(const std::vector<int>& values, std::size_t count) {
   if (values.size() <= count) return values;
   std::vector<int> kept;
@@ -35,7 +36,7 @@ std::vector<int> thinned(const std::vector<int>& values, std::size_t count) {
   return kept;
 }
 
-/// The sizes above kMostSeqsByContext: two for each doubling, since padding to twice the rows would
+/// Batch sizes above kMostSeqsByContext: two per doubling, since padding to twice the rows would
 /// cost up to twice the time there.
 std::vector<int> large_batches(int max_seqs) {
   std::vector<int> sizes;

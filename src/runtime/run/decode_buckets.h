@@ -6,7 +6,7 @@
 
 namespace quern {
 
-/// A decode batch's size and a bound of its longest context: what a recorded step is made for.
+/// Key of a recorded decode step: padded batch size and an upper bound of the longest context.
 struct DecodeShape {
   int num_seqs = 0;
   int max_kv_len = 0;
@@ -14,24 +14,24 @@ struct DecodeShape {
   auto operator<=>(const DecodeShape&) const = default;
 };
 
-/// The shapes in which decode steps are recorded. A batch is padded to the next num_seqs, so that
-/// recordings are few enough to be made while loading; a bound of the context spares short contexts
-/// a launch made for long ones. See docs/adr/0015-recordings-are-bucketed.md.
+/// The buckets for which decode steps are recorded. A batch is padded to the next num_seqs, so that
+/// all recordings can be made at load; context buckets spare short contexts the launch grid of long
+/// ones. See docs/adr/0015-recordings-are-bucketed.md.
 class DecodeBuckets {
  public:
-  /// The most shapes of one engine.
+  /// Maximum number of buckets of an engine.
   static constexpr int kMaxShapes = 32;
 
-  /// No shape: nothing is recorded and no batch is padded.
+  /// No buckets: nothing is recorded and no batch is padded.
   DecodeBuckets() = default;
   /// For batches of 1 to max_seqs sequences of at most max_seq_len tokens.
   DecodeBuckets(int max_seqs, int max_seq_len);
 
   bool empty() const { return num_seqs_.empty(); }
-  /// All shapes, in order: at most kMaxShapes.
+  /// All buckets, in order: at most kMaxShapes.
   std::vector<DecodeShape> shapes() const;
-  /// The smallest shape that serves a batch; not of an empty object. `kv_len` beyond max_seq_len
-  /// counts as that.
+  /// The smallest bucket that holds a batch; not for an empty object. A `kv_len` beyond max_seq_len
+  /// is clamped to it.
   DecodeShape shape_for(int num_seqs, int kv_len) const;
 
  private:

@@ -24,7 +24,7 @@ void DeviceLoop::abandon() noexcept {
   try {
     request_stop();
   } catch (...) {
-    // A device that cannot be told runs no loop.
+    // A device without this signal runs no loop.
   }
   running_ = false;
 }

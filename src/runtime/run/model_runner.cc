@@ -9,7 +9,7 @@
 namespace quern {
 namespace {
 
-/// Sample and Advance end every closed step; the lm_head stands before them.
+/// Sample and Advance are the last nodes of every closed step, after the lm_head.
 constexpr std::size_t kClosingNodes = 2;
 
 }  // namespace
@@ -36,7 +36,7 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   step_.activation_dtype = graph_.activation_dtype;
   step_.values = values_;
   step_.weights = weights_;
-  // Recording takes addresses, not contents: it goes on while the weights are read.
+  // Recording uses addresses, not contents: it runs while the weights are read.
   const auto policy = buckets_.empty() ? std::launch::deferred : std::launch::async;
   auto recordings = std::async(
       policy, [&] { return record_decode_steps(*backend_, nodes(), step_, arrays_, plan); });

@@ -18,44 +18,44 @@
 
 namespace quern {
 
-/// A model on its device: weights, KV cache, activations and step inputs in their four arenas, and
-/// the ways to run it.
+/// A model on its device: weights, KV cache, activations and step inputs in four arenas, and the
+/// ways to run it.
 class ModelRunner {
  public:
-  /// Allocates what the plan says, loads the weights and meanwhile records the decode steps.
+  /// Allocates what the plan says, loads the weights and records the decode steps concurrently.
   /// `backend` must outlive this, `model` only the call.
   ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backend& backend);
   ModelRunner(const ModelRunner&) = delete;
   ModelRunner& operator=(const ModelRunner&) = delete;
 
-  /// Uploads a step's batch. Decode sequences alone are padded to a size that was recorded.
+  /// Uploads a step's batch. Pure decode is padded to a recorded batch size.
   BatchView write_batch(const ScheduledStep& step);
   /// Runs one closed step.
   void run(const BatchView& batch);
-  /// Runs a closed step of decode sequences alone, `times` times without a stop check in between:
-  /// as it was recorded, or node by node where nothing was.
+  /// Runs a closed decode step `times` times without a stop check in between: as recorded, or node
+  /// by node where no recording exists.
   void replay_decode(BatchView batch, int times);
-  /// Whether device loops were recorded; only then may the next two be called.
+  /// Whether device loops were recorded; a precondition of the next two.
   bool has_device_loops() const { return recordings_.loop == RecordedLoop::device; }
-  /// The most decode steps that one recording serves, from a batch's context on.
+  /// Maximum number of decode steps for which a batch stays within a recording's context bucket.
   int max_loop_steps(const BatchView& batch) const;
-  /// Starts a loop of decode steps that the device runs by itself and ends as `control` says, after
-  /// at most max_loop_steps().
+  /// Starts a device loop of decode steps, which ends as `control` says, after at most
+  /// max_loop_steps().
   void start_device_loop(const BatchView& batch, const LoopControl& control);
-  /// Runs the model for a batch without sampling and hands `sink` the logits of `num_rows` of its
+  /// Runs the model for a batch without sampling and passes `sink` the logits of `num_rows` of its
   /// token rows from `first_row` on.
   void run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
 
   StepArrays& arrays() { return arrays_; }
   std::span<const Weight> weights() const { return weights_; }
-  /// Null unless the plan's options ask for a profile.
+  /// Null unless the plan's options enable profiling.
   const Profiler* profiler() const { return profiler_ ? &*profiler_ : nullptr; }
-  /// Of the recorded decode step that was run last.
+  /// The shape of the last recorded decode step that was run.
   const LaunchCounts& decode_counts() const { return decode_counts_; }
   /// See DecodeRecordings::measured_bytes.
   std::uint64_t recording_bytes() const { return recordings_.measured_bytes; }
 
-  // For those who run it node by node.
+  // For callers that run it node by node.
   const Graph& graph() const { return graph_; }
   Step& step() { return step_; }
 
@@ -63,7 +63,7 @@ class ModelRunner {
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);
   void profile_decode(BatchView batch, int times);
-  /// The recording that serves the batch; null when there is none of this kind.
+  /// The recording for the batch; null when there is none of this kind.
   Recording* find_recording(RecordedLoop loop, const BatchView& batch) const;
   std::span<const Node> nodes() const { return graph_.nodes; }
 

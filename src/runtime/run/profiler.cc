@@ -17,7 +17,7 @@ NodeProfile& entry_of(std::vector<NodeProfile>& entries, const std::string& kind
   return entries.emplace_back(NodeProfile{kind});
 }
 
-/// The nodes before the first that changes what a step begins with: up to there it can run again.
+/// The nodes before the first that changes a step's inputs: these can run repeatedly.
 std::span<const Node> repeatable_nodes(std::span<const Node> nodes) {
   const auto changes = [](const Node& node) {
     return std::holds_alternative<Sample>(node.op) || std::holds_alternative<Advance>(node.op);
@@ -71,7 +71,7 @@ PhaseProfile Profiler::average(const Sums& sums) {
 }
 
 std::string node_kind(const std::string& node_name) {
-  return node_name.substr(node_name.rfind('.') + 1);  // npos + 1 is 0: all of it
+  return node_name.substr(node_name.rfind('.') + 1);  // npos + 1 is 0: the whole name
 }
 
 }  // namespace quern

@@ -11,14 +11,14 @@
 
 namespace quern {
 
-/// Runs steps node by node and sums up what each kind of node takes.
+/// Runs steps node by node and sums up the time of each kind of node.
 class Profiler {
  public:
-  /// Measures the device's bandwidth. Both must outlive this.
+  /// Measures the device's bandwidth. Both arguments must outlive this.
   Profiler(Backend& backend, const Graph& graph);
 
-  /// Runs the graph's nodes, and waits for them. A phase's first step runs once more before that:
-  /// what is loaded on first use does not count.
+  /// Runs the graph's nodes and waits for them. A phase's first step runs an extra time as warm-up:
+  /// lazy loading of kernels is not measured.
   void run(const Step& step);
   Profile profile() const;
 
@@ -37,7 +37,7 @@ class Profiler {
   Sums decode_;
 };
 
-/// What a node is in every layer: "layers.3.qkv" is a "qkv".
+/// The kind of a node over all layers: "layers.3.qkv" is a "qkv".
 std::string node_kind(const std::string& node_name);
 
 }  // namespace quern

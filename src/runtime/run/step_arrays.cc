@@ -10,7 +10,7 @@
 namespace quern {
 namespace {
 
-/// Stands in for an Arena to learn how many bytes a layout takes.
+/// Stands in for an Arena to count the bytes of a layout.
 class ByteCounter {
  public:
   template <typename T>
@@ -109,7 +109,7 @@ StepArrays::StepArrays(Backend& backend, const Limits& limits, int ring_capacity
   take(host_.token_ids, limits.max_tokens_per_step);
   take(host_.positions, limits.max_tokens_per_step);
 
-  // Token 0 at position 0, which every model has; zeros mean a running sequence.
+  // Token 0 at position 0, which every model has; zeros stand for a running sequence.
   write(state_.finished + limits.padding_row(), static_cast<std::int32_t>(SequenceStatus::stop));
   write(state_.rope_alpha + limits.padding_row(), 1.0f);
 }

@@ -12,26 +12,26 @@
 namespace quern {
 
 /// The step-input arena: the device arrays behind BatchView, SequenceState, SamplingRow, OutputRing
-/// and the block table, and the host's writing and reading of them.
+/// and the block table, and the host's access to them.
 class StepArrays {
  public:
-  /// Of the arrays on the device.
+  /// Bytes of the device arrays.
   static std::size_t bytes(const Limits& limits, int ring_capacity);
-  /// Of those that the host reads while the device writes them.
+  /// Bytes of the arrays that the host reads while the device writes them.
   static std::size_t shared_bytes(const Limits& limits, int ring_capacity);
   StepArrays(Backend& backend, const Limits& limits, int ring_capacity);
 
-  /// Writes the state row of a sequence that has just been admitted.
+  /// Writes the state row of a newly admitted sequence.
   void write_sequence(const Sequence& sequence, float rope_alpha);
-  /// Writes one entry of a running sequence's block table, a block that was added or replaced; the
-  /// steps that are launched afterwards see it.
+  /// Writes one entry of a running sequence's block table after a block was added or replaced;
+  /// steps launched afterwards see it.
   void write_block(const Sequence& sequence, std::size_t index);
-  /// Uploads the step's batch arrays and returns the view of them. A step of decode sequences alone
-  /// is padded to `padded_num_seqs`, at most max_seqs; see BatchView.
+  /// Uploads the step's batch arrays and returns the view of them. Pure decode is padded to
+  /// `padded_num_seqs`, at most max_seqs; see BatchView.
   BatchView write_batch(const ScheduledStep& step, int padded_num_seqs = 0);
-  /// The view of a batch of so many decode sequences, whatever the arrays hold.
+  /// The view of a decode batch of `num_seqs` sequences, whatever the arrays hold.
   BatchView decode_batch(int num_seqs, int max_kv_len) const;
-  /// Points an existing batch's logit rows at the token rows [first_row, first_row + count).
+  /// Points an existing batch's logit rows at token rows [first_row, first_row + count).
   void write_logit_rows(BatchView& batch, int first_row, int count);
   void write_loop(const LoopControl& control);
 
@@ -46,7 +46,7 @@ class StepArrays {
     std::int32_t *state_index, *cu_seqlens_q, *kv_lens, *logit_rows, *logit_seqs, *token_ids,
         *positions;
   };
-  /// Takes every array from `taker`, which hands out addresses (an Arena) or only counts.
+  /// Lays out every array with `taker`: an Arena, or one that only counts bytes.
   template <typename Taker>
   void lay_out(Taker& taker, const Limits& limits, int ring_capacity);
   template <typename Taker>
@@ -69,7 +69,7 @@ class StepArrays {
   OutputRing ring_;
   LoopControl* loop_ = nullptr;
   std::int32_t* block_table_ = nullptr;
-  std::int32_t* batch_ = nullptr;  ///< all batch arrays in one block, so that one copy brings them
+  std::int32_t* batch_ = nullptr;  ///< all batch arrays in one block, uploaded by one copy
   std::vector<std::int32_t> staging_;
   BatchArrays host_ = {};
 };

@@ -6,7 +6,7 @@
 
 namespace quern {
 
-/// Keeps an engine's Timing.
+/// Maintains an engine's Timing.
 class StepClock {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -16,7 +16,7 @@ class StepClock {
     return std::chrono::duration<double, std::milli>(now() - begin).count();
   }
 
-  /// A request came in while nothing ran: the next first token is measured from here.
+  /// A request arrived at an idle engine: time to first token is measured from here.
   void started() {
     begin_ = now();
     waiting_for_first_ = true;
@@ -26,8 +26,7 @@ class StepClock {
     waiting_for_first_ = false;
     timing.time_to_first_token_ms = ms_since(begin_);
   }
-  /// Books the time from `begin` to now as prefill or decode; a step that mixes both counts as
-  /// prefill.
+  /// Adds the time from `begin` to now as prefill or decode; a mixed step counts as prefill.
   void add_step(Time begin, bool prefill) {
     last_step_end_ = now();
     const double ms = std::chrono::duration<double, std::milli>(last_step_end_ - begin).count();
@@ -45,7 +44,7 @@ class StepClock {
     return result;
   }
 
-  Timing timing;  ///< the counters that others move
+  Timing timing;  ///< counters updated by the engine
 
  private:
   Time begin_ = now();

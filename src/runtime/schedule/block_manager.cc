@@ -55,11 +55,11 @@ std::optional<BlockCopy> BlockManager::make_writable(std::vector<std::int32_t>& 
 }
 
 void BlockManager::release(std::span<const std::int32_t> table) {
-  // From the end, so that the next table gets them in the same order.
+  // In reverse, so that the next table gets them in the same order.
   for (std::size_t i = table.size(); i-- > 0;) {
     const std::int32_t block = table[i];
     QUERN_CHECK(ref_count(block) > 0, "block {} is released, which nobody holds", block);
-    // free_ was made for all blocks: this does not allocate.
+    // free_ has capacity for all blocks: this does not allocate.
     if (--ref_counts_[static_cast<std::size_t>(block)] == 0) free_.push_back(block);
   }
 }

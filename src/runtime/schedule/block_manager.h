@@ -9,25 +9,25 @@
 
 namespace quern {
 
-/// Hands out the KV cache's blocks and counts who holds each: a block table is one holder of each
-/// of its blocks. Sequences that begin with the same tokens may share blocks; a shared one is
-/// copied before one of them writes into it. Every call is all or nothing.
+/// Allocates the KV cache's blocks and counts references: every block table holds one reference to
+/// each of its blocks. Sequences with a common prefix may share blocks; a shared block is copied
+/// before it is written to (copy-on-write). Every call is all or nothing.
 class BlockManager {
  public:
   explicit BlockManager(std::int64_t num_blocks);
 
-  /// The blocks of a new table, `count` of them; nothing when fewer are free.
+  /// Allocates a table of `count` blocks; nothing when fewer are free.
   std::optional<std::vector<std::int32_t>> reserve(std::int64_t count);
-  /// Adds one block to a table; false when none is free.
+  /// Appends one block to a table; false when none is free.
   bool append(std::vector<std::int32_t>& table);
-  /// A second table over the same blocks: one more holder of each.
+  /// A second table over the same blocks; adds a reference to each.
   std::vector<std::int32_t> share(std::span<const std::int32_t> table);
-  /// Makes block `index` of the table its own, before it is written to. Where others hold the
-  /// block too, a free one takes its place in the table, and the caller copies the content
-  /// (Backend::copy_blocks) before the next step; where source and destination are the same block
-  /// there is nothing to copy. Nothing when a copy is needed and no block is free.
+  /// Makes block `index` of the table exclusive before it is written to. A shared block is replaced
+  /// by a free one, and the caller copies its content (Backend::copy_blocks) before the next step;
+  /// equal source and destination mean that there is nothing to copy. Nothing when a copy is needed
+  /// and no block is free.
   std::optional<BlockCopy> make_writable(std::vector<std::int32_t>& table, std::size_t index);
-  /// Gives up a table. What nobody holds any more is free.
+  /// Drops a table's references; blocks without references are free again.
   void release(std::span<const std::int32_t> table);
 
   std::int64_t num_blocks() const { return static_cast<std::int64_t>(ref_counts_.size()); }
@@ -37,9 +37,9 @@ class BlockManager {
  private:
   std::int32_t take();
 
-  std::vector<std::int32_t> ref_counts_;  ///< by block: the tables that hold it
-  std::vector<std::int32_t>
-      free_;  ///< a stack: blocks used last, still warm in cache, are used next
+  std::vector<std::int32_t> ref_counts_;  ///< by block: the number of tables that hold it
+  std::vector<std::int32_t> free_;  ///< a stack (LIFO): the most recently used blocks are reused
+                                    ///< first, while they are in cache
 };
 
 }  // namespace quern

@@ -4,14 +4,13 @@
 
 namespace quern {
 
-/// When the host looks at the results: after steps S, S + C, S + 2C, … counted from 1; S = 0 means
-/// after C.
+/// The steps after which the host polls results: S, S + C, S + 2C, … counted from 1; S = 0 means C.
 class CheckSchedule {
  public:
   CheckSchedule(int skip_steps, int check_interval)
       : skip_steps_(skip_steps), check_interval_(check_interval) {}
 
-  /// Steps from `steps_done` to the next look, at least 1.
+  /// Steps from `steps_done` to the next stop check, at least 1.
   std::int64_t steps_until_check(std::int64_t steps_done) const {
     if (steps_done < skip_steps_) return skip_steps_ - steps_done;
     return check_interval_ - (steps_done - skip_steps_) % check_interval_;

@@ -11,7 +11,7 @@
 
 namespace quern {
 
-/// A sequence's share of a step: tokens [begin, begin + q_len) of its prompt, or one decode token.
+/// What a step computes of a sequence: prompt tokens [begin, begin + q_len), or one decode token.
 struct ScheduledRun {
   Sequence* sequence = nullptr;
   int begin = 0;
@@ -20,7 +20,7 @@ struct ScheduledRun {
   bool samples = false;  ///< the step yields a token for it
 };
 
-/// One step's work, decode runs first.
+/// One step's work, decode sequences first.
 struct ScheduledStep {
   std::vector<ScheduledRun> runs;
   int num_decode = 0;
@@ -28,31 +28,30 @@ struct ScheduledStep {
   bool samples() const;
 };
 
-/// Decides who runs: first come, first served. A waiting request is admitted when a state row and
-/// all the blocks it can come to need are free (docs/adr/0002), so a running one never waits for
-/// memory. Every step takes one token of each decoding
-/// sequence and fills up with prefill chunks.
+/// First come, first served. A waiting request is admitted when a state row and the blocks of its
+/// greatest length are free (docs/adr/0002), so a running one never waits for memory. Every step
+/// takes one token of each decoding sequence and fills up with prefill chunks.
 class Scheduler {
  public:
   explicit Scheduler(const Limits& limits);
 
   void add(std::unique_ptr<Sequence> sequence);
-  /// Moves waiting sequences into free rows and returns the new ones, whose state the caller must
+  /// Admits waiting sequences into free rows and returns the new ones, whose state the caller must
   /// write.
   std::vector<Sequence*> admit();
-  /// Whether admit() would move one.
+  /// Whether admit() would admit one.
   bool can_admit() const;
-  /// The next step; empty when all running sequences are exhausted or none runs.
+  /// Builds the next step; empty when all running sequences are exhausted or none runs.
   ScheduledStep schedule() const;
-  /// Records that the step's runs were launched `times` times in a row (more than once only when
-  /// all of them decode).
+  /// Records that the step was launched `times` times in a row (more than once only for pure
+  /// decode).
   void launched(const ScheduledStep& step, int times);
-  /// Gives back the row and blocks of finished sequences and hands them out.
+  /// Removes finished sequences and returns them; frees their rows and blocks.
   std::vector<std::unique_ptr<Sequence>> take_finished();
-  /// Drops a request, waiting or running; unknown ones are ignored. No step that it takes part in
-  /// may be under way.
+  /// Removes a request, waiting or running; unknown ones are ignored. No step that contains it may
+  /// be in flight.
   void remove(RequestId id);
-  /// Drops everything.
+  /// Removes all requests.
   void clear();
 
   const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
@@ -68,7 +67,7 @@ class Scheduler {
   BlockManager blocks_;
   std::vector<int> free_rows_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
-  std::vector<std::unique_ptr<Sequence>> running_;  ///< in order of admission
+  std::vector<std::unique_ptr<Sequence>> running_;  ///< in admission order
 };
 
 }  // namespace quern

@@ -9,8 +9,8 @@
 
 namespace quern {
 
-/// A request under way. The host knows upper bounds; the state on the device knows what a sequence
-/// really did.
+/// A waiting or running request. The host tracks upper bounds (launched steps); the device's state
+/// has the actual progress.
 struct Sequence {
   Sequence(RequestId request_id, std::vector<std::int32_t> prompt_ids,
            const SamplingRow& sampling_row, int max_new_tokens, SequenceOutput sequence_output)
@@ -22,7 +22,7 @@ struct Sequence {
         prompt_len_(static_cast<int>(token_ids.size())) {}
 
   RequestId id = 0;
-  std::vector<std::int32_t> token_ids;  ///< the prompt, then the generated tokens read so far
+  std::vector<std::int32_t> token_ids;  ///< the prompt, then the generated tokens read back so far
   SamplingRow sampling;
   int max_tokens = 0;  ///< tokens to generate at most
   SequenceOutput output;
@@ -31,16 +31,16 @@ struct Sequence {
   int state_row = -1;
   std::vector<std::int32_t> blocks = {};
 
-  // Moved on as steps are launched, before their results are known.
+  // Advanced when steps are launched, before their results are known.
   int prefilled = 0;  ///< prompt tokens in the KV cache
-  int launched = 0;   ///< sampling steps: the most tokens it can have generated
+  int launched = 0;   ///< sampling steps launched: an upper bound of its generated tokens
 
   int prompt_len() const { return prompt_len_; }
   bool decoding() const { return prefilled == prompt_len(); }
-  /// Nothing more to launch: its limit is reached, if no end came before.
+  /// All steps up to max_tokens are launched; an earlier stop is not known here.
   bool exhausted() const { return launched >= max_tokens; }
 
-  /// Takes the next token that was sampled. Tokens after the end are overshoot and are dropped.
+  /// Appends the next sampled token. Tokens after the end are overshoot and are dropped.
   void accept(TokenLogprobs token) {
     if (output.finished()) return;
     token_ids.push_back(token.id);
