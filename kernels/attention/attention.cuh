@@ -16,7 +16,7 @@ struct AttentionSequence {
   bool running = false;
 };
 
-/// A sequence of num_decode_seqs: told by its state alone.
+/// A sequence of num_decode_seqs; only its state is read.
 __device__ inline AttentionSequence decode_sequence_of(const AttentionParams& p, int seq) {
   AttentionSequence s;
   s.state_row = p.state_index[seq];
@@ -44,7 +44,7 @@ __device__ inline int position_of(const AttentionParams& p, const AttentionSeque
   return s.decode ? p.state_position[s.state_row] : p.positions[row];
 }
 
-/// What logn multiplies a query with.
+/// The logn factor of a query.
 __device__ inline float logn_scale(const AttentionParams& p, int position) {
   if (p.logn_length == 0 || position < p.logn_length) return 1.0f;
   return logf(static_cast<float>(position) + 1.0f) / logf(static_cast<float>(p.logn_length));
@@ -62,14 +62,14 @@ __device__ inline int first_visible(const AttentionParams& p, int own) {
   return p.window > 0 ? max(0, own - p.window + 1) : 0;
 }
 
-/// A score from a dot product.
+/// The scaled (and softcapped) score of a dot product.
 __device__ inline float score_of(const AttentionParams& p, float product) {
   const float score = p.scale * product;
   return p.softcap > 0.0f ? p.softcap * tanhf(score / p.softcap) : score;
 }
 
-/// One head of q or k as it is used: normed (where there is a gain), rotated, scaled and rounded to
-/// T. By a warp; `out` does not overlap `in`.
+/// One head of q or k, normed (where there is a gain), rotated, scaled and rounded to T. Run by a
+/// warp; `out` does not overlap `in`.
 template <typename T>
 __device__ inline void prepare_head(const AttentionParams& p, const T* in, const float* gain,
                                     const float2* rotation, float scale, T* out) {
@@ -102,8 +102,8 @@ __device__ inline const T* qkv_head(const AttentionParams& p, std::int64_t row, 
   return static_cast<const T*>(p.qkv) + (row * heads + head) * p.head_dim;
 }
 
-/// Some consecutive rows of one sequence under one kv head. A row is a query head of a new token:
-/// row r belongs to token r / group and to the group's head r % group.
+/// A tile of consecutive query rows of one sequence under one kv head. A row is a query head of a
+/// new token: row r belongs to token r / group and to the group's head r % group.
 struct QueryTile {
   AttentionSequence sequence;
   int first = 0;
@@ -125,7 +125,7 @@ __device__ inline QueryTile find_tile(const AttentionParams& p, int first_seq, i
   return {};
 }
 
-/// Where a row of a tile goes.
+/// Output address of a tile's row.
 template <typename T>
 __device__ inline T* tile_row(const AttentionParams& p, const QueryTile& tile, int kv_head,
                               int row) {
@@ -135,7 +135,7 @@ __device__ inline T* tile_row(const AttentionParams& p, const QueryTile& tile, i
   return static_cast<T*>(p.out) + (std::int64_t{token} * p.num_heads + head) * p.head_dim;
 }
 
-/// Zeros for the rows of a finished sequence, by the block.
+/// Writes zeros for the rows of a finished sequence; run by the block.
 template <typename T>
 __device__ inline void zero_rows(const AttentionParams& p, const QueryTile& tile, int kv_head) {
   for (int i = threadIdx.x; i < tile.count * p.head_dim; i += blockDim.x) {
@@ -143,9 +143,9 @@ __device__ inline void zero_rows(const AttentionParams& p, const QueryTile& tile
   }
 }
 
-/// How many tiles there may be, at most: what a grid is made for.
+/// Upper bound of the number of tiles: the grid size.
 inline int max_tiles(const AttentionParams& p, int first_seq, int rows) {
-  const int tokens = p.num_tokens - first_seq;  // the sequences before bring one token each
+  const int tokens = p.num_tokens - first_seq;  // decode sequences have one token each
   const int group = p.num_heads / p.num_kv_heads;
   return tokens * group / rows + p.num_seqs - first_seq;
 }

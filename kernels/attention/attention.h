@@ -7,9 +7,9 @@
 
 namespace quern::kernels {
 
-/// What the attention kernels share; the meaning of all is graph/op.h's Attention. "T" is `dtype`:
-/// float32, float16 or bfloat16. Rows of qkv and out are dense and aligned to 16 bytes where
-/// head_dim is a multiple of 8.
+/// Parameters shared by the attention kernels; see graph/op.h's Attention for their meaning. "T" is
+/// `dtype`: float32, float16 or bfloat16. Rows of qkv and out are dense and aligned to 16 bytes
+/// where head_dim is a multiple of 8.
 struct AttentionParams {
   DType dtype = DType::float32;
   const void* qkv = nullptr;  ///< [tokens, (num_heads + 2 num_kv_heads) head_dim] T
@@ -17,7 +17,7 @@ struct AttentionParams {
   void* keys = nullptr;       ///< this layer's [num_blocks, num_kv_heads, block_size, head_dim] T
   void* values = nullptr;     ///< the same
   int num_cache_rows = 0;     ///< of keys: num_blocks · num_kv_heads · block_size
-  /// [tokens, num_heads head_dim] T: q as it meets the keys; written by attention_append
+  /// [tokens, num_heads head_dim] T: normed, rotated and scaled q; written by attention_append
   void* queries = nullptr;
 
   int num_heads = 0;
@@ -37,7 +37,7 @@ struct AttentionParams {
   RopeParams rope;
 
   int num_seqs = 0;
-  int num_decode_seqs = 0;  ///< the first so many bring one token each
+  int num_decode_seqs = 0;  ///< these come first, with one token each
   int num_tokens = 0;
   const std::int32_t* state_index = nullptr;   ///< [num_seqs]
   const std::int32_t* cu_seqlens_q = nullptr;  ///< [num_seqs + 1]

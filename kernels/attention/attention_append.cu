@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// How threads share a head where 16 bytes at a time can be: a unit is two chunks of 16 bytes that
-/// are rotated against each other, or one that is not rotated.
+/// Thread mapping of a head with 16-byte accesses: a unit is a pair of 16-byte chunks that rope
+/// rotates together, or one chunk that is not rotated.
 struct HeadUnits {
   int pairs = 0;
   int count = 0;  ///< the pairs come first
@@ -25,7 +25,7 @@ __host__ __device__ HeadUnits head_units(const AttentionParams& p) {
   return {pairs, p.head_dim / kElementsOf16Bytes<T> - pairs};
 }
 
-/// Whether heads can be taken in units: a norm needs a head's units in one warp.
+/// Whether a head can be processed in units: a norm needs a head's units in one warp.
 template <typename T>
 bool has_units(const AttentionParams& p) {
   constexpr int kElements = kElementsOf16Bytes<T>;
@@ -57,7 +57,7 @@ struct Chunk {
   }
 };
 
-/// prepare_head(), one unit of it. Threads that share a normed head call it together.
+/// prepare_head() for one unit. Threads that share a normed head call it together.
 template <typename T>
 __device__ void prepare_unit(const AttentionParams& p, const T* in, const float* gain,
                              const float2* rotation, float scale, int unit, T* out) {
@@ -93,14 +93,14 @@ __device__ void prepare_unit(const AttentionParams& p, const T* in, const float*
   if (is_pair) high.store(out + high_at);
 }
 
-/// What a block has of its token.
+/// Per-token state of a block.
 struct Token {
   const AttentionSequence& sequence;
   int row;
   const float2* rotation;
   float scale;  ///< of the queries
 
-  /// Where a kv head's vector begins in the cache.
+  /// Offset of a kv head's vector in the cache.
   __device__ std::int64_t cache_element(const AttentionParams& p, int kv_head) const {
     const int slot = sequence.kv_len - sequence.q_len + row - sequence.first_row;
     return std::int64_t{slot_row(p, sequence.state_row, kv_head, slot)} * p.head_dim;
@@ -129,7 +129,7 @@ __device__ void append_units(const AttentionParams& p, const Token& token) {
   }
 }
 
-/// Any head, a warp each.
+/// Any head size, one warp per head.
 template <typename T>
 __device__ void append_heads(const AttentionParams& p, const Token& token) {
   for (int head = threadIdx.x / 32; head < p.num_heads + p.num_kv_heads; head += kThreads / 32) {
@@ -148,21 +148,21 @@ __device__ void append_heads(const AttentionParams& p, const Token& token) {
   }
 }
 
-/// A block a token.
+/// One block per token.
 template <typename T, bool kUnits>
 __global__ void __launch_bounds__(kThreads)
     attention_append_kernel(const __grid_constant__ AttentionAppendParams params) {
   let_next_kernel_start();
   const AttentionParams& p = params.attention;
   __shared__ float2 rotation[kMaxRopePairs];
-  const int row = params.first_seq + blockIdx.x;  // sequences before bring one token each
+  const int row = params.first_seq + blockIdx.x;  // decode sequences have one token each
   const AttentionSequence s = sequence_of(p, sequence_of_row(p.cu_seqlens_q, p.num_seqs, row));
   const int position = position_of(p, s, row);
   if (p.rope.num_pairs > 0) {
     fill_rotation(p.rope, alpha_of(p.rope, p.rope_alpha[s.state_row], s.kv_len), position,
                   rotation);
   }
-  // So far only what the last step has left, see attention_decode.cu.
+  // Up to here only reads of what earlier steps wrote, see attention_decode.cu.
   wait_for_earlier_kernels();
   if (params.counter != nullptr && blockIdx.x == 0 && threadIdx.x == 0) *params.counter = 0;
   if (!s.running) return;

@@ -20,7 +20,7 @@ constexpr std::size_t shared_bytes(int head_dim) {
 static_assert(shared_bytes(kMaxReferenceHeadDim) + 2048 <= kMaxSharedBytes,
               "2048: weights and more");
 
-/// Brings the slots from `begin` on, up to `end`, to shared memory as floats.
+/// Loads the slots [begin, end) to shared memory as floats.
 template <typename T>
 __device__ void load_slots(const AttentionParams& p, const void* cache, int state_row, int kv_head,
                            int begin, int end, float* destination) {
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     for (int i = threadIdx.x; i < elements; i += kThreads) {
       const int row = i / p.head_dim;
-      // A row's sum takes in what the row sees and nothing else: zero times infinity is no number.
+      // Masked slots must not enter the sum at all: 0 · infinity is NaN.
       const int first = max(begin, first_visible(p, own_slot(row)));
       const int last = min(begin + kSlots - 1, own_slot(row));
       float sum = sums[i] * corrections[row];

@@ -8,10 +8,9 @@ namespace quern::kernels {
 
 inline constexpr int kMaxReferenceHeadDim = 512;
 
-/// Attention of all sequences, decode ones too, in any dtype and head size up to
-/// kMaxReferenceHeadDim, by float32 products; attention_append has made ready everything. Finished
-/// sequences get zero rows. For comparison and small models: it is not made to be fast. Errors: see
-/// launch.h.
+/// Reference attention of all sequences, decode and prefill, in any dtype and head size up to
+/// kMaxReferenceHeadDim, with float32 FMAs; attention_append runs before it. Finished sequences get
+/// zero rows. For tests and small models; not optimized. Errors: see launch.h.
 void attention_reference(const AttentionParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

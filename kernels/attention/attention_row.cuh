@@ -5,10 +5,9 @@
 
 namespace quern::kernels {
 
-/// One row of a tile by float32 products and what the row sees alone; by a warp. For rows whose
-/// sums are not finite when tensor cores multiply zero weights with all values of a tile: what a
-/// row must not see has no part in its result, not even as zero times infinity. Such rows are rare;
-/// it is short rather than fast.
+/// Attention of one row of a tile with float32 FMAs over its visible slots only; run by a warp. For
+/// rows with non-finite sums: tensor cores multiply masked slots by zero weights, and 0 · infinity
+/// is NaN. Such rows are rare; the code is short rather than fast.
 template <typename T, int kHeadDim>
 __device__ inline void attend_row(const AttentionParams& p, const QueryTile& tile, int kv_head,
                                   int row) {

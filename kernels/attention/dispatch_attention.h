@@ -6,8 +6,8 @@
 
 namespace quern::kernels {
 
-/// The head sizes that the tensor-core attention kernels are made for; smaller ones serve small
-/// models.
+/// Head sizes that the tensor-core attention kernels are instantiated for; the smaller ones are for
+/// small models.
 using MmaHeadDims = std::integer_sequence<int, 16, 32, 64, 80, 96, 128, 256>;
 
 template <int... kHeadDims>

@@ -4,8 +4,8 @@
 
 namespace quern::kernels {
 
-/// One inverse frequency of the base theta · alpha^(d / (d - 2)), with the roundings of
-/// graph/rope.cc. Out of line: few sequences need it, and it takes many registers.
+/// One inverse frequency of the base theta · alpha^(d / (d - 2)), with the rounding of
+/// graph/rope.cc. Not inlined: few sequences need it, and it takes many registers.
 __device__ __noinline__ inline float grown_inv_freq(double theta, float alpha, bool follows_length,
                                                     int num_pairs, int pair) {
   const int rotary_dim = 2 * num_pairs;
@@ -21,7 +21,7 @@ __device__ __noinline__ inline float grown_inv_freq(double theta, float alpha, b
   return 1.0f / static_cast<float>(pow(static_cast<double>(base), static_cast<double>(fraction)));
 }
 
-/// The alpha of a sequence: what its state says, and for dynamic rope what its length asks for.
+/// The alpha of a sequence: that of its state, for dynamic rope at least the one of its length.
 __device__ inline float alpha_of(const RopeParams& rope, float state_alpha, int kv_len) {
   if (!rope.grows) return 1.0f;
   if (!rope.follows_length || kv_len <= rope.original_max_position) return state_alpha;
@@ -30,9 +30,9 @@ __device__ inline float alpha_of(const RopeParams& rope, float state_alpha, int 
   return fmaxf(state_alpha, stretched - (rope.factor - 1.0f));
 }
 
-/// Cosine and sine of an angle of less than 2^22, to about 2e-7. As accurate as sincosf, without
-/// its slow path for large angles and the local memory that it takes: the angle is divided by π in
-/// two floats and whole turns are taken off, both without an error that counts.
+/// Cosine and sine of an angle below 2^22, to about 2e-7. As accurate as sincosf, without its slow
+/// path for large angles and the local memory that it needs: range reduction multiplies by 1/π as a
+/// two-term constant and removes whole turns, with negligible error.
 __device__ inline float2 rotation_of(float angle) {
   constexpr float kInversePi = 0.31830987334251404f;
   constexpr float kInversePiRest = 1.2841276486597054e-08f;
@@ -43,8 +43,8 @@ __device__ inline float2 rotation_of(float angle) {
   return rotation;
 }
 
-/// Cosines and sines of the angles of one token, [num_pairs], by all threads of the block. The
-/// caller synchronises.
+/// Cosines and sines of the angles of one token, [num_pairs]; run by the block. The caller
+/// synchronizes.
 __device__ inline void fill_rotation(const RopeParams& rope, float alpha, int position,
                                      float2* rotation) {
   for (int pair = threadIdx.x; pair < rope.num_pairs; pair += blockDim.x) {

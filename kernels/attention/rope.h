@@ -2,11 +2,11 @@
 
 namespace quern::kernels {
 
-/// Pairs of elements that a head may rotate, at most.
+/// Maximum number of rotated pairs of a head.
 inline constexpr int kMaxRopePairs = 128;
 
-/// Rotary positions as kernels take them: the frequencies of alpha 1 come ready from the host,
-/// those of a grown base are computed on the device. See graph/rope.h.
+/// Rope parameters of the kernels: inverse frequencies of alpha 1 are computed on the host, those
+/// of a scaled base on the device. See graph/rope.h.
 struct RopeParams {
   int num_pairs = 0;  ///< rotary_dim / 2; 0: no rope
   float attention_factor = 1.0f;

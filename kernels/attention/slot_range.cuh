@@ -2,7 +2,7 @@
 
 namespace quern::kernels {
 
-/// Some consecutive slots of a sequence.
+/// A contiguous range of a sequence's slots.
 struct SlotRange {
   int begin = 0;
   int end = 0;

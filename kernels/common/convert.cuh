@@ -12,7 +12,7 @@ __device__ inline float to_float(float value) { return value; }
 __device__ inline float to_float(__half value) { return __half2float(value); }
 __device__ inline float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
 
-/// `value` rounded to nearest even; too large a float16 becomes infinity.
+/// `value` rounded to nearest even; float16 overflows to infinity.
 template <typename T>
 __device__ inline T from_float(float value) {
   if constexpr (std::is_same_v<T, __half>) {
@@ -40,7 +40,7 @@ __device__ inline std::uint32_t pack(float low, float high) {
   return word;
 }
 
-/// The two elements of a register that pack() made.
+/// The reverse of pack().
 template <typename T>
 __device__ inline float2 unpack(std::uint32_t word) {
   if constexpr (std::is_same_v<T, __half>) {

@@ -4,7 +4,7 @@
 namespace quern::kernels {
 namespace {
 
-/// Tells by its attributes what this build's kernels were compiled for.
+/// Its attributes tell which architecture this build's kernels were compiled for.
 __global__ void probe_kernel() {}
 
 }  // namespace

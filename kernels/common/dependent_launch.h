@@ -2,10 +2,10 @@
 
 namespace quern::kernels {
 
-/// Whether kernels of this build may use programmatic dependent launch (PDL) on the calling
-/// thread's device (see LaunchShape::use_pdl): it is an sm_90 or newer, and their code was compiled
-/// for one. Code for older GPUs, which a newer one runs too, does not know how to wait. Errors:
-/// LaunchError when CUDA does not answer.
+/// Whether kernels of this build may use programmatic dependent launch (PDL) on the current device
+/// (see LaunchShape::use_pdl): it is sm_90 or newer, and their code was compiled for sm_90 or
+/// newer. Code for older GPUs runs on newer ones too, but contains no wait. Errors: LaunchError
+/// when a CUDA call fails.
 bool supports_pdl();
 
 }  // namespace quern::kernels

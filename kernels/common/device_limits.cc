@@ -25,8 +25,9 @@ std::size_t bytes_of(cudaDeviceAttr attribute) {
 
 std::size_t max_shared_bytes() { return bytes_of(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 
-std::size_t lone_shared_bytes() {
-  return bytes_of(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / 2;  // and what CUDA adds to it
+std::size_t one_block_shared_bytes() {
+  return bytes_of(cudaDevAttrMaxSharedMemoryPerMultiprocessor) /
+         2;  // CUDA reserves some more per block
 }
 
 }  // namespace quern::kernels

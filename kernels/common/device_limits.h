@@ -4,12 +4,12 @@
 
 namespace quern::kernels {
 
-/// Bytes of shared memory that a block may have on the calling thread's device, at least
-/// kMaxSharedBytes. Errors: LaunchError when CUDA does not answer.
+/// Maximum shared memory per block in bytes (opt-in) on the current device, at least
+/// kMaxSharedBytes. Errors: LaunchError when a CUDA call fails.
 std::size_t max_shared_bytes();
 
-/// Dynamic shared memory of a block beside which no other such block fits into a multiprocessor of
-/// that device. Errors: likewise.
-std::size_t lone_shared_bytes();
+/// The least dynamic shared memory with which only one such block fits into a multiprocessor of the
+/// current device. Errors: likewise.
+std::size_t one_block_shared_bytes();
 
 }  // namespace quern::kernels

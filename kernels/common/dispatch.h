@@ -11,7 +11,7 @@
 
 namespace quern::kernels {
 
-/// A kernel was asked for something that it is not made for: a bug of the caller. The message names
+/// Thrown for values that a kernel is not instantiated for: a bug of the caller. The message names
 /// the legal values.
 class DispatchError : public std::logic_error {
  public:
@@ -37,7 +37,7 @@ void dispatch_float(DType dtype, const char* kernel, const Body& body) {
                       dtype_name(dtype));
 }
 
-/// Calls body<kValue>() with the one of `kValues` that is `value`. Errors: DispatchError.
+/// Calls body<kValue>() with the one of `kValues` that equals `value`. Errors: DispatchError.
 template <typename V, V... kValues, typename Body>
 void dispatch_value(std::integer_sequence<V, kValues...>, V value, const char* kernel,
                     const char* name, const Body& body) {

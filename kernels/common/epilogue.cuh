@@ -17,18 +17,18 @@ __device__ inline float activate(Activation activation, float x) {
       return x * normcdff(x);
     case Activation::gelu_tanh: {
       constexpr float kSqrt2OverPi = 0.797884560802865356f;
-      // 0.5 (1 + tanh(y)) as a logistic function keeps its precision where tanh is near -1.
+      // 0.5 (1 + tanh(y)) as a logistic function avoids cancellation where tanh is near -1.
       const float y = kSqrt2OverPi * (x + 0.044715f * x * x * x);
       return x / (1.0f + expf(-2.0f * y));
     }
     case Activation::relu:
-      return x < 0.0f ? 0.0f : x;  // NaN stays NaN
+      return x < 0.0f ? 0.0f : x;  // NaN propagates
   }
   return x;
 }
 
-/// What comes after the products of one feature. It reads the biases at once: weights, so that
-/// earlier kernels may still run.
+/// The epilogue of one feature. It loads the biases at once: they are weights, so earlier kernels
+/// may still run (PDL).
 class FeatureEpilogue {
  public:
   __device__ FeatureEpilogue(const Epilogue& epilogue, std::int64_t feature)
@@ -38,13 +38,13 @@ class FeatureEpilogue {
     if (epilogue.gated) up_bias_ = epilogue.bias[epilogue.out_features + feature];
   }
 
-  /// The result, not rounded, of a product, or of those of its gate and up rows.
+  /// The unrounded result for a product, or for those of its gate and up rows.
   __device__ float apply(float product, float up) const {
     const float value = activate(epilogue_.activation, product + bias_);
     return epilogue_.gated ? value * (up + up_bias_) : value;
   }
 
-  /// Stores that as an element of the output.
+  /// Stores the result as an element of the output.
   __device__ void finish(std::int64_t row, float product, float up) const {
     store_element(epilogue_.out_dtype, epilogue_.out, row * epilogue_.out_features + feature_,
                   apply(product, up));
@@ -57,8 +57,8 @@ class FeatureEpilogue {
   float up_bias_ = 0.0f;
 };
 
-/// Brings the biases of some features to L2, by the block. They are weights: earlier kernels may
-/// still run.
+/// Prefetches biases to L2; run by the block. They are weights: earlier kernels may still run
+/// (PDL).
 __device__ inline void prefetch_biases(const Epilogue& epilogue, std::int64_t begin,
                                        std::int64_t end) {
   constexpr int kFloatsOfLine = 32;
@@ -70,7 +70,7 @@ __device__ inline void prefetch_biases(const Epilogue& epilogue, std::int64_t be
   }
 }
 
-/// Stores one element alone.
+/// Stores a single element.
 __device__ inline void finish(const Epilogue& epilogue, std::int64_t row, std::int64_t feature,
                               float product, float up) {
   FeatureEpilogue(epilogue, feature).finish(row, product, up);

@@ -26,18 +26,19 @@ std::string text(const dim3& size) {
   return std::to_string(size.x) + " x " + std::to_string(size.y) + " x " + std::to_string(size.z);
 }
 
-/// What launches want set of a kernel.
+/// Attributes that launches need a kernel to have.
 struct KernelAttributes {
   std::size_t shared_bytes = 0;
-  bool prefers_shared = false;  ///< over cache
+  bool prefers_shared = false;  ///< shared memory over L1 in the carveout
 
   bool cover(const KernelAttributes& wanted) const {
     return shared_bytes >= wanted.shared_bytes && (prefers_shared || !wanted.prefers_shared);
   }
 };
 
-/// The attributes of all kernels on all devices. CUDA keeps them for the process, whichever engine
-/// set them, so their record is the process's too. It only grows, to one entry a kernel and device.
+/// The attributes set so far, of all kernels on all devices. CUDA keeps them per process, whichever
+/// engine set them, so this record is global too. It only grows, to one entry per kernel and
+/// device.
 class AttributeRecord {
  public:
   static AttributeRecord& of_process() {
@@ -70,7 +71,7 @@ class AttributeRecord {
 
 void check_launch(cudaError_t status, const void* kernel, const LaunchShape& shape) {
   if (status == cudaSuccess) return;
-  static_cast<void>(cudaGetLastError());  // it is told here; later calls shall not tell it again
+  static_cast<void>(cudaGetLastError());  // clears it: later calls must not report it again
   throw LaunchError("launching " + kernel_name(kernel) + " with " + text(shape.grid) +
                     " blocks of " + text(shape.block) + " threads and " +
                     std::to_string(shape.shared_bytes) +
@@ -88,7 +89,7 @@ void set_kernel_attributes(const void* kernel, const LaunchShape& shape, std::si
         if (all.shared_bytes > 0) {
           set(cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(all.shared_bytes));
         }
-        // Kernels that want different parts of a multiprocessor's memory as cache cannot share it.
+        // Kernels with different carveouts cannot be co-resident on a multiprocessor.
         if (all.prefers_shared) {
           set(cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
         }

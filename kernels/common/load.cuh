@@ -26,7 +26,7 @@ __device__ inline void store_element(DType dtype, void* array, std::int64_t inde
   }
 }
 
-/// 16 bytes of an array that nothing writes meanwhile and that a block reads once: they pass by L1.
+/// A 16-byte load through the read-only path, bypassing L1: for data that a block reads once.
 __device__ inline uint4 load_16_bytes_once(const void* source) {
   uint4 words;
   asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -35,12 +35,12 @@ __device__ inline uint4 load_16_bytes_once(const void* source) {
   return words;
 }
 
-/// Asks for the 128 bytes around an address, without waiting for them.
+/// Prefetches the 128 bytes around an address to L2.
 __device__ inline void prefetch_to_l2(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
-/// The elements of T that 16 bytes hold.
+/// The elements of T in 16 bytes.
 template <typename T>
 inline constexpr int kElementsOf16Bytes = 16 / sizeof(T);
 

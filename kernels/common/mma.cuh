@@ -10,11 +10,11 @@
 
 namespace quern::kernels {
 
-// Fragments of 8 x 8 matrices of 16-bit elements: lane l holds row l / 4, columns 2 (l % 4) and the
-// next. Source: PTX ISA, "Warp-level matrix instructions".
+// Fragments of 8 x 8 matrices of 16-bit elements: lane l holds row l / 4, columns 2 (l % 4) and 2
+// (l % 4) + 1. Source: PTX ISA, "Warp-level matrix instructions".
 
-/// Four 8 x 8 matrices from shared memory: lane l gives the address of row l % 8 of matrix l / 8, a
-/// multiple of 16.
+/// ldmatrix.x4: four 8 x 8 matrices from shared memory. Lane l passes the address of row l % 8 of
+/// matrix l / 8, a multiple of 16.
 __device__ inline void load_matrices(std::uint32_t row, std::uint32_t (&matrices)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
@@ -22,7 +22,7 @@ __device__ inline void load_matrices(std::uint32_t row, std::uint32_t (&matrices
                : "memory");
 }
 
-/// Two of them, by the addresses of the first sixteen lanes.
+/// ldmatrix.x2, by the addresses of the first sixteen lanes.
 __device__ inline void load_matrices(std::uint32_t row, std::uint32_t (&matrices)[2]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                : "=r"(matrices[0]), "=r"(matrices[1])
@@ -42,7 +42,7 @@ __device__ inline void load_matrices_transposed(const void* row, std::uint32_t (
                : "memory");
 }
 
-/// An 8 x 8 matrix transposed, within a warp's registers.
+/// Transposes an 8 x 8 matrix across a warp's registers.
 __device__ inline std::uint32_t transpose_8x8(std::uint32_t matrix) {
   std::uint32_t transposed;
   asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(matrix));

@@ -19,26 +19,25 @@ __device__ inline uint4 philox(uint4 counter, uint2 key) {
   return counter;
 }
 
-/// What a draw depends on beside the token.
+/// The key of a draw, except for the token.
 struct DrawKey {
   std::uint64_t seed = 0;
   std::uint32_t sequence_index = 0;
   std::uint32_t position = 0;
 };
 
-/// The four words that decide on the tokens 4 · `group` … 4 · `group` + 3: base/philox.h's
-/// draw_word, bit for bit.
+/// The four words of tokens 4 · `group` … 4 · `group` + 3: base/philox.h's draw_word, bit for bit.
 __device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
   return philox(
       {group, draw.position, draw.sequence_index, 0},
       {static_cast<std::uint32_t>(draw.seed), static_cast<std::uint32_t>(draw.seed >> 32)});
 }
 
-/// No Gumbel variate of one word is larger.
+/// Maximum Gumbel variate of one word.
 inline constexpr float kLargestGumbel = 23.0f;
 
-/// No less than gumbel(word), and seldom much more where that is large; cheap.
-/// -log(-log1p(-v)) <= -log(v), and the rest covers the rounding.
+/// A cheap upper bound of gumbel(word), tight where that is large: -log(-log1p(-v)) <= -log(v); the
+/// rest covers rounding.
 __device__ inline float gumbel_bound(std::uint32_t word) {
   constexpr float kLog2 = 0.693147181f;
   return kLog2 * (32.0f - __log2f(static_cast<float>(word) + 0.5f)) + 1e-3f;

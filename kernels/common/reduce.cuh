@@ -4,14 +4,15 @@ namespace quern::kernels {
 
 inline constexpr int kWarpSize = 32;
 
-/// threadIdx.x, read each time: what a loop computes from it does not stay in registers through it.
+/// threadIdx.x, read anew at each use: values derived from it do not occupy registers across a
+/// loop.
 __device__ inline int thread_index_anew() {
   int index = 0;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
   return index;
 }
 
-/// A warp's values combined, the same result in every lane. All lanes call it.
+/// Warp reduction with the result in every lane. All lanes call it.
 template <typename T, typename Combine>
 __device__ inline T warp_reduce(T value, const Combine& combine) {
 #pragma unroll
@@ -21,7 +22,7 @@ __device__ inline T warp_reduce(T value, const Combine& combine) {
   return value;
 }
 
-/// A block's values combined, the same result in every thread, whatever the order of its warps. All
+/// Block reduction with the same result in every thread, independent of the order of warps. All
 /// threads of whole warps call it.
 template <typename T, typename Combine>
 __device__ inline T block_reduce(T value, const Combine& combine) {
@@ -33,7 +34,7 @@ __device__ inline T block_reduce(T value, const Combine& combine) {
   const int warps = static_cast<int>(blockDim.x) / kWarpSize;
 #pragma unroll 8
   for (int warp = 1; warp < warps; ++warp) value = combine(value, of_warps[warp]);
-  __syncthreads();  // of_warps may be written again
+  __syncthreads();  // of_warps may be reused
   return value;
 }
 

@@ -337,7 +337,7 @@ void launch_layouts(const SkinnyGemmParams& params, cudaStream_t stream) {
             .block = dim3(kThreads),
             .shared_bytes = L::kSharedBytes,
             .use_pdl = params.use_pdl,
-            .alone = true},
+            .one_block_per_sm = true},
            stream, plan);
   });
 }

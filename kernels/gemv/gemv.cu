@@ -37,7 +37,7 @@ struct Plan {
   int num_stages;  ///< of each warp's ring
 };
 
-/// Partial sums of a tile that another warp began. That warp adds them to its own.
+/// Partial sums of a tile that another warp began and that it adds to its own.
 struct Continued {
   int tile;  ///< or none
   float2 sums[kWarpSize];
@@ -83,8 +83,8 @@ __device__ void store_tile(const GemvParams& p, const TiledWeight& weight, int t
   }
 }
 
-/// Multiplies a warp's K blocks. Tiles that it holds whole are stored at once; the sums of a first
-/// tile that another warp began go to `continued`. Returns the last tile if another warp ends it.
+/// Multiplies a warp's K blocks. Complete tiles are stored at once; the sums of a first tile that
+/// another warp began go to `continued`. Returns the last tile if another warp completes it.
 template <typename T>
 __device__ int multiply(const GemvParams& p, const TiledWeight& weight, WeightStream& stream,
                         const uint4* rows, Continued& continued, RowTile<T>& sums) {
@@ -177,7 +177,7 @@ int num_stages(std::size_t bytes_of_rows, std::size_t shared_bytes = kMaxSharedB
   return 0;
 }
 
-/// Slabs that a warp has at most.
+/// Maximum number of K blocks per warp.
 int k_blocks_of_warp(const GemvParams& params) {
   const auto ceil_of = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
   const std::int64_t tiles = ceil_of(params.epilogue.weight_rows(), kTileRows);
@@ -198,19 +198,19 @@ bool gemv_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features)
 
 void gemv(const GemvParams& params, cudaStream_t stream) {
   // With several rows a norm kernel of few blocks runs between the projections, and blocks would no
-  // longer spread evenly by themselves: see docs/adr/0010.
-  const bool alone = params.use_pdl && params.num_rows > 1;
+  // longer spread evenly (docs/adr/0010).
+  const bool one_block_per_sm = params.use_pdl && params.num_rows > 1;
   const std::size_t bytes = rows_bytes(params.dtype, params.num_rows, params.in_features);
-  const int stages = num_stages(bytes, alone ? max_shared_bytes() : kMaxSharedBytes);
+  const int stages = num_stages(bytes, one_block_per_sm ? max_shared_bytes() : kMaxSharedBytes);
   const Plan plan{params, std::min(stages, k_blocks_of_warp(params))};
-  // One block on each multiprocessor, even without work: otherwise two of the next kernel's blocks
+  // One block per multiprocessor, even without work: otherwise two of the next kernel's blocks
   // would be scheduled where one is missing.
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
       .block = dim3(kThreads),
       .shared_bytes = bytes + static_cast<std::size_t>(plan.num_stages) * kStageBytes,
       .use_pdl = params.use_pdl,
-      .alone = alone};
+      .one_block_per_sm = one_block_per_sm};
   dispatch_float(params.dtype, "gemv",
                  [&]<typename T>() { launch(gemv_kernel<T>, shape, stream, plan); });
 }

@@ -9,7 +9,7 @@
 
 namespace quern::kernels {
 
-/// Most rows of the batch that gemv() serves.
+/// Maximum rows of the batch that gemv() supports.
 inline constexpr int kMaxGemvRows = 8;
 
 struct GemvParams {
@@ -26,7 +26,7 @@ struct GemvParams {
   bool use_pdl = false;  ///< see LaunchShape
 };
 
-/// Whether gemv() serves this: few rows that fit into shared memory, multiples of 16 bytes.
+/// Whether gemv() supports this: few rows that fit into shared memory, multiples of 16 bytes.
 bool gemv_supports(DType dtype, std::int64_t num_rows, std::int64_t in_features);
 
 /// NormLinear or Linear for one to kMaxGemvRows rows, in one launch. Each block streams its tiles

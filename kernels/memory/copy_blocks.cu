@@ -9,7 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWordsPerThread = 4;
 
-/// Grid: a thread block for each part of a KV block, each copy, and keys and values of each layer.
+/// Grid: slices of a KV block; copies; keys and values of each layer.
 template <typename Word>
 __global__ void __launch_bounds__(kThreads)
     copy_blocks_kernel(const __grid_constant__ CopyBlocksParams p) {

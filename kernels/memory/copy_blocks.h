@@ -7,7 +7,7 @@
 
 namespace quern::kernels {
 
-/// Pairs of blocks that one launch copies: they travel with its parameters, which have 4 KB.
+/// Maximum copies per launch: the list is a kernel argument, of which there are 4 KB.
 inline constexpr int kMaxBlockCopies = 256;
 
 /// See graph/step.h's BlockCopy.
@@ -27,8 +27,8 @@ struct CopyBlocksParams {
   BlockCopy copies[kMaxBlockCopies];
 };
 
-/// Copies KV blocks over all layers. No block may be the destination of two copies, or source and
-/// destination. Errors: see launch.h.
+/// Copies KV blocks in all layers. No block may be the destination of two copies, or both source
+/// and destination. Errors: see launch.h.
 void copy_blocks(const CopyBlocksParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

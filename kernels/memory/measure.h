@@ -6,7 +6,7 @@
 
 namespace quern::kernels {
 
-// Not part of any step: what measuring needs.
+// Measurement kernels; no step uses them.
 
 struct ReadPassParams {
   const void* data = nullptr;    ///< aligned to 16 bytes
@@ -15,10 +15,10 @@ struct ReadPassParams {
   int num_multiprocessors = 0;
 };
 
-/// Reads memory once, as fast as it goes. Errors: see launch.h.
+/// Reads memory once at full bandwidth. Errors: see launch.h.
 void read_pass(const ReadPassParams& params, cudaStream_t stream);
 
-/// Keeps the stream busy for so many microseconds. Errors: see launch.h.
+/// Keeps the stream busy for `duration_us`. Errors: see launch.h.
 void hold(std::int64_t duration_us, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -10,14 +10,14 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kDrawsPerCounter = 16;
 
-/// The draws 16 · `counter` … 16 · `counter` + 15, one a byte.
+/// Draws 16 · `counter` … 16 · `counter` + 15, one per byte.
 __device__ uint4 draw_bytes(std::uint64_t key, std::uint64_t counter) {
   return philox(
       {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0},
       {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
 }
 
-/// The number that byte `byte` of a word stands for. Product and sum are rounded apart, as on the
+/// The number for byte `byte` of a word. Product and sum are rounded separately (no FMA), as on the
 /// host.
 __device__ float number(const RandomFillParams& p, std::uint32_t word, int byte) {
   const auto draw = static_cast<std::int8_t>(word >> (8 * byte));
@@ -25,7 +25,7 @@ __device__ float number(const RandomFillParams& p, std::uint32_t word, int byte)
   return __fadd_rn(p.offset, __fmul_rn(p.scale, static_cast<float>(integer)));
 }
 
-/// Any run: a thread an element.
+/// Any run: one thread per element.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     fill_elements_kernel(const __grid_constant__ RandomFillParams p) {
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kThreads)
       from_float<T>(number(p, words[byte / 4], byte % 4));
 }
 
-/// Neighbouring elements that begin with a counter: a thread a counter.
+/// Consecutive elements that begin at a counter: one thread per counter.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     fill_dense_kernel(const __grid_constant__ RandomFillParams p) {

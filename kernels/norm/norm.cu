@@ -7,7 +7,7 @@
 namespace quern::kernels {
 namespace {
 
-/// Threads per block; a block norms one row. With few rows a row's latency is the kernel's, so more
+/// Threads per block; a block norms one row. With few rows the latency of a row dominates, so more
 /// threads share it.
 constexpr int kManyThreads = 512;
 constexpr int kFewThreads = 256;
@@ -38,7 +38,8 @@ __global__ void __launch_bounds__(kThreads) add_delta_kernel(const __grid_consta
   row.store(p.residual_out + std::int64_t{blockIdx.x} * p.input.in_features);
 }
 
-/// Calls body<T, kWidth, kThreads>(shape). Vectors of four need rows whose length is a multiple.
+/// Calls body<T, kWidth, kThreads>(shape). Vectors of four need a row length that is a multiple of
+/// it.
 template <typename Body>
 void dispatch_rows(const NormParams& params, const char* kernel, const Body& body) {
   dispatch_float(params.input.dtype, kernel, [&]<typename T>() {

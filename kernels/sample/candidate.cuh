@@ -7,7 +7,7 @@
 
 namespace quern::kernels {
 
-/// A float as an integer in the same order. Zeros of both signs are one.
+/// Order-preserving map from float to integer. Both zeros map to the same.
 __device__ inline std::uint32_t ordered(float x) {
   const std::uint32_t bits = __float_as_uint(x + 0.0f);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -17,14 +17,14 @@ __device__ inline float from_ordered(std::uint32_t key) {
   return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
 }
 
-/// A token with its score as one number: the larger score is larger, the lower id among equals.
-/// NaN counts as -inf. 0 is no candidate.
+/// Sort key of a token: higher scores first, lower ids among equals. NaN counts as -inf. 0 is no
+/// candidate.
 __device__ inline std::uint64_t candidate(float score, int id) {
   const float comparable = score > kLowest ? score : kLowest;
   return std::uint64_t{ordered(comparable)} << 32 | ~static_cast<std::uint32_t>(id);
 }
 
-/// Larger than every token's key: stands for a row with a logit that is NaN or +inf.
+/// Above every token's key: marks a row with a logit that is NaN or +inf.
 inline constexpr std::uint64_t kNonfiniteKey = ~std::uint64_t{0};
 
 __device__ inline int candidate_id(std::uint64_t key) {
@@ -35,7 +35,7 @@ __device__ inline float candidate_score(std::uint64_t key) {
   return from_ordered(static_cast<std::uint32_t>(key >> 32));
 }
 
-/// The largest of key_at(0 … count - 1) that is smaller than `previous`, or 0; by the block.
+/// The largest of key_at(0 … count - 1) below `previous`, or 0; run by the block.
 template <typename KeyAt>
 __device__ inline std::uint64_t next_best(int count, std::uint64_t previous, const KeyAt& key_at) {
   std::uint64_t best = 0;

@@ -4,21 +4,21 @@
 
 namespace quern::kernels {
 
-/// The blocks that share a row of work, some of which may wait for each other: a grid barrier
-/// without a cooperative launch, which a loop on the device could not contain. Blocks of a row may
-/// wait only where all of them are sure to run at a time: they are few enough for the GPU, and
-/// blocks take rows in the order in which they start (see take_ticket()).
+/// The blocks that share a row and may wait for each other: a grid barrier without a cooperative
+/// launch, which a device loop's graph could not contain. Waiting is safe only if all blocks of a
+/// row are co-resident: they are few enough for the GPU, and rows are assigned in the order in
+/// which blocks start (see take_ticket()).
 class RowBlocks {
  public:
-  /// `arrivals` is zero before and after. All of the `count` blocks wait and finish alike.
+  /// `arrivals` is zero before and after. All `count` blocks wait equally often and finish.
   __device__ RowBlocks(std::uint32_t* arrivals, int count, int index)
       : arrivals_(arrivals), count_(static_cast<std::uint32_t>(count)), index_(index) {}
 
   __device__ int index() const { return index_; }
   __device__ int count() const { return static_cast<int>(count_); }
 
-  /// Until all blocks are here; what they wrote to global memory before is visible (through L2:
-  /// read it with __ldcg).
+  /// Barrier over the row's blocks; earlier writes to global memory are visible after it (through
+  /// L2: read them with __ldcg).
   __device__ void wait_for_all() {
     target_ += count_;
     __threadfence();
@@ -32,7 +32,7 @@ class RowBlocks {
     __syncthreads();
   }
 
-  /// The block's last word; true in the one that comes last. What the others wrote is visible then.
+  /// The block's last arrival; true in the last block. The others' writes are visible to it.
   __device__ bool finish() {
     __shared__ bool last;
     __threadfence();
@@ -59,9 +59,9 @@ class RowBlocks {
   std::uint32_t target_ = 0;
 };
 
-/// A number for each of `count` blocks, in the order in which they start. Who waits for blocks with
-/// smaller numbers, and for some with larger ones that fit onto the GPU beside it, waits for blocks
-/// that run or will. `tickets` is zero before and after.
+/// A number for each of `count` blocks, in the order in which they start. A block that waits only
+/// for blocks with smaller numbers, or for larger ones that are co-resident with it, waits for
+/// blocks that run or will run. `tickets` is zero before and after.
 __device__ inline int take_ticket(std::uint32_t* tickets, int count) {
   __shared__ std::uint32_t ticket;
   if (threadIdx.x == 0) {

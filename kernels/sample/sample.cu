@@ -11,17 +11,17 @@ namespace quern::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-/// Of which the registers and shared memory of every GPU hold so many at a time.
+/// Occupancy: registers and shared memory of every GPU allow this many.
 constexpr int kBlocksPerMultiprocessor = 3;
-/// Tokens that one block looks at.
-constexpr int kPartTokens = 2048;
+/// Tokens of a vocabulary slice: one block each.
+constexpr int kSliceTokens = 2048;
 using Filter = SamplingFilter<kThreads>;
 
-/// A block's part of the scores, and scratch.
+/// A block's slice of the scores, and scratch.
 struct SharedMemory {
-  float scores[kPartTokens];
+  float scores[kSliceTokens];
   union {
-    int counts[kPartTokens];
+    int counts[kSliceTokens];
     Filter::SharedMemory filter;
   };
 };
@@ -32,9 +32,9 @@ __device__ bool has_filters(const SamplingRow& row) {
   return row.temperature > 0.0f && (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f);
 }
 
-/// One row of logits, and the sequence that it is for.
+/// One row of logits and its sequence.
 struct Row {
-  int index;  ///< of the logits
+  int index;  ///< row of the logits
   int state_row;
   const float* logits;
   const SamplingRow& sampling;
@@ -55,17 +55,17 @@ __device__ Row row_of(const SampleParams& p, int index) {
           {sampling.seed, sampling.sequence_index, static_cast<std::uint32_t>(length)}};
 }
 
-/// What the ring needs of the raw logits, into `result`.
-__device__ void summarize_logits(const Row& row, const ScoresPart& part, SamplePart& result) {
+/// Log-probability summary of the slice's raw logits, into `result`.
+__device__ void summarize_logits(const Row& row, const ScoresSlice& slice, SampleSlice& result) {
   float largest = kLowest;
-  for (int i = threadIdx.x; i < part.count; i += kThreads) {
-    largest = fmaxf(largest, part.scores[i]);
+  for (int i = threadIdx.x; i < slice.count; i += kThreads) {
+    largest = fmaxf(largest, slice.scores[i]);
   }
   largest = block_max(largest);
   const float reference = largest == kLowest ? 0.0f : largest;
   double sum = 0.0;
-  for (int i = threadIdx.x; i < part.count; i += kThreads) {
-    sum += expf(part.scores[i] - reference);
+  for (int i = threadIdx.x; i < slice.count; i += kThreads) {
+    sum += expf(slice.scores[i] - reference);
   }
   sum = block_sum(sum);
   if (threadIdx.x == 0) {
@@ -74,126 +74,126 @@ __device__ void summarize_logits(const Row& row, const ScoresPart& part, SampleP
   }
   std::uint64_t previous = ~std::uint64_t{0};
   for (int i = 0; i < row.sampling.num_top_logprobs; ++i) {
-    previous = next_best(part.count, previous,
-                         [&](int id) { return candidate(part.scores[id], part.begin + id); });
+    previous = next_best(slice.count, previous,
+                         [&](int id) { return candidate(slice.scores[id], slice.begin + id); });
     if (threadIdx.x == 0) result.top[i] = previous;
   }
 }
 
-/// All that comes before temperature.
-__device__ void process(const Row& row, const ScoresPart& part, int* counts) {
+/// All logits processors before temperature.
+__device__ void process(const Row& row, const ScoresSlice& slice, int* counts) {
   const SamplingRow& sampling = row.sampling;
   if (sampling.repetition_penalty != 1.0f) {
-    penalize_repetition(row.history, sampling.repetition_penalty, row.logits, part);
+    penalize_repetition(row.history, sampling.repetition_penalty, row.logits, slice);
   }
   if (sampling.presence_penalty != 0.0f || sampling.frequency_penalty != 0.0f) {
-    penalize_generated(row.history, sampling.presence_penalty, sampling.frequency_penalty, part,
+    penalize_generated(row.history, sampling.presence_penalty, sampling.frequency_penalty, slice,
                        counts);
   }
   if (sampling.no_repeat_ngram_size > 0) {
-    ban_repeated_ngrams(row.history, sampling.no_repeat_ngram_size, part);
+    ban_repeated_ngrams(row.history, sampling.no_repeat_ngram_size, slice);
   }
-  add_logit_bias(sampling, part);
+  add_logit_bias(sampling, slice);
 }
 
-/// The part's draw from the unfiltered distribution; 0 where there is none. `best`: of the part.
-__device__ std::uint64_t draw_from_part(const Row& row, const ScoresPart& part,
-                                        std::uint64_t best) {
+/// The slice's draw from the unfiltered distribution; 0 where there is none. `best`: of the slice.
+__device__ std::uint64_t draw_from_slice(const Row& row, const ScoresSlice& slice,
+                                         std::uint64_t best) {
   const float best_score = candidate_score(best) / row.sampling.temperature;
   if (!isfinite(best_score)) return 0;
-  // Few tokens can beat what the best one draws, and few need more than a bound of their variate.
+  // Bound first: few tokens can beat the draw of the best one, so few need the exact variate.
   std::uint64_t winner = perturbed(best_score, candidate_id(best), row.draw);
   const float bound = candidate_score(winner);
-  for (int i = 4 * static_cast<int>(threadIdx.x); i < part.count; i += 4 * kThreads) {
-    const uint4 quad = draw_words(row.draw, static_cast<std::uint32_t>(part.begin + i) / 4);
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < slice.count; i += 4 * kThreads) {
+    const uint4 quad = draw_words(row.draw, static_cast<std::uint32_t>(slice.begin + i) / 4);
     const std::uint32_t words[4] = {quad.x, quad.y, quad.z, quad.w};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      if (i + j >= part.count) continue;
-      const float score = part.scores[i + j];
+      if (i + j >= slice.count) continue;
+      const float score = slice.scores[i + j];
       if (!(score + gumbel_bound(words[j]) >= bound)) continue;
-      winner = max(winner, candidate(score + gumbel(words[j]), part.begin + i + j));
+      winner = max(winner, candidate(score + gumbel(words[j]), slice.begin + i + j));
     }
   }
   return block_max(winner);
 }
 
-/// The part's draw from what the filters leave, with the row's other blocks; 0 in all of them where
-/// infinity leaves nothing to draw, also where a tiny temperature makes it, or the best is
+/// The slice's draw after filtering, together with the row's other blocks; 0 in all of them where
+/// infinities leave nothing to draw (a tiny temperature can make them), or where the best is
 /// kNonfiniteKey, whose score is NaN.
 __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
-                                       const ScoresPart& part, RowBlocks& blocks,
+                                       const ScoresSlice& slice, RowBlocks& blocks,
                                        SharedMemory& shared) {
   SampleScratch scratch = p.scratch;
   scratch.bins += std::int64_t{row.index} * kSampleBinSets * kSampleBins;
   scratch.ties += std::int64_t{row.index} * blocks.count();
   Filter::clear(scratch, blocks);
-  blocks.wait_for_all();  // for the best score too
+  blocks.wait_for_all();  // for the row's best score too
   const std::uint64_t best = __ldcg(&p.words[row.index].best);
   const SamplingRow& sampling = row.sampling;
   const float best_score = candidate_score(best) / sampling.temperature;
   if (!isfinite(best_score)) return 0;
-  Filter filter(part, best_score, scratch, blocks, shared.filter);
+  Filter filter(slice, best_score, scratch, blocks, shared.filter);
   if (sampling.top_k > 0) filter.keep_top_k(sampling.top_k);
   if (sampling.top_p < 1.0f) filter.keep_top_p(sampling.top_p);
   if (sampling.min_p > 0.0f) filter.keep_min_p(sampling.min_p);
   return filter.draw(row.draw, candidate_id(best));
 }
 
-__device__ ScoresPart part_of(const SampleParams& p, int index, float* scores) {
-  const int begin = index * kPartTokens;
-  return {scores, begin, min(kPartTokens, p.vocab_size - begin)};
+__device__ ScoresSlice slice_of(const SampleParams& p, int index, float* scores) {
+  const int begin = index * kSliceTokens;
+  return {scores, begin, min(kSliceTokens, p.vocab_size - begin)};
 }
 
-/// Brings a part of a row to shared memory. Returns whether it holds NaN or +inf, the same in all
-/// threads: the barrier that is due in any case brings the answer.
-__device__ bool load_part(const Row& row, const ScoresPart& part) {
-  constexpr int kPerThread = kPartTokens / kThreads;
+/// Loads a slice of a row to shared memory. Returns whether it holds NaN or +inf, the same in all
+/// threads: the barrier that is needed anyway reduces the flag.
+__device__ bool load_slice(const Row& row, const ScoresSlice& slice) {
+  constexpr int kPerThread = kSliceTokens / kThreads;
   float logits[kPerThread];
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
     const int at = static_cast<int>(threadIdx.x) + i * kThreads;
-    logits[i] = at < part.count ? row.logits[part.begin + at] : kLowest;
+    logits[i] = at < slice.count ? row.logits[slice.begin + at] : kLowest;
   }
   bool nonfinite = false;
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
     nonfinite |= !(logits[i] < INFINITY);
-    part.scores[threadIdx.x + i * kThreads] = logits[i];
+    slice.scores[threadIdx.x + i * kThreads] = logits[i];
   }
   return __syncthreads_or(nonfinite) != 0;
 }
 
-/// Processes one part of a row: applies the processors, publishes its best and drawn candidates. A
-/// part with NaN or +inf publishes kNonfiniteKey as its best, and the row ends with that.
+/// Processes one vocabulary slice: applies the logits processors, publishes its best and drawn
+/// candidates. A slice with NaN or +inf publishes kNonfiniteKey as its best, which ends the row.
 __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& blocks,
                              SharedMemory& shared) {
-  const ScoresPart part = part_of(p, blocks.index(), shared.scores);
-  const bool nonfinite = load_part(row, part);
+  const ScoresSlice slice = slice_of(p, blocks.index(), shared.scores);
+  const bool nonfinite = load_slice(row, slice);
   const SamplingRow& sampling = row.sampling;
   if (sampling.num_top_logprobs >= 0) {
-    summarize_logits(row, part, p.parts[row.index * blocks.count() + blocks.index()]);
+    summarize_logits(row, slice, p.slices[row.index * blocks.count() + blocks.index()]);
   }
-  if (has_processors(sampling)) process(row, part, shared.counts);
+  if (has_processors(sampling)) process(row, slice, shared.counts);
   if (p.token_bitmask != nullptr) {
-    mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, part);
+    mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, slice);
   }
   SampleWords& words = p.words[row.index];
   const std::uint64_t best =
-      nonfinite ? kNonfiniteKey : next_best(part.count, ~std::uint64_t{0}, [&](int i) {
-        return candidate(part.scores[i], part.begin + i);
+      nonfinite ? kNonfiniteKey : next_best(slice.count, ~std::uint64_t{0}, [&](int i) {
+        return candidate(slice.scores[i], slice.begin + i);
       });
   if (threadIdx.x == 0) atomicMax(&words.best, best);
   if (sampling.temperature == 0.0f) return;
 
-  for (int i = threadIdx.x; i < part.count; i += kThreads) part.scores[i] /= sampling.temperature;
+  for (int i = threadIdx.x; i < slice.count; i += kThreads) slice.scores[i] /= sampling.temperature;
   __syncthreads();
-  const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, part, blocks, shared)
-                                                    : draw_from_part(row, part, best);
+  const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, slice, blocks, shared)
+                                                    : draw_from_slice(row, slice, best);
   if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
 }
 
-/// The row's token, from what its parts have published, or kNonfiniteLogits or kNoToken.
+/// The row's token from its slices' candidates, or kNonfiniteLogits or kNoToken.
 __device__ int choose(const Row& row, const SampleWords& words) {
   const std::uint64_t best = __ldcg(&words.best);
   if (best == kNonfiniteKey) return kNonfiniteLogits;
@@ -204,32 +204,32 @@ __device__ int choose(const Row& row, const SampleWords& words) {
   return candidate_id(__ldcg(&words.drawn));
 }
 
-/// log Σ exp(logits), of which none is NaN or +inf and one is above -inf.
-__device__ float log_sum_exp(const SamplePart* parts, int count) {
+/// log Σ exp(logits); no logit is NaN or +inf, and one is above -inf.
+__device__ float log_sum_exp(const SampleSlice* slices, int count) {
   float largest = kLowest;
   for (int i = threadIdx.x; i < count; i += kThreads) {
-    largest = fmaxf(largest, __ldcg(&parts[i].largest));
+    largest = fmaxf(largest, __ldcg(&slices[i].largest));
   }
   largest = block_max(largest);
   double sum = 0.0;
   for (int i = threadIdx.x; i < count; i += kThreads) {
-    sum += __ldcg(&parts[i].sum) * expf(__ldcg(&parts[i].largest) - largest);
+    sum += __ldcg(&slices[i].sum) * expf(__ldcg(&slices[i].largest) - largest);
   }
   return static_cast<float>(largest + log(block_sum(sum)));
 }
 
-/// Writes the log-probabilities of the chosen token and of the best ones to the ring; places
+/// Writes the log-probabilities of the chosen token and of the best ones to the ring; entries
 /// beyond the vocabulary become (-1, -inf).
-__device__ void store_logprobs(const SampleParams& p, const Row& row, const SamplePart* parts,
+__device__ void store_logprobs(const SampleParams& p, const Row& row, const SampleSlice* slices,
                                int count, int token) {
-  const float normalizer = log_sum_exp(parts, count);
+  const float normalizer = log_sum_exp(slices, count);
   const std::int64_t cell = *p.ring_head % p.ring_capacity * p.ring_max_seqs + row.state_row;
   if (threadIdx.x == 0) p.ring_logprobs[cell] = row.logits[token] - normalizer;
   const int wanted = row.sampling.num_top_logprobs;
   std::uint64_t previous = ~std::uint64_t{0};
   for (int i = 0; i < wanted; ++i) {
     previous = next_best(count * wanted, previous,
-                         [&](int j) { return __ldcg(&parts[j / wanted].top[j % wanted]); });
+                         [&](int j) { return __ldcg(&slices[j / wanted].top[j % wanted]); });
     if (threadIdx.x != 0) continue;
     const int id = previous == 0 ? -1 : candidate_id(previous);
     p.ring_top_ids[cell * kMaxTopLogprobs + i] = id;
@@ -238,17 +238,17 @@ __device__ void store_logprobs(const SampleParams& p, const Row& row, const Samp
   }
 }
 
-/// grid: parts, rows.
+/// grid: slices, rows.
 __global__ void __launch_bounds__(kThreads, 4)
     sample_kernel(const __grid_constant__ SampleParams p) {
   __shared__ SharedMemory shared;
   const int count = static_cast<int>(gridDim.x);
   int block = static_cast<int>(blockIdx.x);
   if (gridDim.y > 1) block = take_ticket(p.tickets, static_cast<int>(gridDim.x * gridDim.y));
-  let_next_kernel_start();  // all tickets are taken once all blocks have said so
+  let_next_kernel_start();  // all tickets are taken once all blocks have triggered
   const Row row = row_of(p, block / count);
   const bool finished = p.finished[row.state_row] != 0;
-  // So far only what the last step has left, see attention_decode.cu.
+  // Up to here only reads of what earlier steps wrote, see attention_decode.cu.
   wait_for_earlier_kernels();
   if (finished) return;
   SampleWords& words = p.words[row.index];
@@ -264,20 +264,20 @@ __global__ void __launch_bounds__(kThreads, 4)
     words.drawn = 0;
   }
   if (token >= 0 && row.sampling.num_top_logprobs >= 0) {
-    store_logprobs(p, row, p.parts + std::int64_t{row.index} * count, count, token);
+    store_logprobs(p, row, p.slices + std::int64_t{row.index} * count, count, token);
   }
 }
 
 }  // namespace
 
-int sample_parts(int vocab_size) { return (vocab_size + kPartTokens - 1) / kPartTokens; }
+int sample_slices(int vocab_size) { return (vocab_size + kSliceTokens - 1) / kSliceTokens; }
 
-int max_sample_parts(int num_multiprocessors) {
+int max_sample_slices(int num_multiprocessors) {
   return kBlocksPerMultiprocessor * num_multiprocessors;
 }
 
 void sample(const SampleParams& params, cudaStream_t stream) {
-  const LaunchShape shape{.grid = dim3(sample_parts(params.vocab_size), params.num_logit_rows),
+  const LaunchShape shape{.grid = dim3(sample_slices(params.vocab_size), params.num_logit_rows),
                           .block = dim3(kThreads),
                           .use_pdl = params.use_pdl};
   launch(sample_kernel, shape, stream, params);

@@ -9,12 +9,11 @@
 
 namespace quern::kernels {
 
-/// Bins of a digit of the scores, and how many sets of them a row needs.
+/// Histogram bins per digit of the scores, and bin sets per row.
 inline constexpr int kSampleBins = 2048;
 inline constexpr int kSampleBinSets = 3;
 
-/// What the blocks of a row tell each other: zero before and after. See common/candidate.cuh for
-/// the keys.
+/// Words shared by the blocks of a row: zero before and after. Keys: see sample/candidate.cuh.
 struct SampleWords {
   unsigned long long best;   ///< of the processed scores
   unsigned long long drawn;  ///< of the perturbed scores
@@ -22,16 +21,16 @@ struct SampleWords {
   std::uint32_t unused;
 };
 
-/// What the filters of a row need in global memory; not initialised.
+/// Scratch of a row's filters in global memory; not initialized.
 struct SampleScratch {
   std::uint64_t* bins = nullptr;  ///< [kSampleBinSets, kSampleBins]
-  int* ties = nullptr;            ///< [sample_parts(vocab_size)]
+  int* ties = nullptr;            ///< [sample_slices(vocab_size)]
 };
 
-/// What a block finds in its part of a row where log-probabilities are asked for.
-struct SamplePart {
+/// A slice's log-probability summary, where log-probabilities are asked for.
+struct SampleSlice {
   double sum;                          ///< Σ exp(logit - largest)
-  float largest;                       ///< logit
+  float largest;                       ///< the largest logit
   std::uint64_t top[kMaxTopLogprobs];  ///< best logits first
 };
 
@@ -63,25 +62,25 @@ struct SampleParams {
   std::int32_t* ring_top_ids = nullptr;
   float* ring_top_logprobs = nullptr;
 
-  SamplePart* parts = nullptr;   ///< [num_logit_rows, sample_parts(vocab_size)]
-  SampleScratch scratch;         ///< of the first row; each array goes on with the next row's
-  SampleWords* words = nullptr;  ///< [num_logit_rows] zero before and after
+  SampleSlice* slices = nullptr;  ///< [num_logit_rows, sample_slices(vocab_size)]
+  SampleScratch scratch;          ///< of the first row; each array continues with the next row's
+  SampleWords* words = nullptr;   ///< [num_logit_rows] zero before and after
   /// A word that is zero before and after; no kernel between two of these uses it.
   std::uint32_t* tickets = nullptr;
 
   bool use_pdl = false;  ///< see LaunchShape
 };
 
-/// Blocks that share a row.
-int sample_parts(int vocab_size);
-/// How many may: they must fit onto the GPU together.
-int max_sample_parts(int num_multiprocessors);
+/// Vocabulary slices (blocks) per row.
+int sample_slices(int vocab_size);
+/// Maximum number of slices: they must be co-resident.
+int max_sample_slices(int num_multiprocessors);
 
-/// graph/op.h's Sample, in one launch. Each block processes a part of a row, which it keeps in
-/// shared memory, and finds its largest score and draw; the last block of a row merges them. For
-/// top-k, top-p and min-p the row's blocks first find thresholds together: they wait for each other
-/// up to three times each. Nothing is sorted. Results do not depend on the order in which blocks
-/// and threads run. Ids of the history beyond the vocabulary are ignored. Errors: see launch.h.
+/// graph/op.h's Sample, in one launch. Each block keeps a vocabulary slice in shared memory and
+/// finds its largest score and draw; the last block of a row merges them. For top-k, top-p and
+/// min-p the row's blocks find thresholds together, with up to three grid barriers each; nothing is
+/// sorted. Results do not depend on the order in which blocks and threads run. History ids beyond
+/// the vocabulary are ignored. Errors: see launch.h.
 void sample(const SampleParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -22,8 +22,8 @@ __device__ inline std::uint64_t perturbed(float score, int id, const DrawKey& ke
   return candidate(score + gumbel(word), id);
 }
 
-/// What top-k, top-p and min-p leave of a row. Scores are logits over temperature; NaN and -inf are
-/// never left.
+/// What remains of a row after top-k, top-p and min-p. Scores are logits / temperature; NaN and
+/// -inf never remain.
 struct Survivors {
   std::uint32_t threshold;  ///< ordered(): smaller scores are out
   int last_tie;             ///< ids above it are out where their score is the threshold
@@ -38,8 +38,8 @@ struct Survivors {
   }
 };
 
-/// Sums of weights by bin in shared memory. 64 bits in two words, which are added to without a loop
-/// however many threads meet in one bin.
+/// Per-bin sums of weights in shared memory: 64 bits as two 32-bit words, so that atomic additions
+/// need no CAS loop under contention.
 template <int kBins>
 struct WeightBins {
   std::uint32_t low[kBins];
@@ -55,33 +55,33 @@ struct WeightBins {
   __device__ std::uint64_t of(int bin) const { return std::uint64_t{high[bin]} << 32 | low[bin]; }
 };
 
-/// Filters a row and draws from it, by all blocks of the row, each with its part of the scores in
-/// shared memory. A threshold is found digit by digit from the top: the blocks sum a weight by the
-/// next digit of the scores that are not yet decided, add their sums up in global memory, wait for
-/// each other and read the same decision from there. Weights are integers, so that the order of the
-/// additions does not matter. All blocks call the same functions.
+/// Filters a row and draws from it; run by all blocks of the row, each with its slice of the scores
+/// in shared memory. A threshold is found by radix selection from the top digit down: the blocks
+/// build a histogram of weights by the next digit of the undecided scores, add it up in global
+/// memory, wait for each other and read the same decision. Weights are integers, so that the order
+/// of additions does not matter. All blocks call the same functions.
 template <int kThreads>
 class SamplingFilter {
  public:
   static constexpr int kBins = kSampleBins;
   using SharedMemory = WeightBins<kBins>;
 
-  /// `part`: scores over temperature. `best`: the row's largest. What clear() has cleared is
-  /// visible to all blocks.
-  __device__ SamplingFilter(const ScoresPart& part, float best, const SampleScratch& scratch,
+  /// `slice`: scores / temperature. `best`: the row's largest. What clear() has cleared is visible
+  /// to all blocks.
+  __device__ SamplingFilter(const ScoresSlice& slice, float best, const SampleScratch& scratch,
                             RowBlocks& blocks, SharedMemory& shared)
-      : part_(part),
+      : slice_(slice),
         scratch_(scratch),
         blocks_(blocks),
         shared_(shared),
         survivors_{0, INT_MAX, best, 0.0f} {}
 
-  /// A block's share of clearing the bins of all sets, before the blocks wait for each other.
+  /// Clears this block's share of the bins of all sets, before the blocks wait for each other.
   __device__ static void clear(const SampleScratch& scratch, const RowBlocks& blocks) {
     for (int set = 0; set < kSampleBinSets; ++set) clear_set(scratch, blocks, set);
   }
 
-  /// The k best, and ties with the last of them.
+  /// Top-k, including ties with the last.
   __device__ void keep_top_k(int k) {
     const Crossing crossing =
         find_crossing([k](std::uint64_t) { return static_cast<std::uint64_t>(k); },
@@ -89,7 +89,8 @@ class SamplingFilter {
     survivors_.threshold = crossing.key;
   }
 
-  /// The fewest best whose probability together is at least top_p, lower ids first among equals.
+  /// Top-p: the fewest best tokens with a total probability of at least top_p, lower ids first in
+  /// ties.
   __device__ void keep_top_p(float top_p) {
     const Crossing crossing = find_crossing(
         [top_p](std::uint64_t total) {
@@ -98,7 +99,7 @@ class SamplingFilter {
         },
         [this](float score) { return mass_of(score); });
     survivors_.threshold = max(survivors_.threshold, crossing.key);
-    if (crossing.missing >= crossing.weight) return;  // all of the threshold's score
+    if (crossing.missing >= crossing.weight) return;  // all tokens at the threshold
     const std::uint64_t each = mass_of(from_ordered(crossing.key));
     const std::uint64_t kept = (crossing.missing + each - 1) / each;
     if (kept < crossing.weight / each) keep_first_ties(static_cast<int>(kept));
@@ -106,7 +107,7 @@ class SamplingFilter {
 
   __device__ void keep_min_p(float min_p) { survivors_.min_p = min_p; }
 
-  /// The part's survivor with the largest score + gumbel, the lowest id on a tie, or the row's best
+  /// The slice's survivor with the largest score + gumbel, the lowest id in ties, or the row's best
   /// token, whose id is given.
   __device__ std::uint64_t draw(const DrawKey& key, int best_id) const {
     std::uint64_t winner = perturbed(survivors_.best, best_id, key);
@@ -119,14 +120,14 @@ class SamplingFilter {
   }
 
  private:
-  /// Where the weights, summed from the best score down, reach a target.
+  /// Position where the cumulative weight, from the best score down, reaches a target.
   struct Crossing {
-    std::uint32_t key;      ///< ordered() score: the first of those that are in doubt
-    std::uint64_t missing;  ///< what the better ones lack
-    std::uint64_t weight;   ///< of all that are in doubt
+    std::uint32_t key;      ///< ordered() score: the first of the undecided
+    std::uint64_t missing;  ///< target minus the weight of better scores
+    std::uint64_t weight;   ///< of all undecided
   };
 
-  /// exp(score - best) in units of which 2^19 fit into 64 bits.
+  /// exp(score - best) in fixed point: a sum of 2^19 of them fits into 64 bits.
   __device__ std::uint64_t mass_of(float score) const {
     constexpr float kUnit = 0x1p44f;
     return __float2ull_rn(expf(score - survivors_.best) * kUnit);
@@ -139,22 +140,22 @@ class SamplingFilter {
     }
   }
 
-  /// visit(id, score) for each survivor in the part, a thread taking its share.
+  /// Calls visit(id, score) for each survivor in the slice, divided over the threads.
   template <typename Visit>
   __device__ void for_each_survivor(const Visit& visit) const {
-    for (int i = threadIdx.x; i < part_.count; i += kThreads) {
-      const float score = part_.scores[i];
-      if (survivors_.hold(score, part_.begin + i)) visit(part_.begin + i, score);
+    for (int i = threadIdx.x; i < slice_.count; i += kThreads) {
+      const float score = slice_.scores[i];
+      if (survivors_.hold(score, slice_.begin + i)) visit(slice_.begin + i, score);
     }
   }
 
-  /// target_of(sum of all weights): where nothing reaches it everything survives.
+  /// target_of(total weight): if the target is not reached, everything survives.
   template <typename TargetOf, typename Weight>
   __device__ Crossing find_crossing(const TargetOf& target_of, const Weight& weight) {
     Crossing crossing{0, 0, 0};
-    std::uint32_t decided = 0;  // the bits above this level's digit
+    std::uint32_t decided = 0;  // prefix of the digits above this level's
     for (int shift = 21;; shift = max(shift - 11, 0)) {
-      // Three sets in turns: all have read the next one, two levels ago, before they came here.
+      // Three sets in rotation: the next one was last read two levels ago, before the last barrier.
       const int set = level_ % kSampleBinSets;
       if (level_ >= kSampleBinSets - 1) {
         clear_set(scratch_, blocks_, (level_ + 1) % kSampleBinSets);
@@ -187,7 +188,7 @@ class SamplingFilter {
     }
   }
 
-  /// Takes the next digit of the crossing from the bins; false when they do not reach the target.
+  /// Selects the next digit of the crossing from the bins; false when they do not reach the target.
   template <typename TargetOf>
   __device__ bool find_bin(const std::uint64_t* bins, int shift, const TargetOf& target_of,
                            Crossing& crossing) const {
@@ -219,15 +220,15 @@ class SamplingFilter {
     return true;
   }
 
-  /// Of the ids whose score is the threshold, keeps the `count` lowest: the blocks tell each other
-  /// how many they have.
+  /// Of the ids with the threshold's score, keeps the `count` lowest: the blocks exchange their
+  /// counts.
   __device__ void keep_first_ties(int count) {
     const auto is_tie = [this](int i) {
-      return i < part_.count && ordered(part_.scores[i]) == survivors_.threshold &&
-             survivors_.hold(part_.scores[i], part_.begin + i);
+      return i < slice_.count && ordered(slice_.scores[i]) == survivors_.threshold &&
+             survivors_.hold(slice_.scores[i], slice_.begin + i);
     };
     int own = 0;
-    for (int i = threadIdx.x; i < part_.count; i += kThreads) own += is_tie(i) ? 1 : 0;
+    for (int i = threadIdx.x; i < slice_.count; i += kThreads) own += is_tie(i) ? 1 : 0;
     own = block_sum(own);
     if (threadIdx.x == 0) scratch_.ties[blocks_.index()] = own;
     blocks_.wait_for_all();
@@ -237,18 +238,18 @@ class SamplingFilter {
     __shared__ int last;
     if (threadIdx.x == 0) last = seen < count ? INT_MAX : -1;
     __syncthreads();
-    for (int begin = 0; begin < part_.count && seen < count; begin += kThreads) {
+    for (int begin = 0; begin < slice_.count && seen < count; begin += kThreads) {
       const int i = begin + static_cast<int>(threadIdx.x);
       const bool tie = is_tie(i);
       const int before = seen + static_cast<int>(block_exclusive_sum(std::uint64_t{tie}));
-      if (tie && before + 1 == count) last = part_.begin + i;
+      if (tie && before + 1 == count) last = slice_.begin + i;
       seen += __syncthreads_count(tie);
     }
     __syncthreads();
     survivors_.last_tie = last;
   }
 
-  ScoresPart part_;
+  ScoresSlice slice_;
   SampleScratch scratch_;
   RowBlocks& blocks_;
   SharedMemory& shared_;

@@ -8,12 +8,12 @@ inline constexpr int kMaxEosTokenIds = 16;
 inline constexpr int kMaxLogitBias = 256;
 inline constexpr int kMaxTopLogprobs = 20;
 
-// What stands in place of a token that could not be chosen: graph/step.h's SampleError.
+// Written to the ring instead of a token when sampling failed: graph/step.h's SampleError.
 inline constexpr std::int32_t kNonfiniteLogits = -2;
 inline constexpr std::int32_t kNoToken = -3;
 
-/// How one sequence samples: graph/step.h's SamplingRow, member for member, which kernels do not
-/// include. src/backend/cuda/ops/sampling_rows.h holds the two together.
+/// Sampling parameters of one sequence: graph/step.h's SamplingRow, member for member; kernels do
+/// not include that header. src/backend/cuda/ops/sampling_rows.h asserts that both agree.
 struct SamplingRow {
   std::uint64_t seed;
   std::uint32_t sequence_index;

@@ -4,7 +4,7 @@
 
 namespace quern::kernels {
 
-/// The sum of `value` over the threads of the block before this one. All threads call it.
+/// Exclusive prefix sum of `value` over the block. All threads call it.
 template <typename T>
 __device__ inline T block_exclusive_sum(T value) {
   __shared__ T warp_sums[32];

@@ -13,7 +13,7 @@ constexpr std::int32_t kStop = 1;
 constexpr std::int32_t kLimit = 2;
 constexpr std::int32_t kError = 3;
 
-/// Moves a running sequence's cache length and next position over the step's tokens.
+/// Advances a running sequence's cache length and next position by the step's tokens.
 __device__ void move_over_tokens(const AdvanceParams& p, int seq) {
   const int row = p.state_index[seq];
   const int end = p.cu_seqlens_q[seq + 1];
@@ -41,8 +41,8 @@ __device__ void end_sequence(const AdvanceParams& p, int row, std::int32_t statu
   atomicAdd(p.num_finished, 1);
 }
 
-/// Takes the token that Sample chose into the sequence and ends it where it should; what stands in
-/// place of a token ends it too.
+/// Appends Sample's token to the sequence and checks its finish conditions; a SampleError finishes
+/// it too.
 __device__ void append_token(const AdvanceParams& p, int row, std::int32_t* ring_tokens) {
   const std::int32_t token = p.last_token[row];
   ring_tokens[row] = token;
@@ -58,13 +58,13 @@ __device__ void append_token(const AdvanceParams& p, int row, std::int32_t* ring
   if (status != kRunning) end_sequence(p, row, status);
 }
 
-/// Tells the host of the step's row, which every thread has written.
+/// Publishes the step's ring row to the host after all threads have written it.
 __device__ void publish(const AdvanceParams& p, std::int64_t head) {
   __threadfence_system();
   *static_cast<volatile std::int64_t*>(p.ring_published) = head;
 }
 
-/// How many of the step's sequences are still running; for the whole block.
+/// Number of the step's sequences that are still running; for the whole block.
 __device__ int count_running(const AdvanceParams& p) {
   int running = 0;
   for (int first = 0; first < p.num_seqs; first += kThreads) {
@@ -74,7 +74,7 @@ __device__ int count_running(const AdvanceParams& p) {
   return running;
 }
 
-/// Lets the loop go on or end.
+/// Sets the loop's condition.
 __device__ void set_loop_condition(const AdvanceParams& p, int running) {
   const std::int32_t steps_left = --*p.loop_steps_left;
   const bool stop_requested = *static_cast<const volatile std::int32_t*>(p.loop_stop_requested);
@@ -82,8 +82,8 @@ __device__ void set_loop_condition(const AdvanceParams& p, int running) {
   cudaGraphSetConditional(p.loop_condition, goes_on ? 1u : 0u);
 }
 
-/// Never lets the next kernel start early: it ends a step, and the next step's kernels read before
-/// they wait what this one's have left (see attention_decode.cu).
+/// Never triggers the dependent launch: it ends a step, and the next step's kernels read its
+/// results before they wait (see attention_decode.cu).
 __global__ void __launch_bounds__(kThreads)
     advance_kernel(const __grid_constant__ AdvanceParams p) {
   wait_for_earlier_kernels();

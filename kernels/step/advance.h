@@ -35,11 +35,11 @@ struct AdvanceParams {
   int ring_capacity = 0;
   int ring_max_seqs = 0;
   std::int64_t* ring_head = nullptr;
-  /// This and ring_tokens: the host may read them meanwhile.
+  /// This and ring_tokens: read by the host concurrently.
   std::int64_t* ring_published = nullptr;
   std::int32_t* ring_tokens = nullptr;
 
-  /// For a step that is the body of a WHILE node: its condition, and what it depends on.
+  /// For a step that is the body of a graph's WHILE node: its condition handle and loop state.
   bool loops = false;
   cudaGraphConditionalHandle loop_condition = 0;
   std::int32_t* loop_steps_left = nullptr;

@@ -35,8 +35,8 @@ struct EmbedParams {
   bool use_pdl = false;  ///< see LaunchShape
 };
 
-/// graph/op.h's Embed. A block a token. An id or position outside its table makes the row NaN: it
-/// is a bug of the caller that must not stay hidden. Errors: see launch.h.
+/// graph/op.h's Embed. One block per token. An id or position outside its table makes the row NaN:
+/// a caller's bug that must not stay hidden. Errors: see launch.h.
 void embed(const EmbedParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -21,7 +21,7 @@ __device__ T* head_out(const AttentionParams& p, int row, int head) {
   return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + head) * kHeadDim;
 }
 
-/// Index of a KV split's partial state, and by kHeadDim of its partial sums.
+/// Index of a KV split's softmax state; times kHeadDim, of its partial sums.
 __device__ inline std::int64_t split_index(const AttentionDecodeParams& params,
                                            const HeadGroup& heads, int head, int split) {
   return (std::int64_t{heads.seq} * params.attention.num_heads + heads.first_head + head) *
@@ -71,7 +71,7 @@ __device__ void merge_splits(const DecodePlan& plan,
   const int splits = shared.work.splits.count;
   std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.splits;
   if (!is_last_block(counter, splits)) return;
-  auto* weights = reinterpret_cast<SplitWeights*>(shared.sums());  // the warps' sums are merged
+  auto* weights = reinterpret_cast<SplitWeights*>(shared.sums());  // free: warps are merged
   const int warp = threadIdx.x / 32;
   if (warp < heads.count) {
     weigh_splits(params.states + split_index(params, heads, warp, 0), splits, weights[warp]);
@@ -87,10 +87,10 @@ __device__ void merge_splits(const DecodePlan& plan,
 }
 
 /// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
-/// cache but for the new token's slot. All that was written before this step: by the host's copies,
-/// and by the attention and the advance of earlier steps. advance() ends a step, waits for all
-/// before it and never lets the next kernel start early, so nothing of an earlier step is still
-/// running.
+/// cache except the new token's slot. All of these were written before this step: by the host's
+/// copies, and by attention and advance of earlier steps. advance() ends a step, waits for all
+/// kernels before it and never triggers the dependent launch early, so nothing of an earlier step
+/// is still running.
 template <typename T, int kHeadDim, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim) / kWarps)
     attention_decode_kernel(const __grid_constant__ DecodePlan plan) {
@@ -124,8 +124,8 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   const int end = min(s.kv_len, begin + splits.slots);
   const KvHead kv_head{s.state_row, heads.kv_head, own_slot, begin, end, min(end, own_slot)};
   if (threadIdx.x == 0) shared.work = {heads, splits, kv_head, s.first_row};
-  // Slots are looked up now. In blocks of few warps other blocks hide the latency of keys and
-  // values, and registers to hold them would be short here.
+  // The block table is read now. With few warps per block, co-resident blocks hide the latency of
+  // keys and values, and registers to hold them early would be short.
   constexpr bool kLoadsEarly = kWarps == kDecodeHeads;
   DecodeWarp<T, kHeadDim> warp(p);
   const int row = warp.find_row(kv_head, first_slot(begin));
@@ -147,9 +147,9 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   }
 }
 
-/// Warps per block. With many rows, several share a multiprocessor with few warps each: a short row
-/// is a chain of latencies, which then overlap. A row much longer than the others must not hold up
-/// the step.
+/// Warps per block. With many rows, several blocks share a multiprocessor with few warps each: a
+/// short row is a chain of latencies, which then overlap. A row much longer than the others must
+/// not delay the step.
 int warps_per_block(int rows, int max_slots, int max_warps) {
   constexpr int kMaxSlotsPerWarp = 512;
   int warps = kDecodeHeads;
@@ -185,10 +185,10 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
     plan.splits = std::clamp(max_warps / warps / rows, 1, decode_splits(params.max_slots));
   }
   int blocks = plan.splits * rows;
-  // One sequence: one block per multiprocessor leaves room for one block of the next kernel, so
-  // each gets exactly one. With fewer blocks, or more, the next kernel's would pile up where there
-  // is room, and so would those after them (docs/adr/0009). With several sequences the projections
-  // run one block per multiprocessor in any case.
+  // One sequence: with one block per multiprocessor there is room for exactly one block of the next
+  // kernel on each. With fewer blocks, or more, the next kernel's blocks would be unevenly
+  // distributed, and so would those after them (docs/adr/0009). With several sequences the
+  // projections run one block per multiprocessor in any case.
   const bool one = p.num_decode_seqs == 1;
   plan.lets_next_start = p.use_pdl && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
                          (!one || blocks <= params.num_multiprocessors);

@@ -9,32 +9,32 @@
 
 namespace quern::kernels {
 
-/// Parts into which a sequence's slots are split, at most, and the fewest slots of one: as many as
-/// there are blocks for. Smaller splits serve one sequence of some hundred slots better, larger
-/// ones a batch.
+/// Maximum number of KV splits of a sequence, and the minimum number of slots per split; the actual
+/// number follows from the blocks that fit. Smaller splits are faster for one sequence of a few
+/// hundred slots, larger ones for a batch.
 inline constexpr int kMaxSplits = 64;
 inline constexpr int kMinSplitSlots = 256;
 
-/// Query heads of one kv head that a block works on.
+/// Query heads of one kv head per block.
 inline constexpr int kDecodeHeads = 8;
 
 struct AttentionDecodeParams {
   AttentionParams attention;
-  int max_splits = 0;           ///< of the longest sequence that the block table has room for
-  int max_slots = 0;            ///< of the longest sequence now, about: decides the grid
+  int max_splits = 0;           ///< KV splits of the longest sequence that the block table allows
+  int max_slots = 0;            ///< approximate kv_len of the longest sequence: decides the grid
   int num_multiprocessors = 0;  ///< decides how many splits and warps a sequence's heads get
   float* sums = nullptr;  ///< [num_decode_seqs, num_heads, max_splits, head_dim], 16-byte aligned
   float2* states = nullptr;  ///< [num_decode_seqs, num_heads, max_splits] exponent, sum of weights
-  /// [num_decode_seqs · decode_counters(…)] zero before and after: blocks that are done
+  /// [num_decode_seqs · decode_counters(…)] zero before and after: counts finished blocks
   std::uint32_t* counters = nullptr;
 };
 
-/// Whether attention_decode is made for this.
+/// Whether attention_decode supports this.
 bool attention_decode_supports(DType dtype, int head_dim);
 
-/// Parts of the longest sequence.
+/// KV splits of the longest sequence.
 int decode_splits(std::int64_t max_slots);
-/// Counters of one sequence.
+/// Counters per sequence.
 int decode_counters(int num_heads, int num_kv_heads);
 
 /// All of Attention for the decode sequences, in one launch: norm, rope and append, then attention

@@ -46,7 +46,7 @@ class DecodeWarp {
   __device__ explicit DecodeWarp(const AttentionParams& p)
       : p_(p), row_(threadIdx.x % 32 / 4), quad_(threadIdx.x % 4) {}
 
-  /// The cache's row of the lane's slot of those from `first` on, or -1 where there is none.
+  /// The cache row of this lane's slot, counted from `first`, or -1 where there is none.
   __device__ int find_row(const KvHead& head, int first) const {
     const int slot = first + static_cast<int>(threadIdx.x % kDecodeSlots);
     return slot < head.cached_end ? slot_row(p_, head.state_row, head.kv_head, slot) : -1;
@@ -78,7 +78,7 @@ class DecodeWarp {
       if (has_own) place_own_value(token, own);
       add_values(scores);
       if constexpr (kLoadsValuesFirst) load_values(next_row);
-      asm volatile("" ::: "memory");  // `head` is read anew
+      asm volatile("" ::: "memory");  // forces `head` to be read again
       const int row_after_next = find_row(head, slot + 2 * stride);
       if constexpr (!kLoadsValuesFirst) load_values(next_row);
       next_row = row_after_next;
@@ -109,24 +109,24 @@ class DecodeWarp {
   }
 
  private:
-  /// Before the slots after the next are looked up: the sooner the better, but only small heads
-  /// leave registers for both.
+  /// Whether the block table is read for the slots after next: earlier is better, but only small
+  /// heads leave registers for it.
   static constexpr bool kLoadsValuesFirst = kHeadDim <= 64;
   using Keys = RowFragment<T, kHeadDim, 4>;
   using Values = RowFragment<T, kHeadDim, 8>;
 
-  /// Slots of a tile that a thread's fragments hold in place i.
+  /// The slot within a tile of this thread's fragment element i.
   __device__ int key_slot(int i) const { return row_ + 8 * i; }
   __device__ int value_slot(int i) const { return 2 * quad_ + i % 2 + i / 2 * 8; }
 
-  /// A slot's vector, if there is one. The address is good in any case: with a null pointer in its
-  /// place, ptxas 13.0 let some of the loads go ahead.
+  /// A slot's vector, if there is one. The address is valid in any case: with a null pointer
+  /// instead, ptxas 13.0 hoisted some of the loads above the check.
   struct SlotVector {
     const T* data;
     bool exists;
   };
 
-  /// By all lanes together.
+  /// Called by all lanes together.
   __device__ static SlotVector slot_vector(const void* base, int row, int lane) {
     const int index = __shfl_sync(~0u, row, lane);
     return {static_cast<const T*>(base) + std::int64_t{max(index, 0)} * kHeadDim, index >= 0};
@@ -209,7 +209,7 @@ class DecodeWarp {
   }
 
   __device__ void add_values(const float (&weights)[4]) {
-    // [slot, query] as the scores lie, [query, slot] as the product wants it.
+    // [slot, query] as the scores are laid out, [query, slot] as the MMA needs it.
     const std::uint32_t b[2] = {transpose_8x8(pack<T>(weights[0], weights[1])),
                                 transpose_8x8(pack<T>(weights[2], weights[3]))};
 #pragma unroll

@@ -4,8 +4,8 @@
 
 namespace quern::kernels {
 
-/// True in the one of `blocks` blocks that comes last; what the others wrote to global memory
-/// before is visible to it (through L2: read it with __ldcg). The counter is zero before and after.
+/// True in the last of `blocks` blocks to arrive; the others' earlier writes to global memory are
+/// visible to it (through L2: read them with __ldcg). The counter is zero before and after.
 __device__ inline bool is_last_block(std::uint32_t* counter, int blocks) {
   __shared__ bool last;
   __threadfence();

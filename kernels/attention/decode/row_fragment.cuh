@@ -4,7 +4,7 @@
 
 namespace quern::kernels {
 
-// Where a row is read from.
+// The memory that a row is read from.
 
 /// Shared or global memory.
 struct FromAnywhere {
@@ -14,7 +14,7 @@ struct FromAnywhere {
   }
 };
 
-/// Global memory, past L1: what is read once.
+/// Global memory, bypassing L1: for data that is read once.
 struct FromL2 {
   template <typename Vector>
   __device__ static Vector read(const Vector* at) {
@@ -22,8 +22,8 @@ struct FromL2 {
   }
 };
 
-/// How kThreads threads share a row of kElements 16-bit elements, with loads as wide as they can
-/// be: 16 bytes each while the row lasts, then 8, then 4. A word is two elements.
+/// How kThreads threads share a row of kElements 16-bit elements, with the widest possible loads:
+/// 16 bytes, then 8, then 4 for the rest. A word is two elements.
 template <typename T, int kElements, int kThreads>
 struct RowFragment {
   static_assert(sizeof(T) == 2);

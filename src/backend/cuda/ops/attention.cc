@@ -21,7 +21,7 @@ struct AttentionSizes {
 
 struct AttentionScratch {
   std::byte* queries = nullptr;  ///< [num_tokens, num_heads · head_dim] T
-  float* sums = nullptr;         ///< of the decode sequences' parts; see AttentionDecodeParams
+  float* sums = nullptr;         ///< of the KV splits; see AttentionDecodeParams
   float2* states = nullptr;
   std::uint32_t* next_item = nullptr;  ///< see AttentionPrefillSm90Params
 };
@@ -33,10 +33,10 @@ AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType d
   AttentionScratch scratch;
   scratch.queries = workspace.take<std::byte>(sizes.num_tokens * row_bytes);
   if (kernels::attention_decode_supports(dtype, op.head_dim)) {
-    const std::int64_t parts =
+    const std::int64_t splits =
         sizes.num_seqs * op.num_heads * kernels::decode_splits(sizes.max_slots);
-    scratch.sums = workspace.take<float>(parts * op.head_dim);
-    scratch.states = workspace.take<float2>(parts);
+    scratch.sums = workspace.take<float>(splits * op.head_dim);
+    scratch.states = workspace.take<float2>(splits);
     scratch.next_item = workspace.take<std::uint32_t>(1);
   }
   return scratch;

@@ -8,15 +8,15 @@ namespace quern::cuda {
 namespace {
 
 struct SampleScratch {
-  kernels::SamplePart* parts = nullptr;  ///< [rows, sample_parts(vocab_size)]
-  kernels::SampleScratch filters;        ///< a row's after the other
+  kernels::SampleSlice* slices = nullptr;  ///< [rows, sample_slices(vocab_size)]
+  kernels::SampleScratch filters;          ///< a row's after the other
 };
 
 SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t vocab_size) {
-  const int parts = kernels::sample_parts(static_cast<int>(vocab_size));
-  return {workspace.take<kernels::SamplePart>(rows * parts),
+  const int slices = kernels::sample_slices(static_cast<int>(vocab_size));
+  return {workspace.take<kernels::SampleSlice>(rows * slices),
           {workspace.take<std::uint64_t>(rows * kernels::kSampleBinSets * kernels::kSampleBins),
-           workspace.take<int>(rows * parts)}};
+           workspace.take<int>(rows * slices)}};
 }
 
 constexpr auto kCountersOfRow =
@@ -24,12 +24,12 @@ constexpr auto kCountersOfRow =
 
 /// A row's blocks wait for each other, so the GPU must hold them all at a time.
 void check_vocab_size(std::int64_t vocab_size, const OpContext& context) {
-  const int parts = kernels::sample_parts(static_cast<int>(vocab_size));
-  const int max_parts = kernels::max_sample_parts(context.num_multiprocessors);
-  if (parts <= max_parts) return;
+  const int slices = kernels::sample_slices(static_cast<int>(vocab_size));
+  const int max_slices = kernels::max_sample_slices(context.num_multiprocessors);
+  if (slices <= max_slices) return;
   fail(ErrorCode::unsupported,
        "vocab_size {}: takes {} blocks a row, of which this GPU's {} multiprocessors hold {}",
-       vocab_size, parts, context.num_multiprocessors, max_parts);
+       vocab_size, slices, context.num_multiprocessors, max_slices);
 }
 
 }  // namespace
@@ -72,7 +72,7 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.ring_logprobs = step.ring.logprobs;
   params.ring_top_ids = step.ring.top_ids;
   params.ring_top_logprobs = step.ring.top_logprobs;
-  params.parts = scratch.parts;
+  params.slices = scratch.slices;
   params.scratch = scratch.filters;
   params.words = reinterpret_cast<kernels::SampleWords*>(
       context.take_counters(std::int64_t{batch.num_logit_rows} * kCountersOfRow));
