@@ -6,7 +6,7 @@
 
 namespace quern {
 
-/// Checks what Backend::copy_blocks asks of its pairs. Errors: internal.
+/// Checks the preconditions of Backend::copy_blocks. Errors: internal.
 void check_block_copies(const KvCacheView& cache, std::span<const BlockCopy> copies);
 
 }  // namespace quern

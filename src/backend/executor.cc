@@ -11,7 +11,7 @@ namespace quern {
 
 namespace {
 
-/// Calls `body`; an Error of it gets the node's name in front.
+/// Calls `body`; prefixes an Error with the node's name.
 template <typename Body>
 void naming_errors(const Node& node, const Body& body) {
   try {

@@ -12,13 +12,11 @@ namespace quern {
 /// Called before (`done` false) and after (`done` true) each node.
 using NodeObserver = std::function<void(const Node& node, bool done)>;
 
-/// Runs the nodes, all of a graph or some, in order. Errors that a node throws are rethrown with
-/// the node's name in front.
+/// Runs nodes in order, all of a graph or some. Errors are rethrown, prefixed with the node's name.
 void execute(Backend& backend, std::span<const Node> nodes, const Step& step,
              const NodeObserver& observer = {});
 
-/// Hands the nodes to `run` in order, with the same naming of errors: for a backend that records
-/// them.
+/// Passes the nodes to `run` in order, with the same errors: for a backend that records them.
 void for_each_node(std::span<const Node> nodes, const std::function<void(const Node& node)>& run);
 
 /// Refuses a graph that the backend cannot run within the limits; see Backend::check.

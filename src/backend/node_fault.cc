@@ -5,8 +5,8 @@
 namespace quern {
 namespace {
 
-/// Nodes until the one that fails; 0 or less: it came, or none is to fail.
-// Global because a test has no other way into an engine; outside tests both stay as they are.
+/// Nodes left until the one that fails; 0 or less: none will fail.
+// Global because a test has no other way into an engine; outside tests both are constant.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 std::atomic<int> nodes_left = 0;
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)

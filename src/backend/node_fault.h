@@ -2,8 +2,8 @@
 
 namespace quern {
 
-/// For tests: while one lives, the n-th node that execute() comes to in the process, counted from
-/// 1, fails as if the device had, and with `lasting` every one after it. One at a time.
+/// Fault injection for tests: while it lives, the n-th node that execute() reaches in the process,
+/// counted from 1, fails like a device error, and with `lasting` every one after it. One at a time.
 class NodeFault {
  public:
   explicit NodeFault(int nth, bool lasting = false);
@@ -11,11 +11,11 @@ class NodeFault {
   NodeFault& operator=(const NodeFault&) = delete;
   ~NodeFault();
 
-  /// Whether that node came.
+  /// Whether that node was reached.
   bool happened() const;
 };
 
-/// Whether the node that is about to run is to fail; counts it.
+/// Whether the next node must fail; counts it.
 bool node_must_fail();
 
 }  // namespace quern

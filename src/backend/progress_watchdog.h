@@ -6,18 +6,18 @@
 
 namespace quern {
 
-/// Tells a device that hangs from one that is slow, by a word that its work moves on. Only time in
-/// which this process ran counts: between two calls it may have been stopped or suspended.
+/// Distinguishes a hung device from a slow one by a word that its work advances. Only running time
+/// of this process counts: it may have been stopped or suspended between two calls.
 class ProgressWatchdog {
  public:
   using Clock = std::chrono::steady_clock;
-  /// What the time between two calls counts at most; callers call far more often.
+  /// Maximum time that counts between two calls; callers poll far more often.
   static constexpr std::chrono::milliseconds kMaxGap{100};
 
   explicit ProgressWatchdog(Clock::duration patience, Clock::time_point now = Clock::now())
       : patience_(patience), last_call_(now) {}
 
-  /// Takes the word as just read; true once it has stayed the same for `patience`.
+  /// Takes the word's current value; true once it has not changed for `patience`.
   bool expired(std::int64_t progress, Clock::time_point now = Clock::now()) {
     if (progress == progress_) {
       waited_ += std::min<Clock::duration>(now - last_call_, kMaxGap);

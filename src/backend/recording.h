@@ -4,26 +4,26 @@
 
 namespace quern {
 
-/// What one run of a step starts on the device.
+/// What one run of a step launches on the device.
 struct LaunchCounts {
   std::uint64_t launches = 0;  ///< kernels, the library's included; 0 where nothing is launched
-  std::uint64_t library_calls = 0;  ///< matrix products by a library
+  std::uint64_t library_calls = 0;  ///< GEMMs by a library
 };
 
-/// Who repeats a recorded step.
+/// Where the decode loop runs.
 enum class RecordedLoop {
   host,    ///< replay(n) runs the step n times
   device,  ///< replay(1) runs it until Advance ends the loop; see LoopControl
 };
 
-/// A closed step made ready to run again and again without host work. It outlives neither its
-/// backend nor what Backend::record was given.
+/// A recorded closed step for repeated replay without host work. Neither the backend nor the
+/// arguments of Backend::record may be destroyed before it.
 class Recording {
  public:
   virtual ~Recording() = default;
-  /// Runs what was recorded `times` times. Does not wait for the device.
+  /// Replays it `times` times, asynchronously.
   virtual void replay(int times) = 0;
-  /// Of one step.
+  /// Per step.
   virtual LaunchCounts counts() const = 0;
 };
 

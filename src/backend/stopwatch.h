@@ -8,11 +8,11 @@ namespace quern {
 class Stopwatch {
  public:
   virtual ~Stopwatch() = default;
-  /// The first mark. A GPU is held here until the host has had time to launch the work of the next
-  /// `num_marks` marks, so that they measure the device's time and not the host's.
+  /// The first mark. A GPU is held here until the host has had time to launch the work up to
+  /// `num_marks` further marks, so that host launch overhead is not measured.
   virtual void start(int num_marks) = 0;
   virtual void mark() = 0;
-  /// Microseconds from each mark to the next. Waits for the last.
+  /// Microseconds between consecutive marks. Waits for the last.
   virtual std::vector<double> take_laps_us() = 0;
 };
 

@@ -4,7 +4,7 @@
 
 namespace quern {
 
-/// Names, for the device's profilers, what the host does while this lives.
+/// RAII range for the device's profilers (NVTX).
 class TraceRange {
  public:
   TraceRange(Backend& backend, const char* name) : backend_(backend) { backend_.push_range(name); }

@@ -9,14 +9,14 @@
 
 namespace quern {
 
-/// Lays arrays into a step's workspace, one after the other. A default-constructed one has no
-/// memory and only counts, so that one layout function both plans an op's scratch and carves it.
+/// Allocates arrays in a step's workspace, sequentially. A default-constructed one has no memory
+/// and only counts, so that one layout function serves both planning and allocation.
 class Workspace {
  public:
   Workspace() = default;
   explicit Workspace(std::span<std::byte> bytes) : bytes_(bytes), counting_(false) {}
 
-  /// The next `count` elements, aligned to 256 bytes and not initialised; null when counting.
+  /// The next `count` elements, aligned to 256 bytes and uninitialized; null when counting.
   template <typename T>
   T* take(std::int64_t count) {
     const std::size_t begin = used_bytes_;
@@ -30,7 +30,7 @@ class Workspace {
   std::size_t used_bytes() const { return used_bytes_; }
 
  private:
-  static constexpr std::size_t kAlignment = 256;  // cuBLASLt's scratch needs it
+  static constexpr std::size_t kAlignment = 256;  // required by cuBLASLt's workspace
 
   std::span<std::byte> bytes_;
   std::size_t used_bytes_ = 0;

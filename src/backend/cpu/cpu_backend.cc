@@ -17,7 +17,7 @@
 namespace quern {
 namespace {
 
-/// The CPU has nothing to prepare: it keeps the step and runs its nodes again.
+/// The CPU has nothing to record: it keeps the step and runs its nodes at each replay.
 class CpuRecording final : public Recording {
  public:
   CpuRecording(Backend& backend, std::span<const Node> nodes, const Step& step)

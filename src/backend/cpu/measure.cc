@@ -63,7 +63,7 @@ double measure_read_gbps(ThreadPool& pool) {
   constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
   constexpr int kPasses = 4;
   const Buffer memory = allocate_host(kChunks * kChunkBytes, "memory to measure its bandwidth");
-  // Untouched pages all map to the one zero page, which a cache holds.
+  // Untouched pages all map to the shared zero page, which stays in cache.
   std::memset(memory.data(), 1, memory.size_bytes());
   std::atomic<std::uint64_t> sum = 0;
   const auto read_all = [&] {

@@ -7,7 +7,7 @@
 
 namespace quern::cpu {
 
-/// Marks by the host's clock: the backend is synchronous.
+/// Timestamps of the host's clock: the backend is synchronous.
 class ClockStopwatch final : public Stopwatch {
  public:
   void start(int num_marks) override;
@@ -22,8 +22,8 @@ class ClockStopwatch final : public Stopwatch {
 /// passes.
 double measure_read_gbps(ThreadPool& pool);
 
-/// Rate of a GEMM of float32 activations with a weight stored as `dtype`, on all threads, in
-/// TFLOP/s: the best of a few runs.
+/// TFLOP/s of a GEMM of float32 activations with a weight stored as `dtype`, on all threads: the
+/// best of a few runs.
 double measure_product_tflops(DType dtype, ThreadPool& pool);
 
 }  // namespace quern::cpu

@@ -33,7 +33,7 @@ inline std::span<float> float_row(const Tensor& tensor, std::int64_t row) {
   return {tensor.row<float>(row), static_cast<std::size_t>(tensor.cols)};
 }
 
-/// The sequence of the batch to which a token row belongs.
+/// The batch's sequence of a token row.
 inline int sequence_of_row(const BatchView& batch, std::int64_t row) {
   const std::int32_t* begin = batch.cu_seqlens_q;
   return static_cast<int>(std::upper_bound(begin, begin + batch.num_seqs + 1, row) - begin) - 1;

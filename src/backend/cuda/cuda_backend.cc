@@ -29,10 +29,10 @@
 namespace quern {
 namespace {
 
-/// For the op with the most blocks that wait for each other: attention of many sequences and heads.
+/// Counters for the op that needs the most: attention of many sequences and heads.
 constexpr std::size_t kNumCounters = std::size_t{1} << 18;
 
-/// The GPU of that index; it is the calling thread's from here on.
+/// Makes the GPU of that index the calling thread's current device.
 int select_device(int index) {
   cuda::check_cuda(cudaSetDevice(index), "cudaSetDevice");
   return index;
@@ -64,7 +64,7 @@ class CudaBackend final : public Backend {
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
   ~CudaBackend() override {
-    // Its end waits for the device.
+    // Destroying cuBLASLt's handle waits for the device, which is hung.
     if (*stream_.hung()) static_cast<void>(cublaslt_.release());
   }
 
@@ -167,7 +167,7 @@ class CudaBackend final : public Backend {
   void write_now(std::int32_t* device_word, std::int32_t value) override {
     stream_.check_not_hung();
     select_device(device_.index);
-    // A copy from memory that is not pinned takes the value before it returns.
+    // A copy from pageable memory takes the value before it returns.
     cuda::check_cuda(cudaMemcpyAsync(device_word, &value, sizeof(value), cudaMemcpyHostToDevice,
                                      side_stream_.get()),
                      "cudaMemcpyAsync");
@@ -178,7 +178,7 @@ class CudaBackend final : public Backend {
   bool wait_until(const std::int64_t* shared_word, std::int64_t value,
                   std::chrono::milliseconds patience) override {
     stream_.check_not_hung();
-    // Reading is cheap; asking the driver, who also tells of errors, is not.
+    // Polling the word is cheap; querying the driver, which also reports errors, is not.
     constexpr int kReadsPerQuery = 1000;
     ProgressWatchdog watchdog(patience);
     std::int64_t word = 0;
@@ -247,7 +247,7 @@ class CudaBackend final : public Backend {
   }
 
   double measure_read_gbps() override {
-    constexpr std::uint64_t kEnough = std::uint64_t{1} << 30;  // many times any cache
+    constexpr std::uint64_t kEnough = std::uint64_t{1} << 30;  // many times the size of any cache
     const Buffer memory =
         allocate(std::min(kEnough, available_bytes() / 2), "memory to measure its bandwidth");
     double gbps = 0;
@@ -261,7 +261,7 @@ class CudaBackend final : public Backend {
   double measure_product_tflops(DType dtype) override {
     const auto product = cuda::product_to_measure(dtype, available_bytes() / 2);
     const Buffer memory = allocate(product.memory_bytes(), "a product to measure");
-    // Zeros would draw less power than numbers do, and so run at higher clocks.
+    // Zeros draw less power than random numbers, and so run at higher clocks.
     const RandomRun factors{.count = 2 * product.size * product.size, .scale = 0x1p-10f};
     fill_random(factors, dtype, memory.data());
     double tflops = 0;
@@ -271,8 +271,8 @@ class CudaBackend final : public Backend {
     return tflops;
   }
 
-  /// Captures the nodes' launches on a stream of its own, so that copies and uploads on the
-  /// backend's stream may go on meanwhile.
+  /// Captures the nodes' launches on a separate stream, so that copies and uploads on the backend's
+  /// stream can continue.
   std::unique_ptr<Recording> record(std::span<const Node> nodes, const Step& step,
                                     RecordedLoop loop) override {
     select_device(device_.index);
@@ -298,7 +298,7 @@ class CudaBackend final : public Backend {
     launch([&] { cuda::run_op(op, step, context); });
   }
 
-  /// Runs the host side of an op; what kernels throw, who do not know Error, becomes one.
+  /// Runs the host side of an op and converts exceptions of the kernel library to Error.
   template <typename Body>
   void launch(const Body& body) {
     stream_.check_not_hung();
@@ -314,7 +314,7 @@ class CudaBackend final : public Backend {
 
   Device device_;
   cuda::Stream stream_;
-  cuda::Stream side_stream_;  ///< for what does not wait for the work of the other
+  cuda::Stream side_stream_;  ///< for work that is independent of the main stream
   cuda::Stream recording_stream_;
   cuda::StagingRing staging_;
   std::unique_ptr<cuda::CublasLt> cublaslt_ = std::make_unique<cuda::CublasLt>();

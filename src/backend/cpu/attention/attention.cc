@@ -14,7 +14,7 @@
 namespace quern::cpu {
 namespace {
 
-/// Some new tokens of one sequence, under the query heads of one kv head.
+/// A tile: consecutive new tokens of one sequence under the query heads of one kv head.
 struct Tile {
   int seq = 0;
   int kv_head = 0;
@@ -22,7 +22,7 @@ struct Tile {
   int num_tokens = 0;
 };
 
-/// Counts the sequences' tiles; finished ones have none.
+/// Counts the tiles of each sequence; finished ones have none.
 std::int64_t count_tiles(const Attention& op, const Step& step, std::int32_t* tile_ends) {
   std::int32_t end = 0;
   for (int seq = 0; seq < step.batch.num_seqs; ++seq) {
@@ -44,7 +44,7 @@ Tile find_tile(const Attention& op, const Step& step, const std::int32_t* tile_e
   return tile;
 }
 
-/// Slots that are widened and multiplied at a time, at most.
+/// Maximum number of slots that are widened and multiplied at a time.
 constexpr std::int64_t kMaxRunSlots = 256;
 
 std::int64_t run_end(std::int64_t slot, std::int64_t end) {
@@ -57,7 +57,7 @@ struct SlotRange {
   std::int64_t end = 0;
 };
 
-/// The second half of Attention for one tile.
+/// Attention over the cache for one tile.
 class TileAttention {
  public:
   TileAttention(const Attention& op, const Step& step, const AttentionScratch& scratch,
@@ -73,8 +73,8 @@ class TileAttention {
         denominators_(scratch.denominators + thread * scratch.denominators_stride) {
     const int group = group_size(op);
     const std::int64_t rows = std::int64_t{tile.num_tokens} * group;
-    const std::int64_t band = tile.kv_head * std::int64_t{step.batch.num_tokens} + row_;
-    queries_ = float_view(scratch.queries + band * group * op.head_dim, rows, op.head_dim);
+    const std::int64_t group_row = tile.kv_head * std::int64_t{step.batch.num_tokens} + row_;
+    queries_ = float_view(scratch.queries + group_row * group * op.head_dim, rows, op.head_dim);
     scores_ =
         float_view(scratch.scores + thread * scratch.scores_stride, rows, all_.end - all_.begin);
     sums_ = float_view(scratch.sums + thread * scratch.sums_stride, rows, op.head_dim);
@@ -110,7 +110,7 @@ class TileAttention {
     }
   }
 
-  /// Turns a row's scores into probabilities, not yet normalised: summed, then rounded.
+  /// Softmax without the normalization: turns a row's scores into weights, summed, then rounded.
   void weigh_row(std::int64_t row, const SlotRange& range) {
     const std::span<float> scores = float_row(scores_, row)
                                         .subspan(static_cast<std::size_t>(range.begin - all_.begin),
@@ -125,9 +125,9 @@ class TileAttention {
 
   void sum_values() {
     std::fill_n(sums_.row<float>(0), sums_.rows * sums_.cols, 0.0f);
-    // All tokens see the slots in the middle; the ragged ends are summed token by token, so that
-    // what a token must not see has no part in its sums, not even as zero times infinity. Each
-    // token's slots come in order, so its sums do not depend on the tile it is in.
+    // All tokens attend to the slots in the middle; the ragged ends are added token by token, so
+    // that masked slots do not enter the sums (0 · infinity is NaN). Each token's slots are added
+    // in order, so its sums do not depend on the tile.
     SlotRange common = {slots_of(tile_.num_tokens - 1).begin, slots_of(0).end};
     if (common.begin > common.end) common = {all_.end, all_.end};
     for (int token = 0; token < tile_.num_tokens; ++token) {
@@ -140,7 +140,7 @@ class TileAttention {
     }
   }
 
-  /// Adds probabilities times values over a range of slots for some tokens of the tile.
+  /// Adds weights times values over a range of slots for a range of the tile's tokens.
   void add_values(const SlotRange& range, int first_token, int num_tokens) {
     const std::int64_t first_row = std::int64_t{first_token} * group_size(op_);
     const std::int64_t rows = std::int64_t{num_tokens} * group_size(op_);
@@ -173,7 +173,7 @@ class TileAttention {
   KvSlots slots_;
   std::int64_t first_slot_;  ///< of the tile's first token
   std::int64_t row_;         ///< its token row
-  SlotRange all_;            ///< what the tile's tokens see together
+  SlotRange all_;            ///< union of the slots that the tile's tokens attend to
   float* widened_;
   float* denominators_;
   Tensor queries_;
@@ -181,7 +181,7 @@ class TileAttention {
   Tensor sums_;
 };
 
-/// The longest running sequence's tokens. The batch's bound may be older than a recorded step.
+/// q_len of the longest running sequence. The batch's bound may be older than a recorded step.
 std::int64_t longest_kv_len(const Step& step) {
   std::int64_t longest = 0;
   for (int seq = 0; seq < step.batch.num_seqs; ++seq) {

@@ -13,7 +13,7 @@
 namespace quern::cpu {
 namespace {
 
-/// Fills scratch.inv_freq for the sequences that run.
+/// Fills scratch.inv_freq for the running sequences.
 void compute_frequencies(const Rope& rope, const Step& step, float* inv_freq) {
   for (int seq = 0; seq < step.batch.num_seqs; ++seq) {
     if (!step.is_running(seq)) continue;
@@ -29,7 +29,7 @@ void compute_frequencies(const Rope& rope, const Step& step, float* inv_freq) {
   }
 }
 
-/// Cosines and sines of one token's angles; none without rope.
+/// Cosines and sines of one token's angles; empty without rope.
 struct Rotation {
   std::span<float> cosines;
   std::span<float> sines;
@@ -43,7 +43,7 @@ struct Rotation {
     }
   }
 
-  /// Rotates a head in the half-split form.
+  /// Rotates a head in the half-split (NeoX) layout.
   void apply(float* head) const {
     const std::size_t half = cosines.size();
     for (std::size_t i = 0; i < half; ++i) {
@@ -55,7 +55,7 @@ struct Rotation {
   }
 };
 
-/// What logn multiplies a query with.
+/// The logn factor of a query.
 float logn_scale(const Attention& op, std::int32_t position) {
   if (op.logn_length == 0 || position < op.logn_length) return 1.0f;
   return static_cast<float>(std::log(position + 1.0) / std::log(op.logn_length));
@@ -90,9 +90,9 @@ class TokenAppender {
     const Tensor& qkv = step_.value(op_.qkv);
     const int group = group_size(op_);
     for (int head = 0; head < op_.num_heads; ++head) {
-      const std::int64_t band = (head / group) * std::int64_t{step_.batch.num_tokens} + row;
-      const std::span<float> query{scratch_.queries + (band * group + head % group) * op_.head_dim,
-                                   head_dim_};
+      const std::int64_t group_row = (head / group) * std::int64_t{step_.batch.num_tokens} + row;
+      const std::span<float> query{
+          scratch_.queries + (group_row * group + head % group) * op_.head_dim, head_dim_};
       load_floats(qkv.dtype, element(qkv, row, std::int64_t{head} * op_.head_dim), query);
       norm_and_rotate(op_.q_norm, query);
       if (scale != 1.0f) {

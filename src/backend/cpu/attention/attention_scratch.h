@@ -11,10 +11,10 @@
 
 namespace quern::cpu {
 
-/// Rows (query heads of some tokens) that one attention tile works on.
+/// Maximum rows (query heads of consecutive tokens) of an attention tile.
 inline constexpr int kAttentionTileRows = 32;
 
-/// The sizes that decide an attention's scratch.
+/// The sizes that determine an attention's scratch.
 struct AttentionSizes {
   std::int64_t num_tokens = 0;
   std::int64_t num_seqs = 0;
@@ -25,16 +25,16 @@ struct AttentionSizes {
 /// Query heads per kv head.
 inline int group_size(const Attention& op) { return op.num_heads / op.num_kv_heads; }
 
-/// New tokens of a sequence in one tile: their heads of one group are the tile's rows.
+/// New tokens of a sequence per tile: their heads of one group are the tile's rows.
 inline int tile_tokens(const Attention& op) {
   return std::max(1, kAttentionTileRows / group_size(op));
 }
 
 /// Scratch of one attention node.
 struct AttentionScratch {
-  float* queries = nullptr;   ///< [num_kv_heads][num_tokens][group_size][head_dim], ready to use
+  float* queries = nullptr;   ///< [num_kv_heads][num_tokens][group_size][head_dim], rotated, scaled
   float* inv_freq = nullptr;  ///< [num_seqs, rotary_dim / 2]
-  std::int32_t* tile_ends = nullptr;  ///< [num_seqs] tiles of the sequences up to and including it
+  std::int32_t* tile_ends = nullptr;  ///< [num_seqs] inclusive prefix sum of the sequences' tiles
   // By thread:
   float* head = nullptr;          ///< [threads, head_stride]: cosines, sines, one key
   float* widened = nullptr;       ///< [threads, widened_stride] a block of keys or values
@@ -51,12 +51,12 @@ struct AttentionScratch {
 AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& op,
                                         const AttentionSizes& sizes, int threads);
 
-/// The first half of Attention: norms, rotates and scales q and k, rounds them, appends k and v to
-/// the cache, and leaves q in scratch.queries. Zeroes the out rows of finished sequences.
+/// Norms, rotates, scales and rounds q and k, appends k and v to the cache, and writes q to
+/// scratch.queries. Zeroes the out rows of finished sequences.
 void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,
                    ThreadPool& pool);
 
-/// Where a sequence's slots lie in the cache.
+/// Addresses of a sequence's slots in the cache.
 class KvSlots {
  public:
   KvSlots(const KvCacheView& cache, int layer, int kv_head, std::int32_t state_row)
@@ -65,12 +65,13 @@ class KvSlots {
         layer_(layer),
         kv_head_(kv_head) {}
 
-  /// The slots from `slot` on that lie in one block, at most up to `end`: [count, head_dim].
+  /// The slots from `slot` on that are contiguous in one block, at most up to `end`: [count,
+  /// head_dim].
   Tensor keys(std::int64_t slot, std::int64_t end) const;
   Tensor values(std::int64_t slot, std::int64_t end) const;
 
  private:
-  /// The first of the slots from `slot` on, and how many of those up to `end` lie in its block.
+  /// The block of slot `slot`, its index there, and the number of slots up to `end` from it on.
   struct Run {
     std::int64_t block = 0;
     int first = 0;

@@ -1,12 +1,11 @@
 #pragma once
 
-// dot_rows and accumulate_rows of vector_kernels.h for one instruction set. The file that includes
-// this defines QUERN_TARGET, the attribute that lets functions use the instructions, and has in its
-// unnamed namespace, so that no instantiation is shared, a struct
-//   Simd: Vector, of kLanes floats; load(const T*), store, broadcast, zero; fma(a, b, c) for a·b +
-//   c
-//     of vectors and of floats, both rounded the same number of times; horizontal_sum;
-//     kColumnsOfFour, the columns beside four rows that its registers hold sums for.
+// dot_rows and accumulate_rows of vector_kernels.h for one instruction set. The including file
+// defines QUERN_TARGET, the function attribute that enables the instructions, and in its unnamed
+// namespace (so that no instantiation is shared) a struct Simd:
+// Vector, of kLanes floats; load(const T*), store, broadcast, zero; fma(a, b, c) for a·b + c of
+// vectors and of floats, both rounded equally often; horizontal_sum; kColumnsOfFour, the columns
+// whose sums for four rows fit into registers.
 
 #include <algorithm>
 #include <cstdint>
@@ -17,12 +16,12 @@
 
 namespace quern::cpu {
 
-// Independent sums that keep the multiply-add units busy for as long as one takes.
+// Independent accumulators that hide the latency of a multiply-add.
 inline constexpr int kMinSums = 8;
 
-/// A block of kRows by kColumns dot products, from row r of a and row c of b on. What is left of
-/// the depth is summed by Simd::fma too: left to the compiler, a product would be fused in one
-/// block size or dtype and not in another, and a row's sum would depend on it.
+/// A block of kRows by kColumns dot products, from row r of a and row c of b on. The rest of the
+/// depth is summed by Simd::fma too: left to the compiler, contraction would differ between block
+/// sizes and dtypes, and a row's sum would depend on them.
 template <typename Simd, int kRows, int kColumns, typename T>
 QUERN_TARGET void dot_block(const Tensor& a, const Tensor& b, const Tensor& out, std::int64_t r,
                             std::int64_t c) {

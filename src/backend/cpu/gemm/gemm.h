@@ -6,24 +6,24 @@
 
 namespace quern::cpu {
 
-// Matrix products by the vector kernels of this machine (vector_kernels.h). A row's result does not
-// depend on the rows beside it, so that batches and chunks of a prompt agree bit by bit
-// (docs/adr/0007). Measured with bench/cpu_gemm_bench.cc.
+// GEMMs by the vector kernels of this machine (vector_kernels.h). A row's result does not depend on
+// the other rows, so that batches and prefill chunks agree bit by bit (docs/adr/0007). Measured
+// with bench/cpu_gemm_bench.cc.
 
-/// With up to this many rows a GEMM reads its right side as it is stored, widening it in registers;
-/// beyond them 16-bit numbers are widened in memory first, once for all rows.
+/// Up to this M a GEMM reads its right side as stored, widening it in registers; beyond it 16-bit
+/// numbers are widened in memory first, once for all rows.
 inline constexpr std::int64_t kMaxNarrowRows = 16;
 
-/// Whether a product with `rows` rows on its left side reads a right side of this element type as
-/// it is stored; else it wants a float32 copy.
+/// Whether a GEMM with M = `rows` reads a right side of this element type as stored; else it needs
+/// a float32 copy.
 bool reads_as_stored(DType stored, std::int64_t rows);
 
-/// `stored` as a product with `rows` rows on its left side wants it: itself, or its float32 copy in
-/// `scratch`, which has room for all its elements.
+/// `stored` as a GEMM with M = `rows` needs it: itself, or its float32 copy in `scratch`, which has
+/// room for all its elements.
 Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratch);
 
 /// out = a · bᵀ. Shapes: a [rows, depth] float32; b [cols, depth], prepared; out [rows, cols]
-/// float32, overwritten. Runs on the calling thread alone.
+/// float32, overwritten. Single-threaded.
 void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out);
 
 /// out += a · b. Shapes: a [rows, depth] float32; b [depth, cols], prepared; out [rows, cols].

@@ -18,11 +18,11 @@ namespace {
 constexpr std::int64_t kMaxTileColumns = 120;
 constexpr std::int64_t kRowBlock = 256;
 
-/// Output columns of a tile: as many as keep its widened weight rows in a core's L2 cache. Depends
-/// on the weight alone, so that results do not depend on batch or threads.
+/// Output columns of a tile, such that its widened weight rows fit into L2. Depends on the weight
+/// only, so that results do not depend on batch or threads.
 std::int64_t tile_columns(std::int64_t in_features) {
   constexpr std::int64_t kWidenedElements = 1 << 18;
-  constexpr std::int64_t kGranule = 24;  // whole blocks of the vector kernels, however many rows
+  constexpr std::int64_t kGranule = 24;  // whole blocks of the vector kernels for any M
   const std::int64_t columns = kWidenedElements / in_features / kGranule * kGranule;
   return std::clamp(columns, kGranule, kMaxTileColumns);
 }
@@ -40,7 +40,7 @@ void activate(Activation activation, std::span<float> values) {
     case Activation::gelu_tanh:
       return vector_kernels().gelu_tanh(values);
     case Activation::relu:
-      for (float& x : values) x = x < 0.0f ? 0.0f : x;  // NaN stays NaN
+      for (float& x : values) x = x < 0.0f ? 0.0f : x;  // NaN propagates
       return;
   }
 }
@@ -51,8 +51,8 @@ void add_bias(const Weight* bias, std::int64_t first, std::span<float> values) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] += source[i];
 }
 
-/// Rows of a weight as a product with `rows` rows on its left side needs them: as they are stored
-/// where the vector kernels read that format, else dequantised to `scratch`.
+/// Rows of a weight as a GEMM with M = `rows` needs them: as stored where the vector kernels read
+/// that format, else dequantized to `scratch`.
 Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_t count,
                            std::int64_t rows, float* scratch) {
   if (!weight.format.scale_dtype && reads_as_stored(weight.format.stored, rows)) {
@@ -65,7 +65,7 @@ Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_
   return widened;
 }
 
-/// A tile of output columns, for a block of rows.
+/// A tile of output columns by a block of rows.
 class Tile {
  public:
   Tile(const Projection& projection, std::int64_t first_row, std::int64_t first_column,
@@ -97,7 +97,7 @@ class Tile {
   }
 
  private:
-  /// The first weight row of this tile: the gate's rows come first, the up projection's after them.
+  /// First weight row of this tile: the gate's rows come first, the up projection's follow.
   std::int64_t weight_row(int which) const { return which * projection_.out.cols + first_column_; }
 
   void finish_row(std::int64_t row, std::span<float> product) const {
@@ -145,8 +145,8 @@ void project(const Projection& projection, const ProjectionScratch& scratch, Thr
 
   const std::int64_t width = tile_columns(weight.in_features);
   const std::int64_t work = projection.in.rows * weight.out_features * weight.in_features;
-  // Tiles of many rows are split too, although each widens its weight anew (1 % of the work): the
-  // caller waits for the last tile, which a worker may have begun and lost its processor with.
+  // Tiles of many rows are split along M too, although each widens its weight again (1 % of the
+  // work): the caller waits for the last tile, whose worker may have been preempted.
   const std::int64_t row_blocks = ceil_div(projection.in.rows, kRowBlock);
   const std::int64_t tiles = ceil_div(out_features, width) * row_blocks;
   parallel_for(pool, work, tiles, [&](std::int64_t index, int thread) {

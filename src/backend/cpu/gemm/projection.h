@@ -10,10 +10,10 @@
 
 namespace quern::cpu {
 
-/// The GEMM and epilogue that NormLinear and Linear share: out = activation(in · Wᵀ + bias), gated
-/// or not, see op.h. Rounding: the sum, bias, activation and gate are float32; out is rounded once.
+/// The GEMM and epilogue shared by NormLinear and Linear: out = activation(in · Wᵀ + bias), gated
+/// or not, see op.h. Rounding: sum, bias, activation and gate are float32; out is rounded once.
 struct Projection {
-  Tensor in;  ///< [rows, in_features] float32, its values already rounded to the activation dtype
+  Tensor in;  ///< [rows, in_features] float32, values already rounded to the activation dtype
   const Weight* weight = nullptr;
   const Weight* bias = nullptr;  ///< may be null
   Activation activation = Activation::none;

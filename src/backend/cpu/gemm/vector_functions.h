@@ -56,7 +56,7 @@ struct GeluTanh {
   }
 };
 
-/// The last, incomplete vector of some values, filled up with `filler`.
+/// The last, incomplete vector of an array, padded with `filler`.
 template <typename Simd>
 class Tail {
  public:

@@ -4,14 +4,14 @@
 #include <cstring>
 #include <limits>
 
-#define QUERN_TARGET  // what the build compiles for
+#define QUERN_TARGET  // the build's target
 
 #include "backend/cpu/gemm/block_products.h"
 
 namespace quern::cpu {
 namespace {
 
-/// Vectors as every compiler has them: four floats are a register of SSE2 and of NEON.
+/// Portable vector extensions: four floats are a register of SSE2 and of NEON.
 struct Portable {
   using Vector = float __attribute__((vector_size(16)));
   static constexpr std::int64_t kLanes = 4;
@@ -25,8 +25,8 @@ struct Portable {
   static Vector load(const Half* source) {
     const Words bits = load_words(source);
     const Words magnitude = (bits & 0x7fff) << 13;
-    // Exponent and mantissa are in their places for float32; the bias differs by 112. Exact, also
-    // for subnormal numbers. Infinity and NaN, from 0x7c00 on, want the largest exponent.
+    // Exponent and mantissa are already in float32 position; the exponent bias differs by 112.
+    // Exact, also for subnormals. Infinity and NaN, from 0x7c00 on, need the maximum exponent.
     const Words scaled = bit_cast<Words>(bit_cast<Vector>(magnitude) * 0x1p112f);
     const Words special = static_cast<Words>(magnitude >= (0x7c00u << 13)) & 0x7f800000u;
     return bit_cast<Vector>(scaled | special | (bits & 0x8000) << 16);
@@ -43,7 +43,7 @@ struct Portable {
  private:
   using Words = std::uint32_t __attribute__((vector_size(16)));
 
-  /// Four 16-bit words, each in the lower half of a lane.
+  /// Four 16-bit words, each zero-extended to a lane.
   static Words load_words(const void* source) {
     std::uint16_t __attribute__((vector_size(8))) bits;
     std::memcpy(&bits, source, sizeof(bits));

@@ -11,15 +11,14 @@ namespace quern::cpu {
 /// √(2/π), of gelu_tanh.
 inline constexpr float kGeluRoot = 0.797884560802865356f;
 
-/// What softmax numerators are relative to: the logarithm of the power of two at or above
-/// e^largest.
+/// Base of softmax numerators: the logarithm of the least power of two that is at least e^largest.
 inline float softmax_reference(float largest) {
   return std::ceil(largest * std::numbers::log2e_v<float>) * std::numbers::ln2_v<float>;
 }
 
-/// The inner loops of this backend, in one instruction set. An element of a product is one sum in
-/// an order that its depth alone decides: it has the same bits however many rows and columns are
-/// computed with it (docs/adr/0007). Other instruction sets sum in another order.
+/// The inner loops of this backend, in one instruction set. An element of a product is summed in an
+/// order that depends on the depth only: its bits do not depend on the number of rows and columns
+/// computed together (docs/adr/0007). Other instruction sets sum in another order.
 struct VectorKernels {
   /// out[r, c] = Σ_k a[r, k] · b[c, k]. a, out float32; b float32, float16 or bfloat16, widened in
   /// registers. Reads b once per four rows of a: for few rows.
@@ -35,16 +34,16 @@ struct VectorKernels {
   void (*gelu_tanh)(std::span<float> values);
 };
 
-/// Those that every machine has.
+/// Baseline kernels, for every machine.
 const VectorKernels& portable_kernels();
-/// Those of AVX2, FMA and F16C, or null where the machine or the build has none.
+/// Kernels for AVX2, FMA and F16C, or null where the machine or the build has none.
 const VectorKernels* avx2_kernels();
-/// Those of AVX-512 (F, BW, DQ, VL), or null likewise.
+/// Kernels for AVX-512 (F, BW, DQ, VL), or null likewise.
 const VectorKernels* avx512_kernels();
-/// Whether this machine's AVX-512 is faster than its AVX2. Zen 4 (AMD's family 19h) runs a 512-bit
-/// instruction as two halves: a depth of 192 takes a fifth longer there, and 2048 as long.
+/// Whether this machine's AVX-512 is faster than its AVX2. Zen 4 (AMD's family 19h) executes a
+/// 512-bit instruction as two halves: a depth of 192 takes a fifth longer, 2048 the same time.
 bool has_fast_avx512();
-/// The fastest that this machine has.
+/// The fastest kernels for this machine.
 const VectorKernels& vector_kernels();
 
 }  // namespace quern::cpu

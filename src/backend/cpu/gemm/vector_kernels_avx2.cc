@@ -17,7 +17,7 @@ namespace {
 struct Avx2 {
   using Vector = __m256;
   static constexpr std::int64_t kLanes = 8;
-  // Twelve sums: then the loads, seven a turn, do not hold the FMA units up.
+  // With twelve accumulators the loads, seven per iteration, do not stall the FMA units.
   static constexpr int kColumnsOfFour = 3;
 
   QUERN_TARGET static Vector load(const float* source) { return _mm256_loadu_ps(source); }

@@ -3,7 +3,7 @@
 #if defined(__x86_64__)
 
 #if !defined(__clang__)
-// g++ 11 and 12 take the undefined operands of their own intrinsics for mistakes (GCC bug 105593).
+// g++ 11 and 12 warn about undefined operands in their own intrinsics (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
@@ -22,7 +22,7 @@ namespace {
 struct Avx512 {
   using Vector = __m512;
   static constexpr std::int64_t kLanes = 16;
-  // Of 32 registers: 24 sums, four of a, one of b. Each value of b serves four rows, of a six.
+  // 32 registers: 24 accumulators, four of a, one of b. Each value of b serves four rows, of a six.
   static constexpr int kColumnsOfFour = 6;
 
   QUERN_TARGET static Vector load(const float* source) { return _mm512_loadu_ps(source); }

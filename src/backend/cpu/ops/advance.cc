@@ -16,8 +16,8 @@ void end_sequence(const SequenceState& state, std::int32_t row, SequenceStatus s
   ++*state.num_finished;
 }
 
-/// Takes the token that Sample chose into the sequence and ends it where it should; a SampleError
-/// ends it too.
+/// Appends Sample's token to the sequence and checks its finish conditions; a SampleError finishes
+/// it too.
 void append_token(const Step& step, std::int32_t row) {
   const SequenceState& state = step.state;
   const std::int32_t token = state.last_token[row];
@@ -38,7 +38,7 @@ void append_token(const Step& step, std::int32_t row) {
   }
 }
 
-/// Moves a running sequence's cache length and next position over the step's tokens.
+/// Advances a running sequence's cache length and next position by the step's tokens.
 void move_over_tokens(const Step& step, int seq) {
   const int q_len = step.q_len(seq);
   if (q_len == 0) return;

@@ -9,7 +9,7 @@
 namespace quern::cpu {
 namespace {
 
-/// Σ term(values[i]) over several running sums, which is faster and more exact than over one.
+/// Σ term(values[i]) with several accumulators, which is faster and more accurate than with one.
 template <typename Term>
 float sum_of(std::span<const float> values, const Term& term) {
   constexpr std::size_t kLanes = 16;

@@ -9,7 +9,7 @@
 
 namespace quern::cpu {
 
-// One function an op, each in the file of its name; see graph/op.h for the contract.
+// One function per op, each in a file of its name; see graph/op.h for the contract.
 void run_embed(const Embed& op, const Step& step, ThreadPool& pool);
 void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool);
 void run_attention(const Attention& op, const Step& step, ThreadPool& pool);
@@ -17,7 +17,7 @@ void run_linear(const Linear& op, const Step& step, ThreadPool& pool);
 void run_sample(const Sample& op, const Step& step, ThreadPool& pool);
 void run_advance(const Advance& op, const Step& step);
 
-// The scratch of those that need some, at the limits.
+// Scratch of the ops that need some, at the limits.
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
                                         const Limits& limits, int threads);
 std::size_t attention_workspace_bytes(const Attention& op, const Limits& limits, int threads);

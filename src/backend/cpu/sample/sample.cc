@@ -14,7 +14,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-/// Scratch of one thread, [vocab_size] each.
+/// Scratch per thread, [vocab_size] each.
 struct Scratch {
   std::span<float> scores;
   std::span<float> heap;
@@ -36,7 +36,7 @@ std::size_t scratch_bytes(std::int64_t vocab_size) {
   return workspace.used_bytes();
 }
 
-/// The tokens of a sequence so far.
+/// Token history of a sequence: prompt and generated tokens.
 struct History {
   std::span<const std::int32_t> all;
   std::span<const std::int32_t> generated;
@@ -50,14 +50,14 @@ History history_of(const SequenceState& state, std::int32_t row) {
   return {all, all.last(generated)};
 }
 
-/// Whether a logit is NaN or +inf. Without a branch, so that it costs a vector instruction or two.
+/// Whether a logit is NaN or +inf. Branch-free, so that it costs a vector instruction or two.
 bool has_nonfinite(std::span<const float> logits) {
   int found = 0;
   for (const float logit : logits) found |= logit < kInfinity ? 0 : 1;
   return found != 0;
 }
 
-/// The scores without the tokens that a row of Step::token_bitmask does not allow.
+/// Masks the scores of tokens that a row of Step::token_bitmask does not allow.
 std::span<const float> mask_tokens(std::span<const float> scores, const std::int32_t* allowed,
                                    const Scratch& scratch) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -67,7 +67,7 @@ std::span<const float> mask_tokens(std::span<const float> scores, const std::int
   return scratch.scores;
 }
 
-/// The logits after all that comes before temperature.
+/// Logits after all processors before temperature.
 std::span<const float> process_logits(std::span<const float> logits, const SamplingRow& sampling,
                                       const History& history, const Scratch& scratch) {
   if (!has_processors(sampling)) return logits;
@@ -86,7 +86,7 @@ std::span<const float> process_logits(std::span<const float> logits, const Sampl
   return scratch.scores;
 }
 
-/// The tokens that can be drawn at all: NaN and -inf cannot.
+/// Candidates of the draw: all tokens except those with NaN or -inf.
 std::span<Candidate> collect_candidates(std::span<const float> scores, float temperature,
                                         std::span<Candidate> candidates) {
   std::size_t count = 0;
@@ -104,7 +104,7 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
   const std::int32_t best = argmax(scores);
   const float best_score = scores[static_cast<std::size_t>(best)];
   if (!(best_score > -kInfinity)) return static_cast<std::int32_t>(SampleError::no_token);
-  // Infinity leaves nothing to draw: +inf, which a tiny temperature can make, wins alone.
+  // Infinity leaves nothing to draw: +inf, which a tiny temperature can make, is chosen.
   if (sampling.temperature == 0.0f || !std::isfinite(best_score / sampling.temperature)) {
     return best;
   }
@@ -116,7 +116,7 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
   return draw(candidates, {sampling.seed, sampling.sequence_index, position});
 }
 
-/// log Σ exp(logits), of which none is NaN or +inf and one is above -inf.
+/// log Σ exp(logits); no logit is NaN or +inf, and one is above -inf.
 float log_sum_exp(std::span<const float> logits) {
   const float largest = logits[static_cast<std::size_t>(argmax(logits))];
   double sum = 0.0;
@@ -124,7 +124,7 @@ float log_sum_exp(std::span<const float> logits) {
   return static_cast<float>(largest + std::log(sum));
 }
 
-/// Writes the log-probabilities of the chosen token and of the best ones to the ring; places
+/// Writes the log-probabilities of the chosen token and of the best ones to the ring; entries
 /// beyond the vocabulary become (-1, -inf).
 void store_logprobs(const OutputRing& ring, std::int32_t row, std::span<const float> logits,
                     std::int32_t chosen, std::int32_t num_top, std::span<Candidate> candidates) {

@@ -52,13 +52,13 @@ std::span<Candidate> keep_top_k(std::span<Candidate> candidates, std::int32_t k,
 std::span<Candidate> keep_top_p(std::span<Candidate> candidates, float top_p) {
   const float best = best_of(candidates)->score;
   const double total = mass_of(candidates, best);
-  // Tokens below this could all go together and leave top_p; few are left to select from. The
-  // margin covers the rounding of the sums.
+  // Tokens below this bound lie outside top_p together; few are left to select from. The margin
+  // covers the rounding of the sums.
   const double negligible = 0.99 * (1.0 - top_p) * total / static_cast<double>(candidates.size());
   candidates = keep_if(candidates,
                        [=](const Candidate& c) { return std::exp(c.score - best) >= negligible; });
 
-  // The answer lies in (begin, end]: the mass before `begin` is too little, up to `end` enough.
+  // Binary search in (begin, end]: the mass up to `begin` is too small, up to `end` large enough.
   const double target = top_p * total;
   std::size_t begin = 0;
   std::size_t end = candidates.size();
@@ -85,7 +85,7 @@ std::span<Candidate> keep_min_p(std::span<Candidate> candidates, float min_p) {
 
 std::int32_t draw(std::span<const Candidate> candidates, const DrawKey& key) {
   QUERN_CHECK(!candidates.empty());
-  // No Gumbel variate is larger than that of the word 0, so most tokens need none drawn.
+  // The Gumbel variate of word 0 is the maximum, so most tokens need no draw.
   static const float largest_gumbel = gumbel(0);
   const auto perturbed = [&](const Candidate& candidate) {
     const std::uint32_t word = draw_word(key.seed, key.sequence_index, key.position,

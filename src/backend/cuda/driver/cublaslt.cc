@@ -34,14 +34,14 @@ cudaDataType_t data_type(DType dtype) {
   }
 }
 
-/// An object of the library with the function that destroys it.
+/// A library object, destroyed with its destroy function.
 template <typename Opaque>
 using Owner = std::unique_ptr<Opaque, cublasStatus_t (*)(Opaque*)>;
 using OperationOwner = Owner<cublasLtMatmulDescOpaque_t>;
 using LayoutOwner = Owner<cublasLtMatrixLayoutOpaque_t>;
 using PreferenceOwner = Owner<cublasLtMatmulPreferenceOpaque_t>;
 
-/// The product's matrices as the library, which counts by columns, sees them.
+/// The matrices in the library's column-major terms.
 struct Layouts {
   LayoutOwner weight;
   LayoutOwner in;
@@ -50,7 +50,7 @@ struct Layouts {
 
 }  // namespace
 
-/// The library's functions, found by name, and its handle.
+/// The library's entry points, found by name, and its handle.
 class CublasLt::Library {
  public:
   Library(std::string soname, const DynamicLibrary& library)
@@ -80,7 +80,7 @@ class CublasLt::Library {
   }
 
  private:
-  /// Dtypes and sizes. The search for the best algorithm costs more than a launch.
+  /// Plan key: dtypes and sizes. The heuristic search for an algorithm costs more than a launch.
   using Key = std::tuple<DType, DType, std::int64_t, std::int64_t, std::int64_t>;
 
   OperationOwner make_operation(DType dtype) const {
@@ -113,7 +113,7 @@ class CublasLt::Library {
                    "cublasLtMatmulPreferenceSetAttribute");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
-    // Sums that are split are added up in float32, not in the dtype of `out`.
+    // Split-K partial sums are reduced in float32, not in the dtype of `out`.
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
            std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
     for (const auto attribute :

@@ -14,7 +14,7 @@
 
 namespace quern::cuda {
 
-/// out = in · Wᵀ; all matrices dense by rows.
+/// out = in · Wᵀ; all matrices dense and row-major.
 struct MatrixProduct {
   DType dtype = DType::float32;  ///< of `in` and `weight`
   std::int64_t num_rows = 0;
@@ -26,14 +26,14 @@ struct MatrixProduct {
   void* out = nullptr;
 };
 
-/// cuBLASLt. Programs start, and steps of few tokens run, without it.
+/// cuBLASLt, loaded at run time. Programs start, and steps with few tokens run, without it.
 class CublasLt {
  public:
-  /// Scratch that multiply() is given.
+  /// Workspace of multiply().
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-  /// Begins to open the library, which takes a while, beside what the caller does next. `soname` is
-  /// the library's; tests name one that is missing.
+  /// Starts to load the library on another thread, since it takes long. `soname` is the library's;
+  /// tests pass a missing one.
   explicit CublasLt(std::string soname = default_soname());
   CublasLt(const CublasLt&) = delete;
   CublasLt& operator=(const CublasLt&) = delete;
@@ -43,7 +43,7 @@ class CublasLt {
   /// are aligned to 16 bytes, the workspace to 256.
   /// Errors: device when the library is missing or fails, naming the call.
   void multiply(const MatrixProduct& product, std::span<std::byte> workspace, cudaStream_t stream);
-  /// How often multiply() was called.
+  /// Number of calls of multiply().
   std::uint64_t num_calls() const { return num_calls_; }
 
  private:

@@ -11,7 +11,7 @@ namespace {
 
 using Context = void*;  // CUcontext
 
-/// The driver's functions for a thread's stack of contexts, and the primary contexts in use.
+/// The driver's functions for a thread's context stack, and the retained primary contexts.
 class ContextStack {
  public:
   bool push(int index) {

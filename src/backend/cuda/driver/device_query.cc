@@ -21,8 +21,8 @@
 namespace quern {
 namespace {
 
-// The driver's and NVML's interfaces are stable: the few constants used here stand in cuda.h
-// (CUdevice_attribute) and nvml.h (nvmlClockType_t), which need not be there to build.
+// The driver's and NVML's ABIs are stable: the few constants used here are from cuda.h
+// (CUdevice_attribute) and nvml.h (nvmlClockType_t), which are then not needed for the build.
 constexpr int kMultiprocessorCount = 16;
 constexpr int kComputeCapabilityMajor = 75;
 constexpr int kComputeCapabilityMinor = 76;
@@ -51,7 +51,7 @@ void describe_build(CudaEnvironment& found) {
 #endif
 }
 
-/// Clocks, ECC and power limit of the GPUs, where NVML is there.
+/// Clocks, ECC and power limit of the GPUs, where NVML is installed.
 class Nvml {
  public:
   Nvml() { ready_ = call<int()>("nvmlInit_v2"); }
@@ -106,7 +106,8 @@ class Nvml {
   bool ready_ = false;
 };
 
-/// The CUDA driver's view. After the first failure every call does nothing, and error() says why.
+/// Queries of the CUDA driver. After the first failure every call does nothing, and error() has the
+/// reason.
 class Driver {
  public:
   Driver() {

@@ -4,7 +4,7 @@
 
 namespace quern {
 
-// A driver that has run stays mapped: its threads may outlive the handle.
+// A driver that has been initialized stays mapped: its threads may outlive the handle.
 DynamicLibrary::DynamicLibrary(const char* soname)
     : handle_(::dlopen(soname, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)) {
   if (handle_ != nullptr) return;

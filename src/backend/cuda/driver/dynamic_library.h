@@ -7,7 +7,7 @@ namespace quern {
 /// A shared library opened at run time, so that the program starts on machines without it.
 class DynamicLibrary {
  public:
-  /// Opens the library of that soname; it may not be there: see error().
+  /// Opens the library with that soname; it may be missing: see error().
   explicit DynamicLibrary(const char* soname);
   DynamicLibrary(const DynamicLibrary&) = delete;
   DynamicLibrary& operator=(const DynamicLibrary&) = delete;
@@ -16,7 +16,7 @@ class DynamicLibrary {
   /// Why the library could not be opened; empty when it was.
   const std::string& error() const { return error_; }
 
-  /// The function of that name, or nullptr when the library or the name is missing.
+  /// Address of the function, or nullptr when the library or the name is missing.
   template <typename Function>
   Function* function(const char* name) const {
     return reinterpret_cast<Function*>(symbol(name));

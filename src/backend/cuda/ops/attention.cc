@@ -12,7 +12,7 @@
 namespace quern::cuda {
 namespace {
 
-/// The sizes that decide an attention's scratch.
+/// The sizes that determine an attention's scratch.
 struct AttentionSizes {
   std::int64_t num_tokens = 0;
   std::int64_t num_seqs = 0;
@@ -42,7 +42,7 @@ AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType d
   return scratch;
 }
 
-/// What the kernels' arrays and indices have room for. `layer_rows`: slots · kv heads of the cache.
+/// Limits of the kernels' arrays and index types. `layer_rows`: slots · kv heads of the cache.
 void check_sizes(const Attention& op, std::int64_t layer_rows) {
   const auto require = [](const char* name, std::int64_t value, std::int64_t most) {
     if (value <= most) return;
@@ -80,7 +80,8 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   QUERN_CHECK(qkv.dtype == step.activation_dtype && out.dtype == step.activation_dtype);
   QUERN_CHECK(cache.head_dim == op.head_dim && cache.num_kv_heads == op.num_kv_heads);
   QUERN_CHECK(qkv.row_stride == qkv.cols && out.row_stride == out.cols);
-  QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);  // the largest product is the best score
+  // The kernels take the maximum of products for that of scores.
+  QUERN_CHECK(op.scale > 0.0f, "scale is {}", op.scale);
   const std::int64_t layer_rows = cache.num_blocks * cache.num_kv_heads * cache.block_size;
   check_sizes(op, layer_rows);
 
@@ -135,7 +136,7 @@ void check_attention(const Attention& op, const Graph& graph, const Limits& limi
   if (!kernels::attention_decode_supports(graph.value(op.qkv).dtype, op.head_dim)) return;
   context.check_counters(std::int64_t{limits.max_seqs} *
                          kernels::decode_counters(op.num_heads, op.num_kv_heads));
-  // The prefill kernel's tiles, of 64 rows or more, are the grid's second dimension.
+  // Prefill tiles, of 64 rows or more, are the grid's second dimension.
   constexpr std::int64_t kFewestTileRows = 64;
   constexpr std::int64_t kMaxGridRows = 65535;
   const std::int64_t rows =
@@ -149,8 +150,8 @@ void check_attention(const Attention& op, const Graph& graph, const Limits& limi
   }
 }
 
-// Decode sequences take one launch: it appends as well. The others take two. Dtypes and head sizes
-// that tensor cores do not serve take two for all sequences together.
+// Decode sequences take one launch, which also appends; prefill sequences two. Dtypes and head
+// sizes that tensor cores do not support take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
   if (step.batch.num_tokens == 0) return;
   kernels::AttentionParams params = attention_params(op, step, context.use_pdl);

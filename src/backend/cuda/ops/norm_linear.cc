@@ -51,7 +51,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
   norm.residual_out = residual_out_of(op, step);
   norm.use_pdl = context.use_pdl;
   if (op.logit_rows_only && norm.residual_out != nullptr) {
-    // It has all token rows, of which only some are normed.
+    // It needs all token rows, but only some are normed.
     norm.num_rows = batch.num_tokens;
     if (norm.num_rows > 0) kernels::add_delta(norm, context.stream);
     norm.residual_out = nullptr;

@@ -19,20 +19,20 @@ namespace quern::cuda {
 
 class CublasLt;
 
-/// What every op's launch needs to know of the backend.
+/// Backend state that the launches of ops need.
 struct OpContext {
   cudaStream_t stream = nullptr;
   int num_multiprocessors = 0;
-  /// Words on the device that are zero before and after each op.
+  /// Device words that are zero before and after each op.
   std::span<std::uint32_t> counters;
-  std::uint32_t* sample_tickets = nullptr;  ///< a word like them, for Sample alone
+  std::uint32_t* sample_tickets = nullptr;  ///< likewise, used by Sample only
   CublasLt* cublaslt = nullptr;
   GemmCrossover gemm_crossover;
-  /// Kernels may start before the one ahead has ended; see kernels::LaunchShape.
+  /// Launches use PDL; see kernels::LaunchShape.
   bool use_pdl = false;
-  /// Prefill attention may use sm_90's own instructions, see has_attention_prefill_sm90().
+  /// Prefill attention may use sm_90a instructions, see has_attention_prefill_sm90().
   bool sm90_attention = false;
-  /// While a device loop is recorded: what Advance sets to let it go on.
+  /// While a device loop is recorded: its condition, which Advance sets.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 
   /// Errors: unsupported when there are fewer than `count` counters.
@@ -49,8 +49,8 @@ struct OpContext {
   }
 };
 
-// One function an op, each in the file of its name; see graph/op.h for the contract. Errors:
-// kernels::LaunchError and kernels::DispatchError, which the backend makes Errors of.
+// One function per op, each in a file of its name; see graph/op.h for the contract. Errors:
+// kernels::LaunchError and kernels::DispatchError, which the backend converts to Error.
 void run_embed(const Embed& op, const Step& step, const OpContext& context);
 void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context);
 void run_attention(const Attention& op, const Step& step, const OpContext& context);
@@ -84,14 +84,14 @@ inline void run_op(const Advance& op, const Step& step, const OpContext& context
   run_advance(op, step, context);
 }
 
-// Of those with sizes that not every model and GPU keep within; see Backend::check. The functions
-// above repeat what keeps them within their arrays.
+// Checks for ops with sizes that a model or GPU can exceed; see Backend::check. The functions above
+// repeat the checks that protect their arrays.
 void check_attention(const Attention& op, const Graph& graph, const Limits& limits,
                      const OpContext& context);
 void check_sample(const Sample& op, const Graph& graph, const Limits& limits,
                   const OpContext& context);
 
-// The scratch of those that need some, at the limits.
+// Scratch of the ops that need some, at the limits.
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
                                         const Limits& limits);
 std::size_t attention_workspace_bytes(const Attention& op, const Graph& graph,

@@ -8,11 +8,11 @@
 namespace quern::cuda {
 namespace {
 
-/// float32 products that wait for their epilogue; more rows go band by band.
+/// Maximum number of float32 products before an epilogue; larger M is processed in row blocks.
 constexpr std::int64_t kMaxProducts = std::int64_t{16} << 20;
 constexpr std::int64_t kFewestBandRows = 64;
 
-// The kernels know nothing of the graph: here the two are held together.
+// Kernels do not include graph headers: this keeps the two enums in agreement.
 constexpr kernels::Activation kernel_activation(Activation activation) {
   switch (activation) {
     case Activation::none:
@@ -29,25 +29,25 @@ constexpr kernels::Activation kernel_activation(Activation activation) {
   return kernels::Activation::none;
 }
 
-/// With so many rows nothing runs in the library: see GemmCrossover.
+/// Up to this many rows the library is never used: see GemmCrossover.
 constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;
 
 struct LibraryScratch {
   std::span<std::byte> workspace;
-  float* products = nullptr;  ///< [band_rows, weight rows]
-  std::int64_t band_rows = 0;
+  float* products = nullptr;  ///< [block_rows, weight rows]
+  std::int64_t block_rows = 0;
 };
 
 LibraryScratch take_scratch(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
   constexpr auto kBytes = static_cast<std::int64_t>(CublasLt::kWorkspaceBytes);
   LibraryScratch scratch;
   scratch.workspace = {workspace.take<std::byte>(kBytes), CublasLt::kWorkspaceBytes};
-  scratch.band_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
-  scratch.products = workspace.take<float>(scratch.band_rows * weight_rows);
+  scratch.block_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
+  scratch.products = workspace.take<float>(scratch.block_rows * weight_rows);
   return scratch;
 }
 
-/// Whether the kernels that read 16 bytes at a time, in one dtype, serve a projection.
+/// Whether the kernels with 16-byte loads and a single dtype support a projection.
 bool is_regular(const Projection& projection) {
   const auto is_aligned = [](const void* data) {
     return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
@@ -59,13 +59,13 @@ bool is_regular(const Projection& projection) {
          is_aligned(projection.epilogue.out);
 }
 
-/// Whether nothing comes after the product, so that a library can write `out`.
+/// Whether there is no epilogue, so that the library can write `out`.
 bool is_product_alone(const kernels::Epilogue& epilogue) {
   return epilogue.bias == nullptr && epilogue.activation == kernels::Activation::none &&
          !epilogue.gated;
 }
 
-/// The library is slow where the rows that it writes are not aligned.
+/// The library is slow if its output rows are not aligned.
 bool fits_library(const Projection& projection) {
   const kernels::Epilogue& epilogue = projection.epilogue;
   const DType dtype = is_product_alone(epilogue) ? epilogue.out_dtype : DType::float32;
@@ -77,7 +77,7 @@ const std::byte* row_of(const void* matrix, DType dtype, std::int64_t cols, std:
          row * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
 }
 
-/// The library's product is rounded to the dtype of `out` at once where nothing comes after it.
+/// Without an epilogue the library rounds its products to the dtype of `out`.
 void project_by_library(const Projection& projection, const LibraryScratch& scratch,
                         const OpContext& context) {
   const kernels::Epilogue& epilogue = projection.epilogue;
@@ -95,8 +95,8 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
     return;
   }
   product.out = scratch.products;
-  for (std::int64_t row = 0; row < projection.num_rows; row += scratch.band_rows) {
-    product.num_rows = std::min(scratch.band_rows, projection.num_rows - row);
+  for (std::int64_t row = 0; row < projection.num_rows; row += scratch.block_rows) {
+    product.num_rows = std::min(scratch.block_rows, projection.num_rows - row);
     product.in = row_of(projection.in, product.dtype, product.in_features, row);
     context.cublaslt->multiply(product, scratch.workspace, context.stream);
     kernels::ApplyEpilogueParams params;
@@ -110,7 +110,7 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   }
 }
 
-/// Whether a kernel takes the sizes and the alignment of a projection.
+/// Whether a kernel supports the sizes and alignment of a projection.
 bool serves(ProjectionKernel kernel, const Projection& projection) {
   const std::int64_t in_features = projection.weight->in_features;
   switch (kernel) {
@@ -128,7 +128,7 @@ bool serves(ProjectionKernel kernel, const Projection& projection) {
   return false;
 }
 
-/// What the launches of our kernels have in common.
+/// Parameters common to the launches of our kernels.
 template <typename Params>
 Params params_of(const Projection& projection, const OpContext& context) {
   Params params;

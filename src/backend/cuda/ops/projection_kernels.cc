@@ -7,7 +7,7 @@
 namespace quern::cuda {
 namespace {
 
-/// "float16, float32": the element types of the weights of the rows that are wanted, once each.
+/// "float16, float32": the distinct weight types of the matching table rows.
 template <typename Wanted>
 std::string stored_types(const Wanted& wanted) {
   std::string names;

@@ -10,10 +10,10 @@
 
 namespace quern::cuda {
 
-/// What runs a projection.
+/// The implementations of a projection.
 enum class ProjectionKernel : std::uint8_t { gemv, skinny_gemm, cublaslt, reference_gemm };
 
-/// What the choice of a kernel depends on.
+/// Inputs of the kernel choice.
 struct ProjectionCase {
   DType activation = DType::float16;  ///< of the rows: T
   DType stored = DType::float16;      ///< see WeightFormat
@@ -22,13 +22,13 @@ struct ProjectionCase {
   std::int64_t weight_elements = 0;
 };
 
-/// Numbers of rows, both ends included.
+/// A range of M, both ends included.
 struct RowRange {
   std::int64_t first = 1;
   std::int64_t last = std::numeric_limits<std::int64_t>::max();
 };
 
-/// The rows that a kernel is chosen for, for a weight with so many elements.
+/// The range of M of a kernel, for a weight with `weight_elements` elements.
 using RowRangeOf = RowRange (*)(const GemmCrossover& crossover, std::int64_t weight_elements);
 
 constexpr RowRange any_rows(const GemmCrossover&, std::int64_t) { return {}; }
@@ -48,14 +48,14 @@ struct ProjectionKernelRow {
   ProjectionKernel kernel;
 };
 
-/// Which kernel runs a projection: the first row that matches and whose kernel serves its sizes and
-/// alignment. The order and the row counts are those measured on an H200: docs/performance.md.
+/// Kernel table: the first row that matches and whose kernel supports the sizes and alignment is
+/// used. Order and ranges of M were measured on an H200: docs/performance.md.
 inline constexpr auto kProjectionKernels = [] {
   using enum DType;
   using enum ProjectionKernel;
   constexpr WeightLayout kRowMajor = WeightLayout::row_major;
   return std::to_array<ProjectionKernelRow>({
-      // With more rows skinny_gemm() is faster; it takes no float32.
+      // For larger M skinny_gemm() is faster; it does not support float32.
       {float16, float16, kRowMajor, up_to<2>, gemv},
       {bfloat16, bfloat16, kRowMajor, up_to<2>, gemv},
       {float32, float32, kRowMajor, up_to<4>, gemv},
@@ -64,7 +64,7 @@ inline constexpr auto kProjectionKernels = [] {
       {float32, float32, kRowMajor, beyond_crossover, cublaslt},
       {float16, float16, kRowMajor, any_rows, skinny_gemm},
       {bfloat16, bfloat16, kRowMajor, any_rows, skinny_gemm},
-      // Whatever the kernels above do not serve: odd sizes, other pairs of dtypes.
+      // Fallback: odd sizes, other pairs of dtypes.
       {float16, float16, kRowMajor, any_rows, reference_gemm},
       {float16, bfloat16, kRowMajor, any_rows, reference_gemm},
       {float16, float32, kRowMajor, any_rows, reference_gemm},
@@ -77,11 +77,11 @@ inline constexpr auto kProjectionKernels = [] {
   });
 }();
 
-/// Errors: unsupported naming activations and weights, and what weights those activations have
-/// kernels for.
+/// Errors: unsupported naming activations and weights, and the weight types supported with those
+/// activations.
 [[noreturn]] void refuse_projection(const ProjectionCase& projection);
 
-/// The kernel of a projection; `serves(kernel)` says whether a kernel takes its sizes and
+/// The kernel of a projection; `serves(kernel)` tells whether a kernel supports its sizes and
 /// alignment. Errors: see refuse_projection().
 template <typename Serves>
 constexpr ProjectionKernel find_projection_kernel(const ProjectionCase& projection,
@@ -99,8 +99,8 @@ constexpr ProjectionKernel find_projection_kernel(const ProjectionCase& projecti
   refuse_projection(projection);
 }
 
-/// The layout in which kernels read weights of this element type. Errors: unsupported naming those
-/// that have kernels.
+/// The layout in which kernels read weights of this element type. Errors: unsupported naming the
+/// supported ones.
 WeightLayout projection_layout(DType stored);
 
 }  // namespace quern::cuda

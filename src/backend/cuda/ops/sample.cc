@@ -9,7 +9,7 @@ namespace {
 
 struct SampleScratch {
   kernels::SampleSlice* slices = nullptr;  ///< [rows, sample_slices(vocab_size)]
-  kernels::SampleScratch filters;          ///< a row's after the other
+  kernels::SampleScratch filters;          ///< scratch of one row after another
 };
 
 SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t vocab_size) {
@@ -22,7 +22,7 @@ SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t
 constexpr auto kCountersOfRow =
     static_cast<int>(sizeof(kernels::SampleWords) / sizeof(std::uint32_t));
 
-/// A row's blocks wait for each other, so the GPU must hold them all at a time.
+/// A row's blocks wait for each other, so all of them must be co-resident.
 void check_vocab_size(std::int64_t vocab_size, const OpContext& context) {
   const int slices = kernels::sample_slices(static_cast<int>(vocab_size));
   const int max_slices = kernels::max_sample_slices(context.num_multiprocessors);

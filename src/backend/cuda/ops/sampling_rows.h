@@ -7,8 +7,8 @@
 
 namespace quern::cuda {
 
-// Kernels include nothing of the graph, so they have a SamplingRow of their own. Here the two are
-// held together.
+// Kernels do not include graph headers, so they have a SamplingRow of their own. Asserts that both
+// have the same layout.
 static_assert(sizeof(SamplingRow) == sizeof(kernels::SamplingRow));
 static_assert(kMaxEosTokenIds == kernels::kMaxEosTokenIds);
 static_assert(kMaxLogitBias == kernels::kMaxLogitBias);
@@ -37,7 +37,7 @@ QUERN_SAME_PLACE(bias_ids);
 QUERN_SAME_PLACE(bias_values);
 #undef QUERN_SAME_PLACE
 
-/// The rows as kernels know them.
+/// The rows as the kernels' type.
 inline const kernels::SamplingRow* kernel_rows(const SamplingRow* rows) {
   return reinterpret_cast<const kernels::SamplingRow*>(rows);
 }

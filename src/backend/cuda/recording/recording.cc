@@ -24,16 +24,16 @@ GraphOwner make_graph() {
   return GraphOwner(graph);
 }
 
-/// Keeps the stream capturing for as long as it lives. Relaxed: the first use of a kernel or of
-/// cuBLASLt loads modules, and other threads may call what they like meanwhile.
+/// Puts the stream into capture mode for its lifetime. Relaxed mode: the first use of a kernel or
+/// of cuBLASLt loads modules, and other threads may make any CUDA call.
 class Capture {
  public:
-  /// Into a graph of its own.
+  /// Captures into a new graph.
   explicit Capture(cudaStream_t stream) : stream_(stream) {
     check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed),
                "cudaStreamBeginCapture");
   }
-  /// Into a graph that belongs to another.
+  /// Captures into the body of another graph.
   Capture(cudaStream_t stream, cudaGraph_t graph) : stream_(stream), target_(graph) {
     check_cuda(cudaStreamBeginCaptureToGraph(stream_, graph, nullptr, nullptr, 0,
                                              cudaStreamCaptureModeRelaxed),
@@ -62,7 +62,7 @@ class Capture {
   cudaGraph_t target_ = nullptr;
 };
 
-/// An empty WHILE node in `graph`, which runs at least once.
+/// Adds an empty WHILE node to `graph`, which runs at least once.
 struct WhileNode {
   explicit WhileNode(cudaGraph_t graph) {
     constexpr unsigned kRuns = 1;
@@ -102,8 +102,8 @@ std::uint64_t count_kernels(cudaGraph_t graph) {
 
 class GraphRecording final : public Recording {
  public:
-  /// Also brings the graph to the device, by way of `upload_stream`, so that the first replay need
-  /// not. Waits for that.
+  /// Also uploads the graph through `upload_stream` and waits for it, so that the first replay does
+  /// not.
   GraphRecording(const Stream& stream, cudaStream_t upload_stream, cudaGraph_t graph,
                  LaunchCounts counts)
       : stream_(stream), counts_(counts) {
@@ -127,7 +127,7 @@ class GraphRecording final : public Recording {
   LaunchCounts counts_;
 };
 
-/// The graph that holds a loop around `step`, and in `body` the step's own.
+/// Captures `step` as the body of a WHILE node in a new graph; `body` is the body's graph.
 GraphOwner capture_loop(OpContext& context, const std::function<void()>& step, cudaGraph_t& body) {
   GraphOwner graph = make_graph();
   const WhileNode loop(graph.get());
@@ -165,9 +165,9 @@ std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context
 }
 
 std::size_t recording_bytes(std::size_t num_nodes, RecordedLoop loop) {
-  // CUDA does not tell. A kernel node keeps its launch descriptor and parameters on the device; a
-  // graph, and the body of a WHILE node once more, take room that comes in blocks.
-  constexpr std::size_t kLaunchesPerNode = 2;  // of a batch: norm and product
+  // Estimated, since CUDA does not report it. A kernel node keeps its launch descriptor and
+  // parameters on the device; a graph, and the body of a WHILE node, take memory in blocks.
+  constexpr std::size_t kLaunchesPerNode = 2;  // batched: norm and GEMM
   constexpr std::size_t kBytesPerLaunch = std::size_t{4} << 10;
   constexpr std::size_t kBytesPerGraph = std::size_t{512} << 10;
   const std::size_t num_graphs = loop == RecordedLoop::device ? 2 : 1;

@@ -5,8 +5,8 @@
 namespace quern::cuda {
 namespace {
 
-/// Allocations until the one that fails; 0 or less: it came, or none is to fail.
-// Global because allocations are made everywhere; outside tests it stays 0.
+/// Allocations left until the one that fails; 0 or less: none will fail.
+// Global because allocations are made in many places; outside tests it stays 0.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 std::atomic<int> allocations_left = 0;
 

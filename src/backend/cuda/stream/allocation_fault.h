@@ -2,8 +2,8 @@
 
 namespace quern::cuda {
 
-/// For tests: while one lives, the n-th allocation of device or pinned memory in the process,
-/// counted from 1, fails as if there were none left. One at a time.
+/// Fault injection for tests: while it lives, the n-th allocation of device or pinned memory in the
+/// process, counted from 1, fails as out of memory. One at a time.
 class AllocationFault {
  public:
   explicit AllocationFault(int nth);
@@ -11,11 +11,11 @@ class AllocationFault {
   AllocationFault& operator=(const AllocationFault&) = delete;
   ~AllocationFault();
 
-  /// Whether that allocation came.
+  /// Whether that allocation was reached.
   bool happened() const;
 };
 
-/// Whether the allocation that is about to be made is to fail; counts it.
+/// Whether the next allocation must fail; counts it.
 bool allocation_must_fail();
 
 }  // namespace quern::cuda

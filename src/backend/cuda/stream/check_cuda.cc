@@ -5,8 +5,8 @@
 namespace quern::cuda {
 namespace {
 
-/// Whether the error has ended the process's use of the device: CUDA tells it at every later call,
-/// and neither destroying everything nor cudaDeviceReset mends that.
+/// Whether the error is sticky: CUDA returns it from every later call of the process, and neither
+/// destroying everything nor cudaDeviceReset clears it.
 bool is_final(cudaError_t status) {
   switch (status) {
     case cudaErrorIllegalAddress:

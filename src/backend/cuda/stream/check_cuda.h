@@ -4,7 +4,7 @@
 
 namespace quern::cuda {
 
-/// Errors: out_of_memory or device, naming the call and what CUDA says, unless `status` is success.
+/// Errors: out_of_memory or device, naming the call and CUDA's error, unless `status` is success.
 void check_cuda(cudaError_t status, const char* call);
 
 }  // namespace quern::cuda

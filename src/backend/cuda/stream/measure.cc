@@ -11,7 +11,7 @@
 namespace quern::cuda {
 namespace {
 
-/// Owns an event that knows its time.
+/// Owns an event with timing.
 class TimedEvent {
  public:
   TimedEvent() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }
@@ -39,7 +39,7 @@ class EventStopwatch final : public Stopwatch {
   explicit EventStopwatch(const Stream& stream) : stream_(stream) {}
 
   void start(int num_marks) override {
-    // Launching takes the host some microseconds a mark; the device begins when it is done.
+    // Launching takes the host a few microseconds per mark; the device starts when it is done.
     constexpr std::int64_t kUsPerMark = 15;
     constexpr std::int64_t kMaxUs = 20'000;
     kernels::hold(std::min(kMaxUs, kUsPerMark * num_marks), stream_.get());
@@ -115,7 +115,7 @@ double measure_product_tflops(const MeasuredProduct& product, std::span<std::byt
   call.out = take(product.matrix_bytes());
   const std::span<std::byte> workspace{next, CublasLt::kWorkspaceBytes};
   const auto multiply = [&] { library.multiply(call, workspace, stream.get()); };
-  multiply();  // opens the library and looks for its best algorithm
+  multiply();  // warm-up: loads the library and selects its algorithm
   EventStopwatch stopwatch(stream);
   stopwatch.start(kPasses);
   for (int i = 0; i < kPasses; ++i) {

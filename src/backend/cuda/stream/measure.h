@@ -11,15 +11,14 @@
 
 namespace quern::cuda {
 
-/// Marks by events. The stream outlives it.
+/// Timestamps by CUDA events. The stream outlives it.
 std::unique_ptr<Stopwatch> make_stopwatch(const Stream& stream);
 
-/// The best of some passes of reads over `memory`, in GB/s. Errors: device.
+/// Read bandwidth over `memory` in GB/s: the best of a few passes. Errors: device.
 double measure_read_gbps(std::span<const std::byte> memory, std::uint32_t* scratch,
                          int num_multiprocessors, const Stream& stream);
 
-/// A square product to measure: its factors, result and the library's workspace, one after the
-/// other.
+/// A square GEMM to measure: its factors, result and the library's workspace, in that order.
 struct MeasuredProduct {
   DType dtype = DType::float32;
   std::int64_t size = 0;  ///< rows and columns of each matrix
@@ -30,11 +29,11 @@ struct MeasuredProduct {
   std::size_t memory_bytes() const { return 3 * matrix_bytes() + CublasLt::kWorkspaceBytes; }
 };
 
-/// As large as keeps any GPU busy for long enough, if that many bytes allow it.
+/// A size that saturates any GPU, or a smaller one for `available_bytes`.
 MeasuredProduct product_to_measure(DType dtype, std::uint64_t available_bytes);
 
-/// The best of some products by the library, in TFLOP/s. `memory` has memory_bytes() and the
-/// factors in it. Errors: device.
+/// TFLOP/s of the library's GEMM: the best of a few. `memory` has memory_bytes() and contains the
+/// factors. Errors: device.
 double measure_product_tflops(const MeasuredProduct& product, std::span<std::byte> memory,
                               CublasLt& library, const Stream& stream);
 

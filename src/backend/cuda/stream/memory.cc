@@ -17,7 +17,7 @@ namespace quern::cuda {
 namespace {
 
 /// Calls body(index) for each index below `count`, each on a thread of its own that uses the
-/// device, the last on the caller's. An exception of a body is rethrown here after all have ended.
+/// device, the last on the caller's. An exception of a body is rethrown after all have ended.
 template <typename Body>
 void for_each_thread(std::size_t count, Device device, const Body& body) {
   if (count == 0) return;
@@ -40,10 +40,10 @@ void for_each_thread(std::size_t count, Device device, const Body& body) {
   }
 }
 
-/// Rows that are read at a time: an equal share for each thread, where that is worth one, and no
-/// more than a slot holds.
-std::size_t rows_of_band(std::size_t num_rows, std::size_t row_bytes, std::size_t num_threads,
-                         std::size_t slot_bytes) {
+/// Rows per read: an equal share per thread, if that is worth it, and at most what fits into a
+/// slot.
+std::size_t rows_per_chunk(std::size_t num_rows, std::size_t row_bytes, std::size_t num_threads,
+                           std::size_t slot_bytes) {
   constexpr std::size_t kWorthAThread = std::size_t{256} << 10;
   const std::size_t most = slot_bytes / row_bytes;
   const std::size_t fewest = std::min(kWorthAThread / row_bytes + 1, most);
@@ -55,7 +55,7 @@ std::size_t rows_of_band(std::size_t num_rows, std::size_t row_bytes, std::size_
 Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
                        const Stream& stream) {
   void* data = nullptr;
-  // CUDA gives no pointer for nothing.
+  // CUDA returns no pointer for zero bytes.
   const cudaError_t status = allocation_must_fail()
                                  ? cudaErrorMemoryAllocation
                                  : cudaMalloc(&data, std::max<std::size_t>(size_bytes, 1));
@@ -70,7 +70,7 @@ Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
   check_cuda(status, "cudaMalloc");
   Buffer buffer(static_cast<std::byte*>(data), size_bytes, device,
                 [hung = stream.hung()](std::byte* memory) {
-                  // It waits for the device, which then never answers.
+                  // Freeing waits for the device, which is hung.
                   if (!*hung) static_cast<void>(cudaFree(memory));
                 });
   check_cuda(cudaMemsetAsync(data, 0, size_bytes, stream.get()), "cudaMemsetAsync");
@@ -124,24 +124,24 @@ void StagingRing::copy_rows(std::byte* device_destination, const ComponentPlace&
   }
   const auto num_rows = static_cast<std::size_t>(component.rows);
   const auto processors = static_cast<std::size_t>(available_threads());
-  const std::size_t band_rows =
-      rows_of_band(num_rows, row_bytes, std::min(kSlots, processors), kSlotBytes);
-  const std::size_t num_bands = (num_rows + band_rows - 1) / band_rows;
+  const std::size_t chunk_rows =
+      rows_per_chunk(num_rows, row_bytes, std::min(kSlots, processors), kSlotBytes);
+  const std::size_t num_chunks = (num_rows + chunk_rows - 1) / chunk_rows;
   if (used_bytes_ > 0) read_[slot_].record(stream_);
   used_bytes_ = kSlotBytes;  // the next copy() waits for its slot
 
-  std::atomic<std::size_t> next_band = 0;
-  const auto copy_bands = [&](std::size_t index) {
-    for (std::size_t band = next_band++; band < num_bands; band = next_band++) {
-      const std::size_t first = band * band_rows;
-      const std::size_t count = std::min(band_rows, num_rows - first);
+  std::atomic<std::size_t> next_chunk = 0;
+  const auto copy_chunks = [&](std::size_t index) {
+    for (std::size_t chunk = next_chunk++; chunk < num_chunks; chunk = next_chunk++) {
+      const std::size_t first = chunk * chunk_rows;
+      const std::size_t count = std::min(chunk_rows, num_rows - first);
       read_[index].synchronize();
       read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count), slot(index));
       send(device_destination + first * row_bytes, slot(index), count * row_bytes);
       read_[index].record(stream_);
     }
   };
-  for_each_thread(std::min({kSlots, num_bands, processors}), device_, copy_bands);
+  for_each_thread(std::min({kSlots, num_chunks, processors}), device_, copy_chunks);
 }
 
 void StagingRing::send(std::byte* device_destination, const std::byte* staged,

@@ -9,29 +9,28 @@
 
 namespace quern::cuda {
 
-/// Zeroed memory of a device; the zeros are written in the stream's order.
-/// Errors: out_of_memory naming `what`, the bytes and how many are free.
+/// Zeroed device memory; zeroing is in stream order. Errors: out_of_memory naming `what`, the bytes
+/// and the free bytes.
 Buffer allocate_device(std::size_t size_bytes, const char* what, Device device,
                        const Stream& stream);
 
-/// Page-locked host memory, which the device copies from and to by itself, and which its kernels
-/// read and write at the same address. Not zeroed. `stream` is whose work uses it.
-/// Errors: out_of_memory naming `what` and the bytes.
+/// Pinned (page-locked) host memory, which kernels access at the same address. Not zeroed. `stream`
+/// is the stream of the work that uses it. Errors: out_of_memory naming `what` and the bytes.
 Buffer allocate_pinned(std::size_t size_bytes, const char* what, const Stream& stream);
 
-/// Brings host memory to the device in the stream's order without waiting for the device: bytes go
-/// through slots of pinned memory, and only a slot that is still being read is waited for. Small
+/// Copies host memory to the device in stream order without waiting for the device: bytes are
+/// staged in slots of pinned memory, and only a slot that is still in flight is waited for. Small
 /// copies share a slot.
 class StagingRing {
  public:
   StagingRing(const Stream& stream, Device device);
 
-  /// When it returns, `source` may change.
+  /// `source` may be changed after the call.
   void copy(void* device_destination, const void* host_source, std::size_t size_bytes);
 
-  /// Reads all rows of a weight's component, dense, to the device. Several threads read, each with
-  /// a slot of its own, while the device copies what they have read. Errors: unsupported for a row
-  /// larger than a slot; what `read` throws.
+  /// Uploads all rows of a weight's component, dense. Several threads read, each into a slot of its
+  /// own, while the device copies from others. Errors: unsupported for a row larger than a slot;
+  /// exceptions of `read`.
   void copy_rows(std::byte* device_destination, const ComponentPlace& component,
                  const RowReader& read);
 

@@ -6,7 +6,7 @@
 namespace quern::cuda {
 namespace {
 
-/// What a query answers, which is an error only if it is not "not yet".
+/// Status of a query; cudaErrorNotReady is not an error.
 bool is_done(cudaError_t answer, const char* call) {
   if (answer == cudaErrorNotReady) {
     static_cast<void>(cudaGetLastError());

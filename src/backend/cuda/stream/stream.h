@@ -9,7 +9,7 @@
 
 namespace quern::cuda {
 
-/// Owns a stream of the current device. It does not wait for the legacy default stream.
+/// Owns a stream of the current device, non-blocking with respect to the legacy default stream.
 class Stream {
  public:
   Stream();
@@ -18,18 +18,18 @@ class Stream {
   ~Stream();
 
   cudaStream_t get() const { return stream_; }
-  /// Waits for all work so far. Errors: device, also for what that work ran into, and at once after
-  /// declare_hung().
+  /// Waits for all work so far. Errors: device, also for asynchronous errors of that work, and at
+  /// once after declare_hung().
   void synchronize() const;
   /// Whether all work so far is done. Errors: as synchronize().
   bool idle() const;
 
-  /// How often the host has waited for this stream's work, here or by an event. Any thread may.
+  /// Number of host waits for this stream's work, here or by an event. Thread-safe.
   std::uint64_t num_waits() const { return num_waits_; }
   void count_wait() const { ++num_waits_; }
 
-  /// Gives the device up. What waits for it would wait for ever: such calls fail from here on, and
-  /// memory and handles are left to the end of the process. Always throws Error(device).
+  /// Abandons the device. Waiting for it would block forever: such calls fail from here on, and
+  /// memory and handles are leaked. Always throws Error(device).
   [[noreturn]] void declare_hung(std::chrono::milliseconds patience) const;
   /// Errors: device after declare_hung().
   void check_not_hung() const;
