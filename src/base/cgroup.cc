@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A group of this process's, from the mount point of its hierarchy down.
+/// A control group of this process, by the mount point of its hierarchy.
 struct Group {
   fs::path mount;
   fs::path folder;  ///< mount, or below it
@@ -46,8 +46,8 @@ std::optional<std::string> group_path(const fs::path& root, std::string_view con
   return std::nullopt;
 }
 
-/// `path` as seen from a mount that shows the hierarchy from `mount_root` on. A container may see
-/// the host's path of a group that it has mounted as its root; what lies elsewhere is not visible.
+/// `path` as seen from a mount whose root is `mount_root` of the hierarchy. A container may see the
+/// host's path of the group that it has mounted as its root; other paths are not visible.
 fs::path below_mount(const fs::path& path, const fs::path& mount_root) {
   const fs::path relative = path.lexically_relative(mount_root);
   const bool is_below = !relative.empty() && *relative.begin() != "..";
@@ -80,7 +80,7 @@ std::vector<Group> find_groups(const fs::path& root, std::string_view controller
   return groups;
 }
 
-/// The least of what `read_limit(folder)` answers from the group's folder up to its mount point.
+/// The minimum of `read_limit(folder)` from the group's folder up to its mount point.
 template <typename ReadLimit>
 auto least_upwards(const Group& group, const ReadLimit& read_limit) {
   decltype(read_limit(group.folder)) least;
@@ -108,7 +108,7 @@ std::optional<T> read_number(const fs::path& path) {
   return value;
 }
 
-/// The sum of these lines of a memory.stat file, "name bytes" each.
+/// The sum of these lines of a memory.stat file, each "name bytes".
 std::uint64_t sum_of_lines(const fs::path& path, std::array<std::string_view, 2> names) {
   std::uint64_t sum = 0;
   std::ifstream file(path);
@@ -128,7 +128,7 @@ std::optional<std::uint64_t> available_of(const fs::path& folder, bool v2) {
   const std::uint64_t used =
       read_number<std::uint64_t>(folder / (v2 ? "memory.current" : "memory.usage_in_bytes"))
           .value_or(0);
-  // Both include the groups below.
+  // Both include the child groups.
   const std::uint64_t page_cache =
       v2 ? sum_of_lines(folder / "memory.stat", {"inactive_file", "active_file"})
          : sum_of_lines(folder / "memory.stat", {"total_inactive_file", "total_active_file"});
@@ -136,7 +136,7 @@ std::optional<std::uint64_t> available_of(const fs::path& folder, bool v2) {
   return *limit - std::min(*limit, held);
 }
 
-/// Processors, from a quota and its period in microseconds.
+/// CPUs, from a quota and its period in microseconds.
 std::optional<int> processors(std::optional<std::int64_t> quota,
                               std::optional<std::int64_t> period) {
   if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;

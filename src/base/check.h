@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 
-/// A precondition inside Quern. A false one is a bug: it throws Error(internal) that names the
-/// place and the condition. Trailing arguments are a fmt format string and its arguments.
+/// A precondition inside Quern. A violation is a bug: it throws Error(internal) that names the
+/// location and the condition. Trailing arguments are a fmt format string and its arguments.
 #define QUERN_CHECK(condition, ...)                                                            \
   do {                                                                                         \
     if (!(condition)) [[unlikely]] {                                                           \

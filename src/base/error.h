@@ -8,7 +8,7 @@
 
 namespace quern {
 
-/// Throws an Error whose message is made as by fmt::format.
+/// Throws an Error with a message formatted by fmt::format.
 template <typename... Args>
 [[noreturn]] void fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));

@@ -9,12 +9,12 @@
 
 namespace quern {
 
-/// IEEE binary16 bits. Conversions round to nearest even; overflow becomes infinity, NaN stays NaN.
+/// IEEE binary16 bits. Conversions round to nearest even; overflow becomes infinity, NaN is kept.
 struct Half {
   std::uint16_t bits = 0;
 };
 
-/// The upper half of a binary32. Conversions round to nearest even; NaN stays NaN.
+/// The upper half of a binary32. Conversions round to nearest even; NaN is kept.
 struct BFloat16 {
   std::uint16_t bits = 0;
 };
@@ -25,7 +25,7 @@ inline float to_float(Half value) {
   if (magnitude >= 0x7c00u) {  // infinity and NaN keep their payload
     return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
   }
-  // Moving the exponent by 2^112 as a product also gets subnormals right.
+  // Scaling the exponent by a product with 2^112 also converts subnormals correctly.
   const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled));
 }
@@ -59,14 +59,14 @@ inline BFloat16 to_bfloat16(float value) {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-/// The value that storing to `dtype` (float32, float16 or bfloat16) and loading again gives.
+/// `value` rounded to `dtype` (float32, float16 or bfloat16), as float32.
 inline float round_to(DType dtype, float value) {
   if (dtype == DType::float16) return to_float(to_half(value));
   if (dtype == DType::bfloat16) return to_float(to_bfloat16(value));
   return value;
 }
 
-/// True where the processor converts halves itself (x86 with F16C).
+/// True where the CPU converts float16 in hardware (x86 with F16C).
 bool has_f16c();
 
 /// Converts `out.size()` elements of `dtype` (float32, float16 or bfloat16) starting at `source`.

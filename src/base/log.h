@@ -9,7 +9,7 @@
 
 namespace quern {
 
-/// Hands a finished message to the sink, if there is one.
+/// Passes a finished message to the sink, if there is one.
 void log_message(LogLevel level, const std::string& message);
 
 template <typename... Args>

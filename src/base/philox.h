@@ -7,7 +7,7 @@
 
 namespace quern {
 
-/// Philox4x32-10, the counter-based generator: four random words for each (key, counter), no state.
+/// Philox4x32-10, a counter-based generator: four random words per (key, counter), stateless.
 /// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
                                                   std::array<std::uint32_t, 2> key) {
@@ -23,8 +23,8 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
   return counter;
 }
 
-/// The word that decides on token `token_id` when `sequence_index` of a request with `seed` draws
-/// the token at `position`. One Philox call serves four neighbouring ids, so a kernel may share it.
+/// The random word of token `token_id` when `sequence_index` of a request with `seed` draws the
+/// token at `position`. One Philox call serves four consecutive ids, so a kernel may share it.
 constexpr std::uint32_t draw_word(std::uint64_t seed, std::uint32_t sequence_index,
                                   std::uint32_t position, std::uint32_t token_id) {
   const auto words =
@@ -33,9 +33,9 @@ constexpr std::uint32_t draw_word(std::uint64_t seed, std::uint32_t sequence_ind
   return words[token_id % 4];
 }
 
-/// A standard Gumbel variate from one word: -log(E) with E = -log(1 - v) exponential. Small v keep
-/// their full relative precision, and they are the large variates that win an argmax. v < 1, so the
-/// result is finite.
+/// A standard Gumbel variate from one word: -log(E) with E = -log(1 - v) exponential. Small v,
+/// which give the large variates that win an argmax, keep their full relative precision. v < 1, so
+/// the result is finite.
 inline float gumbel(std::uint32_t word) {
   const float v = std::min((static_cast<float>(word) + 0.5f) * 0x1p-32f, 1.0f - 0x1p-24f);
   return -std::log(-std::log1p(-v));

@@ -13,7 +13,7 @@
 namespace quern {
 namespace {
 
-/// What the kernel could give without swapping, by /proc/meminfo.
+/// MemAvailable of /proc/meminfo.
 std::uint64_t available_machine_memory(const std::filesystem::path& root) {
   std::ifstream meminfo(root / "proc/meminfo");
   std::uint64_t kibibytes = 0;

@@ -10,7 +10,7 @@ namespace quern {
 /// The same, with /proc and /sys below `root`: for tests.
 std::uint64_t available_host_memory(const std::filesystem::path& root);
 
-/// The most memory that was ever resident for this process, in bytes.
+/// Peak resident set size of this process in bytes.
 std::uint64_t peak_resident_bytes();
 
 }  // namespace quern

@@ -18,11 +18,11 @@
 namespace quern {
 namespace {
 
-// A wake-up costs tens of microseconds, much more where the processor has gone to sleep. A spinning
-// thread that lost its processor to another process would keep it from useful work for longer.
+// A wake-up costs tens of microseconds, much more from a deep sleep state. A spinning thread that
+// is preempted by another process would keep it from useful work for longer.
 constexpr std::chrono::microseconds kSpin{50};
 
-/// Parks while `word` is `expected`; may return early.
+/// Parks (futex) while `word` is `expected`; may return spuriously.
 void park(std::atomic<std::uint32_t>& word, std::uint32_t expected) {
   static_assert(sizeof(word) == sizeof(std::uint32_t));
   ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
@@ -40,7 +40,7 @@ void relax() {
 #endif
 }
 
-/// Spins until `ready` or for kSpin; whether it was ready.
+/// Spins until `ready` or for kSpin; returns whether it was ready.
 template <typename Ready>
 bool spin(const Ready& ready) {
   constexpr int kReadsOfTheClockApart = 16;
@@ -57,8 +57,8 @@ bool spin(const Ready& ready) {
 std::uint32_t unclaimed(std::uint64_t claims) { return static_cast<std::uint32_t>(claims); }
 std::uint32_t epoch_of(std::uint64_t claims) { return static_cast<std::uint32_t>(claims >> 32); }
 
-/// Blocks all signals of this thread, and so of those that it starts: handlers are the program's,
-/// and run in its threads.
+/// Blocks all signals in this thread and thus in the threads that it starts: signal handlers belong
+/// to the program and run in its threads.
 class BlockedSignals {
  public:
   BlockedSignals() {

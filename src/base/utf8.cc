@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-/// What a lead byte promises: the length of its sequence (0: no lead byte) and the range of the
+/// Properties of a lead byte: the length of its sequence (0: not a lead byte) and the range of the
 /// second byte.
 struct Lead {
   std::size_t length_bytes;

@@ -11,8 +11,8 @@ namespace quern {
 
 enum class Utf8Status : std::uint8_t {
   whole,       ///< a well-formed sequence
-  broken,      ///< bytes that no continuation can repair
-  incomplete,  ///< the text ends inside a sequence that is well-formed so far
+  broken,      ///< bytes that no continuation can make valid
+  incomplete,  ///< the text ends within a sequence that is valid so far
 };
 
 /// The first code point of a text and its length in bytes. An ill-formed sequence is a "maximal

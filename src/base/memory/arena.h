@@ -10,8 +10,8 @@
 
 namespace quern {
 
-/// Bump allocator: hands out aligned ranges of one buffer, front to back, and never frees. The size
-/// was planned beforehand, so running out is a bug (QUERN_CHECK), not an input error.
+/// Bump allocator over one buffer: returns aligned ranges and never frees. The size is planned in
+/// advance, so running out is a bug (QUERN_CHECK), not an input error.
 class Arena {
  public:
   static constexpr std::size_t kAlignment = 256;

@@ -37,7 +37,7 @@ Buffer allocate_host(std::size_t size_bytes, const char* what) {
   if (size_bytes > SIZE_MAX - 2 * kAlignment) {
     fail(ErrorCode::out_of_memory, "{}: cannot allocate {} bytes", what, size_bytes);
   }
-  // calloc hands out fresh zero pages without touching them, which aligned_alloc + memset would.
+  // calloc returns fresh zero pages without touching them, unlike aligned_alloc + memset.
   auto* block = static_cast<std::byte*>(std::calloc(1, size_bytes + kAlignment));
   if (block == nullptr) {
     fail(ErrorCode::out_of_memory, "{}: cannot allocate {} bytes", what, size_bytes);

@@ -8,7 +8,7 @@
 
 namespace quern {
 
-/// Owns a block of memory on one device; move-only. `release` is how to give it back.
+/// Owns a block of memory on one device; move-only. `release` frees it.
 class Buffer {
  public:
   using Release = std::function<void(std::byte*)>;
@@ -35,8 +35,8 @@ class Buffer {
   Release release_;
 };
 
-/// Zeroed host memory, aligned to 64 bytes; pages are touched only when used.
-/// Errors: out_of_memory naming `what` and the bytes.
+/// Zeroed host memory, aligned to 64 bytes; pages are committed on first use. Errors: out_of_memory
+/// naming `what` and the bytes.
 Buffer allocate_host(std::size_t size_bytes, const char* what);
 
 }  // namespace quern

@@ -4,7 +4,7 @@
 
 namespace quern {
 
-/// Where memory lies.
+/// The place of a block of memory.
 enum class DeviceKind : std::uint8_t { cpu, cuda };
 
 struct Device {

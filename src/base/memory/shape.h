@@ -8,14 +8,14 @@
 
 namespace quern {
 
-/// a * b, or nothing when it overflows or a factor is negative.
+/// a * b, or nothing on overflow or for a negative factor.
 constexpr std::optional<std::int64_t> checked_product(std::int64_t a, std::int64_t b) {
   std::int64_t product = 0;
   if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) return std::nullopt;
   return product;
 }
 
-/// The product of all sizes (1 for none), or nothing when it overflows or a size is negative.
+/// The product of all sizes (1 for none), or nothing on overflow or for a negative size.
 std::optional<std::int64_t> checked_numel(std::span<const std::int64_t> sizes);
 
 /// "[2, 3]", as Python prints a shape.

@@ -8,8 +8,8 @@
 
 namespace quern {
 
-/// A view of `rows` rows of `cols` elements, `row_stride` elements apart. It never owns; see
-/// Buffer.
+/// A view of `rows` rows of `cols` elements with row stride `row_stride` (in elements). It never
+/// owns; see Buffer.
 struct Tensor {
   std::byte* data = nullptr;
   std::int64_t rows = 0;
