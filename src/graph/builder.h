@@ -8,9 +8,9 @@
 
 namespace quern {
 
-/// Puts a graph together, node by node in order of execution. Names are for people: dumps, profiles
-/// and errors; the architectures use "embed", "layers.3.qkv", "layers.3.attention",
-/// "layers.3.attention_out", "layers.3.gate_up" (or "up"), "layers.3.down", "lm_head".
+/// Builds a graph node by node in execution order. Names are for dumps, profiles and errors; the
+/// architectures use "embed", "layers.3.qkv", "layers.3.attention", "layers.3.attention_out",
+/// "layers.3.gate_up" (or "up"), "layers.3.down", "lm_head".
 class GraphBuilder {
  public:
   /// `activation_dtype` is float32, float16 or bfloat16.

@@ -43,7 +43,7 @@ const char* rope_type_name(RopeType type) {
   return "unknown";
 }
 
-/// What an op carries beside values and weights.
+/// An op's attributes other than values and weights.
 struct Attributes {
   std::string operator()(const NormLinear& op) const {
     std::string text = fmt::format("{} eps={:g}", norm_name(op.norm), op.epsilon);
@@ -107,7 +107,7 @@ std::string weight_list(const Graph& graph, const std::vector<WeightId>& ids) {
   return fmt::format("{}", fmt::join(items, ", "));
 }
 
-/// Appends `text`, if there is any, after `separator`.
+/// Appends `separator` and `text`, unless that is empty.
 void append(std::string& line, std::string_view separator, const std::string& text) {
   if (!text.empty()) line += fmt::format("{}{}", separator, text);
 }

@@ -5,7 +5,7 @@
 namespace quern {
 namespace {
 
-/// What an op reads and writes, in the order of its declaration.
+/// The values that an op reads and writes, in declaration order.
 struct Operands {
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;

@@ -14,7 +14,7 @@ namespace quern {
 /// The symbolic leading dimension of a value.
 enum class Rows : std::uint8_t { tokens, logit_rows };
 
-/// A buffer between nodes, [rows, cols].
+/// A value: the output of a node, [rows, cols].
 struct Value {
   Rows rows = Rows::tokens;
   std::int64_t cols = 0;
@@ -27,7 +27,7 @@ struct Node {
   std::string name;  ///< "layers.3.attention"
 };
 
-/// A model as a list of nodes in order of execution. Ids are indices, so a graph is a plain value.
+/// A model as a list of nodes in execution order. Ids are indices, so a graph is copyable.
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;
@@ -38,25 +38,25 @@ struct Graph {
   const WeightSpec& weight(WeightId id) const { return weights.at(static_cast<std::size_t>(id)); }
 };
 
-/// The kind of an op as dumps and profiles print it: "NormLinear", "Attention", …
+/// The name of an op's kind in dumps and profiles: "NormLinear", "Attention", …
 std::string_view op_name(const Op& op);
 
 /// "[tokens, 192] float32".
 std::string type_string(const Value& value);
 
-/// The values an op reads and writes, in the contract's order.
+/// The values that an op reads and writes, in declaration order.
 std::vector<ValueId> op_inputs(const Op& op);
 std::vector<ValueId> op_outputs(const Op& op);
 std::vector<WeightId> op_weights(const Op& op);
 
-/// Checks a graph against the contract: ids in range, every value written once and before it is
-/// read (so that no output is an input), shapes and dtypes as op.h says, one Embed and it comes
-/// first, layers numbered from 0 with one KV geometry, weights whose parts fill them and that some
-/// node uses. Errors: internal, naming node and value.
+/// Validates a graph: ids in range, every value written once and before it is read (so that no
+/// output is an input), shapes and dtypes as op.h says, exactly one Embed, as the first node,
+/// layers numbered from 0 with the same KV geometry, weights that are used and whose checkpoint
+/// tensors fill them. Errors: internal, naming node and value.
 void validate(const Graph& graph);
 
-/// One line a node: name, kind, inputs -> outputs with shapes and dtypes, weights, and what else
-/// the op carries.
+/// One line per node: name, kind, inputs -> outputs with shapes and dtypes, weights, and the op's
+/// other attributes.
 std::string dump(const Graph& graph);
 
 }  // namespace quern

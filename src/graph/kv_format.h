@@ -7,12 +7,12 @@
 
 namespace quern {
 
-/// How many scales the cached vectors have.
+/// Granularity of the scales of cached vectors.
 enum class KvScales : std::uint8_t {
-  none,  ///< elements are stored as they are
+  none,  ///< no scales: elements are stored as they are
 };
 
-/// How the KV cache stores keys and values; apart from the activation dtype, which Step carries.
+/// The storage format of the KV cache; independent of the activation dtype, which Step carries.
 struct KvFormat {
   DType keys = DType::float32;    ///< element type of the keys
   DType values = DType::float32;  ///< element type of the values
@@ -24,9 +24,9 @@ struct KvFormat {
 /// Keys and values in `dtype`, without scales.
 constexpr KvFormat unscaled_kv_format(DType dtype) { return {dtype, dtype, KvScales::none}; }
 
-/// Checks that attention can work on a cache of this format: today its elements are those of the
-/// activation dtype, since k and v are stored as they are. Errors: unsupported naming the format,
-/// the activation dtype and what is expected.
+/// Checks that attention supports a cache of this format: its elements must have the activation
+/// dtype, since k and v are stored unconverted. Errors: unsupported naming the format, the
+/// activation dtype and what is expected.
 void check_kv_format(const KvFormat& format, DType activation_dtype);
 
 /// Bytes of one KV block over all layers.
@@ -37,15 +37,15 @@ struct KvBlockBytes {
   std::size_t total() const { return keys + values; }
 };
 
-/// The sizes of a model's KV cache.
+/// The dimensions of a model's KV cache.
 struct KvGeometry {
   int num_layers = 0;
   int num_kv_heads = 0;
   int head_dim = 0;
 };
 
-/// What a block of `block_size` tokens takes; the one place that counts bytes of the KV cache.
-/// Errors: internal when they overflow.
+/// Bytes of a block of `block_size` tokens; memory plans use this too. Errors: internal on
+/// overflow.
 KvBlockBytes kv_block_bytes(const KvGeometry& geometry, const KvFormat& format, int block_size);
 
 }  // namespace quern

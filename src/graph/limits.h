@@ -6,20 +6,20 @@
 
 namespace quern {
 
-/// Tokens of one KV block, as engines choose it.
+/// The block size (tokens) that engines use.
 inline constexpr int kBlockSize = 32;
 
-/// The sizes an engine is built for. They fix every address: nothing is allocated after loading.
+/// The limits an engine is built for. They fix every address: nothing is allocated after loading.
 struct Limits {
-  int max_seqs = 1;             ///< sequences at a time
+  int max_seqs = 1;             ///< concurrent sequences
   int max_seq_len = 0;          ///< tokens of one sequence, prompt and generated
-  int max_tokens_per_step = 0;  ///< rows of a step: decode sequences and prefill chunks together
+  int max_tokens_per_step = 0;  ///< rows of a step: decode tokens plus prefill chunks
   int max_logit_rows = 0;       ///< rows that the lm_head computes in one step, at least max_seqs
   int block_size = kBlockSize;  ///< tokens of one KV block
   std::int64_t num_blocks = 0;  ///< KV blocks of the whole engine
-  /// Rows of the persistent state: one for each sequence, and padding_row().
+  /// Rows of the persistent state: one per sequence, and padding_row().
   int num_state_rows() const { return max_seqs + 1; }
-  /// The row that padding of a decode batch has: never a sequence's, always finished.
+  /// The state row of padding in a decode batch: never a sequence's, always finished.
   int padding_row() const { return max_seqs; }
   int max_blocks_per_seq() const { return (max_seq_len + block_size - 1) / block_size; }
 };

@@ -11,7 +11,7 @@
 namespace quern {
 namespace {
 
-/// A value's bytes and the nodes between which they must stay, both ends included.
+/// A value's bytes and lifetime, from its first to its last node inclusive.
 struct Lifetime {
   std::size_t size_bytes = 0;
   std::size_t first_node = 0;
@@ -54,7 +54,8 @@ std::vector<Lifetime> lifetimes(const Graph& graph, const Limits& limits) {
   return result;
 }
 
-/// The lowest offset at which `size_bytes` bytes lie clear of `taken`, which is sorted by offset.
+/// First-fit offset: the lowest at which `size_bytes` bytes do not overlap `taken`, which is sorted
+/// by offset.
 std::size_t first_fit(const std::vector<std::pair<std::size_t, std::size_t>>& taken,
                       std::size_t size_bytes) {
   std::size_t offset = 0;
@@ -69,8 +70,7 @@ std::size_t first_fit(const std::vector<std::pair<std::size_t, std::size_t>>& ta
 
 ActivationPlan plan_activations(const Graph& graph, const Limits& limits) {
   const std::vector<Lifetime> all = lifetimes(graph, limits);
-  // Large values first: small ones then fill the gaps, which packs tighter than the order of
-  // execution.
+  // Large values first: small ones then fill the gaps, which packs better than execution order.
   std::vector<std::size_t> order(all.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {

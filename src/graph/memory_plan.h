@@ -10,8 +10,7 @@
 
 namespace quern {
 
-/// Where each value lies in the activation arena. Values whose lifetimes do not overlap share
-/// bytes.
+/// The offset of each value in the activation arena. Values with disjoint lifetimes share memory.
 struct ActivationPlan {
   std::vector<std::size_t> offsets;  ///< by ValueId, aligned to Arena::kAlignment
   std::size_t total_bytes = 0;
@@ -21,7 +20,7 @@ struct ActivationPlan {
 /// end of the step.
 ActivationPlan plan_activations(const Graph& graph, const Limits& limits);
 
-/// The KV geometry, read off the graph's Attention nodes.
+/// The KV geometry of the graph's Attention nodes.
 KvGeometry kv_geometry(const Graph& graph);
 
 }  // namespace quern

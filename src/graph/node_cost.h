@@ -13,22 +13,22 @@ namespace quern {
 struct StepSizes {
   std::int64_t num_tokens = 0;
   std::int64_t num_logit_rows = 0;
-  std::int64_t kv_slots = 0;        ///< that attention reads at least once, over all sequences
-  std::int64_t attended_pairs = 0;  ///< of a token and a slot that it sees
+  std::int64_t kv_slots = 0;  ///< read by attention at least once, all sequences
+  std::int64_t attended_pairs = 0;  ///< pairs of a token and a slot that it attends to
 };
 
-/// What a node cannot do without, counted from shapes: each operand is moved once.
+/// Minimum cost of a node, counted from shapes: each operand is moved once.
 struct NodeCost {
   double weight_bytes = 0;
   double kv_bytes = 0;          ///< read from and appended to the KV cache
   double activation_bytes = 0;  ///< values read and written
-  double flops = 0;             ///< multiplications and additions of products
+  double flops = 0;             ///< multiplications and additions of GEMMs and attention
 
   double bytes() const { return weight_bytes + kv_bytes + activation_bytes; }
   NodeCost& operator+=(const NodeCost& other);
 };
 
-/// How a graph's numbers are stored.
+/// The storage formats of a graph's numbers.
 struct StoredFormats {
   std::span<const Weight> weights;  ///< by WeightId
   KvFormat kv_cache;
@@ -38,10 +38,10 @@ struct StoredFormats {
 NodeCost node_cost(const Graph& graph, const Node& node, const StoredFormats& stored,
                    const StepSizes& sizes);
 
-/// Of a step in which `num_seqs` sequences with `kv_len` slots each, the new one included, decode
-/// one token.
+/// The sizes of a step that decodes one token for each of `num_seqs` sequences with `kv_len` slots
+/// each, including the new one.
 StepSizes decode_sizes(std::int64_t num_seqs, std::int64_t kv_len);
-/// Of a step in which `num_seqs` prompts of `prompt_len` tokens run whole.
+/// The sizes of a step that prefills `num_seqs` prompts of `prompt_len` tokens, unchunked.
 StepSizes prefill_sizes(std::int64_t num_seqs, std::int64_t prompt_len);
 
 }  // namespace quern

@@ -140,8 +140,8 @@ struct AllGather {
   ValueId out;
 };
 
-/// Chooses a token for each logit row whose sequence is not finished and writes it to
-/// SequenceState::last_token, and its log-probabilities to the output ring where asked.
+/// Samples a token for each logit row whose sequence is not finished and writes it to
+/// SequenceState::last_token, and its log-probabilities to the output ring if requested.
 /// Order: repetition (prompt and generated), presence and frequency penalties (generated),
 ///   no-repeat n-gram (prompt and generated), logit bias; then temperature, top-k, top-p, min-p as
 ///   HF's processors; then the draw: the survivor with the largest
@@ -160,17 +160,17 @@ struct Sample {
   ValueId logits;
 };
 
-/// Ends a closed step: for each sequence of the batch that is not finished, moves kv_len and
-/// position over the step's tokens; where a token was sampled, appends it to history, counts it,
-/// and sets finished (stop on an end id, limit at max_tokens); where Sample wrote a SampleError,
-/// sets finished to error and last_token to 0, an id that further steps can embed; counts the
-/// finished; writes the output ring's row (the token or the SampleError, -1 for neither) and moves
-/// its head if the step has logit rows. In a loop that the device runs by itself it also decides
-/// whether another step follows: see LoopControl.
+/// Ends a closed step: for each sequence of the batch that is not finished, advances kv_len and
+/// position by the step's tokens; where a token was sampled, appends it to history, counts it, and
+/// sets finished (stop for an EOS id, limit at max_tokens); where Sample wrote a SampleError, sets
+/// finished to error and last_token to 0, an id that further steps can embed; counts finished
+/// sequences; writes the output ring's row (the token or the SampleError, -1 for neither) and
+/// advances its head if the step has logit rows. In a device loop it also decides whether another
+/// step follows: see LoopControl.
 struct Advance {};
 
-/// Everything a backend must be able to run. Adding an alternative breaks every backend that lacks
-/// it, at compile time.
+/// All ops that a backend must support. Adding an alternative breaks the build of every backend
+/// that lacks it.
 using Op =
     std::variant<Embed, NormLinear, Attention, Linear, AllReduce, AllGather, Sample, Advance>;
 

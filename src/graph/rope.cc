@@ -6,14 +6,14 @@
 
 #include "base/check.h"
 
-// The float casts and the order of operations below are part of the meaning: they give the bits of
-// the float32 tensors that the checkpoints were trained and evaluated with, up to the last place of
-// powf.
+// The float casts and the order of operations below are part of the definition: they reproduce the
+// bits of the float32 tensors that the checkpoints were trained and evaluated with, up to the last
+// place of powf.
 
 namespace quern {
 namespace {
 
-/// theta^(2i / d), in float32: the i-th wavelength over 2π.
+/// theta^(2i / d), in float32: the i-th wavelength divided by 2π.
 float wavelength_over_two_pi(float theta, std::size_t i, int rotary_dim) {
   return std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(rotary_dim));
 }
@@ -47,7 +47,7 @@ void scale_llama3(const Rope& rope, std::span<float> inv_freq) {
   }
 }
 
-/// The dimension whose wave turns that many times over the trained length.
+/// The dimension that makes that many rotations over the trained length.
 double yarn_correction_dim(const Rope& rope, double rotations) {
   return rope.rotary_dim *
          std::log(rope.original_max_position / (rotations * 2.0 * std::numbers::pi)) /
@@ -63,7 +63,7 @@ void scale_yarn(const Rope& rope, std::span<float> inv_freq) {
   }
   low = std::max(low, 0.0);
   high = std::min(high, rope.rotary_dim - 1.0);
-  if (low == high) high += 0.001;  // as the original: a step, not a division by zero
+  if (low == high) high += 0.001;  // as the original: avoids a division by zero
 
   const auto factor = static_cast<float>(rope.factor);
   const auto theta = static_cast<float>(rope.theta);
@@ -117,7 +117,7 @@ double rope_alpha(const Rope& rope, std::int64_t num_tokens) {
   const bool grows = rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk;
   if (!grows || num_tokens <= rope.original_max_position) return 1.0;
   if (rope.type == RopeType::qwen_ntk) {
-    // log(x) / log(2), not log2(x): Qwen's code divides, and the ceiling shows the difference.
+    // log(x) / log(2), not log2(x): Qwen's code divides, and the ceiling makes a difference.
     const double ratio = static_cast<double>(num_tokens) / rope.original_max_position;
     const double doublings = std::log(ratio) / std::log(2.0) + 1.0;
     return std::max(1.0, std::exp2(std::ceil(doublings)) - 1.0);

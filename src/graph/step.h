@@ -13,42 +13,42 @@
 
 namespace quern {
 
-/// This step's packed work: sequences one after the other, decode sequences first. A batch that
-/// only decodes may end in padding, so that its size is one that was recorded: decode sequences of
-/// one token whose state row is Limits::padding_row(). To all ops they are finished sequences.
-/// Scalars are host values and upper bounds where a sequence may have finished; arrays lie on the
-/// device.
+/// The step's packed batch: concatenated sequences, decode sequences first. A pure decode batch may
+/// end in padding up to a recorded batch size: decode sequences of one token whose state row is
+/// Limits::padding_row(). All ops treat them as finished sequences. Scalars are host values, and
+/// upper bounds where a sequence may have finished; arrays are on the device.
 struct BatchView {
   int num_tokens = 0;
   int num_seqs = 0;
-  int num_decode_seqs = 0;  ///< the first so many; they bring one token each, from the state
+  int num_decode_seqs = 0;  ///< these come first, with one token each from the state
   int num_logit_rows = 0;
   int max_q_len = 0;
   int max_kv_len = 0;
-  std::int64_t total_kv_len = 0;               ///< of all sequences together; only reports need it
+  std::int64_t total_kv_len = 0;               ///< sum over the sequences; only used by reports
   const std::int32_t* state_index = nullptr;   ///< [num_seqs] row of the persistent state
   const std::int32_t* token_ids = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* positions = nullptr;     ///< [num_tokens]; unused for decode rows
   const std::int32_t* cu_seqlens_q = nullptr;  ///< [num_seqs + 1] first token row of each sequence
   /// [num_seqs] after this step's append; unused for decode sequences
   const std::int32_t* kv_lens = nullptr;
-  /// [num_logit_rows] token rows whose logits are wanted
+  /// [num_logit_rows] token rows that need logits
   const std::int32_t* logit_rows = nullptr;
-  /// [num_logit_rows] the sequence (0 … num_seqs - 1) of each
+  /// [num_logit_rows] the sequence (0 … num_seqs - 1) of each logit row
   const std::int32_t* logit_seqs = nullptr;
 };
 
 /// Values of SequenceState::finished.
 enum class SequenceStatus : std::int32_t { running = 0, stop = 1, limit = 2, error = 3 };
 
-/// Why Sample could not choose a token: stands in last_token and in the output ring in its place.
+/// Why Sample could not choose a token: takes the token's place in last_token and the output ring.
 enum class SampleError : std::int32_t {
   nonfinite_logits = -2,  ///< a raw logit is NaN or +inf
-  no_token = -3,          ///< no token is left above -inf
+  no_token = -3,          ///< no token has a score above -inf
 };
 
-/// What persists between steps, one row a sequence and one for padding; the runtime sets a
-/// sequence's row at admission, then Sample and Advance write it. `rows`: Limits::num_state_rows().
+/// State that persists between steps, one row per sequence and one for padding; the runtime sets a
+/// sequence's row at admission, then Sample and Advance update it. `rows`:
+/// Limits::num_state_rows().
 struct SequenceState {
   std::int32_t* last_token = nullptr;  ///< [rows] the next decode step's input
   std::int32_t* position = nullptr;    ///< [rows] its position, for rope and learned embeddings
@@ -64,7 +64,7 @@ struct SequenceState {
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
 
-/// How one sequence samples. Written once, at admission.
+/// A sequence's sampling parameters. Written once, at admission.
 struct SamplingRow {
   std::uint64_t seed = 0;
   std::uint32_t sequence_index = 0;
@@ -84,31 +84,31 @@ struct SamplingRow {
   float bias_values[kMaxLogitBias] = {};
 };
 
-/// What the host reads when it looks: the last `capacity` sampling steps, one column a state row.
-/// All but `head` lies in memory that the host reads while the device writes.
+/// Results for the host: a ring of the last `capacity` sampling steps, one column per state row.
+/// All but `head` is in memory that the host can read while the device writes.
 struct OutputRing {
   std::int32_t capacity = 0;
   std::int32_t max_seqs = 0;
-  std::int64_t* head = nullptr;  ///< [1] sampling steps so far; step n lies in row n % capacity
-  /// [1] the same for the host to read at any time: rows below it are there to be seen
+  std::int64_t* head = nullptr;  ///< [1] sampling steps so far; step n is in row n % capacity
+  /// [1] the same, published for the host: the rows of earlier steps are complete
   std::int64_t* published = nullptr;
-  /// [capacity, max_seqs] -1: no token; below: a SampleError, the last that a sequence writes
+  /// [capacity, max_seqs] -1: no token; below: a SampleError, a sequence's last entry
   std::int32_t* tokens = nullptr;
   float* logprobs = nullptr;        ///< [capacity, max_seqs] of the chosen token
   std::int32_t* top_ids = nullptr;  ///< [capacity, max_seqs, kMaxTopLogprobs] best first
   float* top_logprobs = nullptr;    ///< [capacity, max_seqs, kMaxTopLogprobs]
 };
 
-/// When a loop that the device runs by itself ends: after the step in which one of these comes
-/// true. The host writes it before the loop; Advance counts and decides.
+/// Stop conditions of a device loop: it ends after the step in which one becomes true. The host
+/// writes it before the loop; Advance counts and decides.
 struct LoopControl {
   std::int32_t steps_left = 0;       ///< counted down to 0
-  std::int32_t stop_at_running = 0;  ///< so few of the batch's sequences are still running
-  std::int32_t stop_requested = 0;   ///< not 0; the host may write it while the loop runs
+  std::int32_t stop_at_running = 0;  ///< stops at this number of running sequences or fewer
+  std::int32_t stop_requested = 0;   ///< nonzero stops; the host may write it while the loop runs
 };
 
 /// The paged cache: keys and values each [layer][block][kv_head][slot][head_dim], stored as
-/// `format` says. Slot n of a sequence lies in block block_table[row][n / block_size], at n %
+/// `format` says. Slot n of a sequence is in block block_table[row][n / block_size], at n %
 /// block_size.
 struct KvCacheView {
   std::byte* keys = nullptr;
@@ -122,12 +122,12 @@ struct KvCacheView {
   const std::int32_t* block_table = nullptr;  ///< [rows, max_blocks_per_seq] by state row
   int max_blocks_per_seq = 0;
 
-  /// Element offset of the slot vector, the same for keys and values.
+  /// Element offset of a slot's vector, the same for keys and values.
   std::int64_t offset(int layer, std::int64_t block, int kv_head, int slot) const {
     return (((layer * num_blocks + block) * num_kv_heads + kv_head) * block_size + slot) * head_dim;
   }
 
-  /// The key of a slot, and its value: [head_dim] each; slots of a head follow each other.
+  /// A slot's key and value: [head_dim] each; slots of a head are contiguous.
   std::byte* key(int layer, std::int64_t block, int kv_head, int slot) const {
     const auto element_bytes = static_cast<std::int64_t>(dtype_bytes(format.keys));
     return keys + offset(layer, block, kv_head, slot) * element_bytes;
@@ -137,28 +137,27 @@ struct KvCacheView {
     return values + offset(layer, block, kv_head, slot) * element_bytes;
   }
 
-  /// Bytes of one layer's block.
+  /// Bytes of a block in one layer.
   KvBlockBytes block_bytes() const {
     return kv_block_bytes({1, num_kv_heads, head_dim}, format, block_size);
   }
 };
 
-/// One block to copy over all layers, keys and values.
+/// A block copy in all layers, keys and values.
 struct BlockCopy {
   std::int32_t source = 0;
   std::int32_t destination = 0;
   bool operator==(const BlockCopy&) const = default;
 };
 
-/// All that a node may touch. `values` and `weights` are indexed by ValueId and WeightId; a value's
-/// Tensor has the rows of the limits, and the batch says how many are in use.
+/// All data that a node may access. `values` and `weights` are indexed by ValueId and WeightId; a
+/// value's Tensor has the rows of the limits, and the batch says how many are in use.
 struct Step {
   BatchView batch;
   SequenceState state;
   const SamplingRow* sampling = nullptr;  ///< [rows of the state]
-  /// The tokens that Sample may choose, by logit row: [num_logit_rows, token_bitmask_stride] words
-  /// of 32 tokens on the device; token t is bit t % 32 of word t / 32, set where it is allowed.
-  /// Null: all are.
+  /// Allowed tokens by logit row: [num_logit_rows, token_bitmask_stride] words of 32 tokens on the
+  /// device; token t is bit t % 32 of word t / 32, set where it is allowed. Null: all are.
   const std::int32_t* token_bitmask = nullptr;
   std::int64_t token_bitmask_stride = 0;  ///< in words; at least ceil(vocab_size / 32)
   OutputRing ring;
@@ -172,7 +171,7 @@ struct Step {
   const Tensor& value(ValueId id) const { return values[static_cast<std::size_t>(id)]; }
   const Weight& weight(WeightId id) const { return weights[static_cast<std::size_t>(id)]; }
 
-  // Host-side readings, for backends whose arrays the host can read.
+  // Host-side access, for backends whose arrays the host can read.
   int q_len(int seq) const { return batch.cu_seqlens_q[seq + 1] - batch.cu_seqlens_q[seq]; }
   bool is_decode(int seq) const { return seq < batch.num_decode_seqs; }
   int kv_len(int seq) const {

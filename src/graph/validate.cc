@@ -8,7 +8,7 @@
 namespace quern {
 namespace {
 
-/// Walks the nodes in order of execution and keeps what they have written so far.
+/// Walks the nodes in execution order and tracks the values written so far.
 class Validator {
  public:
   explicit Validator(const Graph& graph)

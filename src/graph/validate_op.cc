@@ -10,7 +10,7 @@
 namespace quern {
 namespace {
 
-/// One alternative of Op after the other, in the order of op.h.
+/// One check per alternative of Op, in the order of op.h.
 class NodeChecker {
  public:
   NodeChecker(const Graph& graph, const Node& node) : graph_(graph), node_(node) {}
