@@ -16,7 +16,7 @@ int kv_len_after(const ScheduledRun& run) {
   return run.decode ? run.sequence->prompt_len() + run.sequence->launched : run.begin + run.q_len;
 }
 
-/// Copies the slots of a block, [kv_head][slot][head_dim], to rows of all heads.
+/// Copies the slots of a block, [kv_head][slot][head_dim], to rows with all heads.
 void append_slots(const KvCacheView& cache, std::span<const float> block, int num_slots,
                   std::vector<float>& rows) {
   for (int slot = 0; slot < num_slots; ++slot) {
@@ -89,7 +89,7 @@ ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
 const MatrixLengths& BoundFinder::lengths_of(WeightId id) {
   auto [entry, is_new] = lengths_.try_emplace(id);
   if (!is_new) return entry->second;
-  constexpr std::int64_t kRowsAtATime = 256;  // a weight may be larger than what is left of memory
+  constexpr std::int64_t kRowsAtATime = 256;  // a weight may be larger than the free memory
   const std::int64_t num_rows = reference_.graph().weight(id).out_features;
   for (std::int64_t first = 0; first < num_rows; first += kRowsAtATime) {
     entry->second.add_rows(
@@ -132,7 +132,7 @@ HostRows BoundFinder::run_without_activation(const NormLinear& op) {
   plain.gated = false;
   plain.residual_out.reset();
 
-  // Its output has a place of its own at the end of a copy of the graph.
+  // Its output is an extra value of a copy of the graph.
   Graph graph = reference_.graph();
   plain.out = static_cast<ValueId>(graph.values.size());
   Value value = graph.value(op.out);

@@ -11,13 +11,13 @@
 
 namespace quern {
 
-/// Finds how far another side's outputs may lie from the reference's, from the reference's inputs,
-/// weights and outputs of a node that it has just run.
+/// Computes error bounds of another side's outputs from the reference's inputs, weights and outputs
+/// of the node that was just run.
 class BoundFinder {
  public:
   explicit BoundFinder(ComparedSide& reference) : reference_(reference) {}
 
-  /// The bounds of a node's `out`; none for what is exact.
+  /// The bounds of a node's `out`; empty where results must be equal.
   ErrorBounds of(const Node& node, const ScheduledStep& step);
 
  private:
@@ -31,9 +31,9 @@ class BoundFinder {
 
   const MatrixLengths& lengths_of(WeightId id);
   std::span<const float> vector_weight(const std::optional<WeightId>& id);
-  /// residual + delta, of the rows that the op norms.
+  /// residual + delta of the rows that the op norms.
   HostRows normed_rows(const NormLinear& op, const ScheduledStep& step);
-  /// W · n + bias, which an activation or gate hides: the op once more without it.
+  /// W · n + bias before activation and gate: runs the op once more without them.
   HostRows run_without_activation(const NormLinear& op);
 
   ComparedSide& reference_;
@@ -42,7 +42,7 @@ class BoundFinder {
   Buffer scratch_, workspace_;
 };
 
-/// The sequences of a step with their keys and values after the append of `layer`.
+/// The step's sequences with their keys and values after the append of `layer`.
 std::vector<BoundedSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
                                             int layer);
 

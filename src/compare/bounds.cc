@@ -13,16 +13,16 @@
 namespace quern {
 namespace {
 
-constexpr double kEpsilon = 0x1p-23;  // of float32: twice its largest rounding error
+constexpr double kEpsilon = 0x1p-23;  // of float32: twice the unit roundoff
 
 double square(double x) { return x * x; }
 
-/// A norm's rows before rounding, summed up: their length, and how far roundings that go another
-/// way may move them.
+/// Statistics of a norm's rows before rounding: their length, and the effect of roundings that
+/// differ between the sides.
 struct NormedRow {
   double length = 0.0;
   double slack = 0.0;
-  double product_slack_square = 0.0;  ///< how far they may move W · n, most likely
+  double product_slack_square = 0.0;  ///< expected square of their effect on W · n
 };
 
 NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::int64_t index) {
@@ -37,7 +37,7 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
   double variance = 0.0;
   for (const float x : row) variance += square(x - mean) / count;
   const double scale = 1.0 / std::sqrt(variance + op.epsilon);
-  // Subtracting the mean cancels; the rest is relative.
+  // Subtracting the mean cancels; the rest is a relative error.
   const double cancelled = op.norm == NormKind::layer ? largest * scale : 0.0;
   double length_square = 0.0;
   double slack_square = 0.0;
@@ -65,14 +65,14 @@ struct Bounded {
 Bounded activate(Activation activation, Bounded x) {
   const auto size = [](double value) { return 8.0 * kEpsilon * std::abs(value); };
   const double v = x.value;
-  // No slope is above 1.13; the functions themselves are good to some units in the last place.
+  // No slope exceeds 1.13; the functions are accurate to a few ulp.
   switch (activation) {
     case Activation::none:
       return x;
     case Activation::silu:
       return {v / (1.0 + std::exp(-v)), 1.13 * x.bound + size(v)};
     case Activation::gelu:
-    case Activation::gelu_tanh:  // the two differ by less than the second digit: enough for a bound
+    case Activation::gelu_tanh:  // both GELUs agree to two digits: enough for a bound
       return {0.5 * v * std::erfc(-v * std::sqrt(0.5)), 1.13 * x.bound + size(v)};
     case Activation::relu:
       return {std::max(v, 0.0), x.bound};
@@ -83,7 +83,7 @@ Bounded activate(Activation activation, Bounded x) {
 }  // namespace
 
 double row_length(std::span<const float> row) {
-  std::array<double, 8> sums{};  // several, so that they need not wait for each other
+  std::array<double, 8> sums{};  // several accumulators hide latency
   const std::size_t even = row.size() / sums.size() * sums.size();
   for (std::size_t begin = 0; begin < even; begin += sums.size()) {
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += square(row[begin + i]);
@@ -142,7 +142,7 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
       }
       bounds.elements.push_back(static_cast<float>(bound));
     }
-    // Of the outputs' square; a gated output has the moved row in both factors.
+    // Relative to the outputs' square; in a gated output both factors change.
     const double whole =
         op.gated ? 0.25 * square(row_length(sums)) : square_of_outputs / square(1.13);
     bounds.nmse_slack.push_back(whole > 0.0 ? normed.product_slack_square / whole : 0.0);
@@ -152,9 +152,9 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
 
 namespace {
 
-/// A head of q or k as Attention computes it before rounding, and by element how far float32's
-/// error may move the rounded number: most often not at all, near a border by a whole step of the
-/// dtype.
+/// A head of q or k as Attention computes it before rounding, and per element how far float32
+/// errors may move the rounded number: mostly not at all, near a rounding boundary by one ulp of
+/// the dtype.
 struct PreparedHead {
   std::vector<double> values;
   std::vector<double> slack;
@@ -176,7 +176,7 @@ PreparedHead prepare_head(const Attention& op, std::span<const float> head,
     const double factor = 1.0 / std::sqrt(mean_square + op.norm_epsilon);
     for (std::size_t i = 0; i < head.size(); ++i) result.values[i] *= factor * gain[i];
   }
-  std::vector<double> magnitude(head.size());  // of the numbers behind an element
+  std::vector<double> magnitude(head.size());  // of the terms that an element is summed from
   for (std::size_t i = 0; i < head.size(); ++i) magnitude[i] = std::abs(result.values[i]);
   for (std::size_t i = 0; i < inv_freq.size(); ++i) {
     const float angle = static_cast<float>(position) * inv_freq[i];  // float32, see Rope
@@ -204,15 +204,14 @@ double logn_scale(const Attention& op, std::int64_t position) {
          std::log(static_cast<double>(op.logn_length));
 }
 
-/// The largest step between neighbours of a dtype, relative to a number; 0 for float32, where
-/// nothing is rounded on the way.
+/// Relative ulp of a dtype, at most; 0 for float32, where nothing is rounded in between.
 double relative_step(DType dtype) {
   if (dtype == DType::float16) return 0x1p-10;
   if (dtype == DType::bfloat16) return 0x1p-7;
   return 0.0;
 }
 
-/// Bounds of one sequence's rows. What a head may see grows slot by slot.
+/// Bounds of one sequence's rows. The visible slots of a head grow token by token.
 class SequenceBounds {
  public:
   SequenceBounds(const Attention& op, const AttentionInputs& inputs,
@@ -224,8 +223,8 @@ class SequenceBounds {
         key_lengths_(static_cast<std::size_t>(op.num_kv_heads)),
         elements_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim) {}
 
-  /// The sequence's i-th new token: its slot and those before it become visible, and its bounds are
-  /// appended.
+  /// The sequence's i-th new token: makes its slot and those before it visible, and appends its
+  /// bounds.
   void add_token(int i, ErrorBounds& bounds) {
     const std::int64_t position = sequence_.keys.rows() - sequence_.q_len + i;
     const auto row = inputs_.qkv.row(sequence_.first_row + i);
@@ -247,14 +246,14 @@ class SequenceBounds {
   }
 
  private:
-  /// From this share of the softmax on that scores may move, a bound is loose.
+  /// A bound is loose if scores may move at least this share of the softmax.
   static constexpr double kLoose = 0.5;
-  /// Of an element over the slots shown.
+  /// Per element, over the visible slots.
   struct Element {
     double least_value = std::numeric_limits<double>::infinity();
     double largest_value = -std::numeric_limits<double>::infinity();
     double largest_key = 0.0;
-    double key_slack = 0.0;  ///< keys of earlier steps are the same on both sides
+    double key_slack = 0.0;  ///< cached keys of earlier steps are equal on both sides
   };
 
   void show_cached(std::int64_t slot) {
@@ -296,7 +295,7 @@ class SequenceBounds {
     const double moved = std::tanh(op_.scale * score_error / 2.0);
     const bool loose = moved >= kLoose;
     const auto slots = static_cast<double>(shown_);
-    // The least positive float16 counts where a probability is below all others.
+    // The smallest positive float16 matters where a weight underflows.
     const double roundings = 2.0 * (8.0 * kEpsilon + step_) +
                              (step_ == 0x1p-10 ? slots * 0x1p-23 : 0.0) +
                              (8.0 + std::sqrt(slots)) * kEpsilon;
@@ -321,7 +320,7 @@ class SequenceBounds {
   const BoundedSequence& sequence_;
   double step_;
   std::int64_t shown_ = 0;
-  std::vector<double> key_lengths_;  ///< by kv head, the longest shown
+  std::vector<double> key_lengths_;  ///< by kv head, the maximum over visible slots
   std::vector<Element> elements_;    ///< of all kv heads
 };
 

@@ -9,11 +9,11 @@
 
 namespace quern {
 
-// How far two correct implementations of an op may lie apart, given the same inputs: both sum in
-// float32 in an order of their own and round where graph/op.h says. All arrays are in host memory,
-// the dtype is the activation's. See docs/adr/0003-rounding-is-contract.md.
+// How far two correct implementations of an op may differ for equal inputs: both sum in float32 in
+// any order and round where graph/op.h says. All arrays are in host memory, the dtype is the
+// activation's. See docs/adr/0003-rounding-is-contract.md.
 
-/// Rows of `cols` numbers, one after the other.
+/// Rows of `cols` numbers, dense.
 struct HostRows {
   std::vector<float> values;
   std::int64_t cols = 0;
@@ -29,14 +29,14 @@ struct ErrorBounds {
   std::vector<float> elements;     ///< see ComparedRows::bounds
   std::vector<double> nmse_slack;  ///< see ComparedRows::nmse_slack
   /// Elements whose scores are so uncertain that the softmax may move half of its weight: their
-  /// bound only keeps them within the range of the values they average.
+  /// bound is only the range of the values they average.
   std::int64_t num_loose = 0;
 };
 
 /// The Euclidean length of a row.
 double row_length(std::span<const float> row);
 
-/// The lengths of a matrix's rows, and the squares of its columns' lengths.
+/// Row norms of a matrix, and squared column norms.
 struct MatrixLengths {
   std::vector<double> rows;
   std::vector<double> col_squares;
@@ -44,11 +44,10 @@ struct MatrixLengths {
   void add_rows(const HostRows& added);
 };
 
-/// Of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of
-/// K products.
+/// Bounds of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of K products.
 ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out);
 
-/// What NormLinear's bounds depend on beside the op.
+/// Inputs of NormLinear's bounds, apart from the op.
 struct NormLinearInputs {
   const HostRows& sum;               ///< residual + delta, the rows that are normed
   std::span<const float> gain;       ///< [in]
@@ -58,8 +57,8 @@ struct NormLinearInputs {
   DType dtype = DType::float32;
 };
 
-/// Of a NormLinear's `out`: those of its sums, what a normed number that lies between two roundings
-/// adds, and the activation's slope.
+/// Bounds of a NormLinear's `out`: those of its GEMM, plus the effect of normed numbers near a
+/// rounding boundary, times the activation's slope.
 ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inputs);
 
 /// A sequence of a step: its token rows, and its slots after the append.
@@ -70,7 +69,7 @@ struct BoundedSequence {
   std::vector<float> inv_freq = {};  ///< rope's frequencies; empty without rope
 };
 
-/// What Attention's bounds depend on beside the op.
+/// Inputs of Attention's bounds, apart from the op.
 struct AttentionInputs {
   const HostRows& qkv;
   std::span<const float> q_gain, k_gain;  ///< [head_dim] or empty
@@ -79,13 +78,14 @@ struct AttentionInputs {
   DType dtype = DType::float32;
 };
 
-/// Of an Attention's `out`. Two sides' scores differ by at most E (their sums; elements of q and k
-/// that lie between two roundings), so their softmaxes by at most tanh(E / 2) in total variation,
-/// and an element by that share of the range of the values it averages, plus the probabilities'
-/// roundings. A row's NMSE may have one head's largest probability rounded the other way.
+/// Bounds of an Attention's `out`. Two sides' scores differ by at most E (summation order; elements
+/// of q and k near a rounding boundary), so their softmaxes by at most tanh(E / 2) in total
+/// variation, and an element by that share of the range of the values it averages, plus the
+/// rounding of the weights. A row's NMSE slack allows for one head's largest weight rounded
+/// differently.
 ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
 
-/// Of the keys that an Attention appended: sines and cosines of float32.
+/// Bounds of the keys that an Attention appended: errors of float32 sines and cosines.
 ErrorBounds appended_key_bounds(const Attention& op, const HostRows& keys);
 
 }  // namespace quern

@@ -20,14 +20,14 @@ int num_tokens(const OpenedModel& model, const Request& request) {
       model.tokenizer->encode(request.prompt, {request.parse_special, request.add_bos}).size());
 }
 
-/// The tested side's options with room for these prompts at once.
+/// The tested side's options with room for all prompts in one batch.
 EngineOptions with_room(EngineOptions options, std::span<const Request> prompts) {
   options.max_seqs = static_cast<int>(prompts.size());
   options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_seqs);
   return resolve_options(options);
 }
 
-/// Unless it is given: as long as the prompts with their steps need.
+/// Default: the longest prompt with its decode steps.
 void set_max_seq_len(const OpenedModel& model, std::span<const Request> prompts, int decode_steps,
                      EngineOptions& options) {
   if (options.max_seq_len != 0) return;

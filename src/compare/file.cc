@@ -27,7 +27,7 @@ namespace {
 
 constexpr const char* kPromptIds = "prompt_ids";
 
-/// The values of a file by name.
+/// The tensors of a file by value name.
 class ReferenceFile {
  public:
   explicit ReferenceFile(const std::string& path) : file_(SafetensorsFile::open(path)) {
@@ -46,7 +46,7 @@ class ReferenceFile {
     std::vector<std::int32_t> ids;
     const std::size_t width = entry.stored_type == "I64" ? 8 : 4;
     for (std::size_t at = 0; at < entry.data.size(); at += width) {
-      std::int64_t id = 0;  // little-endian, as we are
+      std::int64_t id = 0;  // little-endian, like the host
       std::memcpy(&id, entry.data.data() + at, width);
       if (id < 0 || id > INT32_MAX) reject(entry, "expected token ids");
       ids.push_back(static_cast<std::int32_t>(id));
@@ -54,7 +54,7 @@ class ReferenceFile {
     return ids;
   }
 
-  /// The rows [begin, begin + count) of the value of that name, if the file has it.
+  /// Rows [begin, begin + count) of the value with that name, if the file has it.
   std::optional<HostRows> find(const Value& value, std::int64_t num_tokens, std::int64_t begin,
                                std::int64_t count) {
     const auto found = entries_.find(value.name);
@@ -93,7 +93,7 @@ class ReferenceFile {
   std::set<std::string> used_;
 };
 
-/// Runs the model over the file's prompt as a whole and compares what the file has.
+/// Runs the model over the file's whole prompt and compares the values in the file.
 void run_against(ReferenceFile& file, ComparedSide& side, const std::vector<std::int32_t>& ids,
                  std::optional<double> max_nmse, Comparison& comparison) {
   Request request;
@@ -106,7 +106,7 @@ void run_against(ReferenceFile& file, ComparedSide& side, const std::vector<std:
 
   const auto num_tokens = static_cast<int>(ids.size());
   side.begin({{{sequence, 0, num_tokens, false, false}}, 0, num_tokens});
-  // The last rows, as many as there is room for.
+  // The last rows, as many as fit.
   const int num_logits = std::min(num_tokens, side.plan().limits.max_logit_rows);
   side.arrays().write_logit_rows(side.step().batch, num_tokens - num_logits, num_logits);
   comparison.steps.push_back({num_tokens, 1, 0});

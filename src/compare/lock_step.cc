@@ -11,7 +11,7 @@
 namespace quern {
 namespace {
 
-/// Limits of the NMSE of a row, by the dtype that is rounded to on the way. Correct code in another
+/// NMSE limits per row, by the dtype of intermediate rounding. Correct code with another summation
 /// order stays well below; a wrong epsilon, another GELU, TF32 or a wrong dtype does not.
 double nmse_limit(DType dtype) {
   if (dtype == DType::float16) return 1e-8;
@@ -19,17 +19,17 @@ double nmse_limit(DType dtype) {
   return 1e-10;
 }
 
-/// Attention's probabilities are rounded too.
+/// Attention's weights are rounded too.
 double attention_nmse_limit(DType dtype) {
   if (dtype == DType::float16) return 2e-7;
   if (dtype == DType::bfloat16) return 1e-5;
   return 1e-10;
 }
 
-/// The share of a value's elements whose bound may be loose.
+/// Maximum share of a value's elements with loose bounds.
 constexpr double kMaxLooseShare = 0.1;
 
-/// The rows of the step's new tokens.
+/// The token rows of the step.
 HostRows new_rows(const std::vector<BoundedSequence>& sequences,
                   HostRows BoundedSequence::*member) {
   HostRows rows{{}, (sequences.front().*member).cols};
@@ -148,7 +148,7 @@ void LockStep::compare_outputs(std::size_t node_index, const ScheduledStep& step
   for (const ValueId id : op_outputs(node.op)) {
     if (reference_.num_rows(id) == 0) continue;
     const Value& value = tested_.graph().value(id);
-    // The residual stream is a sum of what both sides have; all else goes through roundings.
+    // The residual stream is a float32 sum of values compared before; all others are rounded.
     const auto* norm_linear = std::get_if<NormLinear>(&node.op);
     const bool exact = std::holds_alternative<Embed>(node.op) ||
                        (norm_linear != nullptr && norm_linear->residual_out == id);
@@ -182,7 +182,7 @@ void LockStep::compare_tokens(const Node& node, const ScheduledStep& step) {
     const std::int32_t token = reference_.read_token(row);
     tested.values.push_back(static_cast<float>(tested_.read_token(row)));
     reference.values.push_back(static_cast<float>(token));
-    tested_.write_token(row, token);  // both go on with the same text
+    tested_.write_token(row, token);  // both continue with the same text
   }
   if (!reference.values.empty()) {
     add(node, node.name, DType::float32, tested, reference, {}, 0.0);

@@ -10,8 +10,8 @@
 
 namespace quern {
 
-/// Runs two sides node by node and compares what they compute; see quern/compare.h. Their graphs
-/// have the same nodes, weights and values, though what stands in them may differ.
+/// Runs two sides node by node in lock-step and compares their values; see quern/compare.h. Their
+/// graphs have the same nodes, weights and values; dtypes and contents may differ.
 class LockStep {
  public:
   /// The sides must outlive this.
@@ -40,7 +40,7 @@ class LockStep {
   Comparison* comparison_ = nullptr;
 };
 
-/// What a comparison of these rows says; `max_nmse` and the bounds are what they are held to.
+/// Evaluates a comparison of rows; `max_nmse` and the bounds are its limits.
 ValueComparison compared_value(const std::string& value, const ComparedRows& rows,
                                std::optional<double> max_nmse);
 

@@ -10,7 +10,7 @@
 namespace quern {
 namespace {
 
-/// Nodes run one at a time here: recordings would serve nobody.
+/// Nodes are run one at a time: recordings are not needed.
 EnginePlan without_recordings(EnginePlan plan) {
   plan.decode_buckets = {};
   return plan;

@@ -13,8 +13,8 @@
 
 namespace quern {
 
-/// One of the two models of a comparison: a model on its backend whose nodes run one at a time, and
-/// whose values the host reads and writes as float32.
+/// One of the two models of a comparison: a model on its backend with nodes run one at a time, and
+/// with values that the host reads and writes as float32.
 class ComparedSide {
  public:
   /// Errors: those of plan_engine and of loading the weights.
@@ -27,11 +27,11 @@ class ComparedSide {
   StepArrays& arrays() { return runner_.arrays(); }
   Step& step() { return runner_.step(); }
 
-  /// Uploads a step's batch; its nodes may then run.
+  /// Uploads a step's batch; afterwards its nodes can be run.
   void begin(const ScheduledStep& step) { this->step().batch = arrays().write_batch(step); }
   void run(const Node& node);
 
-  /// How many rows of a value the step under way uses.
+  /// Number of rows of a value that the current step uses.
   std::int64_t num_rows(ValueId id);
   HostRows read(ValueId id);
   void write(ValueId id, const HostRows& rows);
@@ -42,7 +42,7 @@ class ComparedSide {
   std::vector<float> read_block(int layer, std::int32_t block);
   void write_block(int layer, std::int32_t block, std::span<const float> content);
 
-  /// The token sampled last, by state row.
+  /// The latest sampled token, by state row.
   std::int32_t read_token(int state_row);
   void write_token(int state_row, std::int32_t id);
 

@@ -11,7 +11,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// A float dtype's digits with the leading one, its least positive and its largest number.
+/// Precision in bits (with the implicit one), smallest positive and largest finite number of a
+/// dtype.
 struct FloatFormat {
   int digits;
   double smallest;
@@ -24,8 +25,8 @@ FloatFormat format_of(DType dtype) {
   return {24, 0x1p-149, std::numeric_limits<float>::max()};
 }
 
-/// The larger one. What is NaN, because its bound or slack is, counts as infinitely large: as it is
-/// it would keep within every bound.
+/// Maximum where NaN (an undefined bound or slack) counts as infinity: NaN comparisons would let it
+/// pass every bound.
 double larger_of(double size, double measured) {
   return std::isnan(measured) ? kInfinity : std::max(size, measured);
 }
@@ -36,7 +37,7 @@ double error_of(float tested, float reference) {
   return std::isfinite(error) ? error : kInfinity;
 }
 
-/// Takes the errors' order away.
+/// Reorders the errors.
 ErrorStatistics summarize(std::vector<double>& errors) {
   if (errors.empty()) return {};
   ErrorStatistics summary;
@@ -95,8 +96,8 @@ class RowsComparer {
     }
     const auto row = static_cast<std::size_t>(begin / rows_.cols);
     const double slack = rows_.nmse_slack.empty() ? 0.0 : rows_.nmse_slack[row];
-    // A number that is moved by d before it is rounded to steps of u moves by u with probability
-    // d / u: its error's square is d u then, not d².
+    // A number that is perturbed by d before rounding to a grid of u changes by u with probability
+    // d / u: the expected squared error is d u, not d².
     const double ties = slack + std::sqrt(slack * ulp_square / scale) + tie * tie / scale;
     if (nmse == 0.0) return;
     difference_.nmse_but_for_ties = larger_of(difference_.nmse_but_for_ties, nmse - ties);
