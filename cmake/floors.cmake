@@ -8,6 +8,12 @@ function(quern_sources result)
   set(${result} ${sources} PARENT_SCOPE)
 endfunction()
 
+# quern_unity(TARGET): the unity build of QUERN_UNITY, for sources whose names, also those of anonymous namespaces, differ. A
+# source with compile options of its own is left out by CMake.
+function(quern_unity target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${QUERN_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
 # quern_floor(NAME [APART] [SOURCES ...] [ROOMS ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these
 # files, without SOURCES from all .cc files of this folder and its ROOMS.
 # FLOORS are the floors below that it may include and link; the linker holds its tests to them. One that stands APART is
@@ -18,6 +24,7 @@ function(quern_floor name)
     quern_sources(ARG_SOURCES ${ARG_ROOMS})
   endif()
   add_library(quern_${name} STATIC ${ARG_SOURCES})
+  quern_unity(quern_${name})
   target_include_directories(quern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
                                                   ${PROJECT_BINARY_DIR}/generated)
   list(TRANSFORM ARG_FLOORS PREPEND quern_)

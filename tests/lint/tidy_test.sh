@@ -7,7 +7,7 @@ room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 repository=$room/repository
 mkdir -p "$repository"/{.ci,src/io,tests,build/release} "$room/bin"
-cp "$source_dir"/.ci/{changed_files,lint_tidy} "$repository/.ci"
+cp "$source_dir"/.ci/{changed_files,lint_tidy,single_commands} "$repository/.ci"
 cd "$repository"
 export HOME=$room GIT_CONFIG_NOSYSTEM=1  # no settings of the user
 unset "${!GIT_DIR@}" "${!GIT_WORK_TREE@}" "${!GIT_INDEX_FILE@}"
@@ -119,4 +119,20 @@ tidy --sometimes
 expect "an unknown option" "2 lint_tidy: unknown option --sometimes" "$status $output"
 tidy build/debug
 expect "no build" 2 "$status"
+
+if command -v python3 >/dev/null; then
+  mkdir -p build/unity/src/CMakeFiles/io.dir/Unity
+  printf '#include "%s"\n' "$PWD"/src/io/{json,user}.cc >build/unity/src/CMakeFiles/io.dir/Unity/unity_0_cxx.cxx
+  cat >build/unity/compile_commands.json <<END
+[{"directory": "$PWD/build/unity", "command": "c++ -I$PWD -c src/CMakeFiles/io.dir/Unity/unity_0_cxx.cxx",
+  "file": "src/CMakeFiles/io.dir/Unity/unity_0_cxx.cxx"},
+ {"directory": "$PWD/build/unity", "command": "c++ -c $PWD/src/io/gpu.cc", "file": "$PWD/src/io/gpu.cc"}]
+END
+  tidy build/unity src/io/{gpu,json,new_name}.cc
+  expect "a source in a unity batch" "src/io/gpu.cc src/io/json.cc" "$checked"
+  expect "the command of a source in a batch" "\"command\": \"c++ -I$PWD -c $PWD/src/io/json.cc\"," \
+    "$(grep -o '"command": .*json.cc",' build/unity/single/compile_commands.json)"
+else
+  echo "note: no python3 here: unity builds are not tried"
+fi
 exit $((failures > 0))

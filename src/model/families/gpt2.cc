@@ -36,8 +36,8 @@ void read_gpt2_config(const JsonObject& object, ModelConfig& config) {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> kPrefixes = {"", "transformer."};
-constexpr std::array<std::string_view, 2> kBuffers = {".attn.bias", ".attn.masked_bias"};
+constexpr std::array<std::string_view, 2> kGpt2Prefixes = {"", "transformer."};
+constexpr std::array<std::string_view, 2> kGpt2Buffers = {".attn.bias", ".attn.masked_bias"};
 
 /// Tensors and shapes as HF's GPT2Model; its Conv1D stores [in, out].
 class Gpt2Weights {
@@ -76,7 +76,7 @@ class Gpt2Weights {
 }  // namespace
 
 Graph build_gpt2(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kPrefixes, "ln_f.weight", kBuffers});
+  WeightMap map(checkpoint, {kGpt2Prefixes, "ln_f.weight", kGpt2Buffers});
   Gpt2Weights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,

@@ -106,8 +106,8 @@ void read_qwen3_config(const JsonObject& object, ModelConfig& config) {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> kPrefixes = {"model.", ""};
-constexpr std::array<std::string_view, 1> kBuffers = {"rotary_emb.inv_freq"};
+constexpr std::array<std::string_view, 2> kLlamaPrefixes = {"model.", ""};
+constexpr std::array<std::string_view, 1> kLlamaBuffers = {"rotary_emb.inv_freq"};
 
 /// Tensors and shapes as HF's LlamaModel, Qwen2Model and Qwen3Model.
 class LlamaWeights {
@@ -169,7 +169,7 @@ class LlamaWeights {
 }  // namespace
 
 Graph build_llama(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kPrefixes, "norm.weight", kBuffers});
+  WeightMap map(checkpoint, {kLlamaPrefixes, "norm.weight", kLlamaBuffers});
   LlamaWeights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("embed_tokens.weight", config.vocab_size, config.hidden_size,

@@ -76,8 +76,9 @@ void read_qwen_config(const JsonObject& object, ModelConfig& config) {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> kPrefixes = {"transformer.", ""};
-constexpr std::array<std::string_view, 2> kBuffers = {"rotary_emb.inv_freq", ".attn.masked_bias"};
+constexpr std::array<std::string_view, 2> kQwenPrefixes = {"transformer.", ""};
+constexpr std::array<std::string_view, 2> kQwenBuffers = {"rotary_emb.inv_freq",
+                                                          ".attn.masked_bias"};
 
 /// Tensors and shapes as QWenModel in Qwen's modeling_qwen.py.
 class QwenWeights {
@@ -119,7 +120,7 @@ class QwenWeights {
 }  // namespace
 
 Graph build_qwen(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kPrefixes, "ln_f.weight", kBuffers});
+  WeightMap map(checkpoint, {kQwenPrefixes, "ln_f.weight", kQwenBuffers});
   QwenWeights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,

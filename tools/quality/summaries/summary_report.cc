@@ -38,7 +38,7 @@ OrderedJson set_json(const SummarySet& set) {
   return json;
 }
 
-std::string comparison_text(const SummarySet& ours, const SummarySet& reference) {
+std::string against_reference_text(const SummarySet& ours, const SummarySet& reference) {
   std::string text =
       fmt::format("F of {} minus that of {}, in points\n", ours.name, reference.name);
   const auto differences = rouge_differences(ours.scores, reference.scores);
@@ -55,7 +55,7 @@ std::string comparison_text(const SummarySet& ours, const SummarySet& reference)
                     agreement.num_same, agreement.num_compared, 100 * agreement.mean_shared_prefix);
 }
 
-OrderedJson comparison_json(const SummarySet& ours, const SummarySet& reference) {
+OrderedJson against_reference_json(const SummarySet& ours, const SummarySet& reference) {
   const auto differences = rouge_differences(ours.scores, reference.scores);
   OrderedJson points;
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
@@ -122,7 +122,7 @@ std::string summary_text(const SummaryReport& report) {
   text += set_text(report.engine);
   if (report.reference) {
     text += '\n' + set_text(*report.reference);
-    text += '\n' + comparison_text(report.engine, *report.reference);
+    text += '\n' + against_reference_text(report.engine, *report.reference);
   }
   if (!report.checks.empty()) text += '\n' + checks_text(report.checks);
   return text;
@@ -141,7 +141,7 @@ OrderedJson summary_json(const SummaryReport& report) {
   if (report.seed) json["seed"] = *report.seed;
   if (report.reference) {
     json["reference"] = set_json(*report.reference);
-    json.update(comparison_json(report.engine, *report.reference));
+    json.update(against_reference_json(report.engine, *report.reference));
   }
   if (!report.checks.empty()) json["checks"] = checks_json(report.checks);
   return json;

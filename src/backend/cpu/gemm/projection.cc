@@ -66,10 +66,10 @@ Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_
 }
 
 /// A tile of output columns by a block of rows.
-class Tile {
+class OutputTile {
  public:
-  Tile(const Projection& projection, std::int64_t first_row, std::int64_t first_column,
-       std::int64_t columns, float* widened, float* product)
+  OutputTile(const Projection& projection, std::int64_t first_row, std::int64_t first_column,
+             std::int64_t columns, float* widened, float* product)
       : projection_(projection),
         first_row_(first_row),
         first_column_(first_column),
@@ -151,9 +151,10 @@ void project(const Projection& projection, const ProjectionScratch& scratch, Thr
   const std::int64_t tiles = ceil_div(out_features, width) * row_blocks;
   parallel_for(pool, work, tiles, [&](std::int64_t index, int thread) {
     const std::int64_t first = index / row_blocks * width;
-    Tile(projection, index % row_blocks * kRowBlock, first, std::min(width, out_features - first),
-         scratch.widened + thread * scratch.widened_stride,
-         scratch.product + thread * scratch.product_stride)
+    OutputTile(projection, index % row_blocks * kRowBlock, first,
+               std::min(width, out_features - first),
+               scratch.widened + thread * scratch.widened_stride,
+               scratch.product + thread * scratch.product_stride)
         .run();
   });
 }

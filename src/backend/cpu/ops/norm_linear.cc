@@ -10,13 +10,13 @@
 namespace quern::cpu {
 namespace {
 
-struct Scratch {
+struct NormLinearScratch {
   Tensor normed;  ///< [rows, in_features] float32, rounded
   ProjectionScratch projection;
 };
 
-Scratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t in_features,
-                     int threads) {
+NormLinearScratch take_norm_linear_scratch(Workspace& workspace, std::int64_t rows,
+                                           std::int64_t in_features, int threads) {
   return {float_view(workspace.take<float>(rows * in_features), rows, in_features),
           take_projection_scratch(workspace, rows, in_features, threads)};
 }
@@ -51,7 +51,8 @@ void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
   const std::int64_t rows = op.logit_rows_only ? batch.num_logit_rows : batch.num_tokens;
   const std::int64_t in_features = step.value(op.residual).cols;
   Workspace workspace(step.workspace);
-  const Scratch scratch = take_scratch(workspace, rows, in_features, pool.num_threads());
+  const NormLinearScratch scratch =
+      take_norm_linear_scratch(workspace, rows, in_features, pool.num_threads());
 
   constexpr std::int64_t kElementCost = 4;  // sum, norm and rounding, in multiply-adds
   const std::int64_t work = rows * in_features * kElementCost;
@@ -79,7 +80,7 @@ std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph
                                         const Limits& limits, int threads) {
   Workspace workspace;
   const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
-  take_scratch(workspace, rows, graph.value(op.residual).cols, threads);
+  take_norm_linear_scratch(workspace, rows, graph.value(op.residual).cols, threads);
   return workspace.used_bytes();
 }
 

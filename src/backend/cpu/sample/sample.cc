@@ -15,14 +15,14 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Scratch per thread, [vocab_size] each.
-struct Scratch {
+struct SampleScratch {
   std::span<float> scores;
   std::span<float> heap;
   std::span<std::int32_t> counts;
   std::span<Candidate> candidates;
 };
 
-Scratch take_scratch(Workspace& workspace, std::int64_t vocab_size) {
+SampleScratch take_sample_scratch(Workspace& workspace, std::int64_t vocab_size) {
   const auto size = static_cast<std::size_t>(vocab_size);
   return {{workspace.take<float>(vocab_size), size},
           {workspace.take<float>(vocab_size), size},
@@ -32,7 +32,7 @@ Scratch take_scratch(Workspace& workspace, std::int64_t vocab_size) {
 
 std::size_t scratch_bytes(std::int64_t vocab_size) {
   Workspace workspace;
-  take_scratch(workspace, vocab_size);
+  take_sample_scratch(workspace, vocab_size);
   return workspace.used_bytes();
 }
 
@@ -59,7 +59,7 @@ bool has_nonfinite(std::span<const float> logits) {
 
 /// Masks the scores of tokens that a row of Step::token_bitmask does not allow.
 std::span<const float> mask_tokens(std::span<const float> scores, const std::int32_t* allowed,
-                                   const Scratch& scratch) {
+                                   const SampleScratch& scratch) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const auto word = static_cast<std::uint32_t>(allowed[i / 32]);
     scratch.scores[i] = (word >> i % 32 & 1U) != 0 ? scores[i] : -kInfinity;
@@ -69,7 +69,7 @@ std::span<const float> mask_tokens(std::span<const float> scores, const std::int
 
 /// Logits after all processors before temperature.
 std::span<const float> process_logits(std::span<const float> logits, const SamplingRow& sampling,
-                                      const History& history, const Scratch& scratch) {
+                                      const History& history, const SampleScratch& scratch) {
   if (!has_processors(sampling)) return logits;
   std::copy(logits.begin(), logits.end(), scratch.scores.begin());
   if (sampling.repetition_penalty != 1.0f) {
@@ -100,7 +100,7 @@ std::span<Candidate> collect_candidates(std::span<const float> scores, float tem
 
 /// A token, or a SampleError.
 std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
-                    std::uint32_t position, const Scratch& scratch) {
+                    std::uint32_t position, const SampleScratch& scratch) {
   const std::int32_t best = argmax(scores);
   const float best_score = scores[static_cast<std::size_t>(best)];
   if (!(best_score > -kInfinity)) return static_cast<std::int32_t>(SampleError::no_token);
@@ -149,7 +149,7 @@ void store_logprobs(const OutputRing& ring, std::int32_t row, std::span<const fl
 
 /// `allowed`: the row of Step::token_bitmask, or null.
 void sample_row(const Step& step, std::span<const float> logits, const std::int32_t* allowed,
-                std::int32_t row, const Scratch& scratch) {
+                std::int32_t row, const SampleScratch& scratch) {
   if (has_nonfinite(logits)) {
     step.state.last_token[row] = static_cast<std::int32_t>(SampleError::nonfinite_logits);
     return;
@@ -181,7 +181,7 @@ void run_sample(const Sample& op, const Step& step, ThreadPool& pool) {
                                       ? step.token_bitmask + i * step.token_bitmask_stride
                                       : nullptr;
     sample_row(step, float_row(logits, i), allowed, batch.state_index[seq],
-               take_scratch(workspace, logits.cols));
+               take_sample_scratch(workspace, logits.cols));
   });
 }
 

@@ -26,8 +26,8 @@ struct AttentionScratch {
   std::uint32_t* next_item = nullptr;  ///< see AttentionPrefillSm90Params
 };
 
-AttentionScratch take_scratch(Workspace& workspace, const Attention& op, DType dtype,
-                              const AttentionSizes& sizes) {
+AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& op, DType dtype,
+                                        const AttentionSizes& sizes) {
   const std::int64_t row_bytes =
       std::int64_t{op.num_heads} * op.head_dim * static_cast<std::int64_t>(dtype_bytes(dtype));
   AttentionScratch scratch;
@@ -68,7 +68,7 @@ kernels::RopeParams rope_params(const Rope& rope) {
   return params;
 }
 
-const float* vector_of(const Step& step, const std::optional<WeightId>& id) {
+const float* norm_weight(const Step& step, const std::optional<WeightId>& id) {
   return id ? step.weight(*id).values.row<float>(0) : nullptr;
 }
 
@@ -100,8 +100,8 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   params.max_blocks_per_seq = cache.max_blocks_per_seq;
   params.block_table = cache.block_table;
 
-  params.q_norm = vector_of(step, op.q_norm);
-  params.k_norm = vector_of(step, op.k_norm);
+  params.q_norm = norm_weight(step, op.q_norm);
+  params.k_norm = norm_weight(step, op.k_norm);
   params.norm_epsilon = op.norm_epsilon;
   params.scale = op.scale;
   params.softcap = op.softcap;
@@ -157,7 +157,7 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
   kernels::AttentionParams params = attention_params(op, step, context.use_pdl);
   const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
   Workspace workspace(step.workspace);
-  const AttentionScratch scratch = take_scratch(
+  const AttentionScratch scratch = take_attention_scratch(
       workspace, op, params.dtype, {params.num_tokens, params.num_decode_seqs, max_slots});
   params.queries = scratch.queries;
 
@@ -200,9 +200,9 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
 std::size_t attention_workspace_bytes(const Attention& op, const Graph& graph,
                                       const Limits& limits) {
   Workspace workspace;
-  take_scratch(workspace, op, graph.value(op.qkv).dtype,
-               {limits.max_tokens_per_step, limits.max_seqs,
-                std::int64_t{limits.max_blocks_per_seq()} * limits.block_size});
+  take_attention_scratch(workspace, op, graph.value(op.qkv).dtype,
+                         {limits.max_tokens_per_step, limits.max_seqs,
+                          std::int64_t{limits.max_blocks_per_seq()} * limits.block_size});
   return workspace.used_bytes();
 }
 

@@ -38,7 +38,8 @@ struct LibraryScratch {
   std::int64_t block_rows = 0;
 };
 
-LibraryScratch take_scratch(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
+LibraryScratch take_library_scratch(Workspace& workspace, std::int64_t num_rows,
+                                    std::int64_t weight_rows) {
   constexpr auto kBytes = static_cast<std::int64_t>(CublasLt::kWorkspaceBytes);
   LibraryScratch scratch;
   scratch.workspace = {workspace.take<std::byte>(kBytes), CublasLt::kWorkspaceBytes};
@@ -206,7 +207,8 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
       return kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
     case ProjectionKernel::cublaslt:
       return project_by_library(
-          projection, take_scratch(workspace, projection.num_rows, projection.weight->out_features),
+          projection,
+          take_library_scratch(workspace, projection.num_rows, projection.weight->out_features),
           context);
     case ProjectionKernel::reference_gemm:
       return project_by_reference(projection, context);
@@ -214,7 +216,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
 }
 
 void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
-  if (num_rows > kMostRowsWithoutLibrary) take_scratch(workspace, num_rows, weight_rows);
+  if (num_rows > kMostRowsWithoutLibrary) take_library_scratch(workspace, num_rows, weight_rows);
 }
 
 }  // namespace quern::cuda

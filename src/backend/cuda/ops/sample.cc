@@ -12,7 +12,8 @@ struct SampleScratch {
   kernels::SampleScratch filters;          ///< scratch of one row after another
 };
 
-SampleScratch take_scratch(Workspace& workspace, std::int64_t rows, std::int64_t vocab_size) {
+SampleScratch take_sample_scratch(Workspace& workspace, std::int64_t rows,
+                                  std::int64_t vocab_size) {
   const int slices = kernels::sample_slices(static_cast<int>(vocab_size));
   return {workspace.take<kernels::SampleSlice>(rows * slices),
           {workspace.take<std::uint64_t>(rows * kernels::kSampleBinSets * kernels::kSampleBins),
@@ -48,7 +49,7 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   if (batch.num_logit_rows == 0) return;
   check_vocab_size(logits.cols, context);
   Workspace workspace(step.workspace);
-  const SampleScratch scratch = take_scratch(workspace, batch.num_logit_rows, logits.cols);
+  const SampleScratch scratch = take_sample_scratch(workspace, batch.num_logit_rows, logits.cols);
 
   kernels::SampleParams params;
   params.logits = logits.row<float>(0);
@@ -83,7 +84,7 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
 
 std::size_t sample_workspace_bytes(const Sample& op, const Graph& graph, const Limits& limits) {
   Workspace workspace;
-  take_scratch(workspace, limits.max_logit_rows, graph.value(op.logits).cols);
+  take_sample_scratch(workspace, limits.max_logit_rows, graph.value(op.logits).cols);
   return workspace.used_bytes();
 }
 
