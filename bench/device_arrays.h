@@ -9,7 +9,7 @@
 
 namespace quern::bench {
 
-/// Small arrays of a step on the device; they live as long as this.
+/// Small device arrays of a step with the lifetime of this object.
 class DeviceArrays {
  public:
   explicit DeviceArrays(const KernelTimer& timer) : timer_(timer) {}

@@ -19,7 +19,7 @@ using cuda::check_cuda;
 
 constexpr std::int64_t kBytesPerGraph = std::int64_t{1} << 30;
 
-/// An event that knows when it was.
+/// An event with timing.
 class TimedEvent {
  public:
   TimedEvent() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }
