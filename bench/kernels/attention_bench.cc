@@ -3,9 +3,9 @@
 #include <numeric>
 
 #include "backend/cuda/ops/ops.h"
-#include "bench/device_arrays.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/device_arrays.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
 
 namespace quern::bench {

@@ -1,8 +1,8 @@
 #include <array>
 
 #include "backend/cuda/ops/ops.h"
-#include "bench/device_arrays.h"
-#include "bench/kernel_bench.h"
+#include "bench/kernels/device_arrays.h"
+#include "bench/kernels/kernel_bench.h"
 
 namespace quern::bench {
 namespace {

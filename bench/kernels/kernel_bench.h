@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/bench_report.h"
-#include "bench/kernel_timer.h"
+#include "bench/kernels/bench_report.h"
+#include "bench/kernels/kernel_timer.h"
 
 namespace quern::bench {
 

@@ -4,9 +4,9 @@
 
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/ops/projection.h"
-#include "bench/bench_kernels.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 
 namespace quern::bench {
 namespace {

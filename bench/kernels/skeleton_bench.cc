@@ -1,8 +1,8 @@
 #include <vector>
 
-#include "bench/bench_kernels.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 
 namespace quern::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "bench/kernel_timer.h"
+#include "bench/kernels/kernel_timer.h"
 
 #include <algorithm>
 #include <vector>
@@ -9,7 +9,7 @@
 #include "backend/cuda/stream/memory.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
-#include "bench/bench_kernels.h"
+#include "bench/kernels/bench_kernels.h"
 #include "kernels/common/dependent_launch.h"
 
 namespace quern::bench {

@@ -3,10 +3,10 @@
 #include <optional>
 
 #include "backend/cuda/ops/ops.h"
-#include "bench/bench_kernels.h"
-#include "bench/device_arrays.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/device_arrays.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 #include "kernels/gemm/epilogue.h"
 #include "kernels/norm/norm.h"
 

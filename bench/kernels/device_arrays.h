@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "backend/cuda/stream/check_cuda.h"
-#include "bench/bench_kernels.h"
-#include "bench/kernel_timer.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/kernel_timer.h"
 
 namespace quern::bench {
 

@@ -1,7 +1,7 @@
 // Times the CUDA kernels at the sizes of real models, relative to the read bandwidth measured in
 // the same process. Weights are cold: consecutive launches use different ones.
 
-#include "bench/kernel_bench.h"
+#include "bench/kernels/kernel_bench.h"
 
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
@@ -15,7 +15,7 @@
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/check.h"
-#include "bench/bench_kernels.h"
+#include "bench/kernels/bench_kernels.h"
 
 namespace quern::bench {
 namespace {
