@@ -16,7 +16,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from results_schema import CellKey, ResultError, Series, Subject, load_series, run_script
+from schema.results_schema import CellKey, ResultError, Series, Subject, load_series, run_script
 
 SAMPLES = {"latency": "latencies_ms", "first token": "first_tokens_ms"}
 FEWEST_RUNS = 3
@@ -24,7 +24,7 @@ FEWEST_RUNS = 3
 
 @dataclass
 class Change:
-    """Of one figure of one cell; times in ms, the others as shares of the old time."""
+    """Change of one figure of one cell; times in ms, the others relative to the old time."""
 
     subject: Subject
     key: CellKey
@@ -111,7 +111,7 @@ def compare(old: list[Series], new: list[Series], sigmas: float, least: float) -
         for key in before.cells:
             for figure, samples in SAMPLES.items():
                 if not any(samples in cell for cell in before.cells[key] + after.cells[key]):
-                    continue  # a peer that does not tell
+                    continue  # not reported by a peer
                 old_ms, old_noise = _figure(before, key, samples)
                 new_ms, new_noise = _figure(after, key, samples)
                 noise = math.hypot(old_noise, new_noise)

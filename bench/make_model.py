@@ -41,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shape")
     parser.add_argument("folder")
-    parser.add_argument("--tokenizer", help="a folder whose tokenizer the model gets")
+    parser.add_argument("--tokenizer", help="folder to copy the tokenizer from")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     make_model(arguments.shape, arguments.folder, arguments.tokenizer, arguments.seed)

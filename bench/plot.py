@@ -4,7 +4,7 @@
     plot.py FILE.json [FILE.json ...] [--output FOLDER]
 
 Files are what `quern bench --json`, bench/peers/ and `quern run --profile --json` write, one or several documents each.
-Makes, as far as the files hold what they show: MODEL-throughput, MODEL-lengths, MODEL-floor, MODEL-stop-checks, MODEL-breakdown.
+Makes, if the files contain the data: MODEL-throughput, MODEL-lengths, MODEL-floor, MODEL-stop-checks, MODEL-breakdown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pathlib
 import re
 from typing import Any
 
-from results_schema import ResultError, Series, read_json, run_script, series_of, validate
+from schema.results_schema import ResultError, Series, read_json, run_script, series_of, validate
 
 try:
     from plotting import breakdown, style, sweeps
@@ -48,11 +48,11 @@ def _by_model(series: list[Series]) -> dict[str, list[Series]]:
 
 
 def figures(series: list[Series], profiles: list[dict[str, Any]]) -> dict[str, Any]:
-    """Every figure that the results have something for, by its file name. Errors: ResultError."""
+    """Every figure that the results have data for, by its file name. Errors: ResultError."""
     found = {}
     for model, group in _by_model(series).items():
         name = file_name(model)
-        # Another loop mode of the same program is for the comparison of these alone.
+        # Further loop modes of the same program only appear in the comparison of stop checks.
         plain = [min(same, key=lambda one: one.subject.loop_name() != "") for _, same in _by_program(group)]
         found[f"{name}-throughput"] = sweeps.throughput(model, plain)
         if len(sweeps.lengths_of(plain)) > 1:

@@ -19,25 +19,25 @@ import pathlib
 from dataclasses import dataclass
 
 from report import table
-from results_schema import CellKey, ResultError, Series, load_series, run_script
+from schema.results_schema import CellKey, ResultError, Series, load_series, run_script
 
 PUBLISHED = pathlib.Path(__file__).resolve().parent / "results/tensorrt-llm-a10-published.json"
 MODEL = "gpt_350m"
 A10_MULTIPROCESSORS = 72
 A10_CLOCK_MHZ = 1695
-# The skeleton of gpt_350m's 121 kernels, which only read, on an H200: 341 us plain, 208 us with dependent launch.
+# The reads of gpt_350m's 121 kernels (family skeleton) on an H200: 341 us without and 208 us with dependent launch.
 DEPENDENT_LAUNCH_US = (341 - 208) / 121
 FIRST_WITH_DEPENDENT_LAUNCH = (9, 0)
 
 
 @dataclass
 class Card:
-    """The card that is projected to."""
+    """The target card of the projection."""
 
     gbps: float
     tflops: float
-    slower: float  # how many times as long instructions take as on the recorded card
-    launch_us: float  # what a launch costs more than there
+    slower: float  # factor of instruction time relative to the recorded card
+    launch_us: float  # additional cost per launch
 
     def floor_ms(self, num_bytes: float, flops: float) -> float:
         return max(num_bytes / (self.gbps * 1e6), flops / (self.tflops * 1e9))
@@ -45,16 +45,16 @@ class Card:
 
 @dataclass
 class Phase:
-    """A prefill or a decode step as it was recorded."""
+    """A recorded prefill or decode step."""
 
     num_bytes: float
     flops: float
     launches: float
     overhead_ms: float  # above the floor at the smallest batch: launches, latencies
-    excess_ms: float  # above the floor and that: instructions
+    excess_ms: float  # above floor and overhead: instructions
 
     def on(self, card: Card) -> float:
-        """Milliseconds on the card."""
+        """Projected milliseconds on the card."""
         return (
             card.floor_ms(self.num_bytes, self.flops)
             + self.overhead_ms
@@ -88,7 +88,7 @@ def _above_floor_ms(series: Series, key: CellKey, phase: str) -> float:
 
 
 def recorded_phase(series: Series, key: CellKey, phase: str) -> Phase:
-    """Splits what a phase takes above its floor by the cell of batch 1. Errors: ResultError for a missing figure."""
+    """Splits a phase's time above its floor into overhead and excess by the cell of batch 1. Errors: ResultError for a missing figure."""
     above = _above_floor_ms(series, key, phase)
     overhead = min(above, _above_floor_ms(series, key._replace(batch_size=1), phase))
     return Phase(
@@ -111,8 +111,8 @@ def _recorded_gpu(series: Series) -> dict:
     raise ResultError(f"the sweep ran on {series.subject.device}: expected a GPU")
 
 
-def card_beside(gpu: dict, gbps: float, tflops: float) -> Card:
-    """An A10 of that bandwidth and matrix rate, as seen from the GPU of the record."""
+def card_relative_to(gpu: dict, gbps: float, tflops: float) -> Card:
+    """An A10 with that bandwidth and GEMM rate, relative to the recorded GPU."""
     recorded = gpu["num_multiprocessors"] * gpu["max_sm_clock_mhz"]
     capability = tuple(int(part) for part in gpu["compute_capability"].split("."))
     overlaps = capability >= FIRST_WITH_DEPENDENT_LAUNCH
@@ -166,7 +166,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", metavar="SWEEP.json")
     parser.add_argument("--gbps", type=_rates, default=[600.0, 530.0], help="read bandwidths (default: 600,530)")
-    parser.add_argument("--tflops", type=_rate, default=100.0, help="of matrix products (default: 100)")
+    parser.add_argument("--tflops", type=_rate, default=100.0, help="GEMM rate (default: 100)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
 
@@ -179,7 +179,7 @@ def main() -> int:
         Cell(key, recorded_phase(series, key, "prefill"), recorded_phase(series, key, "decode"))
         for key in published.cells
     ]
-    cards = [card_beside(gpu, gbps, arguments.tflops) for gbps in arguments.gbps]
+    cards = [card_relative_to(gpu, gbps, arguments.tflops) for gbps in arguments.gbps]
     assumptions = _assumptions(series, cells, cards[0])
     if arguments.json:
         print(json.dumps(_json(cells, cards, published, assumptions)))

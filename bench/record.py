@@ -6,11 +6,11 @@
 Writes to FOLDER, each file a list of documents for plot.py, report.py and guard.py:
 
     gpt_350m.json      the 20 cells of TensorRT-LLM's published table, swept twice
-    stop_checks.json   these cells by how the end is looked for: every step, never, 8/4, device loop
+    stop_checks.json   these cells with stop checks every step, never, 8/4, and in the device loop
     models.json        llama_7b, llama3_8b, qwen2.5_0.5b
     transformers.json  transformers on the same card: eager, and with static cache and compiled
     profiles.json      a step by kind of node: gpt_350m, llama_7b
-    checks.json        how far two sweeps lie apart, wall clock against reported latency, a stress run, what failed
+    checks.json        difference of two sweeps, wall clock against reported latency, a stress run, failed steps
 
 A step that fails or takes too long is named in checks.json, and the rest goes on; the exit code is then 1. --rehearse runs
 the same steps with a demo model and tiny cells on the CPU, without the peer.
@@ -29,13 +29,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from results_schema import NO_LOOK, ResultError, read_json, run_script, series_of, validate
+from schema.results_schema import NO_STOP_CHECKS, ResultError, read_json, run_script, series_of, validate
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = ["--batch-size", "1;8;16;32;64", "--input-output-len", "64,20;128,20;64,120;128,120"]
 LOOPS = {
     "every step": ["--device-loop", "off"],
-    "never": ["--device-loop", "off", "--check-interval", str(NO_LOOK)],
+    "never": ["--device-loop", "off", "--check-interval", str(NO_STOP_CHECKS)],
     "8/4": ["--device-loop", "off", "--skip-steps", "8", "--check-interval", "4"],
     "device loop": ["--device-loop", "require"],
 }
@@ -44,14 +44,14 @@ WALL_CLOCK_RUNS = (20, 40)
 
 @dataclass
 class Recorder:
-    """Runs programs, and remembers which failed."""
+    """Runs programs and records failures."""
 
     quern: str
     rehearse: bool
     failed: list[str] = field(default_factory=list)
 
     def run(self, name: str, command: list[str], seconds: float) -> list[Any]:
-        """The JSON documents that a command prints; those so far when it takes too long, none when it fails."""
+        """The JSON documents that a command prints; those up to a timeout, none when it fails."""
         print(f"{name} ...", file=sys.stderr, flush=True)
         begin = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -59,7 +59,7 @@ class Recorder:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.failed.append(f"{name}: not done after {seconds:g} s")
-            process.send_signal(signal.SIGINT)  # quern then prints what it has
+            process.send_signal(signal.SIGINT)  # quern then prints the cells so far
             try:
                 out, err = process.communicate(timeout=20)
             except subprocess.TimeoutExpired:
@@ -78,7 +78,7 @@ class Recorder:
         return documents
 
     def accepts(self, document: Any, part: str) -> bool:
-        """Whether a document is what the scripts read; one that is not has failed."""
+        """Whether a document is valid; an invalid one is recorded as failed."""
         try:
             if "profile" not in document:
                 validate(document, part)
@@ -167,7 +167,7 @@ def record_profiles(recorder: Recorder) -> list[Any]:
 
 
 def wall_clock(recorder: Recorder) -> dict[str, Any] | None:
-    """What another 20 runs of a long cell take the whole process, beside the latency that it reports."""
+    """Wall-clock time of another 20 runs of a long cell, compared with the reported latency."""
     cell = ["--batch-size", "1", "--input-output-len", "64,640"]
     if recorder.rehearse:
         cell = ["--batch-size", "1", "--input-output-len", "8,200"]
@@ -191,7 +191,7 @@ def wall_clock(recorder: Recorder) -> dict[str, Any] | None:
 
 
 def between_sweeps(documents: list[Any]) -> dict[str, Any] | None:
-    """How far the latencies of two sweeps lie apart."""
+    """Differences between the latencies of two sweeps."""
     series = series_of(documents)
     differences = [
         100 * abs(cells[1]["latency_ms"] / cells[0]["latency_ms"] - 1)
@@ -243,7 +243,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _write(path: pathlib.Path, value: Any) -> None:
-    """Documents one a line, so that changes are seen."""
+    """Writes one document per line, for readable diffs."""
     if isinstance(value, list):
         text = "[\n" + ",\n".join(json.dumps(document) for document in value) + "\n]\n"
     else:

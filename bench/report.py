@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from results_schema import CellKey, ResultError, Series, load_series, run_script
+from schema.results_schema import CellKey, ResultError, Series, load_series, run_script
 
 MORE_IS_BETTER = {
     "tokens_per_s": True,
@@ -26,7 +26,7 @@ MORE_IS_BETTER = {
 
 
 def ratio(ours: float | None, theirs: float | None, more_is_better: bool) -> float | None:
-    """How many times as good ours is; None where one of them is missing or not above 0."""
+    """Ratio of ours to the peer's; None where one of them is missing or not above 0."""
     if not ours or not theirs or ours < 0 or theirs < 0:
         return None
     return ours / theirs if more_is_better else theirs / ours
@@ -37,7 +37,7 @@ def geometric_mean(ratios: list[float]) -> float:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows as a Markdown table, the first one its head."""
+    """Rows as a Markdown table, the first one as header."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(f"{text:>{width}}" for text, width in zip(row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")

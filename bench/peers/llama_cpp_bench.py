@@ -3,7 +3,7 @@
 
     llama_cpp_bench.py --model MODEL.gguf --name llama_7b --batch-size "1;8" --input-output-len "128,128" > peer.json
 
-Batch size 1 is llama-bench's, which repeats; larger ones are llama-batched-bench's, which runs once. Both are looked for
+Batch size 1 is llama-bench's, which repeats; larger ones are llama-batched-bench's, which runs once. Both are searched
 on PATH, or in --programs FOLDER. A cell whose program fails is skipped, with its last line.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 from typing import Any
 
 import sweep
-from results_schema import CellKey, ResultError, run_script
+from schema.results_schema import CellKey, ResultError, run_script
 
 BENCH, BATCHED = "llama-bench", "llama-batched-bench"
 
@@ -40,7 +40,7 @@ def output_of(command: list[str]) -> str:
 
 
 def cell_of_bench(key: CellKey, text: str) -> dict[str, Any]:
-    """From llama-bench's JSON: its tests of the prompt alone, and of prompt and new tokens. Errors: ResultError."""
+    """From llama-bench's JSON: its tests of prompt processing, and of prompt and generation. Errors: ResultError."""
     try:
         tests = {(test["n_prompt"], test["n_gen"]): test["samples_ns"] for test in json.loads(text)}
         whole, prompt = tests[key.input_len, key.output_len], tests[key.input_len, 0]

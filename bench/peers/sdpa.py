@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times torch's scaled_dot_product_attention at the sizes of bench/attention_bench.cc.
+"""Times torch's scaled_dot_product_attention at the sizes of bench/kernels/attention_bench.cc.
 
 Append, rope and paging are not part of it; caches are contiguous. Prints microseconds per call within a CUDA graph.
 """

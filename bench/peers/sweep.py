@@ -11,12 +11,12 @@ from typing import Any, Callable, Sequence
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from counting import measured_cell, skipped_cell  # noqa: E402
-from results_schema import SCHEMA_NAME, SCHEMA_VERSION, CellKey, validate  # noqa: E402
+from schema.counting import measured_cell, skipped_cell  # noqa: E402
+from schema.results_schema import SCHEMA_NAME, SCHEMA_VERSION, CellKey, validate  # noqa: E402
 
 SHAPES_FILE = pathlib.Path(__file__).resolve().parents[2] / "src/model/shapes.json"
 
-# Runs a cell once with so many new tokens for each prompt; returns milliseconds.
+# Runs a cell once with the given number of new tokens per prompt; returns milliseconds.
 RunOnce = Callable[[CellKey, int], float]
 
 
@@ -67,7 +67,7 @@ def cells_of(arguments: argparse.Namespace) -> list[CellKey]:
 
 
 class Deadline:
-    """So many seconds from now on; None: no end."""
+    """A deadline that many seconds from now; None: no deadline."""
 
     def __init__(self, seconds: float | None):
         self._end = None if seconds is None else time.monotonic() + seconds

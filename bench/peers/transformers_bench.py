@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 import sweep
-from results_schema import CellKey, ResultError, run_script
+from schema.results_schema import CellKey, ResultError, run_script
 
 MODES = {"eager": "transformers eager", "static": "transformers static cache, compiled"}
 
@@ -61,7 +61,7 @@ class Model:
         torch.manual_seed(0)
         with torch.device(device):
             self._model = self._transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval()
-        self._model.generation_config.eos_token_id = None  # nothing ends early
+        self._model.generation_config.eos_token_id = None  # no early stops
         self._prompts: dict[tuple[int, int], Any] = {}
 
     def _prompt(self, key: CellKey):
@@ -76,7 +76,7 @@ class Model:
             self._torch.cuda.synchronize()
 
     def run_once(self, key: CellKey, output_len: int, mode: str) -> float:
-        """Milliseconds of one generate call. Errors: RuntimeError when it made another number of tokens."""
+        """Milliseconds of one generate call. Errors: RuntimeError when it generated another number of tokens."""
         torch = self._torch
         ids = self._prompt(key)
         options: dict[str, Any] = {"max_new_tokens": output_len, "min_new_tokens": output_len, "do_sample": False}

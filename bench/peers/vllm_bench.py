@@ -17,7 +17,7 @@ from typing import Any
 
 import sweep
 from llama_cpp_bench import find_program, output_of
-from results_schema import CellKey, ResultError, run_script
+from schema.results_schema import CellKey, ResultError, run_script
 
 
 def cell_of_latencies(key: CellKey, text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from plotting import style
-from results_schema import ResultError
+from schema.results_schema import ResultError
 
 PHASES = (("decode", "decode step"), ("prefill", "prefill step"))
 
@@ -20,7 +20,7 @@ def name_of(document: dict[str, Any]) -> str:
 
 
 def breakdown(document: dict[str, Any]):
-    """Time by kind of node, beside what its bytes would take at the measured bandwidth. Errors: ResultError."""
+    """Time by kind of node, compared with the time of its bytes at the measured bandwidth. Errors: ResultError."""
     try:
         profile = document["profile"]
         gbps = profile["read_gbps"]

@@ -1,4 +1,4 @@
-"""How all plots look: colours that the colour-blind can tell apart, and shapes that print without colour."""
+"""Style of all plots: colours for the colour-blind, and markers that print without colour."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ plt.rcParams.update(
         "legend.handlelength": 3.2,
         "lines.linewidth": 1.5,
         "lines.markersize": 5,
-        "svg.hashsalt": "quern",  # the same picture is the same file
+        "svg.hashsalt": "quern",  # reproducible files
         "figure.constrained_layout.use": True,
     }
 )
 
 
-def look(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
     """Colour, marker and line of the index-th series."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -55,7 +55,7 @@ def panels(rows: int, columns: int, title: str, inches: tuple[float, float] = PA
 
 
 def legend_below(figure, axes) -> None:
-    """One legend for all panels, if there is anything to tell apart."""
+    """One legend for all panels, if there are several series."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 1:
         figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=min(len(handles), 4))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Iterable
 
 from plotting import style
-from results_schema import CellKey, Series
+from schema.results_schema import CellKey, Series
 
 Length = tuple[int, int]
 
@@ -22,14 +22,14 @@ def batches_of(series: Iterable[Series]) -> list[int]:
 
 @dataclass
 class Axis:
-    """Horizontal: what it is, and where each of its values lies."""
+    """A horizontal axis and the positions of its values."""
 
     title: str
     names: list[str]
     places: list[float]
 
     def points(self, series: Series, keys: list[CellKey], metric: str) -> tuple[list[float], list[float]]:
-        """The places of those of the cells that have the figure, and it."""
+        """Positions and values of the cells that have the figure."""
         values = [(place, series.value(key, metric)) for place, key in zip(self.places, keys)]
         found = [(place, value) for place, value in values if value is not None]
         return [place for place, _ in found], [value for _, value in found]
@@ -41,12 +41,12 @@ class Axis:
 
 
 def batch_axis(batches: list[int]) -> Axis:
-    """Batch sizes, each doubling as far from the last."""
+    """Batch sizes, logarithmic."""
     return Axis("batch size", [str(batch) for batch in batches], [math.log2(batch) for batch in batches])
 
 
 def length_axis(lengths: list[Length]) -> Axis:
-    """Pairs of lengths, one beside the other."""
+    """Pairs of lengths, evenly spaced."""
     names = [f"{input_len}\n{output_len}" for input_len, output_len in lengths]
     return Axis("tokens in, tokens out", names, [float(place) for place in range(len(lengths))])
 
@@ -57,7 +57,7 @@ def _where(series: list[Series]) -> str:
 
 
 def _labels(series: list[Series]) -> list[str]:
-    """What tells the series apart: the device too where there are several."""
+    """A series' name in the legend, with the device where there are several."""
     several = len({one.subject.device for one in series}) > 1
     return [one.subject.label() + (f" ({one.subject.device})" if several else "") for one in series]
 
@@ -88,7 +88,7 @@ def _throughput(model: str, series: list[Series], columns: dict[str, list[CellKe
         row[0].set_ylabel(name)
         for panel, (title, keys) in zip(row, columns.items()):
             for index, (one, label) in enumerate(zip(series, _labels(series))):
-                panel.plot(*axis.points(one, keys, metric), label=label, **style.look(index))
+                panel.plot(*axis.points(one, keys, metric), label=label, **style.line_style(index))
             if metric == rows[0][0]:
                 panel.set_title(title)
             style.log_axis(panel)
@@ -100,7 +100,7 @@ def _throughput(model: str, series: list[Series], columns: dict[str, list[CellKe
 
 
 def share_of_floor(model: str, series: Series):
-    """How far the limit is: a decode step's and a prefill's floor over what they take."""
+    """Share of the floor: a decode step's and a prefill's floor over their times."""
     batches = batches_of([series])
     axis = batch_axis(batches)
     title = f"{model}, {series.subject.device}: floor by {series.ceiling('read_gbps'):.0f} GB/s"
@@ -115,7 +115,7 @@ def share_of_floor(model: str, series: Series):
             if panel is prefill and input_len in shown:
                 continue
             places, shares = axis.points(series, keys, metric)
-            panel.plot(places, [100 * share for share in shares], label=label, **style.look(index))
+            panel.plot(places, [100 * share for share in shares], label=label, **style.line_style(index))
         shown.add(input_len)
     for panel, name in ((decode, "decode step"), (prefill, "prefill")):
         panel.set_title(name)
@@ -128,8 +128,8 @@ def share_of_floor(model: str, series: Series):
 
 
 def stop_checks(model: str, series: list[Series]):
-    """Tokens/s by how the end is looked for, over those of looking after every step."""
-    base = next((one for one in series if one.subject.loop_name() == "look every step"), series[0])
+    """Tokens/s by stop-check schedule, relative to stop checks after every step."""
+    base = next((one for one in series if one.subject.loop_name() == "stop check every step"), series[0])
     cells: list[CellKey] = [key for key in base.cells if all(key in one.cells for one in series)]
     others = [one for one in series if one is not base]
     figure, axes = style.panels(1, 1, f"{model}, {base.subject.device}", inches=(max(4.5, 0.5 * len(cells)), 2.8))
@@ -139,9 +139,9 @@ def stop_checks(model: str, series: list[Series]):
             100 * (one.value(key, "tokens_per_s") / base.value(key, "tokens_per_s") - 1)  # type: ignore[operator]
             for key in cells
         ]
-        looks = {**style.look(index), "linestyle": "none"}
+        points = {**style.line_style(index), "linestyle": "none"}
         places = [place + 0.16 * (index - (len(others) - 1) / 2) for place in range(len(cells))]
-        panel.plot(places, gains, label=_name(one), markersize=6, **looks)
+        panel.plot(places, gains, label=_name(one), markersize=6, **points)
     panel.axhline(0, color="black", linewidth=0.8)
     panel.grid(axis="x", visible=False)
     panel.set_xticks(range(len(cells)), [f"{key.batch_size}\n{key.input_len},\n{key.output_len}" for key in cells])

@@ -11,40 +11,40 @@
 #include "quern/export.h"
 #include "quern/request.h"
 
-// The comparison of two sides node by node, for those who change Quern: docs/compare.md. It needs
-// the library quern_compare (src/compare), which is not part of libquern, and neither is installed:
-// its bounds belong to the kernels of one commit.
+// Lock-step comparison of two sides, node by node, for developers of Quern: docs/compare.md. It
+// needs the library quern_compare (src/compare), which is not part of libquern; neither is
+// installed, since the bounds belong to the kernels of one commit.
 
 namespace quern {
 
-/// Of the errors of many elements, absolute or relative.
+/// Statistics of the errors of many elements, absolute or relative.
 struct ErrorStatistics {
   double max = 0.0;
   double mean = 0.0;
   double median = 0.0;
 };
 
-/// The size of a step: of its tokens and sequences, those that decode included.
+/// Size of a step: tokens and sequences, with the number of decode sequences.
 struct ComparedStep {
   int num_tokens = 0;
   int num_seqs = 0;
   int num_decode_seqs = 0;
 };
 
-/// How to run a model on two devices or in two dtypes side by side.
+/// How to run a model on two devices or in two dtypes.
 struct CompareOptions {
-  /// The tested side; of the limits only max_tokens_per_step and max_seq_len count (0: as long as
-  /// needed).
+  /// The tested side; of its limits only max_tokens_per_step and max_seq_len are used (0: as long
+  /// as needed).
   EngineOptions tested;
   DeviceChoice reference_device = DeviceChoice::cpu;
   std::optional<int> reference_device_index;  ///< as EngineOptions::device_index
   std::optional<DType> reference_dtype;       ///< unset: the tested side's
   /// Each node of the tested side gets the reference's inputs, KV cache and state, so that each
-  /// error is that node's own. Otherwise it gets its own, and errors accumulate; the tokens are
-  /// the reference's in any case.
+  /// error is that node's own. Otherwise it gets its own, and errors accumulate; tokens are the
+  /// reference's in both cases.
   bool lock_step = true;
-  int decode_steps = 2;            ///< steps of one token each after the prompts
-  std::optional<double> max_nmse;  ///< in place of the limits for the dtype
+  int decode_steps = 2;            ///< decode steps after the prompts
+  std::optional<double> max_nmse;  ///< replaces the limits for the dtype
   /// Called after each step of compare(); returns false to stop there.
   std::function<bool(const ComparedStep&)> on_step;
 };
@@ -62,20 +62,20 @@ struct ValueComparison {
   ErrorStatistics absolute;
   ErrorStatistics relative;    ///< of the elements whose reference is not 0
   double nmse = 0.0;           ///< of the worst row: Σ (tested - reference)² / Σ reference²
-  std::int64_t nmse_row = 0;   ///< which that is
-  double excess = 0.0;         ///< the largest error in units of its element's bound; 0: no bounds
-  std::int64_t worst_row = 0;  ///< the element with the largest excess or else absolute error
+  std::int64_t nmse_row = 0;   ///< index of that row
+  double excess = 0.0;         ///< the largest error relative to its element's bound; 0: no bounds
+  std::int64_t worst_row = 0;  ///< of the largest excess, without bounds of the largest error
   std::int64_t worst_col = 0;
   float worst_tested = 0.0f;
   float worst_reference = 0.0f;
   std::int64_t num_nan = 0;        ///< of the tested side
   std::int64_t num_infinite = 0;   ///< of the tested side
   std::int64_t num_saturated = 0;  ///< of the tested side: the dtype's largest finite number
-  /// Elements of an attention whose scores are too uncertain for a tight bound: they are only held
-  /// to the range of the values they average. A value with more than a
-  /// tenth of them is over bound: too little of it would be checked.
+  /// Elements of an attention whose scores are too uncertain for a tight bound: their bound is the
+  /// range of the values they average. A value with more than a tenth of them is over bound, since
+  /// too few are checked.
   std::int64_t num_loose_bounds = 0;
-  std::optional<double> max_nmse;  ///< what the rows were held to
+  std::optional<double> max_nmse;  ///< the limit of the rows' NMSE
   bool over_bound = false;
 };
 
@@ -83,9 +83,9 @@ struct Comparison {
   ModelInfo info;
   EngineOptions tested;     ///< as resolved
   EngineOptions reference;  ///< as resolved; of a file: unused
-  bool complete = true;     ///< false when on_step stopped it: the first steps only
+  bool complete = true;     ///< false when on_step stopped it: only the first steps
   std::vector<ComparedStep> steps;
-  std::vector<ValueComparison> values;  ///< in the order in which they were computed
+  std::vector<ValueComparison> values;  ///< in execution order
 
   /// The first one over its bound, or null.
   const ValueComparison* first_over_bound() const {
@@ -96,12 +96,11 @@ struct Comparison {
   }
 };
 
-/// Runs the prompts, all in one batch, on both sides, node by node. Of the requests only the
-/// prompts count. In lock-step with one dtype every row is held to an NMSE of 1e-10 in float32,
-/// 1e-8 in float16 (attention 2e-7), 2e-7 in bfloat16 (attention 1e-5), apart from one number that
-/// lay between two roundings, and every element to a bound derived from the arithmetic; otherwise
-/// only to max_nmse, if that is given. See docs/compare.md.
-/// Errors: those of Engine::load and Engine::submit.
+/// Runs the prompts in one batch on both sides, node by node. Only the prompts of the requests are
+/// used. In lock-step with one dtype every row is held to an NMSE of 1e-10 in float32, 1e-8 in
+/// float16 (attention 2e-7), 2e-7 in bfloat16 (attention 1e-5), apart from one number at a rounding
+/// boundary, and every element to a bound derived from the arithmetic; otherwise only to max_nmse,
+/// if set. See docs/compare.md. Errors: those of Engine::load and Engine::submit.
 QUERN_API Comparison compare(const ModelSource& model, std::span<const Request> prompts,
                              const CompareOptions& options = {});
 

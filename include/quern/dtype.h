@@ -8,7 +8,7 @@ namespace quern {
 /// Element types of weights, activations and indices.
 enum class DType : std::uint8_t { float32, float16, bfloat16, int32, int64, uint8 };
 
-/// Bytes of one element.
+/// Bytes per element.
 constexpr std::size_t dtype_bytes(DType dtype) {
   switch (dtype) {
     case DType::float32:
@@ -25,7 +25,7 @@ constexpr std::size_t dtype_bytes(DType dtype) {
   return 0;
 }
 
-/// "float32", "float16", …: the spelling of Hugging Face's configs and of our options.
+/// "float32", "float16", …: as in Hugging Face's configs and in Quern's options.
 constexpr const char* dtype_name(DType dtype) {
   switch (dtype) {
     case DType::float32:

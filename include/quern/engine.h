@@ -21,43 +21,43 @@ namespace quern {
 
 enum class DeviceChoice { automatic, cpu, cuda };
 
-/// A model of random weights in a known shape: for timing, and for comparing backends. It has no
+/// A model with random weights in a known shape: for timing, and for comparing backends. It has no
 /// tokenizer, so prompts are token ids and results have no text, and no eos_token_ids.
 struct RandomModel {
   std::string shape;  ///< one of known_shapes()
   /// Keep only the first num_layers layers; their weights equal the full model's.
   std::optional<int> num_layers = std::nullopt;
-  bool outliers = false;  ///< some channels 2^10 to 2^13 times as large as the others
+  bool outliers = false;  ///< some channels are 2^10 to 2^13 times as large as the others
   std::uint64_t weights_seed = 0;
 };
 
-/// The names of the shapes that this build knows.
+/// Names of the shapes in this build.
 QUERN_API std::vector<std::string> known_shapes();
 
 /// A Hugging Face folder or the name of a model in the local Hugging Face cache, as
 /// find_model_folder takes them, or random weights.
 using ModelSource = std::variant<std::string, RandomModel>;
 
-/// Who runs the decode loop: the host step by step, or a GPU by itself, which then ends it on the
-/// very step that ends the sequences and publishes each token as it is sampled. Tokens are the same
-/// either way.
+/// Where the decode loop runs: on the host step by step, or on the GPU, which then ends it on the
+/// very step that finishes the sequences and publishes each token as it is sampled. Tokens are the
+/// same either way.
 enum class DeviceLoopChoice {
   automatic,  ///< the GPU where it can, unless skip_steps or check_interval is set
   off,        ///< the host
   require,    ///< the GPU, or an error
 };
 
-/// The limits an engine is built for. Memory is planned from them before anything is allocated;
-/// what does not fit is an error that says in bytes what was needed and what to lower.
+/// The limits an engine is built for. Memory is planned from them before anything is allocated; if
+/// the plan does not fit, the error has the bytes needed and what to lower.
 struct EngineOptions {
   DeviceChoice device = DeviceChoice::automatic;
-  /// Which GPU, as CUDA counts (CUDA_VISIBLE_DEVICES applied). Unset: the first that Quern can use.
+  /// CUDA's index of the GPU (after CUDA_VISIBLE_DEVICES). Unset: the first supported one.
   std::optional<int> device_index;
   /// Activation dtype. Unset: float32 on the CPU; on a GPU the checkpoint's own, float16 for
   /// float32 ones.
   std::optional<DType> dtype;
-  int threads = 0;      ///< CPU threads, up to kMaxThreads; 0: all that the process may use
-  int max_seqs = 8;     ///< sequences at a time, up to kMaxSeqs; more requests wait their turn
+  int threads = 0;      ///< CPU threads, up to kMaxThreads; 0: all CPUs that the process may use
+  int max_seqs = 8;     ///< concurrent sequences, up to kMaxSeqs; further requests wait
   int max_seq_len = 0;  ///< tokens of one sequence; 0: the model's max_position_embeddings
   int max_tokens_per_step = 512;  ///< at least max_seqs; a longer prompt is prefilled in chunks
   /// Bytes for the KV cache; more than is free is an error. Unset: enough for max_seqs sequences of
@@ -72,15 +72,15 @@ struct EngineOptions {
   int check_interval = 1;
   DeviceLoopChoice device_loop = DeviceLoopChoice::automatic;
 
-  /// Times every node, see profile() in benchmark.h. The host then launches each node by itself,
-  /// which makes steps slower.
+  /// Times every node, see profile() in benchmark.h. The host then launches nodes one by one, which
+  /// slows down steps.
   bool profile = false;
 };
 
-/// A checkpoint's facts, for people and programs.
+/// Facts of a checkpoint.
 struct ModelInfo {
   std::string name;              ///< the folder, or the shape of random weights
-  bool random_weights = false;   ///< its output is meaningless
+  bool random_weights = false;   ///< the output is meaningless
   std::filesystem::path folder;  ///< empty for random weights
   std::string model_type;
   int vocab_size = 0;
@@ -93,42 +93,41 @@ struct ModelInfo {
   int max_position_embeddings = 0;
   std::uint64_t num_parameters = 0;
   std::optional<DType> checkpoint_dtype;
-  /// The ids that end a text, each with the files that name it: "config.json, tokenizer".
+  /// The EOS ids, each with the files that name it: "config.json, tokenizer".
   std::vector<std::pair<std::int32_t, std::string>> eos_token_ids;
 };
 
-/// The facts alone, from the headers of the model's files: no device is touched, nothing planned.
+/// Reads the facts only, from the headers of the model's files; uses no device and plans nothing.
 /// Errors: not_found, bad_file and unsupported, naming the file; invalid_argument for an unknown
 /// shape.
 QUERN_API ModelInfo read_model_info(const ModelSource& model);
 
-/// Bytes, as planned before allocation.
+/// Planned bytes, before allocation.
 struct MemoryPlan {
   std::uint64_t weight_bytes = 0;
   std::uint64_t kv_cache_bytes = 0;
   std::uint64_t activation_bytes = 0;
   std::uint64_t workspace_bytes = 0;
-  std::uint64_t step_input_bytes = 0;  ///< with the output ring, host memory also on a GPU
-  /// An estimate, since only CUDA knows; Timing::recording_bytes has what was measured. 0 on the
-  /// CPU, and with a profile.
+  std::uint64_t step_input_bytes = 0;  ///< includes the output ring, host memory also on a GPU
+  /// An estimate, since CUDA does not report it; Timing::recording_bytes is the measured value. 0
+  /// on the CPU, and with a profile.
   std::uint64_t recording_bytes = 0;
   std::int64_t num_kv_blocks = 0;
   int kv_block_tokens = 0;
-  int num_recordings = 0;  ///< decode steps that are recorded while loading, one a batch shape
+  int num_recordings = 0;  ///< decode steps recorded at load, one per bucket
   std::uint64_t total_bytes() const {
     return weight_bytes + kv_cache_bytes + activation_bytes + workspace_bytes + step_input_bytes +
            recording_bytes;
   }
 };
 
-/// Who ran a decode loop; see DeviceLoopChoice.
+/// Where a decode loop ran; see DeviceLoopChoice.
 enum class LoopRunner { host, device };
 
 /// "host", "device".
 QUERN_API const char* loop_runner_name(LoopRunner runner);
 
-/// Counters and times since loading (load_ms apart). Rates are 0 until there is something to
-/// divide.
+/// Counters and times since load (without load_ms). Rates are 0 until they are defined.
 struct Timing {
   double load_ms = 0;
   double time_to_first_token_ms =
@@ -138,17 +137,16 @@ struct Timing {
   double total_ms = 0;  ///< spent in step()
   std::uint64_t prefill_tokens = 0;
   std::uint64_t decode_tokens = 0;     ///< output tokens after each request's first
-  std::uint64_t steps_run = 0;         ///< steps that sampled, overshoot included
-  std::uint64_t stop_checks = 0;       ///< times the host read results and checked for stops
-  std::uint64_t host_syncs = 0;        ///< times the host waited for all of the device's work
-  LoopRunner loop = LoopRunner::host;  ///< who ran the latest decode steps
-  /// Kernels that the latest recorded decode step launches, a library's included; on the CPU its
+  std::uint64_t steps_run = 0;         ///< sampling steps, including overshoot
+  std::uint64_t stop_checks = 0;       ///< host reads of results with a check for stops
+  std::uint64_t host_syncs = 0;        ///< host waits for all of the device's work
+  LoopRunner loop = LoopRunner::host;  ///< where the latest decode steps ran
+  /// Kernels launched by the latest recorded decode step, including a library's; on the CPU its
   /// nodes.
   std::uint64_t launches_per_step = 0;
-  std::uint64_t library_calls_per_step = 0;  ///< its library matrix products; 0 on the CPU
-  /// Device memory that recording the decode steps took while loading, with the kernels' code that
-  /// CUDA loaded for it: the difference in free memory, which other programs may change too. 0
-  /// where nothing is recorded.
+  std::uint64_t library_calls_per_step = 0;  ///< its GEMMs by a library; 0 on the CPU
+  /// Device memory used by recording the decode steps at load, including lazily loaded kernels: the
+  /// difference in free memory, which other processes may change too. 0 where nothing is recorded.
   std::uint64_t recording_bytes = 0;
   /// The process's peak resident memory; on a GPU the largest observed use of the device's memory,
   /// by all processes: the plan, CUDA's context, kernels and recordings, other programs.
@@ -158,23 +156,23 @@ struct Timing {
 /// Called with each update as it comes; return false to cancel that request.
 using UpdateCallback = std::function<bool(const Update&)>;
 
-/// Receives rows of logits, [any number of rows, vocab_size] row-major, which live for the call.
+/// Receives rows of logits, [any number of rows, vocab_size] row-major, valid during the call.
 using LogitsSink = std::function<void(std::span<const float> rows)>;
 
-/// A model on a device, ready to generate. Use it from one thread at a time; cancel() alone may
-/// come from any thread. Errors are quern::Error; an engine stays usable after one. A request that
-/// was submitted always ends with an update and a Result: what goes wrong with it, or with all of
-/// them, ends them with FinishReason::error. A call leaves the calling thread's current CUDA
-/// device and context as they were; in a callback or sink they may be the engine's.
+/// A model on a device, ready to generate. Not thread-safe, except for cancel(). Errors are
+/// quern::Error; an engine stays usable after one. A submitted request always ends with an update
+/// and a Result: an error of its own, or of the whole engine, gives FinishReason::error. A call
+/// restores the calling thread's current CUDA device and context; in a callback or sink they may be
+/// the engine's.
 class QUERN_API Engine {
  public:
-  /// Results that wait for take_result(): step() drops those beyond, the oldest requests' first,
-  /// but never one of the step before it.
+  /// Maximum number of results that wait for take_result(): step() drops those beyond, the oldest
+  /// requests' first, but never one of the step before it.
   static constexpr std::size_t kMaxWaitingResults = 16384;
 
-  /// Reads a model folder, or makes random weights. A fallback of DeviceChoice::automatic to the
-  /// CPU is logged with its reason, as a warning unless this build has no CUDA and the machine no
-  /// GPU. Errors: not_found, bad_file and unsupported, naming the file; invalid_argument, naming
+  /// Loads a model folder, or generates random weights. A fallback of DeviceChoice::automatic to
+  /// the CPU is logged with its reason, as a warning unless this build has no CUDA and the machine
+  /// no GPU. Errors: not_found, bad_file and unsupported, naming the file; invalid_argument, naming
   /// the option; out_of_memory with the bytes planned and what to lower; device.
   static Engine load(const ModelSource& model, const EngineOptions& options = {});
 
@@ -187,10 +185,9 @@ class QUERN_API Engine {
   RequestId submit(const Request& request);
 
   /// Runs one step, or decode steps up to the next stop check, or waits for the next tokens of a
-  /// loop that the device runs by itself, and returns what is new: perhaps nothing, while a prompt
-  /// is still in prefill or before the stop check. A step that fails as a whole, of a device that
-  /// is lost for example, does not throw: it ends all requests with FinishReason::error and the
-  /// device's message.
+  /// device loop, and returns the new output: possibly none, during prefill or before the stop
+  /// check. A step that fails as a whole (device lost, for example) does not throw: it ends all
+  /// requests with FinishReason::error and the device's message.
   std::vector<Update> step();
 
   /// True while requests wait or run.
@@ -200,14 +197,13 @@ class QUERN_API Engine {
   /// are ignored. Thread-safe.
   void cancel(RequestId id);
 
-  /// Takes a finished request's result; nothing while it still runs or when it was taken or dropped
-  /// before: see kMaxWaitingResults.
+  /// Takes a finished request's result; nothing while it is running, or after it was taken or
+  /// dropped: see kMaxWaitingResults.
   std::optional<Result> take_result(RequestId id);
 
   /// Submits, steps until all are done, and returns the results in order; some may have ended with
-  /// FinishReason::error. Requests submitted earlier run along. Errors: as submit(), and then none
-  /// of these requests runs. An exception that `on_update` throws ends these requests without
-  /// results, and passes on.
+  /// FinishReason::error. Earlier requests run along. Errors: as submit(), and then none of these
+  /// requests runs. An exception of `on_update` ends these requests without results and propagates.
   std::vector<Result> generate(std::span<const Request> requests,
                                const UpdateCallback& on_update = {});
   Result generate(const Request& request, const UpdateCallback& on_update = {});
@@ -215,8 +211,8 @@ class QUERN_API Engine {
   /// The logits of every position: [token_ids.size(), vocab_size] row-major float32. No request may
   /// be running.
   std::vector<float> logits(std::span<const std::int32_t> token_ids);
-  /// The same from position `first` on, a few rows at a time, in order: for long prompts and large
-  /// vocabularies, whose logits need not lie in memory all at once.
+  /// The same from position `first` on, in order, a few rows at a time: for long prompts and large
+  /// vocabularies, whose logits need not be in memory at once.
   void logits(std::span<const std::int32_t> token_ids, std::size_t first, const LogitsSink& sink);
 
   /// `request` with the sampling that submit() would use: every field of `sampling` that
@@ -239,7 +235,7 @@ class QUERN_API Engine {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What `Engine::load` would build.
+/// What `Engine::load` would create.
 struct ModelSummary {
   ModelInfo info;
   MemoryPlan memory_plan;

@@ -9,17 +9,17 @@ namespace quern {
 
 /// The category of an Error.
 enum class ErrorCode {
-  invalid_argument,  ///< the caller asked for something that cannot be: an option, a prompt, an id
+  invalid_argument,  ///< an impossible option, prompt or id
   not_found,         ///< a file, folder or model is not there
   bad_file,          ///< a file is broken or contradicts another
-  unsupported,       ///< well-formed, but this version does not know it
+  unsupported,       ///< well-formed, but not supported by this version
   out_of_memory,     ///< the plan or an allocation does not fit
   device,            ///< a device, driver or device library failed
   internal,          ///< a broken precondition inside Quern: a bug
 };
 
-/// The one exception that leaves the library. what() is one line that names the file, the key or
-/// the option, what was expected and what was found.
+/// The only exception type of the library. what() is one line that names the file, key or option,
+/// what was expected and what was found.
 class QUERN_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message);

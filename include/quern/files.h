@@ -10,16 +10,14 @@
 
 namespace quern {
 
-/// The folder that `model` names: a folder; the folder of a Hugging Face cache entry
-/// (`models--org--name`: the snapshot of its refs/main); or `org/name` when the local cache has it
-/// (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Never uses the network.
-/// Errors: not_found with the places searched; bad_file for a file in place of a folder;
-/// unsupported for a GGUF file.
+/// The folder of `model`: a folder; the folder of a Hugging Face cache entry (`models--org--name`:
+/// the snapshot of its refs/main); or `org/name` if the local cache has it (HF_HUB_CACHE, HF_HOME,
+/// ~/.cache/huggingface/hub). Never uses the network. Errors: not_found with the places searched;
+/// bad_file for a file in place of a folder; unsupported for a GGUF file.
 QUERN_API std::filesystem::path find_model_folder(const std::string& model);
 
-/// The whole content of a file of at most `max_bytes`. Bytes are returned as they are: no encoding
-/// is checked. Errors: not_found; bad_file for a folder, an unreadable or a longer file, and for a
-/// git-LFS pointer.
+/// The content of a file of at most `max_bytes`, as bytes: no encoding is checked. Errors:
+/// not_found; bad_file for a folder, an unreadable or a longer file, and for a git-LFS pointer.
 QUERN_API std::string read_text_file(const std::filesystem::path& path, std::size_t max_bytes);
 
 /// Throws bad_file when `content` is a git-LFS pointer, which a clone without git-lfs leaves in
@@ -42,8 +40,8 @@ class QUERN_API MappedFile {
   const std::filesystem::path& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  /// Lets the pages of `part`, a part of bytes(), leave memory; reading them again brings them back
-  /// from the file.
+  /// Drops the pages of `part`, a part of bytes(), from memory; later reads fetch them from the
+  /// file again.
   void release(std::span<const std::byte> part) const;
 
  private:

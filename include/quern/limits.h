@@ -2,7 +2,7 @@
 
 namespace quern {
 
-// What options and requests may ask for at most. Larger values are invalid_argument.
+// Maximum values of options and requests. Larger values are invalid_argument.
 
 inline constexpr int kMaxThreads = 4096;    ///< EngineOptions::threads
 inline constexpr int kMaxSeqs = 1 << 14;    ///< EngineOptions::max_seqs

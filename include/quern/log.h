@@ -13,8 +13,8 @@ enum class LogLevel { debug, info, warning };
 /// calls the library.
 using LogSink = std::function<void(LogLevel, std::string_view message)>;
 
-/// Replaces the process-wide sink; an empty one silences the library, which is also how it starts.
-/// The library itself never prints. Thread-safe.
+/// Replaces the process-wide sink; an empty one, the default, silences the library. The library
+/// itself never prints. Thread-safe.
 QUERN_API void set_log_sink(LogSink sink);
 
 }  // namespace quern

@@ -13,11 +13,11 @@ namespace quern {
 
 using RequestId = std::uint64_t;
 
-/// A prompt and how to continue it. The prompt is `prompt_ids` when they are not empty, else
+/// A prompt and its generation parameters. The prompt is `prompt_ids` unless they are empty, else
 /// `prompt`.
 struct Request {
   std::string prompt;                    ///< UTF-8
-  std::vector<std::int32_t> prompt_ids;  ///< used as they are: no BOS is added
+  std::vector<std::int32_t> prompt_ids;  ///< used as given: no BOS is added
   bool parse_special = true;             ///< see EncodeOptions
   std::optional<bool> add_bos;           ///< see EncodeOptions
 
@@ -26,8 +26,8 @@ struct Request {
   std::optional<int> max_new_tokens;
   /// Ends the text before the first of these; matched on text, not on ids. None may be empty.
   std::vector<std::string> stop;
-  bool ignore_eos = false;    ///< run to the limit
-  bool keep_special = false;  ///< let special tokens appear in the text
+  bool ignore_eos = false;    ///< do not stop at EOS tokens
+  bool keep_special = false;  ///< keep special tokens in the text
   /// Log-probabilities of the chosen tokens and of this many best ones (0 … kMaxTopLogprobs).
   /// Unset: none.
   std::optional<int> top_logprobs;
@@ -39,7 +39,7 @@ enum class FinishReason {
   length,       ///< max_new_tokens
   context,      ///< the model's or the engine's max_seq_len
   cancelled,
-  error,  ///< it could not go on: Result::error says why
+  error,  ///< failed: see Result::error
 };
 
 /// "stop", "stop_string", "length", "context", "cancelled", "error".
@@ -65,13 +65,13 @@ struct Result {
   std::string
       text;  ///< valid UTF-8, without EOS token, stop string and (unless kept) special tokens
   FinishReason finish_reason = FinishReason::stop;
-  /// One line with FinishReason::error, else empty. What the request gave before stays.
+  /// One line with FinishReason::error, else empty. Output up to the error is kept.
   std::string error;
   std::vector<TokenLogprobs> logprobs;  ///< one for each of output_ids, if asked for
   std::uint64_t seed = 0;
 };
 
-/// What one step added to one request.
+/// New output of one request after a step.
 struct Update {
   RequestId id = 0;
   std::vector<std::int32_t> token_ids;  ///< new output ids

@@ -28,9 +28,9 @@ struct SafetensorsEntry {
 /// The DType of a stored type (F32, F16, BF16, I32, I64, U8), or nothing for the others.
 QUERN_API std::optional<DType> parse_safetensors_dtype(std::string_view stored_type);
 
-/// A memory-mapped safetensors file whose header has been checked whole: length at most 100 MB and
-/// inside the file, valid JSON, offsets in order without holes or overlaps up to the end of the
-/// file, and sizes that match shape and type.
+/// A memory-mapped safetensors file with a fully checked header: length at most 100 MB and inside
+/// the file, valid JSON, offsets in order without holes or overlaps up to the end of the file, and
+/// sizes that match shape and type.
 class QUERN_API SafetensorsFile {
  public:
   /// Errors: not_found; bad_file (also for a git-LFS pointer, named as such); unsupported for a
@@ -40,7 +40,7 @@ class QUERN_API SafetensorsFile {
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }
 
-  /// Lets the pages of an entry of this file leave memory; reading them again brings them back.
+  /// Drops the pages of an entry of this file from memory; later reads fetch them again.
   void release(const SafetensorsEntry& entry) const { file_.release(entry.data); }
 
  private:
@@ -48,27 +48,27 @@ class QUERN_API SafetensorsFile {
   std::vector<SafetensorsEntry> entries_;
 };
 
-/// A tensor that a file will hold.
+/// A tensor of a file to write.
 struct SafetensorsSpec {
   std::string name;
   DType dtype = DType::float32;
   std::vector<std::int64_t> shape;
 };
 
-/// Writes a safetensors file in parts, by way of a temporary file beside it, so that no incomplete
-/// file is ever found there. Errors: bad_file naming the path; internal for too many or too few
-/// bytes and for a name that is given twice.
+/// Writes a safetensors file incrementally, through a temporary file in the same folder, so that an
+/// incomplete file never has the final name. Errors: bad_file naming the path; internal for too
+/// many or too few bytes and for a duplicate name.
 class QUERN_API SafetensorsStream {
  public:
   SafetensorsStream(std::filesystem::path path, std::span<const SafetensorsSpec> tensors);
   SafetensorsStream(const SafetensorsStream&) = delete;
   SafetensorsStream& operator=(const SafetensorsStream&) = delete;
-  /// Removes what was written, unless it was finished.
+  /// Removes the temporary file, unless finish() was called.
   ~SafetensorsStream();
 
-  /// The next bytes of the tensors' values, row-major, in the order of the constructor's list.
+  /// Appends bytes of the tensors' values, row-major, in the constructor's order.
   void write(std::span<const std::byte> bytes);
-  /// Puts the file in its place. All values must have been written.
+  /// Renames the file to its final name. All values must have been written.
   void finish();
 
  private:

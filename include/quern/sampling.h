@@ -9,10 +9,10 @@
 
 namespace quern {
 
-/// How a request chooses its tokens. Whatever is unset is taken from the model's
-/// generation_config.json where it has a value, and is off otherwise; a model without one decodes
-/// greedily. Setting temperature, top_k, top_p or min_p turns sampling on. Processors run in
-/// Hugging Face's order: penalties, n-gram, bias, then temperature, top-k, top-p, min-p.
+/// Sampling parameters of a request. Unset ones are taken from the model's generation_config.json,
+/// else they are off; a model without one decodes greedily. Setting temperature, top_k, top_p or
+/// min_p turns sampling on. Order as in Hugging Face: penalties, n-gram, bias, then temperature,
+/// top-k, top-p, min-p.
 struct SamplingParams {
   /// Argmax of the logits: generation_config's sampling and penalties do not apply, penalties set
   /// here do.

@@ -14,21 +14,20 @@
 namespace quern {
 
 struct EncodeOptions {
-  /// Special tokens written in the text become their ids, as Hugging Face does; otherwise they are
+  /// Parses special tokens in the text as their ids, as Hugging Face does; otherwise they are
   /// ordinary text.
   bool parse_special = true;
-  /// BOS in front: unset as the tokenizer's files say, which may also want an EOS behind; false
-  /// means neither.
+  /// Adds BOS: unset as the tokenizer's files say, which may also add an EOS; false adds neither.
   std::optional<bool> add_bos = std::nullopt;
 };
 
-/// Text to token ids and back, for the tokenizer files of one model folder. Immutable after
-/// loading: threads may share it.
+/// Text to token ids and back, with the tokenizer files of a model folder. Immutable after loading,
+/// hence thread-safe.
 class QUERN_API Tokenizer {
  public:
-  /// Loads what the folder has: tokenizer.json (byte-level BPE), qwen.tiktoken, tokenizer.model
-  /// (SentencePiece), or vocab.json with merges.txt. Errors: not_found, bad_file, unsupported,
-  /// naming the file.
+  /// Loads tokenizer.json (byte-level BPE), qwen.tiktoken, tokenizer.model (SentencePiece), or
+  /// vocab.json with merges.txt, whichever exists. Errors: not_found, bad_file, unsupported, naming
+  /// the file.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
 
   virtual ~Tokenizer();

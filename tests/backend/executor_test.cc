@@ -11,7 +11,7 @@
 namespace quern {
 namespace {
 
-/// Notes what it is asked to run; Linear fails.
+/// Logs what it is asked to run; Linear fails.
 class RecordingBackend final : public Backend {
  public:
   std::string_view name() const override { return "recording"; }

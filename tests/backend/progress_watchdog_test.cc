@@ -36,7 +36,7 @@ TEST_F(ProgressWatchdogTest, AnyProgressBeginsAnew) {
 
 TEST_F(ProgressWatchdogTest, APauseOfTheProcessHardlyCounts) {
   EXPECT_FALSE(watch(7, milliseconds(500)));
-  now_ += std::chrono::hours(10);  // stopped, or the machine slept
+  now_ += std::chrono::hours(10);  // stopped, or the machine suspended
   EXPECT_FALSE(watch(7, milliseconds(300)));
   EXPECT_TRUE(watch(7, milliseconds(300)));
 }

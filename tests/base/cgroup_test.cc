@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 
-/// A machine made of files below a folder: what /proc and the control groups' mounts say.
+/// A machine made of files in a folder: the content of /proc and the control groups' mounts.
 class CgroupTest : public ::testing::Test {
  protected:
   void write(const std::string& path, const std::string& content) const {
@@ -89,7 +89,7 @@ TEST_F(CgroupTest, TheTightestGroupOnTheWayUpCounts) {
   EXPECT_EQ(cgroup_available_memory(root()), 500 * kMiB);
   limit_v2("", bytes(50), 0);  // a container's own root
   EXPECT_EQ(cgroup_available_memory(root()), 50 * kMiB);
-  limit_v2("/other", bytes(1), 0);  // not ours
+  limit_v2("/other", bytes(1), 0);  // not this process's group
   EXPECT_EQ(cgroup_available_memory(root()), 50 * kMiB);
 }
 
@@ -98,7 +98,7 @@ TEST_F(CgroupTest, AContainerMaySeeTheHostsPath) {
   limit_v2("/engine", bytes(70), 0);
   limit_v2("", bytes(90), 0);
   EXPECT_EQ(cgroup_available_memory(root()), 70 * kMiB);
-  be_v2("/elsewhere", "/docker/abc");  // not below the mount: its root is what is known
+  be_v2("/elsewhere", "/docker/abc");  // not below the mount: only the mount's root is known
   EXPECT_EQ(cgroup_available_memory(root()), 90 * kMiB);
   be_v2("/../sibling");
   EXPECT_EQ(cgroup_available_memory(root()), 90 * kMiB);

@@ -33,13 +33,13 @@ double nearest(const Format& format, float value) {
   return std::copysign(double{kInfinity}, value);
 }
 
-/// Equal as numbers, with zeros told apart by sign and all NaNs alike.
+/// Equal as numbers; zeros differ by sign, all NaNs are equal.
 bool same(double a, double b) {
   return (std::isnan(a) && std::isnan(b)) || (a == b && std::signbit(a) == std::signbit(b));
 }
 
-/// Values that rounding gets wrong first: around each representable number of both formats, halfway
-/// between neighbours, and all over the bit patterns.
+/// Hard cases of rounding: around each representable number of both formats, halfway between
+/// neighbours, and all over the bit patterns.
 std::vector<float> hard_floats() {
   std::vector<float> values = {0.0f, -0.0f, kInfinity, -kInfinity, kNaN, -kNaN};
   const auto add_around = [&](float value) {

@@ -21,7 +21,7 @@ TEST(Philox, KnownAnswers) {
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-// The layout of a draw is a promise: a seed must give the same text in every version and on every
+// The layout of a draw is stable: a seed must give the same text in every version and on every
 // device.
 TEST(Philox, DrawWordIsPinned) {
   const Words expected = {0xefba9aed, 0x40a8e630, 0xec3760d9, 0x2a45cc2e};
@@ -54,7 +54,7 @@ TEST(Gumbel, MatchesADoublePrecisionQuantile) {
   for (std::uint64_t word = 0; word < 0xff000000u; word += 999'983) {
     const double v = (static_cast<double>(word) + 0.5) * 0x1p-32;
     const double expected = -std::log(-std::log1p(-v));
-    // 2^-24 relative error of v and of each function, and no more.
+    // 2^-24 relative error of v and of each function
     const double slope = v / ((1 - v) * -std::log1p(-v));
     EXPECT_NEAR(gumbel(static_cast<std::uint32_t>(word)), expected,
                 0x1p-24 * (slope + 4 * std::fabs(expected) + 4))

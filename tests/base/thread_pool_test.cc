@@ -28,7 +28,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Long enough for every worker without work to park.
+/// Long enough for every idle worker to park.
 void let_workers_park() { std::this_thread::sleep_for(milliseconds(5)); }
 
 TEST(ThreadPool, ServesEachIndexOnceByAThreadOfTheTeam) {
@@ -52,7 +52,7 @@ TEST(ThreadPool, ServesEachIndexOnceByAThreadOfTheTeam) {
   }
 }
 
-/// Plain variables: ThreadSanitizer sees whether a loop's writes happen before what follows it.
+/// Plain variables: ThreadSanitizer checks that a loop's writes happen before what follows it.
 TEST(ThreadPool, ALoopSeesWhatTheOneBeforeItWrote) {
   ThreadPool pool(4);
   std::vector<std::int64_t> values(64, 0);
@@ -68,7 +68,7 @@ TEST(ThreadPool, WorkersTakePart) {
   ThreadPool pool(3);
   for (const bool parked : {false, true}) {
     if (parked) let_workers_park();
-    // Each index waits until all three threads have one: they run at the same time.
+    // Each index waits until all three threads have one: they run concurrently.
     std::atomic<int> arrived = 0;
     std::set<int> threads;
     std::mutex mutex;
@@ -159,7 +159,7 @@ TEST(ThreadPool, RethrowsAndEndsEarly) {
     EXPECT_THROW(loop(), std::runtime_error);
     EXPECT_GE(begun, 1);
     EXPECT_LT(begun, 100000);
-    // All threads at once: one exception comes out, and none is left for the next loop.
+    // All threads throw: one exception is rethrown, and none is left for the next loop.
     EXPECT_THROW(pool.parallel_for(50, [](std::int64_t, int) { throw std::runtime_error("all"); }),
                  std::runtime_error);
     std::atomic<int> served = 0;
@@ -209,7 +209,7 @@ TEST(ThreadPool, ManyPoolsSideBySide) {
 }
 
 TEST(ThreadPool, EndsWhileWorkersSpinOrAreParked) {
-  // At every moment of a worker's life: it starts, looks for work, spins, parks or is parked.
+  // At every stage of a worker's life: starting, looking for work, spinning, parking, parked.
   for (int round = 0; round < 2000; ++round) {
     ThreadPool pool(3);
     if (round % 3 == 1) pool.parallel_for(8, [](std::int64_t, int) {});
@@ -262,7 +262,7 @@ std::ptrdiff_t num_tasks() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
 }
 
-/// Ends with status 0 when a pool that the system has no room for says so and leaves no thread.
+/// Ends with status 0 if a pool that the system has no room for throws and leaves no thread.
 [[noreturn]] void ask_for_too_many_threads() {
   rlimit limit{};
   getrlimit(RLIMIT_AS, &limit);
@@ -275,7 +275,7 @@ std::ptrdiff_t num_tasks() {
     const bool told = error.code() == ErrorCode::device &&
                       message.find("of 4096") != std::string::npos &&
                       message.find("Resource temporarily unavailable") != std::string::npos;
-    // A joined thread leaves this folder a moment later.
+    // A joined thread disappears from this folder a moment later.
     for (int i = 0; i < 1000 && num_tasks() > 1; ++i) std::this_thread::sleep_for(milliseconds(1));
     std::_Exit(told && num_tasks() == 1 ? 0 : 2);
   }

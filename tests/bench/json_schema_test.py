@@ -3,9 +3,9 @@ import json
 import unittest
 
 import made_up
-import json_schema
+from schema import json_schema
 
-SCHEMA = json.loads((made_up.BENCH / "results.schema.json").read_text())
+SCHEMA = json.loads((made_up.BENCH / "schema/results.schema.json").read_text())
 
 
 def changed(path, value):

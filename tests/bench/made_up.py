@@ -11,8 +11,8 @@ from typing import Any, Callable, Iterable
 BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path[:0] = [str(BENCH), str(BENCH / "peers")]
 
-from counting import measured_cell, skipped_cell  # noqa: E402
-from results_schema import CellKey  # noqa: E402
+from schema.counting import measured_cell, skipped_cell  # noqa: E402
+from schema.results_schema import CellKey  # noqa: E402
 
 LENGTHS = [(64, 20), (128, 20), (64, 120), (128, 120)]
 BATCHES = [1, 8, 16, 32, 64]

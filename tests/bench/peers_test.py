@@ -5,7 +5,7 @@ import unittest
 import made_up
 import sweep
 from llama_cpp_bench import cell_of_batched, cell_of_bench
-from results_schema import CellKey, ResultError, validate
+from schema.results_schema import CellKey, ResultError, validate
 from script_test_case import ScriptTestCase
 from transformers_bench import parse_arguments, shape_settings
 from vllm_bench import cell_of_latencies

@@ -23,9 +23,9 @@ def small_sweep(slower=1.0, keys=made_up.TABLE[:2], **options):
 
 class StyleTest(unittest.TestCase):
     def test_no_two_series_look_alike_in_print(self):
-        looks = [style.look(index) for index in range(len(style.COLOURS))]
+        styles = [style.line_style(index) for index in range(len(style.COLOURS))]
         for name in ("color", "marker", "linestyle"):
-            self.assertEqual(len({str(look[name]) for look in looks}), len(looks), name)
+            self.assertEqual(len({str(one[name]) for one in styles}), len(styles), name)
 
     def test_neighbours_differ_in_lightness(self):
         for first, second in zip(style.COLOURS[:4], style.COLOURS[1:4]):
@@ -73,7 +73,7 @@ class PlotTest(ScriptTestCase):
         )
         self.assertIn("gpt_350m-stop-checks.svg", names)
         texts = self.texts("gpt_350m-stop-checks.svg")
-        for part in ("no look", "device loop", "look 8/4", "look every step, %"):
+        for part in ("no stop checks", "device loop", "stop checks 8/4", "stop check every step, %"):
             self.assertIn(part, texts)
         texts = self.texts("gpt_350m-breakdown.svg")
         for part in ("qkv × 24", "decode step, 660 µs", "prefill step, 1980 µs", "µs a step"):

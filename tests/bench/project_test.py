@@ -2,8 +2,8 @@ import json
 import unittest
 
 import made_up
-from project import Card, Cell, card_beside, recorded_phase
-from results_schema import CellKey, series_of
+from project import Card, Cell, card_relative_to, recorded_phase
+from schema.results_schema import CellKey, series_of
 from script_test_case import ScriptTestCase
 
 
@@ -44,10 +44,10 @@ class ModelTest(unittest.TestCase):
         self.assertAlmostEqual(cell.decode.on(card), floor_ms + made_up.OVERHEAD_US / 1e3 + 2 * excess_ms, delta=1e-2)
 
     def test_dependent_launch_is_missed_only_by_who_had_it(self):
-        self.assertGreater(card_beside(made_up.H200, 600, 100).launch_us, 1.0)
+        self.assertGreater(card_relative_to(made_up.H200, 600, 100).launch_us, 1.0)
         ampere = {**made_up.H200, "compute_capability": "8.0"}
-        self.assertEqual(card_beside(ampere, 600, 100).launch_us, 0.0)
-        self.assertAlmostEqual(card_beside(made_up.H200, 600, 100).slower, 132 * 1980 / (72 * 1695))
+        self.assertEqual(card_relative_to(ampere, 600, 100).launch_us, 0.0)
+        self.assertAlmostEqual(card_relative_to(made_up.H200, 600, 100).slower, 132 * 1980 / (72 * 1695))
 
 
 class ProjectTest(ScriptTestCase):

@@ -2,8 +2,8 @@ import json
 import unittest
 
 import made_up
-from counting import measured_cell, percentile
-from results_schema import CellKey, ResultError, load, load_series
+from schema.counting import measured_cell, percentile
+from schema.results_schema import CellKey, ResultError, load, load_series
 from script_test_case import ScriptTestCase
 
 PUBLISHED = str(made_up.BENCH / "results/tensorrt-llm-a10-published.json")
@@ -44,7 +44,7 @@ class ReadingTest(ScriptTestCase):
         other = made_up.sweep(device_loop="off")
         path = made_up.write(self.folder, "r.json", *documents, other)
         series = load_series([path])
-        self.assertEqual([one.subject.label() for one in series], ["quern", "quern, look every step"])
+        self.assertEqual([one.subject.label() for one in series], ["quern", "quern, stop check every step"])
         key = CellKey(8, 64, 120)
         latencies = [cell["latency_ms"] for cell in series[0].cells[key]]
         self.assertEqual(len(latencies), 3)
@@ -55,9 +55,9 @@ class ReadingTest(ScriptTestCase):
     def test_loops_have_names(self):
         names = {
             "": {},
-            "look every step": {"device_loop": "off"},
-            "no look": {"device_loop": "off", "check_interval": 1000},
-            "look 8/4": {"skip_steps": 8, "check_interval": 4},
+            "stop check every step": {"device_loop": "off"},
+            "no stop checks": {"device_loop": "off", "check_interval": 1000},
+            "stop checks 8/4": {"skip_steps": 8, "check_interval": 4},
             "device loop": {"device_loop": "require"},
         }
         for name, settings in names.items():

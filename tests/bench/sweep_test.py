@@ -7,8 +7,8 @@ import subprocess
 import unittest
 
 import made_up
-from counting import measured_cell
-from results_schema import cell_key, validate
+from schema.counting import measured_cell
+from schema.results_schema import cell_key, validate
 from script_test_case import ScriptTestCase
 
 PROGRAM = os.environ.get("QUERN_PROGRAM", "")

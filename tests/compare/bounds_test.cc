@@ -66,7 +66,7 @@ TEST(LinearBounds, HoldEveryOrderOfSummationAndNoWrongTerm) {
     const ErrorBounds bounds = linear_bounds(in, lengths_of(weight), reference);
     HostRows tested = product(in, weight, true, dtype);
     EXPECT_LE(excess(tested, reference, bounds, dtype), 1.0);
-    tested.values[77] += 2.0f;  // as much as two products of three hundred
+    tested.values[77] += 2.0f;  // as much as two of three hundred products
     EXPECT_GT(excess(tested, reference, bounds, dtype), 10.0);
   }
 }
@@ -82,7 +82,7 @@ TEST(NormLinearBounds, KnowTheNumbersThatLieBetweenTwoRoundings) {
   const auto bounds = [&](DType dtype) {
     return norm_linear_bounds(op, {sum, gain, {}, lengths, linear, dtype});
   };
-  // In float32 slack is next to nothing; in bfloat16 at most that of a step in every number.
+  // In float32 the slack is negligible; in bfloat16 at most that of one ulp in every number.
   for (const double slack : bounds(DType::float32).nmse_slack) EXPECT_LT(slack, 1e-10);
   for (const double slack : bounds(DType::bfloat16).nmse_slack) EXPECT_LT(slack, 0x1p-14);
   op.activation = Activation::silu;
@@ -131,7 +131,7 @@ TEST(AttentionBounds, KnowTheQueriesThatLieBetweenTwoRoundings) {
     return attention_bounds(op, {qkv, {}, {}, sequences, out, DType::float16}).elements[0];
   };
   const float apart = bound_of(1.0f);
-  const float between = bound_of(1.0f + 0x1p-11f);  // half-way: either neighbour is right
+  const float between = bound_of(1.0f + 0x1p-11f);  // half-way: both neighbours are correct
   // A step of 2^-10 moves the score by 2^-4, the softmax by up to tanh(2^-5).
   EXPECT_NEAR(between - apart, std::tanh(0x1p-5), 1e-3);
 }
@@ -159,7 +159,7 @@ TEST(AttentionBounds, HoldLooseElementsToTheRangeOfTheValuesAndCountThem) {
   EXPECT_LE(excess(tested, out, bounds, DType::bfloat16), 1.0);
   std::copy_n(values.row(3).begin(), 8, tested.values.begin() + 8);
   EXPECT_GT(excess(tested, out, bounds, DType::bfloat16), 1.0);
-  // What no average of the values can be is over bound in either.
+  // Elements that no average of the values can reach are over bound in either.
   tested = out;
   tested.values[2] = 10.0f;
   EXPECT_GT(excess(tested, out, bounds, DType::bfloat16), 1.0);

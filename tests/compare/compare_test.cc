@@ -61,7 +61,7 @@ auto& node_of(SomeGraph& graph, const std::string& name) {
 
 class Compare : public ::testing::TestWithParam<DType> {
  protected:
-  /// With the tested side changed, `guilty` is over its bound, first of all, and in lock-step no
+  /// With the tested side changed, `guilty` is the first value over its bound, and in lock-step no
   /// other node is.
   static void expect_found(const std::string& model, const std::string& guilty,
                            const Change& change,
@@ -108,7 +108,7 @@ TEST_P(Compare, FindsARopeAppliedTwice) {
   expect_found("tale-llama", "layers.2.attention", [](OpenedModel& model) {
     auto& op = std::get<Attention>(node_of(model.graph, "layers.2.attention").op);
     op.rope->type = RopeType::linear;
-    op.rope->factor = 0.5;  // every angle twice
+    op.rope->factor = 0.5;  // doubles every angle
   });
 }
 

@@ -1,4 +1,4 @@
-// Any bytes as a JSON document, then as a config.
+// Arbitrary bytes as a JSON document, then as a config.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Any bytes as a safetensors file; what is accepted is read to its last byte.
+// Arbitrary bytes as a safetensors file; an accepted one is read to its last byte.
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -26,7 +26,7 @@ std::size_t padded_bytes(const Value& value, const Limits& limits) {
                   Arena::kAlignment);
 }
 
-/// The values that a node touches.
+/// The values that a node reads or writes.
 struct Touched {
   std::vector<ValueId> outputs, inputs;
 };
@@ -41,8 +41,8 @@ bool contains(const std::vector<ValueId>& ids, ValueId id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-/// By brute force: a value is live at a node if the node or an earlier one writes it, and the node
-/// or a later one touches it. Logits are live at every node after their own.
+/// Brute force: a value is live at a node if it is written at or before the node and accessed at or
+/// after it. Logits are live at every node after their own.
 bool is_live(const std::vector<Touched>& nodes, ValueId value, std::size_t node, bool is_logits) {
   const auto here = nodes.begin() + static_cast<std::ptrdiff_t>(node);
   const auto writes = [&](const Touched& touched) { return contains(touched.outputs, value); };
@@ -88,7 +88,7 @@ TEST(PlanActivations, LayersShareTheBytesOfOneLayer) {
 }
 
 TEST(PlanActivations, LogitsOutliveTheStep) {
-  // After the lm_head comes a node that needs room: it must not take the logits'.
+  // After the lm_head comes a node that needs memory: it must not reuse the logits'.
   Graph graph = testing::small_graph();
   const ValueId logits = testing::op_of<NormLinear>(graph, "lm_head").out;
   graph.values.push_back({Rows::tokens, 8, DType::float16, "late"});

@@ -10,7 +10,7 @@ namespace quern {
 namespace {
 
 // Expected numbers: transformers 5.23's ROPE_INIT_FUNCTIONS and Qwen's RotaryEmbedding, run in
-// float32. A few frequencies of each, first and last among them.
+// float32. A few frequencies of each, including the first and last.
 struct Expected {
   std::size_t index;
   float inv_freq;
@@ -146,7 +146,7 @@ TEST(RopeAlpha, QwenDoublesInSteps) {
   for (const auto& [num_tokens, alpha] : expected) {
     EXPECT_EQ(rope_alpha(rope, num_tokens), alpha) << num_tokens;
   }
-  // Powers of two, where a logarithm that errs upwards would jump a step early.
+  // Powers of two, where a logarithm that is slightly too large would step early.
   for (int doublings = 0; doublings < 12; ++doublings) {
     const double alpha = doublings == 0 ? 1.0 : std::exp2(doublings + 1) - 1.0;
     EXPECT_EQ(rope_alpha(rope, std::int64_t{8192} << doublings), alpha) << doublings;

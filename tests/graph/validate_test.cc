@@ -12,7 +12,7 @@ namespace {
 using testing::op_of;
 using testing::small_graph;
 
-/// One rule broken in an otherwise valid graph, and what the error must name.
+/// One violation in an otherwise valid graph, and what the error must name.
 struct Breakage {
   const char* what;
   std::function<void(Graph&)> change;
@@ -324,7 +324,7 @@ TEST(Validate, Linear) {
   });
 }
 
-/// Adds a node that reads the logits and writes a value of that type.
+/// Adds a node that reads the logits and writes a value of that dtype.
 template <typename T>
 Graph with_collective(const Value& out) {
   Graph graph = small_graph();

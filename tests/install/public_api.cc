@@ -1,5 +1,5 @@
-// Uses what README.md says that each installed header has: public_api MODEL_FOLDER. Prints nothing
-// but what went wrong.
+// Uses what README.md says that each installed header has: public_api MODEL_FOLDER. Prints only
+// errors.
 #include <cstdint>
 #include <iostream>
 #include <vector>

@@ -9,7 +9,7 @@
 namespace quern {
 namespace {
 
-/// Keeps the document alive beside its reader.
+/// Keeps the document alive with its reader.
 struct Document {
   explicit Document(const char* text)
       : json(parse_json(text, "config.json")), object(json, "config.json") {}

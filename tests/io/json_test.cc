@@ -110,7 +110,7 @@ TEST(Json, VocabulariesParseInLinearTime) {
   for (int i = 0; i < 150'000; ++i)
     text += '"' + std::to_string(i) + "\":" + std::to_string(i) + ',';
   text.back() = '}';
-  const std::clock_t start = std::clock();  // processor time: other processes do not count
+  const std::clock_t start = std::clock();  // CPU time: other processes do not count
   EXPECT_EQ(parse_json(text, "vocab.json").size(), 150'000u);
   EXPECT_LT(std::clock() - start, 10 * CLOCKS_PER_SEC)
       << "quadratic time takes minutes, a slow debug build half a second";

@@ -14,7 +14,7 @@ namespace {
 using testing::TempFolder;
 using testing::write_file;
 
-/// Starts each test without any of the variables that name a cache, and puts them back at the end.
+/// Clears the variables that name a cache before each test and restores them after it.
 class ModelFolder : public ::testing::Test {
  protected:
   void SetUp() override {

@@ -1,4 +1,4 @@
-// Broken files by the thousand: whatever a byte becomes, only a quern::Error may come out.
+// Thousands of corrupted files: whatever a byte becomes, only quern::Error may be thrown.
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,8 @@ using testing::make_safetensors;
 using testing::TempFolder;
 using testing::write_file;
 
-/// Changes a few places of a text: other bytes, other digits, pieces taken out, doubled or cut off.
+/// Mutates a few places of a text: bytes and digits replaced, pieces removed, duplicated or cut
+/// off.
 class Mutator {
  public:
   explicit Mutator(unsigned seed) : generator_(seed) {}

@@ -27,14 +27,14 @@ class Safetensors : public ::testing::Test {
     return SafetensorsFile::open(write_file(path_, content));
   }
 
-  /// Opening `content` fails with these facts and the file's name.
+  /// Checks that opening `content` fails with an error that names these facts and the file.
   void expect_refused(std::string_view content, std::string_view fact,
                       ErrorCode code = ErrorCode::bad_file) {
     write_file(path_, content);
     EXPECT_QUERN_ERROR(code, ({path_.string(), fact}), SafetensorsFile::open(path_));
   }
 
-  /// The same for one tensor 'x' that is described so, with four bytes of data.
+  /// The same for one tensor 'x' with this description and four bytes of data.
   void expect_refused_tensor(const std::string& description, std::string_view fact,
                              ErrorCode code = ErrorCode::bad_file) {
     SCOPED_TRACE(description);

@@ -7,8 +7,8 @@
 namespace quern::testing {
 namespace {
 
-// What a sequence gets does not depend, to the bit, on who else is in the batch while that leaves
-// it as many parts and warps, on how its prompt was cut and on whether its steps were recorded.
+// A sequence's result does not depend, to the bit, on the rest of the batch as long as it gets as
+// many KV splits and warps, on chunk boundaries, or on whether its steps were recorded.
 
 constexpr int kHeads = 6;
 constexpr int kKvHeads = 2;
@@ -84,7 +84,7 @@ TEST_P(AttentionOrder, TheSameInOneChunkAndInTwo) {
 }
 
 TEST_P(AttentionOrder, TheSameRecordedAndEager) {
-  constexpr int kSteps = 50;  // over the edges of blocks and of a split
+  constexpr int kSteps = 50;  // across boundaries of blocks and of a KV split
   std::vector<std::vector<float>> results;
   for (const bool recorded : {false, true}) {
     StepHarness harness(*backend_, dtype(),
@@ -92,7 +92,7 @@ TEST_P(AttentionOrder, TheSameRecordedAndEager) {
                          {.past = 100, .decode = true, .wants_logits = false}},
                         64);
     const Attention op = add_attention(harness, random_rows(2));
-    harness.run(op);  // makes the step's values known; the slot is written once more below
+    harness.run(op);  // sets the step's values; the slot is written again below
     const GuardedBuffer workspace(*backend_, std::size_t{1} << 20);
     Step& step = harness.step();
     step.workspace = workspace.bytes();

@@ -11,8 +11,8 @@
 namespace quern::testing {
 namespace {
 
-// Prefill attention has two kernels, of which the backend takes one: here the same cases go through
-// both, with tiles of 128 rows and of 64 and 128 slots in mind.
+// Prefill attention has two kernels, of which the backend uses one: the same cases run with both,
+// chosen for tiles of 128 rows and of 64 and 128 slots.
 
 constexpr int kMultiprocessors = 3;  // so that a persistent block has several items
 constexpr std::size_t kNumCounters = 4096;
@@ -28,7 +28,7 @@ class AttentionPrefill : public AttentionChecks {
     context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
     context.sm90_attention = on_sm90_;
     harness.run(op, [&](const Step& step) {
-      backend_->wait();  // copies in are on their way until then
+      backend_->wait();  // copies in are asynchronous
       cuda::run_attention(op, step, context);
       cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     });

@@ -7,8 +7,8 @@
 namespace quern::testing {
 namespace {
 
-// Decode attention gives a row the fewer warps the more rows there are for a multiprocessor. Told
-// of a single one, it does so for the few rows of a test.
+// Decode attention uses fewer warps per row the more rows a multiprocessor has. With the number of
+// multiprocessors set to one, it does so for the few rows of a test.
 
 constexpr int kMultiprocessors = 1;
 constexpr std::size_t kNumCounters = 1024;
@@ -23,13 +23,14 @@ class AttentionWarps : public AttentionChecks {
     context.num_multiprocessors = kMultiprocessors;
     context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
     harness.run(op, [&](const Step& step) {
-      backend_->wait();  // copies in are on their way until then
+      backend_->wait();  // copies in are asynchronous
       cuda::run_attention(op, step, context);
       cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     });
   }
 
-  /// Sequences of other lengths, some done, with `num_kv_heads` rows each: 3, 6, 12 or 24 rows.
+  /// Sequences of different lengths, some finished, with `num_kv_heads` rows each: 3, 6, 12 or 24
+  /// rows.
   void check_rows(int num_kv_heads) {
     for (const int head_dim : {64, 128, 256}) {
       SCOPED_TRACE(::testing::Message() << num_kv_heads << " kv heads of " << head_dim);
@@ -44,7 +45,7 @@ class AttentionWarps : public AttentionChecks {
                       .rope = rope_of(RopeType::standard, head_dim),
                       .qk_norm = true};
       check(c);
-      c.num_heads *= 3;  // fewer queries than a block has places for
+      c.num_heads *= 3;  // fewer queries than a block's capacity
       c.seqs = {
           {.past = 0, .decode = true}, {.past = 63, .decode = true}, {.past = 15, .decode = true}};
       c.window = 20;
@@ -69,7 +70,7 @@ TEST_P(AttentionWarps, MoreThanEightQueriesOfAKeyHead) {
   }
 }
 
-// A row that is longer than others must not have too few warps, and its parts are not split.
+// A row much longer than the others must not get too few warps, and its KV is not split.
 TEST_P(AttentionWarps, LongRowsAmongMany) {
   for (const int past : {511, 600, 1100, 2100}) {
     check({.seqs = {{.past = past, .decode = true}, {.past = 5, .decode = true}},

@@ -7,7 +7,7 @@
 namespace quern::testing {
 namespace {
 
-/// Draws the same rows on the CPU and on the device.
+/// Samples the same rows on the CPU and on the device.
 class SampleAgreement : public BackendTest {
  protected:
   static constexpr int kSeqs = 64;
@@ -68,7 +68,7 @@ std::vector<float> rows_of_logits(int rows, int vocab_size, std::uint32_t seed) 
 }
 
 TEST_P(SampleAgreement, ThousandsOfDraws) {
-  constexpr int kVocab = 4999;  // more than one part, and no multiple of anything
+  constexpr int kVocab = 4999;  // more than one slice, and no multiple of anything
   for (int round = 0; round < 4; ++round) {
     const auto logits = rows_of_logits(kSeqs, kVocab, static_cast<std::uint32_t>(round));
     for (std::size_t i = 0; i < settings().size(); ++i) {

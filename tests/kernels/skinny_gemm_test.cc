@@ -15,14 +15,14 @@
 namespace quern::testing {
 namespace {
 
-// Every layout of the skinny GEMM, whatever the GPU: it is told of few multiprocessors, so that
-// their blocks have anything from one tile to several passes. Small integers make sums exact.
+// Every layout of the skinny GEMM on any GPU: with the number of multiprocessors set low, blocks
+// have from one tile to several passes. Small integers make sums exact.
 
 constexpr int kMultiprocessors = 3;
 constexpr int kTileRows = 8;
 constexpr int kMostTiles = 61;
 constexpr int kMostRows = 70;
-/// No multiples of what is multiplied at a time; one is less than that.
+/// Not multiples of the tile sizes; one is smaller than a tile.
 constexpr std::int64_t kMostInFeatures = 600;
 constexpr std::int64_t kFewInFeatures = 72;
 constexpr std::int64_t kMostFeatures = std::int64_t{kMultiprocessors} * kTileRows * kMostTiles;
@@ -73,7 +73,7 @@ class SkinnyGemmTest : public TypedBackendTest {
     plain.in = in_.data();
     plain.in_dtype = dtype();
     plain.epilogue = epilogue(out_features, gated, bias, expected.data());
-    backend_->wait();  // copies in are on their way until then
+    backend_->wait();  // copies in are asynchronous
     kernels::reference_gemm(plain, nullptr);
     const std::vector<std::byte> all_rows = finished(expected);
 

@@ -9,13 +9,13 @@
 
 namespace quern {
 
-/// Engines of these tests run on the CPU, also where there is a GPU.
+/// Engines of these tests run on the CPU, even if there is a GPU.
 inline Engine load(EngineOptions options = {}, const std::string& model = "tale-llama") {
   if (options.device == DeviceChoice::automatic) options.device = DeviceChoice::cpu;
   return Engine::load(testing::demo_model(model).string(), options);
 }
 
-/// Sixteen prompts of very different lengths; `sampled` ones have a seed of their own.
+/// Sixteen prompts of very different lengths; `sampled` ones have seeds of their own.
 inline std::vector<Request> sixteen_requests(bool sampled) {
   std::vector<Request> requests;
   std::string prompt = "Once";

@@ -8,7 +8,7 @@
 #include "tests/runtime/cpu_engine.h"
 #include "tests/support/expect_error.h"
 
-// When engines look for the end, what they tell meanwhile, and how requests are stopped.
+// When engines check for stops, what they report in between, and how requests are stopped.
 
 namespace quern {
 namespace {
@@ -41,7 +41,7 @@ TEST(Engine, SkipAndCheckChangeTheStepsByTheRuleAndNoToken) {
     for (const int interval : {1, 3, 4, 7, 50, 1000}) {
       const LoopRun run = run_with_checks(skip, interval, request);
       EXPECT_EQ(run.result.output_ids, every.result.output_ids) << skip << " " << interval;
-      // Looks at S, S + C, … and at the limit of 96, until one comes at or after step 80.
+      // Stop checks at S, S + C, … and at the limit of 96, until one comes at or after step 80.
       std::uint64_t step = skip > 0 ? static_cast<unsigned>(skip) : static_cast<unsigned>(interval);
       std::uint64_t checks = 1;
       for (; step < 80; ++checks) step += static_cast<unsigned>(interval);
@@ -121,7 +121,7 @@ TEST(Engine, CancelFreesTheRowForAnotherWithoutMixingTokens) {
   Engine engine = load(options);
   const RequestId first = engine.submit(greedy("Once upon a time", 200));
   const RequestId second = engine.submit(greedy("The fox said to the", 20));
-  engine.step();  // prefill: sampled, not looked at
+  engine.step();  // prefill: sampled, no stop check yet
   engine.cancel(first);
   engine.cancel(9999);
   while (engine.busy()) engine.step();

@@ -1,5 +1,4 @@
-// Requests that fail, alone; steps that fail as a whole; and what is left of an engine after
-// either.
+// Requests that fail alone; steps that fail as a whole; and the state of an engine after either.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -79,7 +78,7 @@ std::vector<Request> three_requests() {
   return {greedy("Once upon a time", 40), greedy("The fox", 30), greedy("In old times", 20)};
 }
 
-/// All three end with the fault's message, whenever it comes; then the engine works as before.
+/// All three end with the fault's message, at any node; then the engine works as before.
 void expect_all_fail(int nth_node, int check_interval) {
   EngineOptions options;
   options.max_seqs = 2;  // one waits
@@ -114,7 +113,7 @@ void expect_all_fail(int nth_node, int check_interval) {
 }
 
 TEST(EngineErrors, AFailedStepEndsEveryRequestWithAResult) {
-  // Of the prompt's step, of its last nodes, of the first decode step and of a later one.
+  // Faults in the prompt's step, in its last nodes, in the first decode step and in a later one.
   for (const int nth_node : {1, 7, 24, 25, 30, 200}) {
     for (const int check_interval : {1, 16}) expect_all_fail(nth_node, check_interval);
   }
@@ -132,8 +131,8 @@ TEST(EngineErrors, ADeviceThatIsLostEndsWhateverComes) {
   }
 }
 
-/// Throws from the callback of the n-th update; the engine must be as good as new, and a request
-/// that came before runs on.
+/// Throws from the callback of the n-th update; the engine must be as good as new, and an earlier
+/// request continues.
 void expect_usable_after_exception(int nth_update, const EngineOptions& options) {
   Engine engine = load(options);
   const Request earlier = greedy("The king had three sons.", 50);
@@ -156,7 +155,7 @@ void expect_usable_after_exception(int nth_update, const EngineOptions& options)
   ASSERT_TRUE(result);
   EXPECT_EQ(result->output_ids, other.generate(earlier).output_ids);
   EXPECT_EQ(result->text, other.generate(earlier).text);
-  // Of the four requests before, these have the ids 2 to 4: nothing of them is left.
+  // Of the four requests before, these have the ids 2 to 4: no state of them is left.
   for (const RequestId id : {2, 3, 4}) EXPECT_FALSE(engine.take_result(id));
   EXPECT_FALSE(engine.busy());
 }

@@ -112,9 +112,9 @@ TEST(Engine, LowPrecisionStaysNearFloat32) {
     Engine reference = load({}, golden.model);
     const Ids ids = reference.tokenizer().encode("The king had three sons, and the eldest said");
     const auto expected = reference.logits(ids);
-    // Normalized by the logits' power. Some twenty roundings, each of a variance of a twelfth of
-    // the unit's square, add up to under two squared units; attention's exponentials, of scores up
-    // to 60 in these models, and the last norm may make fifty times as much of them.
+    // Normalized by the logits' power. Some twenty roundings, each with a variance of a twelfth of
+    // a squared ulp, add up to under two squared ulps; attention's exponentials, of scores up to 60
+    // in these models, and the last norm may magnify it fifty times.
     for (const auto& [dtype, unit] :
          {std::pair{DType::float16, 0x1p-11}, std::pair{DType::bfloat16, 0x1p-8}}) {
       EngineOptions options;
@@ -150,7 +150,7 @@ TEST(Engine, SmallKvCacheOnlyMakesRequestsWait) {
 TEST(Engine, CancellingWhatDoesNotRunDisturbsNothing) {
   EngineOptions options;
   options.max_seqs = 1;
-  options.check_interval = 1000;  // one look, at the limit, unless something makes the host look
+  options.check_interval = 1000;  // one stop check, at the limit, unless one is forced earlier
   Engine engine = load(options);
   const RequestId running = engine.submit(greedy("Once upon a time", 30));
   const RequestId waiting = engine.submit(greedy("The king", 30));

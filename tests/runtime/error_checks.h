@@ -12,7 +12,7 @@
 #include "tests/runtime/greedy_request.h"
 #include "tests/support/changed_model.h"
 
-// What must hold of requests that fail, on every device and in every way to run the decode loop.
+// Requirements for failing requests, on every device and in every decode loop mode.
 
 namespace quern::testing {
 
@@ -26,7 +26,7 @@ inline Request poisoned_prompt() {
   return request;
 }
 
-/// One that chooses the poison as its first token, and with it as the next input has no second.
+/// One that chooses the poison as its first token and fails with it as the next input.
 inline Request poisoned_choice() {
   Request request = greedy("Once upon a time", 40);
   request.ignore_eos = true;
@@ -63,13 +63,13 @@ inline void check_errors_alone(const EngineMaker& make) {
   }
 }
 
-/// A request fails in the middle: its tokens up to there are those of the whole model.
+/// A request fails in the middle: its tokens up to there equal the intact model's.
 inline void check_error_in_the_middle(const EngineMaker& make) {
   EngineOptions options;
   options.dtype = DType::float32;
   const Request request = greedy("The king had three sons.", 60);
   const Result whole = make(demo_model("tale-llama").string(), options).generate(request);
-  // The first token from the twentieth on that is new to the text.
+  // The first token from the twentieth on that did not occur before.
   auto end = whole.output_ids.begin() + 20;
   const auto is_known = [&](std::int32_t id) {
     return std::find(whole.output_ids.begin(), end, id) != end ||
@@ -84,8 +84,8 @@ inline void check_error_in_the_middle(const EngineMaker& make) {
   EXPECT_FALSE(result.text.empty());
 }
 
-/// Healthy requests give what they give without the others, while others fail beside them, before
-/// them in their rows and blocks, and after.
+/// Healthy requests give the same results while others fail next to them, before them in their rows
+/// and blocks, and after.
 inline void check_errors_in_a_batch(const EngineMaker& make) {
   std::vector<Request> healthy;
   for (const char* prompt : {"Once upon a time", "The fox", "The king had three sons.",

@@ -14,7 +14,7 @@
 
 namespace quern::testing {
 
-/// A demo model and the file of Hugging Face's float32 answers that it must give.
+/// A demo model and its golden file: Hugging Face's results in float32.
 struct GoldenModel {
   std::string model;
   std::string golden;
@@ -38,15 +38,15 @@ inline nlohmann::json read_golden(const std::string& golden) {
   return nlohmann::json::parse(stream);
 }
 
-/// How far two correct float32 forward passes may lie apart in a logit: each of the nodes that a
-/// token passes, five a layer and the lm_head, rounds sums of up to intermediate_size terms, and
-/// independent roundings add up like a random walk.
+/// Tolerance between the logits of two correct float32 forward passes: each node on a token's path,
+/// five per layer and the lm_head, rounds sums of up to intermediate_size terms, and independent
+/// roundings add up like a random walk.
 inline double logit_tolerance(const ModelInfo& info, double largest_logit) {
   const double nodes = 5.0 * info.num_hidden_layers + 1.0;
   return 0x1p-23 * std::sqrt(nodes * info.intermediate_size) * largest_logit;
 }
 
-/// The largest of the logits that a golden file holds, in magnitude.
+/// The largest magnitude of a golden file's logits.
 inline double largest_logit(const nlohmann::json& golden) {
   double largest = 0.0;
   for (const auto& entry : golden["cases"]) {

@@ -1,4 +1,4 @@
-// The demo models in float32, on the CPU and on a GPU, against Hugging Face's answers.
+// The demo models in float32, on the CPU and on a GPU, against Hugging Face's results.
 #include "tests/runtime/golden.h"
 
 #include <gtest/gtest.h>
@@ -45,7 +45,7 @@ class GoldenTest : public ::testing::TestWithParam<GoldenCase> {
     golden_ = testing::read_golden(GetParam().model.golden);
   }
 
-  /// One greedy request a case, all in one batch.
+  /// One greedy request per case, all in one batch.
   std::vector<Result> run_cases(const char* expected_key, const Request& like) {
     std::vector<Request> requests;
     for (const auto& entry : golden_["cases"]) {
@@ -94,7 +94,7 @@ TEST_P(GoldenTest, GreedyIdsAndLogprobs) {
       EXPECT_NEAR(result.logprobs[step].logprob, entry["greedy_logprobs"][step].get<float>(),
                   2.0 * tolerance());
     }
-    // The best five of the first steps: the ids, and their logits relative to the best one's.
+    // The five best of the first steps: ids, and logits relative to the best one's.
     const auto& top_ids = entry["greedy_top5_ids"];
     const auto& top_logits = entry["greedy_top5_logits"];
     for (std::size_t step = 0; step < top_ids.size(); ++step) {
@@ -135,7 +135,7 @@ TEST_P(GoldenTest, GreedyText) {
     const auto& entry = golden_["cases"][i];
     const auto prompt = entry["prompt"].get<std::string>();
     const auto whole = entry["greedy_text"].get<std::string>();
-    // The golden text shows a written end token, which ours never does.
+    // The golden text includes the EOS token, ours never does.
     const bool shows_end = whole.size() > 2 && whole.ends_with("|>");
     const auto end = shows_end ? whole.rfind("<|") : std::string::npos;
     EXPECT_EQ(prompt + results[i].text, whole.substr(0, end));

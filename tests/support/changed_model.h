@@ -11,7 +11,7 @@
 
 namespace quern::testing {
 
-/// A copy of a demo model, of one float16 safetensors file, in which weights are changed.
+/// A copy of a demo model (one float16 safetensors file) with modified weights.
 class ChangedModel {
  public:
   explicit ChangedModel(const std::string& name = "tale-llama") {
@@ -52,8 +52,8 @@ class ChangedModel {
   std::string bytes_;
 };
 
-/// tale-llama with a token whose embedding is NaN: whoever has it in the prompt, or chooses it, has
-/// no logits from there on.
+/// tale-llama with a token whose embedding is NaN: a sequence with it in the prompt, or that
+/// chooses it, has NaN logits from there on.
 class PoisonedModel : public ChangedModel {
  public:
   static constexpr std::int32_t kPoison = 777;
@@ -65,7 +65,7 @@ class PoisonedModel : public ChangedModel {
   }
 };
 
-/// tale-llama with a last norm of which float16 cannot hold the result.
+/// tale-llama with a final norm that overflows float16.
 class OverflowingModel : public ChangedModel {
  public:
   OverflowingModel() {

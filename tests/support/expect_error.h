@@ -12,8 +12,8 @@
 
 namespace quern::testing {
 
-/// Fails the test unless `statement` throws a quern::Error of that code, on one line, whose message
-/// has every one of `parts`.
+/// Fails the test unless `statement` throws a quern::Error with that code and a one-line message
+/// that contains every one of `parts`.
 inline void expect_error(ErrorCode code, std::initializer_list<std::string_view> parts,
                          const std::function<void()>& statement) {
   try {

@@ -16,7 +16,7 @@
 
 namespace quern::testing {
 
-/// A fresh folder that is removed with everything in it at the end.
+/// A new folder that is removed with its content at the end.
 class TempFolder {
  public:
   TempFolder() {
@@ -64,8 +64,8 @@ std::string bytes_of(const std::vector<T>& values) {
   return bytes;
 }
 
-/// A safetensors file from a header and data that need not fit each other; nor need `header_bytes`,
-/// when given, fit `header`.
+/// A safetensors file from a header and data that need not be consistent; nor need `header_bytes`,
+/// when given, match `header`.
 inline std::string raw_safetensors(std::string_view header, std::string_view data,
                                    std::optional<std::uint64_t> header_bytes = std::nullopt) {
   std::string file(8, '\0');
@@ -82,8 +82,8 @@ struct RawTensor {
   std::string data;
 };
 
-/// A safetensors file of these tensors, one after the other. It is valid if each one's data fits
-/// its type and shape.
+/// A safetensors file of these tensors in order. It is valid if each one's data matches its type
+/// and shape.
 inline std::string make_safetensors(const std::vector<RawTensor>& tensors) {
   std::string header = "{";
   std::string data;

@@ -13,7 +13,7 @@
 namespace quern {
 namespace {
 
-/// Numbers of all sizes that each type can hold, some too large for float16, and the special ones.
+/// Numbers of all sizes that each type can hold, some too large for float16, and special values.
 std::vector<float> some_numbers(std::int64_t count) {
   std::mt19937 generator(3);
   std::vector<float> numbers(count);
@@ -50,7 +50,7 @@ class Convert : public ::testing::TestWithParam<std::tuple<DType, DType>> {
   const DType from_ = std::get<0>(GetParam());
   const DType to_ = std::get<1>(GetParam());
 
-  /// What one number becomes on its way, and how many of them overflow.
+  /// The expected conversion of one number, and the number of overflows.
   std::vector<float> expected(const std::vector<float>& numbers, std::int64_t& overflowed) const {
     overflowed = 0;
     std::vector<float> result;

@@ -31,7 +31,7 @@ class LoadWeight : public ::testing::Test {
     checkpoint_ = Checkpoint::open(folder_.path());
   }
 
-  /// The weight's rows as floats; the buffer behind it ends where the weight does.
+  /// The weight's rows as floats; the buffer ends where the weight does.
   std::vector<std::vector<float>> load(const WeightSpec& spec, DType dtype) {
     buffer_.assign(spec.out_features * spec.in_features * dtype_bytes(dtype), std::byte{});
     const WeightFormat format = {.stored = dtype};

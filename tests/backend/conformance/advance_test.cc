@@ -80,12 +80,12 @@ TEST_P(AdvanceConformance, StopsOnEosTokenIdsAndAtTheLimit) {
     harness.poke(state.max_tokens, harness.state_row(seq), max_tokens[i]);
   }
   harness.run(Advance{});
-  // An end id that comes as the last permitted token is a stop.
+  // An EOS id as the last permitted token is a stop.
   EXPECT_EQ(by_seq(harness, state.finished), (Ints{1, 0, 2, 1, 0}));
   EXPECT_EQ(harness.read_array(state.num_finished, 1), Ints{3});
   EXPECT_EQ(ring_row(harness, 0), tokens);
 
-  // Overshoot: only the two that run go on.
+  // Overshoot: only the two running sequences advance.
   harness.run(Advance{});
   EXPECT_EQ(by_seq(harness, state.kv_len), (Ints{4, 5, 4, 4, 5}));
   EXPECT_EQ(by_seq(harness, state.generated), (Ints{4, 5, 4, 4, 5}));
@@ -117,7 +117,7 @@ TEST_P(AdvanceConformance, ASampleErrorEndsItsSequenceAlone) {
   const auto history = harness.read_array(state.history, 4 * 64);
   EXPECT_EQ(std::count(history.begin(), history.end(), -7), 4 * 64 - 1) << "of the token";
 
-  // Overshoot: an ended sequence stays as it is, and the ring has nothing of it.
+  // Overshoot: a finished sequence is unchanged and absent from the ring.
   harness.run(Advance{});
   EXPECT_EQ(ring_row(harness, 1), (Ints{-1, 8, -1, -1}));
   EXPECT_EQ(by_seq(harness, state.finished), (Ints{3, 2, 3, 3}));

@@ -25,15 +25,15 @@ struct AttentionCase {
   float magnitude = 1.0f;  ///< of q and k
 };
 
-/// A rope whose every parameter matters at the few positions of a test.
+/// A rope for which every parameter has an effect at the few positions of a test.
 Rope rope_of(RopeType type, int rotary_dim);
 
-/// Holds an attention to graph/op.h's contract: results, and what it puts into the cache.
+/// Checks an attention against graph/op.h's contract: results and cache contents.
 class AttentionChecks : public TypedBackendTest {
  protected:
   void check(const AttentionCase& c);
 
-  /// Runs it by the backend, unless a test has other means.
+  /// Runs it with the backend; overridden by tests of single kernels.
   virtual void run(StepHarness& harness, const Attention& op) { harness.run(op); }
 
  private:
@@ -42,10 +42,12 @@ class AttentionChecks : public TypedBackendTest {
   /// The `index`-th head of a token row.
   std::vector<double> head_of(int row, int index) const;
   void check_sequence(const StepHarness& harness, int seq, const std::vector<float>& out) const;
-  /// What query head `head` of the sequence's `i`-th new token must give, from the cache as it is.
+  /// Expected result of query head `head` of the sequence's `i`-th new token, from the current
+  /// cache.
   Expected expected_head(const StepHarness& harness, int seq, int i, int head,
                          const std::vector<float>& inv_freq) const;
-  /// The new keys, normed and rotated, and values stand in their slots; nothing after them.
+  /// Checks that the new keys (normed, rotated) and values are in their slots, and nothing after
+  /// them.
   void check_appended(const StepHarness& harness, int seq, int kv_head,
                       const std::vector<float>& inv_freq) const;
 

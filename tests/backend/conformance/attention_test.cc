@@ -30,7 +30,7 @@ TEST_P(AttentionConformance, HeadSizes) {
 }
 
 TEST_P(AttentionConformance, HeadSizesOfLargeModels) {
-  // Long enough that a kernel that splits slots or tiles rows has several of each.
+  // Long enough for several KV splits and several tiles.
   const std::vector<SequenceSpec> seqs = {
       {.past = 290, .decode = true},
       {.past = 140, .decode = true, .status = SequenceStatus::limit},

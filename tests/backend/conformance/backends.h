@@ -13,11 +13,11 @@
 
 namespace quern::testing {
 
-/// A backend that the conformance suite holds to the contract.
+/// A backend under conformance test.
 struct BackendUnderTest {
   std::string name;
   std::function<std::unique_ptr<Backend>()> make;
-  /// Why this machine cannot run it, empty where it can; null: every machine can.
+  /// Why this machine cannot run it, empty where it can; null: always available.
   std::function<std::string()> unavailable_reason = nullptr;
 
   std::string reason_to_skip() const { return unavailable_reason ? unavailable_reason() : ""; }
@@ -27,10 +27,10 @@ inline void PrintTo(const BackendUnderTest& backend, std::ostream* stream) {
   *stream << backend.name;
 }
 
-/// Each test program that compiles the suite defines this.
+/// Defined by each test program that compiles the suite.
 std::vector<BackendUnderTest> backends_under_test();
 
-/// A test body that runs once for each backend.
+/// A test that runs once per backend.
 class BackendTest : public ::testing::TestWithParam<BackendUnderTest> {
  protected:
   void SetUp() override {
@@ -42,7 +42,7 @@ class BackendTest : public ::testing::TestWithParam<BackendUnderTest> {
   std::unique_ptr<Backend> backend_;
 };
 
-/// A test body that runs once for each backend and activation dtype.
+/// A test that runs once per backend and activation dtype.
 class TypedBackendTest : public ::testing::TestWithParam<std::tuple<BackendUnderTest, DType>> {
  protected:
   void SetUp() override {

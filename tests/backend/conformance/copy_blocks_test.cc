@@ -9,7 +9,7 @@
 namespace quern::testing {
 namespace {
 
-/// A cache of random bytes and what it should hold.
+/// A cache of random bytes and its expected content.
 class CacheUnderTest {
  public:
   CacheUnderTest(Backend& backend, KvCacheView shape)
@@ -79,7 +79,7 @@ TEST_P(CopyBlocksConformance, CopiesAllLayersAndNothingElse) {
     cache.copy({});
     cache.check();
     cache.copy({{0, 8}});
-    cache.copy({{8, 4}, {8, 5}, {1, 0}});  // reads what the call before wrote
+    cache.copy({{8, 4}, {8, 5}, {1, 0}});  // reads the previous call's result
     cache.copy({{4, 8}});
     cache.check();
   }

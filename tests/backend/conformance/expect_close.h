@@ -13,7 +13,7 @@ namespace quern::testing {
 
 inline constexpr double kFloatEpsilon = 0x1p-23;
 
-/// One unit in the last place of `dtype` at `value`.
+/// One ulp of `dtype` at `value`.
 inline double ulp(DType dtype, double value) {
   const int digits = dtype == DType::float16 ? 11 : dtype == DType::bfloat16 ? 8 : 24;
   const double smallest =
@@ -22,16 +22,15 @@ inline double ulp(DType dtype, double value) {
   return std::max(smallest, std::ldexp(1.0, std::ilogb(value) - digits + 1));
 }
 
-/// What an op must give: the exact result, and by how much float32 arithmetic may miss it.
+/// Expected result of an op: the exact value, and the error allowed to float32 arithmetic.
 struct Expected {
   std::vector<double> values;
   std::vector<double> bounds;  ///< by element, without the rounding of the result itself
-  /// By row, what roundings of its inputs that go another way may add to its normalised mean square
-  /// error; empty: nothing.
+  /// Per row, the NMSE that differently rounded inputs may add; empty: none.
   std::vector<double> nmse_slack = {};
 };
 
-/// Limits of the normalised mean square error, by dtype.
+/// NMSE limits by dtype.
 struct NmseLimits {
   double float32 = 1e-10;
   double float16 = 1e-8;
@@ -42,10 +41,10 @@ struct NmseLimits {
   }
 };
 
-/// Every element within its bound plus one unit in the last place of `dtype`; tells the worst.
-/// Errors within it must be rare: each row's normalised mean square error against the rounded
-/// result is within `limits`, apart from ties that went the other way: those of its inputs and one
-/// at its largest element (in a small result it outweighs the rest).
+/// Checks that every element is within its bound plus one ulp of `dtype`, and reports the worst.
+/// Errors within bounds must be rare: each row's NMSE against the rounded result is within
+/// `limits`, apart from different roundings: those of its inputs and one at its largest element (in
+/// a small result it outweighs the rest).
 inline void expect_close(const std::vector<float>& actual, const Expected& expected,
                          std::size_t cols, DType dtype, const NmseLimits& limits = {}) {
   ASSERT_EQ(actual.size(), expected.values.size());
@@ -72,8 +71,8 @@ inline void expect_close(const std::vector<float>& actual, const Expected& expec
     EXPECT_LE(worst, 1.0) << "row " << begin / cols << ", column " << where - begin << ": got "
                           << actual[where] << ", expected " << expected.values[where] << " ± "
                           << expected.bounds[where];
-    // A result that is moved by d before it is rounded to steps of u moves by u with probability
-    // d / u: its error's square is d u then, not d².
+    // A result that is perturbed by d before rounding to a grid of u changes by u with probability
+    // d / u: the expected squared error is d u, not d².
     const double moved =
         expected.nmse_slack.empty() ? 0.0 : expected.nmse_slack[begin / cols] * square;
     const double tie = std::pow(ulp(dtype, largest), 2.0);

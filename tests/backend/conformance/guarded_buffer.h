@@ -10,7 +10,7 @@
 namespace quern::testing {
 
 /// Device memory between two guard bands. It starts poisoned: every byte is 0xff, which is NaN in
-/// each of our float types and -1 in integers.
+/// every supported float type and -1 in integers.
 class GuardedBuffer {
  public:
   GuardedBuffer(Backend& backend, std::size_t size_bytes)

@@ -9,7 +9,7 @@ namespace {
 
 class LinearConformance : public TypedBackendTest {
  protected:
-  /// Runs one Linear of these sizes and holds it to the reference.
+  /// Runs one Linear of these sizes and checks it against the reference.
   void check(int rows, std::int64_t in_features, std::int64_t out_features, bool with_bias,
              DType stored, float outlier = 1.0f) {
     SCOPED_TRACE(::testing::Message() << rows << " x " << in_features << " -> " << out_features
@@ -46,7 +46,7 @@ TEST_P(LinearConformance, SizesOddAndEven) {
   check(3, 5, 1, false, DType::float32);
   check(300, 192, 130, true, DType::float32);
   check(11, 1037, 259, false, DType::float32);
-  // The faster ways of a backend for one dtype throughout, and what just misses them.
+  // Sizes of a backend's fast paths for one dtype throughout, and sizes that just miss them.
   for (const int rows : {1, 2, 3, 4, 5, 8, 17, 33, 64, 65, 130}) {
     for (const bool with_bias : {false, true}) {
       check(rows, 256, 96, with_bias, dtype());
@@ -58,8 +58,8 @@ TEST_P(LinearConformance, SizesOddAndEven) {
   }
 }
 
-// From few outputs for each of a GPU's multiprocessors to many, with rows of outputs that are not
-// aligned, as a vocabulary's size may make them.
+// From few outputs per multiprocessor to many, with unaligned output rows, as a vocabulary size can
+// cause.
 TEST_P(LinearConformance, UnalignedOutputs) {
   for (const std::int64_t out_features : {1001, 7001, 13003}) {
     check(13, 264, out_features, true, dtype());

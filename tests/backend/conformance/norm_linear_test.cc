@@ -72,7 +72,7 @@ class NormLinearConformance : public TypedBackendTest {
     const Expected expected = reference_projection(normed, slack, Matrix(weight_rows, c.in, weight),
                                                    bias, c.activation, c.gated);
     const DType out_dtype = c.logit_rows_only ? DType::float32 : dtype();
-    // A step in a rounded norm shows in the logits, which are not rounded themselves.
+    // One ulp of a rounded norm shows in the logits, which are not rounded themselves.
     NmseLimits limits;
     if (c.logit_rows_only) limits.float32 = limits.of(dtype());
     expect_close(harness.read(op.out), expected, static_cast<std::size_t>(c.out), out_dtype,
@@ -155,8 +155,8 @@ TEST_P(NormLinearConformance, OneDtypeThroughout) {
   check({.seqs = many, .in = 64, .out = 40, .logit_rows_only = true, .stored = dtype()});
 }
 
-// More rows of weight than a GPU's multiprocessors take at a time: shares that begin and end within
-// tiles of the weight, and some that hold several.
+// More weight rows than a GPU's multiprocessors process at a time: shares that begin and end within
+// tiles of the weight, and some that span several.
 TEST_P(NormLinearConformance, ManyOutputs) {
   for (const int rows : {1, 3}) {
     const std::vector<SequenceSpec> seqs = {{.q_len = rows}};

@@ -7,8 +7,7 @@ namespace {
 
 class RandomFillConformance : public TypedBackendTest {
  protected:
-  /// The run gives on the backend what fill_random() gives on the host, bit for bit, and touches
-  /// nothing else.
+  /// Checks that the backend's fill_random() equals the host's bit for bit and writes nothing else.
   void check(const RandomRun& run, std::size_t num_elements) {
     SCOPED_TRACE(::testing::Message() << "first " << run.first << ", source " << run.source
                                       << ", stride " << run.stride << ", count " << run.count);
@@ -29,7 +28,7 @@ TEST_P(RandomFillConformance, GivesWhatTheHostGives) {
     run.scale = 0x1p-13f;
     check(run, static_cast<std::size_t>(count));
   }
-  run.count = 3 << 20;  // several parts of several threads
+  run.count = 3 << 20;  // several chunks of several threads
   check(run, 3 << 20);
   run.bits = 4;
   run.offset = 1.0f;

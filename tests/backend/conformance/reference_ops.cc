@@ -37,7 +37,7 @@ Bounded dot_product(const Matrix& in, const Matrix& slack, std::int64_t row, con
     sum.value += in.at(row, k) * weight.at(column, k);
     const double moved = slack.at(row, k) * weight.at(column, k);
     sum.bound += std::abs(moved);
-    sum.slack += moved * moved;  // their signs are independent
+    sum.slack += moved * moved;  // signs are independent
     in_square += in.at(row, k) * in.at(row, k);
     weight_square += weight.at(column, k) * weight.at(column, k);
   }
@@ -49,8 +49,8 @@ Bounded dot_product(const Matrix& in, const Matrix& slack, std::int64_t row, con
 }  // namespace
 
 Bounded reference_activation(Activation activation, Bounded x) {
-  // No slope is above 1.13; the functions themselves are good to some units in the last place of
-  // the larger of argument and result.
+  // No slope exceeds 1.13; the functions are accurate to a few ulp of the larger of argument and
+  // result.
   const double value = activation_of(activation, x.value);
   if (activation == Activation::none) return x;
   return {value, 1.13 * x.bound + 4.0 * kFloatEpsilon * std::abs(x.value), 1.13 * x.slack};
@@ -76,7 +76,7 @@ Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype
       const auto i = static_cast<std::size_t>(k);
       const double bias = norm.bias.empty() ? 0.0 : norm.bias[i];
       const double value = (rows.at(row, k) - mean) * scale * norm.gain[i] + bias;
-      // Subtracting the mean cancels; the rest is relative.
+      // Subtracting the mean cancels; the rest is a relative error.
       const double cancelled = norm.kind == NormKind::layer ? largest * scale : 0.0;
       const double error = 8.0 * kFloatEpsilon *
                            (std::abs(value) + std::abs(bias) + cancelled * std::abs(norm.gain[i]));
@@ -135,7 +135,7 @@ std::vector<double> reference_head(const Attention& op, const std::vector<double
       result[i] *= gain[i] / std::sqrt(mean_square + op.norm_epsilon);
     }
   }
-  std::vector<double> magnitude(result.size());  // of the numbers behind an element
+  std::vector<double> magnitude(result.size());  // of the terms that an element is summed from
   std::transform(result.begin(), result.end(), magnitude.begin(),
                  [](double x) { return std::abs(x); });
   for (std::size_t i = 0; i < inv_freq.size(); ++i) {
@@ -169,7 +169,7 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
                              const std::vector<std::vector<float>>& keys,
                              const std::vector<std::vector<float>>& values, DType dtype) {
   std::vector<double> scores;
-  double magnitude = 0.0;  // of the products behind a score
+  double magnitude = 0.0;  // of the products in a score
   for (const auto& key : keys) {
     double score = 0.0;
     double products = 0.0;
@@ -190,8 +190,8 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
     const double probability = std::exp(scores[slot] - reference);
     sum += probability;
     const double rounded = round_double(dtype, probability);
-    // Float32 scores move a probability by `error`; near a border that is a whole step of dtype,
-    // and so is a step of q or k, which were rounded from float32 numbers as well.
+    // Float32 scores change a weight by `error`; near a rounding boundary by one ulp of dtype, and
+    // so do q and k, which were rounded from float32 numbers as well.
     const double step = dtype == DType::float32 ? 0.0 : ulp(dtype, probability);
     const double error =
         probability * kFloatEpsilon * (static_cast<double>(query.size()) * magnitude + 8.0) + step;
@@ -206,8 +206,8 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
     expected.bounds[i] = expected.bounds[i] / sum +
                          (8.0 + std::sqrt(count)) * kFloatEpsilon * std::abs(expected.values[i]);
   }
-  // To first order a score that moves by d moves the result by p d (v - result).
-  double moved_scores = 0.0;   // mean square, by probability
+  // To first order a score that changes by d changes the result by p d (v - result).
+  double moved_scores = 0.0;   // mean square, weighted by probability
   double spread_square = 0.0;  // of the values about the result
   for (std::size_t slot = 0; slot < keys.size(); ++slot) {
     const double probability = std::exp(scores[slot] - reference) / sum;

@@ -9,8 +9,8 @@
 
 namespace quern::testing {
 
-// The ops of graph/op.h once more, written plainly in double precision, rounding only where the
-// contract does. Each also bounds what float32 arithmetic in any order may do to the result.
+// Reference implementation of graph/op.h's ops in double precision, rounding only where the
+// contract does. Each also bounds the effect of float32 arithmetic in any order.
 
 /// A matrix in double precision, row-major.
 struct Matrix {
@@ -31,11 +31,11 @@ struct Matrix {
   }
 };
 
-/// A number with the error that float32 may have put into it.
+/// A number with a bound of its float32 error.
 struct Bounded {
   double value = 0.0;
   double bound = 0.0;
-  double slack = 0.0;  ///< of the bound, what roundings of the inputs do, most likely
+  double slack = 0.0;  ///< the expected share of the inputs' roundings in the bound
 };
 
 /// activation(x).
@@ -48,24 +48,24 @@ struct ReferenceNorm {
   double epsilon = 0.0;
 };
 
-/// The normed rows, rounded to `dtype`. `slack` gets, by element, how far float32 may move them:
-/// where a number lies near the border between two roundings, a whole step.
+/// The normed rows, rounded to `dtype`. `slack` receives the possible float32 error per element:
+/// near a rounding boundary a whole ulp.
 Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype, Matrix& slack);
 
-/// activation(in · Wᵀ + bias), or gated. `slack` as reference_norm() gives it.
+/// activation(in · Wᵀ + bias), or gated. `slack` as from reference_norm().
 Expected reference_projection(const Matrix& in, const Matrix& slack, const Matrix& weight,
                               const std::vector<float>& bias, Activation activation, bool gated);
 
-/// One head of q or k as Attention makes it, rounded to `dtype`. `slack`, if given, receives how
-/// far each element may be moved by float32's error of the number that is rounded.
+/// One head of q or k as Attention computes it, rounded to `dtype`. `slack`, if given, receives the
+/// change of each element that float32 errors may cause.
 std::vector<double> reference_head(const Attention& op, const std::vector<double>& head,
                                    const std::vector<float>& gain,
                                    const std::vector<float>& inv_freq, std::int32_t position,
                                    bool is_query, DType dtype,
                                    std::vector<double>* slack = nullptr);
 
-/// One query over keys and values (its window only), by the contract's softmax. The result is not
-/// rounded. nmse_slack has one number: the square of how far `query_slack` may move the result, not
+/// One query over keys and values (its window only), with the contract's softmax. The result is not
+/// rounded. nmse_slack has one number: the square of the change that `query_slack` may cause, not
 /// yet divided by a row's.
 Expected reference_attention(const Attention& op, const std::vector<double>& query,
                              const std::vector<double>& query_slack,

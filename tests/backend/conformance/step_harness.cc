@@ -52,7 +52,7 @@ void StepHarness::add_batch() {
     first_rows_.push_back(cu_seqlens_q.back());
     state_index.push_back(state_row(seq));
     for (int i = 0; i < spec.q_len; ++i) {
-      // Decode rows take theirs from the state: what stands here must not be used.
+      // Decode rows take theirs from the state: these must not be used.
       token_ids.push_back(spec.decode ? -1 : (7 * seq + 3 * i) % 11);
       positions.push_back(spec.decode ? -1 : spec.past + i);
     }

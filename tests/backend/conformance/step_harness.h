@@ -30,9 +30,9 @@ std::vector<float> random_floats(std::int64_t count, std::uint32_t seed);
 /// Each value rounded to `dtype`.
 std::vector<float> rounded(DType dtype, std::vector<float> values);
 
-/// Builds a graph of one op with a step around it on a backend's device, every buffer guarded and
-/// every output poisoned, and runs it. Sequence i lies in state row num_seqs - 1 - i, so that the
-/// two are not confused; its positions are its slots.
+/// Builds a graph of one op and a step around it on a backend's device, every buffer guarded and
+/// every output poisoned, and runs it. Sequence i is in state row num_seqs - 1 - i, so that the two
+/// are not confused; its positions are its slots.
 class StepHarness {
  public:
   /// A KV cache of no layers unless add_kv_cache() is called.
@@ -52,7 +52,7 @@ class StepHarness {
 
   /// Runs one op; fails the test if a guard band was touched or a read-only value was changed.
   void run(const Op& op);
-  /// The same with `launch` in place of the backend's way to run the op.
+  /// The same with `launch` instead of the backend's op.
   void run(const Op& op, const std::function<void(const Step&)>& launch);
 
   std::vector<float> read(ValueId id) const;
@@ -60,7 +60,7 @@ class StepHarness {
   std::vector<float> read_key(int layer, int seq, int kv_head, int slot) const;
   std::vector<float> read_value(int layer, int seq, int kv_head, int slot) const;
 
-  /// Copies the slots before the step of sequence 0 from another harness's cache.
+  /// Copies sequence 0's slots from before the step from another harness's cache.
   void copy_past_from(const StepHarness& other);
 
   template <typename T>

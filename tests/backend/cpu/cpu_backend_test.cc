@@ -42,7 +42,7 @@ TEST(CpuBackend, MeasuresWhatItReachesInEveryDtype) {
 }
 
 TEST(CpuBackend, ReplaysARecordingSoManyTimes) {
-  // An Advance of one decode sequence, which moves it on by a token.
+  // An Advance of one decode sequence by one token.
   std::int32_t zero = 0;
   std::int32_t kv_len = 10;
   std::int32_t position = 10;
@@ -95,7 +95,7 @@ TEST(CpuBackend, PreparesFloatWeightsRowMajorAndRefusesOthers) {
                      backend->prepare({.stored = DType::uint8}, WeightUse::matrix));
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"a vector of float16", "expected float32"}),
                      backend->prepare({.stored = DType::float16}, WeightUse::vector));
-  // Whoever uploads without asking is refused before anything is read.
+  // Uploads without prepare() are refused before anything is read.
   EXPECT_QUERN_ERROR(
       ErrorCode::unsupported, ({"a vector of float16"}),
       backend->upload(testing::source_of(WeightUse::vector, DType::float16, 1, 2, {1.0f, 2.0f}),
@@ -118,7 +118,7 @@ TEST(CpuBackend, UploadsWeightsOfManyBands) {
   EXPECT_EQ(weight.values.row_stride, kCols);
 }
 
-/// A layer's worth of results must not depend on the number of threads.
+/// Results of a layer must not depend on the number of threads.
 TEST(CpuBackend, ThreadsDoNotChangeABit) {
   const auto run = [](int threads, int rows) {
     const auto backend = make_cpu_backend(threads);
@@ -157,7 +157,7 @@ TEST(CpuBackend, ThreadsDoNotChangeABit) {
   }
 }
 
-/// Attention over the tokens from `past` on of a sequence of 75; the cache holds those before.
+/// Attention over the tokens from `past` on of a sequence of 75; earlier ones are in the cache.
 class ChunkedAttention {
  public:
   ChunkedAttention(Backend& backend, DType dtype, int window, int past, int q_len)
@@ -179,7 +179,7 @@ class ChunkedAttention {
   Attention op{};
 };
 
-/// Products do not depend on the rows beside them; see docs/adr/0007.
+/// A row's products do not depend on the other rows; see docs/adr/0007.
 TEST(CpuBackend, ChunksOfAPromptGiveTheSameBits) {
   const auto backend = make_cpu_backend(2);
   for (const DType dtype : {DType::float32, DType::bfloat16}) {

@@ -35,7 +35,7 @@ class VectorKernelsTest : public ::testing::TestWithParam<KernelsUnderTest> {
   const VectorKernels& kernels() const { return *GetParam().kernels; }
 };
 
-/// A matrix whose rows lie farther apart than they are long; the gaps hold NaN.
+/// A matrix whose row stride exceeds its row length; the gaps hold NaN.
 struct Strided {
   Strided(DType dtype, std::int64_t rows, std::int64_t cols, const std::vector<float>& content)
       : stride(cols + 3), bytes(static_cast<std::size_t>(rows * stride) * dtype_bytes(dtype)) {
@@ -117,7 +117,7 @@ TEST_P(VectorKernelsTest, AccumulateRows) {
   }
 }
 
-/// Rows alone, and in blocks of every size, bit for bit; a depth and a width with a remainder for
+/// Single rows and blocks of every size agree bit for bit; depth and width have a remainder for
 /// every vector length.
 TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
   constexpr std::int64_t kRows = 11;
@@ -152,7 +152,7 @@ TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
       expect_same(dots.view, few_dots.view, "dot_rows");
       expect_same(sums.view, few_sums.view, "accumulate_rows");
     }
-    // Nor on the columns that are computed with it.
+    // Nor does it depend on the columns computed together.
     const Strided one_column(DType::float32, kRows, kColumns, {});
     for (std::int64_t c = 0; c < kColumns; ++c) {
       Tensor out = one_column.view;
@@ -208,7 +208,7 @@ TEST_P(VectorKernelsTest, Activations) {
     const double silu_x = x / (1.0 + std::exp(-x));
     EXPECT_NEAR(silu[i], silu_x, 5e-7 * std::abs(silu_x) + kOverflowed) << x;
     // Written with a logistic function, which keeps its relative precision far below zero too; the
-    // exponent's own rounding is magnified by its size.
+    // exponent's own rounding error is magnified by its size.
     const double u = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
     const double gelu_x = x / (1.0 + std::exp(-2.0 * u));
     const double relative = 5e-7 * (1.0 + std::min(90.0, std::abs(u)));

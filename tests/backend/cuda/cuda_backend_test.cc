@@ -53,7 +53,7 @@ TEST(CublasLt, NamesTheLibraryThatIsMissing) {
 
 class CudaBackendTest : public BackendTest {
  protected:
-  /// A Linear of one row in a harness that lives as long as the test.
+  /// A Linear of one row in a harness with the test's lifetime.
   Linear add_linear(StepHarness& harness, std::int64_t features) {
     const auto count = features * features;
     Linear op{};
@@ -168,7 +168,7 @@ TEST_P(CudaBackendTest, AKernelThatCannotStartIsNamedWithItsSizeAndLeavesTheBack
   Graph graph;
   graph.nodes = {{op, "embed"}};
   Step broken = harness.step();
-  broken.batch.num_tokens = -1;  // as a size more than a grid can have
+  broken.batch.num_tokens = -1;  // as a size it exceeds any grid
   std::string message;
   EXPECT_EQ(code_of([&] { execute(*backend_, graph.nodes, broken); }, message), ErrorCode::device);
   for (const char* part :
@@ -204,7 +204,7 @@ TEST_P(CudaBackendTest, ADeviceThatPublishesNothingIsTakenForHung) {
   };
   expect_hung([&] { backend_->wait_until(published, 1, std::chrono::milliseconds(2)); },
               "no progress for 0.002 s");
-  // Nothing waits for it any more, nor does the end of the backend and its memory.
+  // Nothing waits for the device any more, including the destructors of the backend and its memory.
   std::int32_t word = 0;
   expect_hung([&] { backend_->wait(); }, "hung earlier");
   expect_hung([&] { backend_->copy_in(memory.data(), &word, sizeof(word)); }, "hung earlier");
@@ -278,7 +278,7 @@ TEST_P(CudaBackendTest, AFailedRecordingLeavesTheBackendUsable) {
   embed.token_embedding =
       harness.add_weight(WeightUse::embedding, DType::float32, 100, 32, random_floats(3200, 1));
   const std::vector<Node> nodes = {{embed, "embed"}};
-  const Step broken = harness.step();  // has no memory for the node's output yet
+  const Step broken = harness.step();  // no memory for the node's output yet
   for (const RecordedLoop loop : {RecordedLoop::host, RecordedLoop::device}) {
     if (loop == RecordedLoop::device && !backend_->device_loop_obstacle().empty()) continue;
     std::string message;

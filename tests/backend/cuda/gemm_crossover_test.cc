@@ -9,7 +9,7 @@ namespace {
 TEST(GemmCrossover, OwnGemmServesMoreRowsWhereMemoryIsSlow) {
   EXPECT_EQ(gemm_crossover(4.9).rows_of(1000), 64) << "A10";
   EXPECT_EQ(gemm_crossover(4.9).rows_of(GemmCrossover::kLargeWeight + 1), 64) << "A10";
-  for (const double bytes_per_clock : {13.4, 18.8, 0.0}) {  // A100, H200, not told
+  for (const double bytes_per_clock : {13.4, 18.8, 0.0}) {  // A100, H200, not reported
     EXPECT_EQ(gemm_crossover(bytes_per_clock).rows_of(GemmCrossover::kLargeWeight), 32);
     EXPECT_EQ(gemm_crossover(bytes_per_clock).rows_of(GemmCrossover::kLargeWeight + 1), 16);
   }

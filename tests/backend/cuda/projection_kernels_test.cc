@@ -17,7 +17,7 @@ constexpr std::int64_t kSmall = 1000;
 constexpr std::int64_t kLarge = GemmCrossover::kLargeWeight + 1;
 constexpr GemmCrossover kH200 = gemm_crossover(18.8);
 
-/// Serves every size and alignment, except by the kernels of `refused`.
+/// Supports every size and alignment, except with the kernels of `refused`.
 ProjectionKernel kernel_of(DType activation, DType stored, std::int64_t num_rows,
                            std::int64_t weight_elements = kSmall,
                            std::initializer_list<ProjectionKernel> refused = {},

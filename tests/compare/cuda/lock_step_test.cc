@@ -69,7 +69,7 @@ class LockStepOnGpu : public ::testing::TestWithParam<std::tuple<Subject, DType>
     }
   }
 
-  /// How near the values come to their limits, for the test's report.
+  /// Reports how close the values come to their limits.
   static void record(const Comparison& comparison) {
     double share = 0.0;
     double excess = 0.0;

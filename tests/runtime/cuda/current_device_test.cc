@@ -1,4 +1,4 @@
-// The caller's CUDA device and context are its own: no public call changes them.
+// No public call changes the caller's CUDA device and context.
 #include <functional>
 #include <thread>
 #include <utility>
@@ -21,7 +21,7 @@ void call(const char* name, Args... args) {
   ASSERT_EQ(function(args...), 0) << name;
 }
 
-/// The calling thread's context, which says its device; null when it has none.
+/// The calling thread's context, which determines its device; null when it has none.
 Context current_context() {
   Context context = nullptr;
   call("cuCtxGetCurrent", &context);
@@ -40,7 +40,7 @@ Context set_device(int index) {
 
 class CurrentDeviceTest : public testing::GpuEngineTest {
  protected:
-  /// All that may reach the GPU, with `unchanged` after each call.
+  /// Calls everything that may use the GPU, with `unchanged` after each call.
   static void use_engine(int device_index, const std::function<void(const char*)>& unchanged) {
     EngineOptions options;
     options.device_index = device_index;

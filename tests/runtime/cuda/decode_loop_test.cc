@@ -1,4 +1,4 @@
-// Every way to run the decode loop gives the same tokens, and tells what it did.
+// All decode loop modes give the same tokens and report what they did.
 #include <map>
 #include <optional>
 #include <utility>
@@ -17,7 +17,7 @@ struct LoopMode {
   DeviceLoopChoice device_loop;
   int skip_steps;
   int check_interval;
-  bool eager;  ///< node by node, nothing recorded
+  bool eager;  ///< node by node, no recordings
 };
 
 std::vector<LoopMode> loop_modes() {
@@ -52,7 +52,7 @@ class DecodeLoopTest : public GpuEngineTest {
   }
 };
 
-/// Twelve requests that end in every way, more than there are rows.
+/// Twelve requests with every finish reason, more than there are rows.
 std::vector<Request> mixed_requests() {
   std::vector<Request> requests;
   std::string prompt = "Once";
@@ -75,7 +75,7 @@ std::vector<Request> mixed_requests() {
   return requests;
 }
 
-/// What the golden tests allow a log-probability, for the demo model that needs the most.
+/// The log-probability tolerance of the golden tests, for the demo model that needs the most.
 double logprob_tolerance() {
   static const double tolerance = [] {
     double most = 0.0;
@@ -89,8 +89,8 @@ double logprob_tolerance() {
   return tolerance;
 }
 
-/// Batches that differ from mode to mode sum in another order, which is why these tests run in
-/// float32 and allow log-probabilities what the golden tests do; alone, every bit is the same.
+/// Batches that differ between modes sum in another order, which is why these tests run in float32
+/// and allow log-probabilities the golden tests' tolerance; a single request has the same bits.
 void expect_equal(const Result& actual, const Result& expected,
                   double tolerance = logprob_tolerance()) {
   EXPECT_EQ(actual.output_ids, expected.output_ids);

@@ -1,5 +1,4 @@
-// Requests that fail on a GPU, in every way to run the decode loop; see
-// tests/runtime/error_checks.h.
+// Requests that fail on a GPU, in every decode loop mode; see tests/runtime/error_checks.h.
 #include <stdexcept>
 
 #include "backend/node_fault.h"
@@ -36,7 +35,8 @@ TEST_P(GpuErrors, InTheMiddleToo) { check_error_in_the_middle(maker()); }
 TEST_P(GpuErrors, OthersOfTheBatchAreLeftAlone) { check_errors_in_a_batch(maker()); }
 TEST_P(GpuErrors, Float16OverflowSaysSo) { check_float16_overflow(maker()); }
 
-/// Nodes run one by one in prefill, in every mode; decode steps are recorded, but with `profile`.
+/// Nodes run one by one in prefill, in every mode; decode steps are recorded, except with
+/// `profile`.
 TEST_P(GpuErrors, AFailedStepEndsEveryRequestWithAResult) {
   for (const int nth_node : {1, 7, 20}) {
     EngineOptions options;

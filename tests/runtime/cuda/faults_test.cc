@@ -1,4 +1,4 @@
-// What fails is named, leaves nothing behind, and does not stand in the way of another try.
+// Failures are reported, leak nothing, and do not prevent another attempt.
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/stream/allocation_fault.h"
 #include "tests/runtime/cuda/gpu_engine.h"
@@ -18,7 +18,7 @@ class FaultsTest : public GpuEngineTest {
 };
 
 TEST_F(FaultsTest, EveryAllocationMayFailAndNothingLeaks) {
-  load(small()).generate(greedy("Once", 3));  // what CUDA loads on first use stays
+  load(small()).generate(greedy("Once", 3));  // lazily loaded kernels stay in memory
   const std::uint64_t free_before = free_bytes();
   int nth = 1;
   for (bool failed = true; failed; ++nth) {
@@ -54,7 +54,7 @@ TEST_F(FaultsTest, EnginesComeAndGoWithoutLeaking) {
   EXPECT_EQ(free_bytes(), free_before);
 }
 
-/// Lets a kernel read where nothing is.
+/// Lets a kernel read an invalid address.
 void read_nowhere(Backend& backend) {
   Step step;
   step.batch.num_tokens = 1;
@@ -71,8 +71,8 @@ void read_nowhere(Backend& backend) {
   backend.wait();
 }
 
-// CUDA documents that nothing but a new process helps after such an error; cudaDeviceReset was
-// tried and leaves a device that is "busy or unavailable". So: errors that say so, no crash.
+// CUDA documents that only a new process helps after such an error; cudaDeviceReset was tried and
+// leaves a device that is "busy or unavailable". So: clear errors, no crash.
 TEST_F(FaultsTest, AfterAnIllegalAddressEverythingSaysThatTheProcessIsLost) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto expect_lost = [](const auto& body) {

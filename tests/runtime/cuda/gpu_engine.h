@@ -26,7 +26,7 @@ class GpuEngineTest : public ::testing::Test {
     return Engine::load(demo_model(model).string(), options);
   }
 
-  /// A request of that many tokens, whatever they are.
+  /// A request with that many arbitrary tokens.
   static Request endless(const std::string& prompt, int max_new_tokens) {
     Request request = greedy(prompt, max_new_tokens);
     request.ignore_eos = true;

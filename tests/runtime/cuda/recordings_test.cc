@@ -1,5 +1,5 @@
-// Decode steps are recorded while loading: few of them, within the plan, and nothing is allocated
-// or recorded afterwards, whatever the batches are.
+// Decode steps are recorded at load: few of them, within the plan, and nothing is allocated or
+// recorded afterwards, for any batch.
 #include "backend/cuda/cuda_backend.h"
 #include "tests/runtime/cuda/gpu_engine.h"
 
@@ -37,7 +37,7 @@ class RecordingsTest : public GpuEngineTest {
     return options;
   }
 
-  /// So many requests, which end one after the other.
+  /// Requests that end one after another.
   static std::vector<Request> requests(int count) {
     std::vector<Request> requests;
     std::string prompt = "Once";
@@ -84,7 +84,7 @@ TEST_F(RecordingsTest, AreFewAndWithinThePlan) {
   for (const LoopMode& mode : loop_modes()) {
     SCOPED_TRACE(mode.name);
     const EngineOptions options = options_of(mode);
-    load(options);  // what CUDA loads on first use, it has from here on
+    load(options);  // loads lazily loaded kernels
     const Engine engine = load(options);
     const MemoryPlan& plan = engine.memory_plan();
     EXPECT_LE(plan.num_recordings, kMostRecordings);
@@ -115,7 +115,7 @@ TEST_F(RecordingsTest, NothingIsAllocatedInAStep) {
     };
     {
       Engine first = load(options_of(mode));
-      use(first);  // what CUDA loads on first use, it has from here on
+      use(first);  // loads lazily loaded kernels
     }
     Engine engine = load(options_of(mode));
     const std::uint64_t free_before = probe->available_bytes();

@@ -63,7 +63,7 @@ TEST(StopMatcher, GivesWhatASearchInTheWholeTextGivesHoweverItIsCut) {
     for (std::size_t place = 0; place < text.size();) {
       const std::size_t length = 1 + random() % 3;
       shown += matcher.add(text.substr(place, length));
-      EXPECT_TRUE(expected.starts_with(shown)) << text;  // nothing that must be taken back
+      EXPECT_TRUE(expected.starts_with(shown)) << text;  // nothing that a stop can remove
       place += length;
     }
     shown += matcher.finish();

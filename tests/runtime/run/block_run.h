@@ -18,7 +18,7 @@
 namespace quern::testing {
 
 /// Runs sequences step by step without a scheduler: their block tables grow one block at a time,
-/// and may begin with the blocks of another.
+/// and may share a prefix of blocks.
 class BlockRun {
  public:
   using Ids = std::vector<std::int32_t>;
@@ -32,7 +32,7 @@ class BlockRun {
         ring_(runner_.arrays().ring()),
         blocks_(plan_.limits.num_blocks) {}
 
-  /// A sequence whose prompt is these ids, with no block yet.
+  /// A sequence with these prompt ids, without blocks yet.
   Sequence& add(const Ids& prompt_ids) {
     Request request;
     request.prompt_ids = prompt_ids;
@@ -46,19 +46,20 @@ class BlockRun {
     return sequence;
   }
 
-  /// Lets a sequence begin with the cached tokens of another, `num_tokens` of which they share.
+  /// Lets a sequence start with the first `num_tokens` cached tokens of another, sharing their
+  /// blocks.
   void share_prefix(const Sequence& other, Sequence& sequence, int num_tokens) {
     const auto count = ceil_div(num_tokens, plan_.limits.block_size);
     sequence.blocks = blocks_.share(std::span(other.blocks).first(static_cast<std::size_t>(count)));
     sequence.prefilled = num_tokens;
   }
 
-  /// Writes the state row of a sequence that begins to run.
+  /// Writes the state row of a newly started sequence.
   void start(const Sequence& sequence) {
     runner_.arrays().write_sequence(sequence, initial_rope_alpha(model_, sequence));
   }
 
-  /// One step: the rest of the prompt of those who are in prefill, a token of the others.
+  /// One step: the rest of the prompt for sequences in prefill, a token for the others.
   void step() {
     ScheduledStep step;
     for (const bool decode : {true, false}) {
@@ -91,8 +92,7 @@ class BlockRun {
   int block_size() const { return plan_.limits.block_size; }
 
  private:
-  /// Gives the run the blocks that it writes to: those that are missing, and those that others
-  /// share.
+  /// Allocates the blocks that the run writes to: missing ones, and copies of shared ones.
   void make_room(const ScheduledRun& run) {
     Sequence& sequence = *run.sequence;
     const int begin = run.decode ? sequence.prompt_len() + sequence.launched - 1 : run.begin;
@@ -144,7 +144,8 @@ inline EngineOptions block_run_options(DeviceChoice device) {
   return options;
 }
 
-/// A block table that grows while its sequence runs gives the tokens of one that was whole before.
+/// A block table that grows while its sequence runs gives the same tokens as one reserved in
+/// advance.
 inline void expect_growth_changes_no_token(DeviceChoice device) {
   const EngineOptions options = block_run_options(device);
   BlockRun run(options);
@@ -159,7 +160,8 @@ inline void expect_growth_changes_no_token(DeviceChoice device) {
   EXPECT_EQ(BlockRun::generated(sequence), expected_ids(options, prompt, 100));
 }
 
-/// Sequences that share a prefix, and the block that they part in, give what each gives alone.
+/// Sequences that share a prefix, and the block in which they diverge, give the same tokens as
+/// alone.
 inline void expect_sharing_changes_no_token(DeviceChoice device) {
   const EngineOptions options = block_run_options(device);
   BlockRun run(options);
@@ -169,7 +171,7 @@ inline void expect_sharing_changes_no_token(DeviceChoice device) {
   run.start(first);
   for (int i = 0; i < 10; ++i) run.step();
 
-  // 40 + 9 tokens are in the cache. Two others begin with 45 of them and go on in their own ways.
+  // 40 + 9 tokens are cached. Two others begin with 45 of them and then diverge.
   std::vector<Sequence*> others;
   for (const std::int32_t own : {777, 888}) {
     BlockRun::Ids ids(first.token_ids.begin(), first.token_ids.begin() + 45);

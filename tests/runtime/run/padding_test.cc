@@ -1,4 +1,4 @@
-// Decode batches that are padded to a recorded size: what sequences get does not depend on it.
+// Decode batches padded to a recorded size: results do not depend on padding.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -21,7 +21,7 @@ namespace {
 constexpr int kMaxSeqs = 9;
 constexpr int kStepsPerCheck = 3;
 
-/// The parts of an engine on the CPU, whose plan records decode steps or does not.
+/// An engine's components on the CPU, with a plan that records decode steps or does not.
 class RunOfRequests {
  public:
   RunOfRequests(const std::string& model, bool recorded)
@@ -32,8 +32,8 @@ class RunOfRequests {
         ring_(runner_.arrays().ring()),
         scheduler_(plan_.limits) {}
 
-  /// The results of the requests, in order; the decode batches' sizes, padding included, go to
-  /// `batch_sizes`.
+  /// Results of the requests, in order; `batch_sizes` receives the decode batch sizes including
+  /// padding.
   std::vector<Result> run(const std::vector<Request>& requests, std::vector<int>& batch_sizes) {
     for (std::size_t i = 0; i < requests.size(); ++i) {
       scheduler_.add(make_sequence(i, requests[i], model_, plan_.limits.max_seq_len));
@@ -140,7 +140,7 @@ TEST_P(PaddingTest, ChangesNoTokenOfOneToNineSequences) {
       }
     }
   }
-  // No step has touched the padding's row.
+  // No step has changed the padding's row.
   const int row = padded.limits().padding_row();
   EXPECT_EQ(padded.state().finished[row], static_cast<int>(SequenceStatus::stop));
   EXPECT_EQ(padded.state().kv_len[row], 0);

@@ -76,7 +76,7 @@ TEST(BlockManager, WhatIsSharedIsCopiedBeforeItIsWrittenTo) {
   EXPECT_NE(second[1], shared);
   EXPECT_EQ(second[0], first[0]);
   EXPECT_EQ(blocks.ref_count(shared), 1);
-  // Each now has the block alone.
+  // Each now has the block exclusively.
   EXPECT_EQ(blocks.make_writable(first, 1), (BlockCopy{shared, shared}));
   EXPECT_EQ(blocks.make_writable(second, 1), (BlockCopy{second[1], second[1]}));
   // The first block is still shared, and no block is free for a copy.
@@ -94,8 +94,8 @@ TEST(BlockManager, ReleasingTwiceIsABug) {
   EXPECT_QUERN_ERROR(ErrorCode::internal, ({"shared", "nobody holds"}), blocks.share(table));
 }
 
-/// Random calls, held against the tables themselves: a block's count is the number of tables that
-/// have it, and it is free exactly when none has.
+/// Random calls, checked against the tables: a block's count is the number of tables with it, and
+/// it is free exactly when no table has it.
 class RandomCalls {
  public:
   explicit RandomCalls(std::uint32_t seed)

@@ -1,4 +1,4 @@
-// Random requests that come, run, end and are cancelled: nothing is lost and nobody starves.
+// Random requests arrive, run, end and are cancelled: no blocks are lost, and no request starves.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ class RandomTraffic {
       check();
       if (::testing::Test::HasFatalFailure()) return;
     }
-    // Nothing more comes: all that wait must get their turn, and all blocks come back.
+    // No more requests arrive: all waiting ones must run, and all blocks must be freed.
     for (int step = 0; !scheduler_.idle(); ++step) {
       ASSERT_LT(step, 100000) << "a request starves";
       run_step();

@@ -8,7 +8,7 @@ namespace quern::cpu {
 
 // GEMMs by the vector kernels of this machine (vector_kernels.h). A row's result does not depend on
 // the other rows, so that batches and prefill chunks agree bit by bit (docs/adr/0007). Measured
-// with bench/cpu_gemm_bench.cc.
+// with bench/host/cpu_gemm_bench.cc.
 
 /// Up to this M a GEMM reads its right side as stored, widening it in registers; beyond it 16-bit
 /// numbers are widened in memory first, once for all rows.

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kLowest = -std::numeric_limits<double>::infinity();
 
-/// Ids from the smallest score to the largest; among equals the lower id counts as larger.
+/// Ids from the smallest score to the largest; among equals the lower id is last.
 std::vector<std::size_t> ascending(const std::vector<double>& scores) {
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

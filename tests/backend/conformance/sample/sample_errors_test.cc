@@ -1,4 +1,4 @@
-// Rows that Sample cannot choose a token of: what they end with, and that they end alone.
+// Rows for which Sample cannot choose a token: their errors, and that other rows are unaffected.
 #include <cmath>
 #include <limits>
 
@@ -13,10 +13,10 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr auto kNonfinite = static_cast<std::int32_t>(SampleError::nonfinite_logits);
 constexpr auto kNoToken = static_cast<std::int32_t>(SampleError::no_token);
 
-/// More than one block of every backend's: 2 · 2048 and a rest that fills no word.
+/// More than one slice on every backend: 2 · 2048 and a rest that fills no word.
 constexpr int kVocab = 4133;
 
-/// Every way to choose: argmax, draw, each filter, with and without processors.
+/// All ways to choose: argmax, draw, each filter, with and without processors.
 std::vector<SamplingRow> all_settings() {
   std::vector<SamplingRow> settings = sampling_settings();
   settings.push_back({});
@@ -90,7 +90,7 @@ TEST_P(SampleErrorsConformance, ABadRowEndsAlone) {
       }
       auto chosen = sampler.run();
       if (!again) return chosen;
-      // What the rows leave behind is no obstacle to the next step.
+      // Failed rows leave no state that affects the next step.
       const Tensor& value = sampler.harness.step().value(sampler.op.logits);
       for (std::size_t i = 0; i < logits.size(); ++i) {
         if (std::isfinite(content[i])) continue;

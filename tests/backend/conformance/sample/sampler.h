@@ -13,7 +13,7 @@ inline std::vector<SequenceSpec> prefills(int count) {
   return std::vector<SequenceSpec>(static_cast<std::size_t>(count));
 }
 
-/// The settings that the random tests go through.
+/// The settings that the random tests iterate over.
 inline std::vector<SamplingRow> sampling_settings() {
   return {
       {.temperature = 1.0f},
@@ -30,7 +30,7 @@ inline std::vector<SamplingRow> sampling_settings() {
   };
 }
 
-/// One Sample over given logits, a row a sequence.
+/// One Sample over given logits, one row per sequence.
 class Sampler {
  public:
   Sampler(Backend& backend, const std::vector<SequenceSpec>& seqs, std::int64_t vocab_size,

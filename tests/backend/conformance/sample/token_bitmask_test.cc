@@ -1,4 +1,4 @@
-// Step::token_bitmask: only allowed tokens are chosen, whatever else is asked for.
+// Step::token_bitmask: only allowed tokens are chosen, with any other setting.
 #include <cmath>
 #include <limits>
 #include <random>
@@ -12,10 +12,10 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-/// Rows of allowed tokens as Sample wants them.
+/// Rows of Step::token_bitmask.
 class Bitmask {
  public:
-  /// Nothing is allowed; `stride` words a row, of which some may be beyond the vocabulary.
+  /// Nothing is allowed; `stride` words per row, some possibly beyond the vocabulary.
   Bitmask(int rows, std::int64_t stride)
       : stride_(stride), words_(static_cast<std::size_t>(rows * stride)) {}
   void allow(int row, int token) {
@@ -52,7 +52,7 @@ TEST_P(TokenBitmaskConformance, GreedyTakesTheBestThatIsAllowed) {
 
 TEST_P(TokenBitmaskConformance, EverySettingDrawsAsSpecifiedAmongTheAllowed) {
   constexpr int kSeqs = 12;
-  constexpr int kVocab = 4133;  // several blocks of a GPU's, and a last word that is not full
+  constexpr int kVocab = 4133;  // several slices, and a last word that is not full
   std::vector<SamplingRow> settings = sampling_settings();
   for (std::size_t setting = 0; setting < settings.size(); ++setting) {
     SCOPED_TRACE(::testing::Message() << "setting " << setting);

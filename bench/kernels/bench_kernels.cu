@@ -1,4 +1,4 @@
-#include "bench/bench_kernels.h"
+#include "bench/kernels/bench_kernels.h"
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/load.cuh"

@@ -1,4 +1,4 @@
-// ROUGE of as many pairs as a news test set has, stemmed, with intervals, on one thread: random
+// ROUGE of as many pairs as a news test set has, with stemming and intervals, on one thread: random
 // words in the lengths of CNN/DailyMail's highlights.
 
 #include <benchmark/benchmark.h>
@@ -28,7 +28,7 @@ class RandomNews {
   }
 
  private:
-  /// Of a small vocabulary, so that texts share words as a summary and its article do.
+  /// From a small vocabulary, so that texts share words as a summary and its article do.
   std::string random_word() {
     constexpr int kVocabSize = 400;
     std::mt19937 letters(std::uniform_int_distribution<unsigned>(1, kVocabSize)(generator_));

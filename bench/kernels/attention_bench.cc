@@ -3,9 +3,9 @@
 #include <numeric>
 
 #include "backend/cuda/ops/ops.h"
-#include "bench/device_arrays.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/device_arrays.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
 
 namespace quern::bench {
@@ -14,19 +14,19 @@ namespace {
 constexpr DType kDtype = DType::float16;
 constexpr std::size_t kNumCounters = std::size_t{1} << 16;
 
-/// The work of one step: sequences that are all alike.
+/// The work of one step: sequences of equal lengths.
 struct AttentionLoad {
   int num_seqs = 1;
   int q_len = 1;
   int kv_len = 0;  ///< after the step
   bool decode = true;
-  bool sm90 = false;  ///< prefill by attention_prefill_sm90
+  bool sm90 = false;  ///< prefill with attention_prefill_sm90
 
   int num_tokens() const { return num_seqs * q_len; }
   int blocks_per_seq() const { return (kv_len + kBlockSize - 1) / kBlockSize; }
 };
 
-/// One model's attention under one load, each launch in another layer of a cold cache.
+/// Attention of one model under one load; each launch uses another layer of a cold cache.
 class AttentionCase {
  public:
   AttentionCase(const KernelBench& bench, ColdMemory& cache, const ModelShape& model,
@@ -65,7 +65,7 @@ class AttentionCase {
                                : "prefill",
                   load_.num_tokens()};
     m.us = bench_.timer.time_us(launches, [this](int) {
-      // Two takes: keys and values of a layer lie apart.
+      // Two allocations: keys and values of a layer are not adjacent.
       step_.kv_cache.keys = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
       step_.kv_cache.values = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
       cuda::run_attention(op_, step_, context_);
@@ -80,7 +80,7 @@ class AttentionCase {
 
  private:
   std::int64_t num_blocks() const { return std::int64_t{load_.num_seqs} * load_.blocks_per_seq(); }
-  /// Of keys and values together.
+  /// of keys and values together
   std::int64_t layer_bytes() const {
     return 4 * num_blocks() * kBlockSize * model_.num_key_value_heads * model_.head_dim;
   }

@@ -1,16 +1,16 @@
 #include <array>
 
 #include "backend/cuda/ops/ops.h"
-#include "bench/device_arrays.h"
-#include "bench/kernel_bench.h"
+#include "bench/kernels/device_arrays.h"
+#include "bench/kernels/kernel_bench.h"
 
 namespace quern::bench {
 namespace {
 
 constexpr std::size_t kNumCounters = std::size_t{1} << 16;
 
-/// A way to sample, and how far logits go: within 1/10 nearly all tokens are as likely as another,
-/// within 16 some hundreds of them have all the probability.
+/// A sampling setting, and the range of logits: within 1/10 nearly all tokens are equally likely,
+/// within 16 a few hundred have all the probability.
 struct SampleSetting {
   const char* name = nullptr;
   float logit_range = 16.0f;

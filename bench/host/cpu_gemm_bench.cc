@@ -1,6 +1,6 @@
-// Matrix products of the CPU backend on one thread, in each instruction set that the machine has,
-// on weights as they are stored or widened tile by tile; see kMaxNarrowRows in
-// backend/cpu/gemm/gemm.h. Arguments: rows, in_features, out_features.
+// Single-threaded GEMMs of the CPU backend in each instruction set of the machine, on weights as
+// stored or widened tile by tile; see kMaxNarrowRows in backend/cpu/gemm/gemm.h. Arguments: rows,
+// in_features, out_features.
 
 #include <benchmark/benchmark.h>
 
@@ -43,7 +43,7 @@ void count_flops(benchmark::State& state, std::int64_t multiply_adds) {
       benchmark::Counter::kIsRate, benchmark::Counter::kIs1000);
 }
 
-/// With `widen`, 16-bit weights are widened in memory, a tile at a time, as for many rows.
+/// With `widen`, 16-bit weights are widened in memory tile by tile, as for many rows.
 void gemm(benchmark::State& state, const cpu::VectorKernels* kernels, DType dtype, bool widen) {
   if (kernels == nullptr) return state.SkipWithError("this machine has none");
   const std::int64_t rows = state.range(0);

@@ -1,4 +1,4 @@
-"""The part of JSON Schema (draft 2020-12) that results.schema.json uses, without a package for it."""
+"""The subset of JSON Schema (draft 2020-12) that results.schema.json uses, without a package for it."""
 
 from __future__ import annotations
 

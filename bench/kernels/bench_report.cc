@@ -1,4 +1,4 @@
-#include "bench/bench_report.h"
+#include "bench/kernels/bench_report.h"
 
 #include <fmt/format.h>
 

@@ -12,20 +12,20 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
-import json_schema
+from schema import json_schema
 
 SCHEMA_NAME = "quern bench"
 SCHEMA_VERSION = 2
 _SCHEMA_FILE = pathlib.Path(__file__).resolve().parent / "results.schema.json"
-NO_LOOK = 1000  # a check interval from which on the host never looks before the end
+NO_STOP_CHECKS = 1000  # a check interval from which on there are no stop checks before the end
 
 
 class ResultError(Exception):
-    """Something is wrong with a file or with what was asked for; one line says what."""
+    """A bad file or argument; the message is one line."""
 
 
 class CellKey(NamedTuple):
-    """What a cell runs: so many prompts of so many tokens, and the new tokens of each."""
+    """A cell: number of prompts, tokens of each, and new tokens of each."""
 
     batch_size: int
     input_len: int
@@ -36,27 +36,27 @@ class CellKey(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What was measured, how and where: figures of one subject may be compared as they are."""
+    """What was measured, how and where: figures of one subject are directly comparable."""
 
     program: str
     model: str
     num_hidden_layers: int | None
     weights: str
     dtype: str
-    device: str  # the GPU's or the processor's name
+    device: str  # the GPU's or the CPU's name
     skip_steps: int
     check_interval: int
     device_loop: str
 
     def loop_name(self) -> str:
-        """How the end is looked for, for people."""
+        """The stop-check schedule, as a label."""
         if self.device_loop == "require":
             return "device loop"
-        if self.check_interval >= NO_LOOK:
-            return "no look"
+        if self.check_interval >= NO_STOP_CHECKS:
+            return "no stop checks"
         if (self.skip_steps, self.check_interval) != (0, 1):
-            return f"look {self.skip_steps}/{self.check_interval}"
-        return "look every step" if self.device_loop == "off" else ""
+            return f"stop checks {self.skip_steps}/{self.check_interval}"
+        return "stop check every step" if self.device_loop == "off" else ""
 
     def label(self) -> str:
         return ", ".join(filter(None, [self.program, self.loop_name()]))
@@ -102,7 +102,7 @@ def subject_of(document: dict[str, Any]) -> Subject:
 
 
 def device_name(document: dict[str, Any]) -> str:
-    """The GPU's name, or the processor's."""
+    """The GPU's name, or the CPU's."""
     device = (document["engine"] or {}).get("device", "")
     environment = document["environment"]
     for gpu in environment.get("gpus") or []:
@@ -183,7 +183,7 @@ def run_script(main: Callable[[], int]) -> None:
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
-    except BrokenPipeError:  # whoever read is gone
+    except BrokenPipeError:  # the reader has exited
         sys.stderr.close()
         code = 0
     except KeyboardInterrupt:

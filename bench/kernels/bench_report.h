@@ -13,18 +13,18 @@ struct Measurement {
   std::string kernel;     ///< "gemv"
   std::int64_t rows = 0;  ///< tokens or sequences of the step
   double us = 0.0;
-  double bytes = 0.0;  ///< that must be read from memory
+  double bytes = 0.0;  ///< minimum bytes read from memory
   double flops = 0.0;
 };
 
-/// Collects measurements; prints each as a line at once, or all as one JSON object at the end.
+/// Collects measurements; prints each as a line immediately, or all as one JSON object at the end.
 class BenchReport {
  public:
-  /// `read_gbps`: the bandwidth that shares are of.
+  /// `read_gbps`: the bandwidth that shares are relative to.
   BenchReport(bool as_json, std::string device, double read_gbps);
 
   void add(const Measurement& measurement);
-  /// Prints what is left to print. Call it once, at the end.
+  /// Prints the JSON object. Call it once, at the end.
   void finish();
 
  private:

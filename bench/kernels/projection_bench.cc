@@ -4,20 +4,20 @@
 
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/ops/projection.h"
-#include "bench/bench_kernels.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 
 namespace quern::bench {
 namespace {
 
 constexpr DType kDtype = DType::float16;
-/// Products of some thousands of such factors stay far within float16.
+/// Small enough that sums of thousands of products stay in float16's range.
 constexpr float kWeightScale = 0.02f;
 constexpr int kMaxLogitRows = 512;
 constexpr int kMaxStepRows = 64;
 
-/// One projection at one number of rows, with everything that its launches need.
+/// One projection at one M, with all buffers that its launches need.
 class ProjectionCase {
  public:
   ProjectionCase(const KernelBench& bench, ColdMemory& weights, cuda::CublasLt& cublaslt,
@@ -45,7 +45,7 @@ class ProjectionCase {
     fill(DType::float32, bias_, 1.0f);
   }
 
-  /// What the backend launches, with weights that no launch of late has read.
+  /// Launches what the backend would, with cold weights.
   void launch_op() {
     weight_ = weights_.take(shape_.weight_bytes());
     run_op();
@@ -168,7 +168,7 @@ class ProjectionCase {
     cuda::run_norm_linear(op, step, context_);
   }
 
-  /// body(a projection of rows that are normed already), for the kernels one by one.
+  /// Calls body(projection of rows that are already normed), for the kernels one by one.
   template <typename Body>
   void with_projection(const Body& body) const {
     const auto values = this->values();
@@ -216,8 +216,7 @@ class ProjectionCase {
   const std::byte* weight_ = nullptr;
 };
 
-/// All projections of a decode step, in its order: what is left of the step when attention,
-/// sampling and the host take no time.
+/// All projections of a decode step in order: the step without attention, sampling and host time.
 void bench_step(const KernelBench& bench, ColdMemory& weights, cuda::CublasLt& cublaslt,
                 const ModelShape& model, int num_rows) {
   const std::vector<ProjectionShape> shapes = projections_of(model);
@@ -258,7 +257,7 @@ void bench_projections(const KernelBench& bench) {
     for (const ProjectionShape& shape : projections_of(model)) {
       if (!bench.wants(shape.name)) continue;
       for (const int rows : bench.rows) {
-        // lm_head works on the wanted rows alone, in a long prompt on its last.
+        // lm_head computes only rows that need logits: in a long prompt the last one.
         if (shape.float32_out && rows > kMaxLogitRows) continue;
         ProjectionCase(bench, weights, cublaslt, shape, rows).run();
       }

@@ -11,14 +11,13 @@ namespace quern::bench {
 struct ReadParams {
   const void* data = nullptr;  ///< aligned to 16 bytes
   std::int64_t size_bytes = 0;
-  std::uint32_t* sink =
-      nullptr;  ///< a word that is never written, which nothing tells the compiler
+  std::uint32_t* sink = nullptr;  ///< a word that is never written, unknown to the compiler
   int num_multiprocessors = 0;
   bool use_pdl = false;  ///< see kernels::LaunchShape
 };
 
-/// Reads memory and does nothing else: what any kernel that must read as much is held against. The
-/// first loads come before the wait for earlier kernels, as weights may be read then.
+/// Reads memory and does nothing else: the read-bandwidth floor of kernels that must read as much.
+/// The first loads come before the wait for earlier kernels, as with weights (PDL).
 void read_memory(const ReadParams& params, cudaStream_t stream);
 
 struct FillParams {
@@ -28,7 +27,7 @@ struct FillParams {
   float scale = 1.0f;
 };
 
-/// Uniform random numbers in (-scale, scale). Zeros would take less power, and so less time.
+/// Uniform random numbers in (-scale, scale). Zeros would draw less power, and so run faster.
 void fill_randomly(const FillParams& params, cudaStream_t stream);
 
 }  // namespace quern::bench

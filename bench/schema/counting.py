@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import Any, Sequence
 
-from results_schema import CellKey
+from schema.results_schema import CellKey
 
 
 def percentile(values: Sequence[float], fraction: float) -> float:

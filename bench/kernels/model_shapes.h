@@ -18,7 +18,7 @@ struct ModelShape : ModelConfig {
   }
 };
 
-/// Those that kernels are timed for.
+/// Models that kernels are timed for.
 inline const std::vector<ModelShape>& model_shapes() {
   static const std::vector<ModelShape> shapes = [] {
     std::vector<ModelShape> found;
@@ -34,7 +34,7 @@ inline const std::vector<ModelShape>& model_shapes() {
 struct ProjectionShape {
   std::string name;  ///< "llama_7b.qkv"
   std::int64_t in_features = 0;
-  std::int64_t out_features = 0;  ///< gated: of the result
+  std::int64_t out_features = 0;  ///< gated: features of the result
   bool normed = false;            ///< NormLinear, else Linear
   NormKind norm = NormKind::rms;
   bool bias = false;

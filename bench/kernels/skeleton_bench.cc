@@ -1,15 +1,15 @@
 #include <vector>
 
-#include "bench/bench_kernels.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 
 namespace quern::bench {
 namespace {
 
 constexpr std::int64_t kContextTokens = 128;
 
-/// The bytes that each launch of a decode step of one sequence must read.
+/// The minimum bytes that each launch of a decode step of one sequence reads.
 std::vector<std::int64_t> reads_of_step(const ModelShape& model) {
   const std::vector<ProjectionShape> projections = projections_of(model);
   const std::int64_t kv_bytes = 2 * 2 * kContextTokens * model.num_key_value_heads * model.head_dim;

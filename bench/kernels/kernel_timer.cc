@@ -1,4 +1,4 @@
-#include "bench/kernel_timer.h"
+#include "bench/kernels/kernel_timer.h"
 
 #include <algorithm>
 #include <vector>
@@ -9,7 +9,7 @@
 #include "backend/cuda/stream/memory.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
-#include "bench/bench_kernels.h"
+#include "bench/kernels/bench_kernels.h"
 #include "kernels/common/dependent_launch.h"
 
 namespace quern::bench {
@@ -19,7 +19,7 @@ using cuda::check_cuda;
 
 constexpr std::int64_t kBytesPerGraph = std::int64_t{1} << 30;
 
-/// An event that knows when it was.
+/// An event with timing.
 class TimedEvent {
  public:
   TimedEvent() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }

@@ -3,10 +3,10 @@
 #include <optional>
 
 #include "backend/cuda/ops/ops.h"
-#include "bench/bench_kernels.h"
-#include "bench/device_arrays.h"
-#include "bench/kernel_bench.h"
-#include "bench/model_shapes.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/device_arrays.h"
+#include "bench/kernels/kernel_bench.h"
+#include "bench/kernels/model_shapes.h"
 #include "kernels/gemm/epilogue.h"
 #include "kernels/norm/norm.h"
 
@@ -35,7 +35,7 @@ cuda::OpContext context_of(const KernelTimer& timer) {
   return context;
 }
 
-/// What all of these benchmarks take their cold memory from.
+/// The pool of cold memory of all these benchmarks.
 struct ColdMemories {
   ColdMemory floats;
   ColdMemory halves;
@@ -44,7 +44,7 @@ struct ColdMemories {
       : floats(timer, DType::float32, 1.0f), halves(timer, kDtype, 1.0f) {}
 };
 
-/// The norm between two projections: residual + delta, kept and normed.
+/// The norm between two projections: writes residual + delta and the norm.
 void bench_norm(const KernelBench& bench, ColdMemories& cold, const ModelShape& model, int rows) {
   const std::int64_t count = std::int64_t{rows} * model.hidden_size;
   DeviceArrays arrays(bench.timer);
@@ -72,13 +72,13 @@ void bench_norm(const KernelBench& bench, ColdMemories& cold, const ModelShape& 
   bench.report.add(m);
 }
 
-/// A prompt's embeddings, each launch's from a table of its own.
+/// A prompt's embeddings, with another table for each launch.
 void bench_embed(const KernelBench& bench, ColdMemories& cold, const ModelShape& model, int rows) {
   DeviceArrays arrays(bench.timer);
   std::vector<std::int32_t> ids(static_cast<std::size_t>(rows));
   std::vector<std::int32_t> positions(ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    constexpr std::size_t kStep = 7919;  // a prime: ids far from each other
+    constexpr std::size_t kStep = 7919;  // a prime: distant ids
     ids[i] = static_cast<std::int32_t>(i * kStep % static_cast<std::size_t>(model.vocab_size));
     positions[i] =
         static_cast<std::int32_t>(i % static_cast<std::size_t>(model.max_position_embeddings));
@@ -115,7 +115,7 @@ void bench_embed(const KernelBench& bench, ColdMemories& cold, const ModelShape&
   bench.report.add(m);
 }
 
-/// What follows the library's product of an MLP's first projection.
+/// The epilogue after the library's GEMM of an MLP's first projection.
 void bench_epilogue(const KernelBench& bench, ColdMemories& cold, const ModelShape& model,
                     int rows) {
   const ProjectionShape up = projections_of(model).at(2);
@@ -144,7 +144,7 @@ void bench_epilogue(const KernelBench& bench, ColdMemories& cold, const ModelSha
   bench.report.add(m);
 }
 
-/// The end of a decode step, of sequences that go on.
+/// The end of a decode step without finished sequences.
 void bench_advance(const KernelBench& bench, int rows) {
   constexpr std::int64_t kHistory = 1 << 16;
   const auto count = static_cast<std::size_t>(rows);

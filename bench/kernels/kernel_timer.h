@@ -10,23 +10,23 @@
 
 namespace quern::bench {
 
-/// Times launches by replaying a graph of many of them.
+/// Times launches by replaying a CUDA graph of many of them.
 class KernelTimer {
  public:
   KernelTimer();
 
   const cuda::Stream& stream() const { return stream_; }
   int num_multiprocessors() const { return num_multiprocessors_; }
-  /// Whether launches use programmatic dependent launch here; see kernels::LaunchShape.
+  /// Whether launches use programmatic dependent launch; see kernels::LaunchShape.
   bool use_pdl() const { return use_pdl_; }
   void disable_pdl() { use_pdl_ = false; }
-  /// How much memory weights are taken from in turns; at least 3 GiB: larger than any projection's
-  /// weight, and many times any L2.
+  /// Bytes of the pool that weights are taken from in rotation; at least 3 GiB: larger than any
+  /// projection's weight, and many times any L2.
   std::int64_t cold_bytes() const { return cold_bytes_; }
   void set_cold_bytes(std::int64_t bytes) { cold_bytes_ = bytes; }
 
-  /// Microseconds per launch: the median of some replays of a graph of `count` launches;
-  /// launch(i) makes the i-th. Errors: device.
+  /// Microseconds per launch: the median over replays of a graph of `count` launches; launch(i)
+  /// makes the i-th. Errors: device.
   double time_us(int count, const std::function<void(int)>& launch) const;
 
   Buffer allocate(std::size_t size_bytes) const;
@@ -38,15 +38,15 @@ class KernelTimer {
   cuda::Stream stream_;
 };
 
-/// Random numbers, several times what caches hold, from which launches take their weights in turns:
-/// each finds its own out of the caches.
+/// Pool of random numbers, several times the size of the caches. Launches take their weights from
+/// it in rotation, so that each finds them cold.
 class ColdMemory {
  public:
   ColdMemory(const KernelTimer& timer, DType dtype, float scale);
 
   /// The next `size_bytes`, aligned to 256.
   const std::byte* take(std::int64_t size_bytes);
-  /// Launches of which each takes so much, such that none finds what an earlier one read.
+  /// Number of launches of that many bytes each after which none finds cached data.
   static int num_launches(std::int64_t size_bytes);
 
  private:

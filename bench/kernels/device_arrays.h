@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "backend/cuda/stream/check_cuda.h"
-#include "bench/bench_kernels.h"
-#include "bench/kernel_timer.h"
+#include "bench/kernels/bench_kernels.h"
+#include "bench/kernels/kernel_timer.h"
 
 namespace quern::bench {
 
-/// Small arrays of a step on the device; they live as long as this.
+/// Small device arrays of a step with the lifetime of this object.
 class DeviceArrays {
  public:
   explicit DeviceArrays(const KernelTimer& timer) : timer_(timer) {}

@@ -1,7 +1,7 @@
-// Times the CUDA kernels at the sizes of real models, beside what the same GPU can read in the same
-// process. Weights are cold: each launch takes others than the ones before.
+// Times the CUDA kernels at the sizes of real models, relative to the read bandwidth measured in
+// the same process. Weights are cold: consecutive launches use different ones.
 
-#include "bench/kernel_bench.h"
+#include "bench/kernels/kernel_bench.h"
 
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
@@ -15,7 +15,7 @@
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/check.h"
-#include "bench/bench_kernels.h"
+#include "bench/kernels/bench_kernels.h"
 
 namespace quern::bench {
 namespace {
@@ -57,7 +57,7 @@ std::optional<std::vector<int>> parse_numbers(std::string_view text) {
   }
 }
 
-/// Nothing where the arguments are not understood.
+/// Nothing for invalid arguments.
 std::optional<Options> parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
