@@ -24,7 +24,10 @@ double percentile(std::span<const double> sorted, double fraction) {
   const double place = fraction * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(place);
   const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], place - static_cast<double>(below));
+  const double share = place - static_cast<double>(below);
+  // Interpolation with infinity is NaN here.
+  if (share == 0 || sorted[below] == sorted[above]) return sorted[below];
+  return std::lerp(sorted[below], sorted[above], share);
 }
 
 Interval bootstrap_mean(std::span<const double> values, const BootstrapOptions& options) {

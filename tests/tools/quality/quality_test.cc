@@ -55,6 +55,25 @@ TEST(DivergenceTest, IsTheDefinition) {
   EXPECT_TRUE(std::isnan(divergence(p, std::vector<float>{NAN, 0}).kl));
 }
 
+TEST(DivergenceTest, TakesExcludedTokens) {
+  const float excluded = -INFINITY;
+  const std::vector<float> p = {std::log(3.0F), 0, excluded};
+  // p = (3/4, 1/4, 0), q = (1/4, 1/4, 1/2): the third token adds nothing.
+  const Divergence found = divergence(p, std::vector<float>{0, 0, std::log(2.0F)});
+  EXPECT_NEAR(found.kl, 0.75 * std::log(3.0), 1e-6);
+  EXPECT_FALSE(found.same_top);
+  EXPECT_NEAR(divergence(p, p).kl, 0, 1e-15);
+  EXPECT_TRUE(divergence(p, p).same_top);
+  EXPECT_EQ(divergence(std::vector<float>{0, 0, 0}, p).kl, INFINITY);
+  // A probability that is 0 in double precision, too.
+  EXPECT_NEAR(divergence(std::vector<float>{0, -1000}, std::vector<float>{0, excluded}).kl, 0,
+              1e-15);
+  EXPECT_TRUE(std::isnan(divergence(p, std::vector<float>{0, 0, NAN}).kl));
+  EXPECT_TRUE(std::isnan(divergence(std::vector<float>{0, 0, NAN}, p).kl));
+  EXPECT_TRUE(std::isnan(divergence(std::vector<float>{0, INFINITY, 0}, p).kl));
+  EXPECT_TRUE(std::isnan(divergence(p, std::vector<float>{INFINITY, 0, 0}).kl));
+}
+
 TEST(Checks, HoldUpToTheBoundAndNeverWithoutANumber) {
   EXPECT_TRUE((Check{"a", 1, 1}.holds()));
   EXPECT_FALSE((Check{"a", 1.1, 1}.holds()));

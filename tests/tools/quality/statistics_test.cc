@@ -15,6 +15,10 @@ TEST(Statistics, PercentilesLieBetweenNeighbours) {
   EXPECT_DOUBLE_EQ(percentile(values, 0.5), 3);
   EXPECT_DOUBLE_EQ(percentile(values, 0.9), 4 + 0.7 * 4);
   EXPECT_EQ(percentile(std::vector<double>{5}, 0.3), 5);
+  const std::vector<double> infinite = {1, 2, INFINITY, INFINITY};
+  EXPECT_EQ(percentile(infinite, 1.0 / 3), 2);
+  EXPECT_EQ(percentile(infinite, 0.5), INFINITY);
+  EXPECT_EQ(percentile(infinite, 1), INFINITY);
   EXPECT_EQ(mean_of(values), 3.75);
   EXPECT_EQ(mean_of({}), 0);
 }

@@ -20,6 +20,7 @@ Divergence divergence(std::span<const float> reference, std::span<const float> l
   for (std::size_t i = 0; i < reference.size(); ++i) {
     const double value = reference[i];
     const double weight = std::exp(value - largest);
+    if (weight == 0) continue;  // 0 log 0 = 0, but 0 · infinity is NaN; a NaN weight is not 0
     weight_sum += weight;
     weighted_difference += weight * (value - static_cast<double>(logits[i]));
   }

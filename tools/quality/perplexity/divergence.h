@@ -4,11 +4,13 @@
 
 namespace quern::tools {
 
-/// How far a model's distribution of one token lies from the reference's.
+/// Divergence of a model's distribution of one token from the reference's.
 struct Divergence {
-  /// Σ p_reference · log(p_reference / p), in nats, at least 0; NaN for logits that are.
+  /// Σ p_reference · log(p_reference / p) over the tokens with p_reference > 0, in nats, at least
+  /// 0. Logits of -inf are legal: infinity where the model excludes a token that the reference
+  /// does not. NaN for logits with NaN or +inf.
   double kl = 0;
-  /// Both find the same token likeliest; the first of equals counts. Never where kl is NaN.
+  /// Both have the same most likely token, the first of equals. False where kl is NaN.
   bool same_top = false;
 };
 
