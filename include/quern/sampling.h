@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "quern/export.h"
 #include "quern/limits.h"
 
 namespace quern {
@@ -34,5 +35,8 @@ struct SamplingParams {
   /// Same seed, same text, alone or in any batch. Unset: a random one, returned in Result::seed.
   std::optional<std::uint64_t> seed;
 };
+
+/// A seed from the system's random source, as requests without one get it.
+QUERN_API std::uint64_t random_seed();
 
 }  // namespace quern

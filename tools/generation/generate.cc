@@ -1,7 +1,6 @@
 #include "tools/generation/generate.h"
 
 #include <optional>
-#include <random>
 #include <unordered_map>
 #include <utility>
 
@@ -25,11 +24,6 @@ std::unordered_map<RequestId, std::size_t> submit_all(Engine& engine,
 }
 
 }  // namespace
-
-std::uint64_t random_seed() {
-  std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
-}
 
 std::vector<Result> generate_all(Engine& engine, const std::vector<Request>& requests,
                                  const GenerateObservers& observers) {

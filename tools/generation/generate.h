@@ -9,9 +9,6 @@
 
 namespace quern::tools {
 
-/// A seed for requests that were given none: one for all, so that a report needs to tell only one.
-std::uint64_t random_seed();
-
 /// Called with each update of the request at `index`.
 using UpdateObserver = std::function<void(std::size_t index, const Update& update)>;
 

@@ -11,6 +11,7 @@
 #include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "quern/limits.h"
+#include "quern/sampling.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"

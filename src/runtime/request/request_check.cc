@@ -1,7 +1,6 @@
 #include "runtime/request/request_check.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "base/error.h"
@@ -13,11 +12,6 @@ namespace quern {
 namespace {
 
 constexpr int kDefaultMaxNewTokens = 128;
-
-std::uint64_t random_seed() {
-  std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
-}
 
 int resolve_max_new_tokens(const Request& request, const GenerationConfig& generation) {
   const int count =

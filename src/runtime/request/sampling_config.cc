@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "base/check.h"
 
@@ -109,6 +110,11 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
     std::copy(eos_token_ids.begin(), eos_token_ids.end(), row.eos_token_ids);
   }
   return row;
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
 }
 
 }  // namespace quern

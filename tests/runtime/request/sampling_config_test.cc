@@ -133,5 +133,7 @@ TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   });
 }
 
+TEST(RandomSeed, DiffersFromCallToCall) { EXPECT_NE(random_seed(), random_seed()); }
+
 }  // namespace
 }  // namespace quern

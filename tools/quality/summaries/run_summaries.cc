@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "quern/sampling.h"
 #include "tools/cli/model_options.h"
 #include "tools/generation/generate.h"
 #include "tools/output/console.h"
