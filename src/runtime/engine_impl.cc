@@ -320,7 +320,7 @@ void Engine::Impl::forget(RequestId id) {
 
 void Engine::Impl::logits(std::span<const std::int32_t> token_ids, std::size_t first,
                           const LogitsSink& sink) {
-  if (busy()) fail(ErrorCode::invalid_argument, "logits: expected no request to be under way");
+  if (busy()) fail(ErrorCode::invalid_argument, "logits: expected no waiting or running request");
   check_prompt_ids(token_ids, model_.config.vocab_size, plan_.limits.max_seq_len);
   const auto num_tokens = static_cast<int>(token_ids.size());
   if (first >= token_ids.size()) {
