@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,13 @@ bool spin(const Ready& ready) {
     }
   } while (std::chrono::steady_clock::now() < end);
   return ready();
+}
+
+/// How long the calling thread has had a processor.
+StallLimit::Clock::duration thread_time() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 std::uint32_t unclaimed(std::uint64_t claims) { return static_cast<std::uint32_t>(claims); }
@@ -130,9 +138,19 @@ void ThreadPool::run_shared(const Loop& loop) {
   failed_.store(false, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
   const auto start = StallLimit::Clock::now();
+  const bool measure = stall_limit_.measures_lost(start);
+  const auto ran = measure ? thread_time() : StallLimit::Clock::duration{};
+  StallLimit::Loop seen;
   publish(count);
-  const std::uint32_t served = serve(0);
-  wait_until_done(count, start, served);
+  seen.num_served = serve(0);
+  seen.parked = wait_until_done(count);
+  const auto end = StallLimit::Clock::now();
+  seen.wall = end - start;
+  if (measure) seen.lost = seen.wall - seen.parked - (thread_time() - ran);
+  stall_limit_.note_duration(seen.wall, end);
+  if (StallLimit::is_stall(seen) && stall_limit_.stalled(end)) {
+    set_num_active(stall_limit_.num_threads());
+  }
   if (failed_.load(std::memory_order_relaxed)) {
     std::rethrow_exception(std::exchange(error_, nullptr));
   }
@@ -179,17 +197,13 @@ void ThreadPool::call_body(const Loop& loop, std::int64_t index, int thread) {
   }
 }
 
-void ThreadPool::wait_until_done(std::uint32_t count, StallLimit::Clock::time_point start,
-                                 std::uint32_t served) {
-  if (spin([&] { return done_.load(std::memory_order_acquire) == count; })) return;
-  const auto parked = StallLimit::Clock::now();
+StallLimit::Clock::duration ThreadPool::wait_until_done(std::uint32_t count) {
+  if (spin([&] { return done_.load(std::memory_order_acquire) == count; })) return {};
+  const auto start = StallLimit::Clock::now();
   caller_parked_ = true;
   for (std::uint32_t done = done_; done != count; done = done_) park(done_, done);
   caller_parked_ = false;
-  const auto now = StallLimit::Clock::now();
-  if (stall_limit_.is_stall(now - parked, parked - start, served) && stall_limit_.stalled(now)) {
-    set_num_active(stall_limit_.num_threads());
-  }
+  return StallLimit::Clock::now() - start;
 }
 
 void ThreadPool::set_num_active(int num_active) {

@@ -61,9 +61,8 @@ class ThreadPool {
   /// Claims and serves indices until none is left; how many.
   std::uint32_t serve(int thread);
   void call_body(const Loop& loop, std::int64_t index, int thread);
-  /// Returns when all `count` indices are served. The caller served `served` since `start`.
-  void wait_until_done(std::uint32_t count, StallLimit::Clock::time_point start,
-                       std::uint32_t served);
+  /// Returns when all `count` indices are served: how long it parked.
+  StallLimit::Clock::duration wait_until_done(std::uint32_t count);
   /// Lets the first num_active threads run loops; parked ones among them wake up.
   void set_num_active(int num_active);
   void work(int thread);

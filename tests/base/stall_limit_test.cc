@@ -10,13 +10,32 @@ using Time = StallLimit::Clock::time_point;
 
 constexpr Time at(int ms) { return Time{} + std::chrono::hours(1) + milliseconds(ms); }
 
-TEST(StallLimit, AStallIsMuchLongerThanAnIndex) {
+TEST(StallLimit, AWorkersStallIsMuchLongerThanAnIndex) {
   using us = std::chrono::microseconds;
-  EXPECT_TRUE(StallLimit::is_stall(us(400), us(200), 10));
-  EXPECT_FALSE(StallLimit::is_stall(us(399), us(200), 10)) << "a wake-up may take that";
-  EXPECT_FALSE(StallLimit::is_stall(us(4000), us(2000), 2)) << "a worker's index of usual length";
-  EXPECT_TRUE(StallLimit::is_stall(us(4001), us(2000), 2));
-  EXPECT_FALSE(StallLimit::is_stall(us(4000), us(0), 0)) << "nothing to compare with";
+  const auto is_stall = [](us parked, us busy, std::uint32_t num_served) {
+    return StallLimit::is_stall({parked + busy, parked, {}, num_served});
+  };
+  EXPECT_TRUE(is_stall(us(400), us(200), 10));
+  EXPECT_FALSE(is_stall(us(399), us(200), 10)) << "a wake-up may take that";
+  EXPECT_FALSE(is_stall(us(4000), us(2000), 2)) << "a worker's index of usual length";
+  EXPECT_TRUE(is_stall(us(4001), us(2000), 2));
+  EXPECT_FALSE(is_stall(us(4000), us(0), 0)) << "nothing to compare with";
+}
+
+TEST(StallLimit, ACallersStallIsTimeWithoutAProcessor) {
+  using us = std::chrono::microseconds;
+  EXPECT_TRUE(StallLimit::is_stall({us(100000), us(0), us(400), 1}));
+  EXPECT_FALSE(StallLimit::is_stall({us(100000), us(0), us(399), 1}));
+}
+
+TEST(StallLimit, MeasuresAfterALoopThatTookLong) {
+  StallLimit limit(2);
+  EXPECT_FALSE(limit.measures_lost(at(0)));
+  limit.note_duration(std::chrono::microseconds(399), at(1));
+  EXPECT_FALSE(limit.measures_lost(at(2)));
+  limit.note_duration(std::chrono::microseconds(400), at(2));
+  EXPECT_TRUE(limit.measures_lost(at(3)));
+  EXPECT_FALSE(limit.measures_lost(at(28)));
 }
 
 TEST(StallLimit, OneStallNowAndThenTakesNoThread) {
