@@ -47,6 +47,15 @@ enum class DeviceLoopChoice {
   require,    ///< the GPU, or an error
 };
 
+/// How many bytes of the weights are loaded or, for random weights, made.
+struct LoadProgress {
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
+/// Receives the progress of a load. An exception that it throws ends the load and passes on.
+using LoadCallback = std::function<void(const LoadProgress&)>;
+
 /// The limits an engine is built for. Memory is planned from them before anything is allocated; if
 /// the plan does not fit, the error has the bytes needed and what to lower.
 struct EngineOptions {
@@ -75,6 +84,9 @@ struct EngineOptions {
   /// Times every node, see profile() in benchmark.h. The host then launches nodes one by one, which
   /// slows down steps.
   bool profile = false;
+
+  /// Called by Engine::load before the first weight and after each; not kept beyond the load.
+  LoadCallback on_load;
 };
 
 /// Facts of a checkpoint.

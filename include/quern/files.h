@@ -12,8 +12,9 @@ namespace quern {
 
 /// The folder of `model`: a folder; the folder of a Hugging Face cache entry (`models--org--name`:
 /// the snapshot of its refs/main); or `org/name` if the local cache has it (HF_HUB_CACHE, HF_HOME,
-/// ~/.cache/huggingface/hub). Never uses the network. Errors: not_found with the places searched;
-/// bad_file for a file in place of a folder; unsupported for a GGUF file.
+/// ~/.cache/huggingface/hub). Never uses the network. Errors: not_found with the places searched
+/// and the command that downloads it; bad_file for a file in place of a folder; unsupported for a
+/// GGUF file.
 QUERN_API std::filesystem::path find_model_folder(const std::string& model);
 
 /// The content of a file of at most `max_bytes`, as bytes: no encoding is checked. Errors:

@@ -32,11 +32,13 @@ struct SamplingParams {
   std::vector<std::pair<std::int32_t, float>>
       logit_bias;  ///< (token id, added to its logit), at most kMaxLogitBias
 
-  /// Same seed, same text, alone or in any batch. Unset: a random one, returned in Result::seed.
+  /// Same seed, same text, alone or in any batch. Unset: a random one below 2^53, returned in
+  /// Result::seed.
   std::optional<std::uint64_t> seed;
 };
 
-/// A seed from the system's random source, as requests without one get it.
+/// A seed from the system's random source, as requests without one get it: below 2^53, so that
+/// readers of JSON with double-precision numbers keep it.
 QUERN_API std::uint64_t random_seed();
 
 }  // namespace quern

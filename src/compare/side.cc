@@ -23,7 +23,9 @@ ComparedSide::ComparedSide(OpenedModel model, const EngineOptions& resolved,
     : model_(std::move(model)),
       backend_(std::move(backend)),
       plan_(without_recordings(plan_engine(model_, *backend_, resolved))),
-      runner_(model_, plan_, *backend_) {}
+      runner_(model_, plan_, *backend_) {
+  plan_.options.on_load = nullptr;
+}
 
 void ComparedSide::run(const Node& node) { execute(*backend_, {&node, 1}, step()); }
 

@@ -90,14 +90,20 @@ fs::path find_model_folder(const std::string& model) {
   if (fs::exists(path, ignored)) fail_not_a_folder(path);
 
   const auto entry_name = cache_entry_name(model);
-  if (!entry_name) fail(ErrorCode::not_found, "{}: no such folder", model);
+  if (!entry_name) {
+    fail(ErrorCode::not_found, "{}: no such folder; to get a model: hf download ORG/NAME", model);
+  }
   const auto cache = hub_cache();
   if (!cache) {
-    fail(ErrorCode::not_found, "{}: no such folder, and no Hugging Face cache to look in", model);
+    fail(ErrorCode::not_found,
+         "{}: no such folder, and no Hugging Face cache to look in; to get it: hf download {} "
+         "--local-dir FOLDER",
+         model, model);
   }
   const fs::path entry = *cache / *entry_name;
   if (!is_folder(entry)) {
-    fail(ErrorCode::not_found, "{}: no such folder, nor is there {}", model, entry.string());
+    fail(ErrorCode::not_found, "{}: no such folder, nor is there {}; to get it: hf download {}",
+         model, entry.string(), model);
   }
   return main_snapshot(entry);
 }

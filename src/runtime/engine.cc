@@ -135,7 +135,8 @@ ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {
   const DeviceScope scope = enter_device(resolved);
   const OpenedModel opened = open_model(model, resolved);
   const auto backend = make_backend(resolved);
-  const EnginePlan plan = plan_engine(opened, *backend, resolved);
+  EnginePlan plan = plan_engine(opened, *backend, resolved);
+  plan.options.on_load = nullptr;
   return {model_info(opened), plan.memory, plan.options, opened.tokenizer->description(),
           dump(opened.graph)};
 }

@@ -46,6 +46,7 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved)
       device_loop_(*backend_, runner_, ring_),
       scheduler_(plan_.limits),
       schedule_(plan_.options.skip_steps, plan_.options.check_interval) {
+  plan_.options.on_load = nullptr;
   warn_of_random_weights(model_);
   backend_->wait();
   waits_of_loading_ = backend_->num_waits();

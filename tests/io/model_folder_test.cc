@@ -82,7 +82,8 @@ TEST_F(ModelFolder, NamesWithoutAnOrganisation) {
 TEST_F(ModelFolder, MissingOnesSayWhereItLooked) {
   ::setenv("HF_HUB_CACHE", folder_.path().c_str(), 1);
   EXPECT_QUERN_ERROR(ErrorCode::not_found,
-                     ({"org/name: no such folder", (folder_ / "models--org--name").string()}),
+                     ({"org/name: no such folder", (folder_ / "models--org--name").string(),
+                       "hf download org/name"}),
                      find_model_folder("org/name"));
   ::unsetenv("HF_HUB_CACHE");
   EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"org/name", "no Hugging Face cache"}),
@@ -94,7 +95,8 @@ TEST_F(ModelFolder, PathsAreNotTakenForNames) {
   for (const char* path : {"/none/model", "./model", "../model", "a/b/c", "org/", "/", "org//name",
                            "org/na me", "org/.."}) {
     if (std::filesystem::exists(path)) continue;
-    EXPECT_QUERN_ERROR(ErrorCode::not_found, ({path, "no such folder"}), find_model_folder(path));
+    EXPECT_QUERN_ERROR(ErrorCode::not_found, ({path, "no such folder", "hf download ORG/NAME"}),
+                       find_model_folder(path));
   }
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"empty"}), find_model_folder(""));
 }

@@ -8,7 +8,34 @@
 namespace quern {
 namespace {
 
-void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights) {
+/// Counts the bytes of the weights that are done, for a caller who wants to know.
+class ProgressReport {
+ public:
+  ProgressReport(std::span<const Weight> weights, const LoadCallback& on_load)
+      : on_load_(&on_load) {
+    for (const Weight& weight : weights) progress_.total_bytes += bytes_of(weight);
+    report();
+  }
+
+  void add(const Weight& weight) {
+    progress_.done_bytes += bytes_of(weight);
+    report();
+  }
+
+ private:
+  static std::uint64_t bytes_of(const Weight& weight) {
+    return storage_bytes(weight.format, weight.shape(), weight.layout);
+  }
+  void report() const {
+    if (*on_load_) (*on_load_)(progress_);
+  }
+
+  const LoadCallback* on_load_;
+  LoadProgress progress_;
+};
+
+void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights,
+                 ProgressReport& progress) {
   const auto runs = random_weights(model.graph, *model.random);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const Weight& weight = weights[i];
@@ -16,11 +43,12 @@ void make_random(const OpenedModel& model, Backend& backend, std::span<const Wei
     for (const RandomRun& run : runs[i]) {
       backend.fill_random(run, weight.format.stored, weight.values.data);
     }
+    progress.add(weight);
   }
 }
 
 void load_from_checkpoint(const OpenedModel& model, Backend& backend,
-                          std::span<const Weight> weights) {
+                          std::span<const Weight> weights, ProgressReport& progress) {
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const Weight& weight = weights[i];
     const Weight uploaded = load_weight(
@@ -29,6 +57,7 @@ void load_from_checkpoint(const OpenedModel& model, Backend& backend,
         });
     QUERN_CHECK(uploaded.layout == weight.layout &&
                 uploaded.values.row_stride == weight.values.row_stride);
+    progress.add(weight);
   }
 }
 
@@ -61,12 +90,14 @@ std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& bac
   return weights;
 }
 
-void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights) {
+void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights,
+                  const LoadCallback& on_load) {
   const TimedPhase phase("reading the weights");
+  ProgressReport progress(weights, on_load);
   if (model.random) {
-    make_random(model, backend, weights);
+    make_random(model, backend, weights, progress);
   } else {
-    load_from_checkpoint(model, backend, weights);
+    load_from_checkpoint(model, backend, weights, progress);
   }
   backend.wait();
 }

@@ -17,8 +17,9 @@ std::vector<WeightFormat> stored_formats(const OpenedModel& model);
 /// Backend::prepare.
 std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend, Arena& arena);
 
-/// Loads them from the checkpoint, or generates random ones on the device. Errors: those of
-/// load_weight.
-void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights);
+/// Loads them from the checkpoint, or generates random ones on the device, and reports each to
+/// `on_load`, if that is not empty. Errors: those of load_weight, and what `on_load` throws.
+void read_weights(const OpenedModel& model, Backend& backend, std::span<const Weight> weights,
+                  const LoadCallback& on_load);
 
 }  // namespace quern

@@ -113,8 +113,9 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
 }
 
 std::uint64_t random_seed() {
+  constexpr std::uint64_t kLargest = (std::uint64_t{1} << 53) - 1;
   std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
+  return std::uniform_int_distribution<std::uint64_t>(0, kLargest)(device);
 }
 
 }  // namespace quern

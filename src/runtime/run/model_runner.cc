@@ -40,7 +40,7 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   const auto policy = buckets_.empty() ? std::launch::deferred : std::launch::async;
   auto recordings = std::async(
       policy, [&] { return record_decode_steps(*backend_, nodes(), step_, arrays_, plan); });
-  read_weights(model, *backend_, weights_);
+  read_weights(model, *backend_, weights_, plan.options.on_load);
   recordings_ = recordings.get();
   if (plan.options.profile) profiler_.emplace(*backend_, graph_);
 }

@@ -133,7 +133,10 @@ TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   });
 }
 
-TEST(RandomSeed, DiffersFromCallToCall) { EXPECT_NE(random_seed(), random_seed()); }
+TEST(RandomSeed, DiffersFromCallToCallAndFitsADouble) {
+  EXPECT_NE(random_seed(), random_seed());
+  for (int i = 0; i < 100; ++i) EXPECT_LT(random_seed(), std::uint64_t{1} << 53);
+}
 
 }  // namespace
 }  // namespace quern
