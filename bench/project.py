@@ -78,7 +78,11 @@ def _need(series: Series, key: CellKey, name: str) -> float:
     value = series.value(key, name)
     if value is None:
         why = series.skipped.get(key)
-        raise ResultError(f"{key}: no {name} in the sweep" + (f" (skipped: {why})" if why else ""))
+        reason = f" (skipped: {why})" if why else ""
+        for cell in series.cells.get(key, []):
+            for phase, withheld in cell.get("withheld", {}).items():
+                reason += f" (withheld, {phase}: {withheld})"
+        raise ResultError(f"{key}: no {name} in the sweep{reason}")
     return value
 
 

@@ -22,7 +22,7 @@ def measured_cell(key: CellKey, latencies_ms: Sequence[float], first_tokens_ms: 
     """A cell of the results from its runs' times.
 
     `latencies_ms` are from the start to the last token of all, `first_tokens_ms` of the same prompts with one new
-    token each; without them the phases are not told apart.
+    token each; without them the phases are not separated. A decode step of no time is withheld, with the reason.
     """
     latency = statistics.median(latencies_ms)
     cell: dict[str, Any] = {
@@ -38,8 +38,11 @@ def measured_cell(key: CellKey, latencies_ms: Sequence[float], first_tokens_ms: 
         cell["time_to_first_token_ms"] = round(first, 3)
         cell["prefill_tokens_per_s"] = round(1e3 * key.batch_size * key.input_len / first)
         step = (latency - first) / (key.output_len - 1) if key.output_len > 1 else 0.0
-        cell["decode_step_ms"] = round(step, 4)
-        cell["decode_tokens_per_s"] = round(1e3 * key.batch_size / step, 1) if step > 0 else 0.0
+        if step > 0:
+            cell["decode_step_ms"] = round(step, 4)
+            cell["decode_tokens_per_s"] = round(1e3 * key.batch_size / step, 1)
+        elif key.output_len > 1:
+            cell["withheld"] = {"decode": f"runs with {key.output_len} new tokens took no longer than those with 1"}
         cell["first_tokens_ms"] = [round(time, 3) for time in first_tokens_ms]
     cell["latencies_ms"] = [round(time, 3) for time in latencies_ms]
     return cell

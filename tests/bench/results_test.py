@@ -93,7 +93,15 @@ class CountingTest(unittest.TestCase):
 
     def test_phases_are_told_apart_only_where_they_were_measured(self):
         self.assertNotIn("decode_step_ms", measured_cell(CellKey(1, 8, 8), [1.0]))
-        self.assertEqual(measured_cell(CellKey(1, 8, 1), [2.0], [2.0])["decode_tokens_per_s"], 0)
+        one_token = measured_cell(CellKey(1, 8, 1), [2.0], [2.0])
+        self.assertNotIn("decode_tokens_per_s", one_token)
+        self.assertNotIn("withheld", one_token)
+
+    def test_a_decode_step_of_no_time_is_withheld(self):
+        cell = measured_cell(CellKey(1, 8, 4), [2.0], [2.5])
+        self.assertNotIn("decode_step_ms", cell)
+        self.assertNotIn("decode_tokens_per_s", cell)
+        self.assertIn("4 new tokens took no longer", cell["withheld"]["decode"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 namespace quern::tools {
 
-/// What the device reaches, measured in this process.
+/// Measured ceilings of the device: read bandwidth and rate of matrix products.
 struct Ceilings {
   double read_gbps = 0;
   double product_tflops = 0;  ///< of a large matrix product in the activation dtype
@@ -15,7 +15,7 @@ struct Ceilings {
 /// Takes some tenths of a second. Errors: those of measure_read_gbps and measure_product_tflops.
 Ceilings measure_ceilings(Engine& engine);
 
-/// What a phase must do at least: bytes that are read once, operations of products.
+/// The least work of a phase: bytes read once, operations of its matrix products.
 struct Work {
   double bytes = 0;  ///< weights and KV cache; activations may stay in caches
   double flops = 0;

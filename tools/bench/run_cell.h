@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quern/engine.h"
@@ -13,12 +15,12 @@ namespace quern::tools {
 
 struct BenchSettings {
   int warm_up = 2;           ///< runs of each kind that are not counted
-  int runs = 10;             ///< at least so many are
-  double min_seconds = 0.0;  ///< and so much time
+  int runs = 10;             ///< the least number of timed runs
+  double min_seconds = 0.0;  ///< the least time of all timed runs of a kind
   std::uint64_t seed = 0;    ///< of the prompts' random ids
 };
 
-/// Where a cell's bytes lie. Activations and workspace are planned for the whole sweep.
+/// The memory that a cell uses. Activations and workspace are planned for the whole sweep.
 struct CellMemory {
   std::uint64_t weight_bytes = 0;
   std::uint64_t kv_cache_bytes = 0;  ///< of the cell's sequences
@@ -30,7 +32,14 @@ struct CellMemory {
   std::uint64_t peak_bytes = 0;  ///< so far, see Timing
 };
 
-/// What one cell gave. Times in milliseconds.
+/// Figures of a phase that are not shown, because what was measured cannot be.
+struct Withheld {
+  std::string_view phase;  ///< "prefill", "decode"
+  std::string reason;
+};
+
+/// What one cell gave. Times in milliseconds. A figure that does not exist, or that is impossible
+/// and so withheld, is unset.
 struct CellResult {
   BenchCell cell;
   std::string skipped;  ///< why it did not run; empty: it did
@@ -52,28 +61,40 @@ struct CellResult {
   /// The value below which `fraction` of the latencies lie.
   double latency(double fraction) const;
   double prefill_median() const;
-  /// Of one decode step, from the medians; 0 without decode steps.
-  double decode_step() const;
+  /// Of one decode step, from the medians; unset without decode steps and where the runs with all
+  /// new tokens took no longer than those with one.
+  std::optional<double> decode_step() const;
   /// As TensorRT-LLM counts: all new tokens over the median latency, prefill included.
   double tokens_per_s() const;
   double prefill_tokens_per_s() const;
-  /// New tokens after the first ones, over the time after them; 0 without decode steps.
-  double decode_tokens_per_s() const;
+  /// New tokens after the first ones, over the time after them; unset where decode_step() is.
+  std::optional<double> decode_tokens_per_s() const;
   double prefill_floor_ms() const { return prefill_work.floor_ms(ceilings); }
   /// Of a decode step.
   double decode_floor_ms() const { return decode_work.floor_ms(ceilings); }
-  double above_floor_us() const;
-  /// The floor over what was measured; 0 without.
-  double prefill_share_of_floor() const;
-  double decode_share_of_floor() const;
+  /// Unset where decode_share_of_floor() is.
+  std::optional<double> above_floor_us() const;
+  /// The floor over what was measured. Unset above 1, but for what the ceilings vary from run to
+  /// run: then the floor does not hold.
+  std::optional<double> prefill_share_of_floor() const;
+  std::optional<double> decode_share_of_floor() const;
+
+  /// What is withheld, and why.
+  std::vector<Withheld> withheld() const;
 };
 
-/// True to stop before the next run.
+/// True to stop: before the next run, and within one after its next tokens.
 using Interrupted = std::function<bool()>;
 
-/// Measures one cell on an engine that has room for it, and holds it against the ceilings. A cell
-/// that is interrupted has the runs so far, or is skipped where there are none.
+/// How run_cell() is watched.
+struct CellObservers {
+  Interrupted interrupted;
+  std::function<void()> on_run;  ///< after each run, warm-up included
+};
+
+/// Measures one cell on an engine that has room for it, and compares it with the ceilings. A cell
+/// that is interrupted has the whole runs so far, or is skipped where there are none.
 CellResult run_cell(Engine& engine, const BenchCell& cell, const BenchSettings& settings,
-                    const Ceilings& ceilings, const Interrupted& interrupted);
+                    const Ceilings& ceilings, const CellObservers& observers);
 
 }  // namespace quern::tools

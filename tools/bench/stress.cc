@@ -11,18 +11,19 @@
 namespace quern::tools {
 namespace {
 
-/// The requests of one run and their clients.
+/// One stress run: submits requests as they fall due and records when their tokens arrive.
 class Stress {
  public:
   Stress(Engine& engine, const StressSettings& settings)
       : engine_(engine), settings_(settings), generator_(settings.seed) {}
 
-  void warm_up() {
-    for (int i = 0; i < settings_.warm_up; ++i) {
+  void warm_up(const Interrupted& interrupted) {
+    for (int i = 0; i < settings_.warm_up && !interrupted(); ++i) {
       std::vector<Request> requests;
       requests.reserve(engine_.options().max_seqs);
       for (int k = 0; k < engine_.options().max_seqs; ++k) requests.push_back(any_request());
-      for (const Result& result : engine_.generate(requests)) {
+      const auto go_on = [&](const Update& /*update*/) { return !interrupted(); };
+      for (const Result& result : engine_.generate(requests, go_on)) {
         require_success(result.finish_reason, result.error);
       }
     }
@@ -33,7 +34,7 @@ class Stress {
     next_ms_ = time_to_next_ms();
   }
 
-  /// Sends what is due; true while more will come.
+  /// Submits what is due; true while more will follow.
   bool submit_due() {
     while (next_ms_ < settings_.seconds * 1e3 && next_ms_ <= now_ms()) {
       const Request request = any_request();
@@ -51,7 +52,7 @@ class Stress {
     for (const Update& update : updates) take(update, now);
   }
 
-  /// Waits for the next request, but not so long that an interruption would have to.
+  /// Sleeps until the next request is due, at most 20 ms, so that an interruption is noticed.
   void sleep() const {
     constexpr double kAtMostMs = 20;
     const double pause_ms = std::min(next_ms_ - now_ms(), kAtMostMs);
@@ -127,7 +128,7 @@ StressResult run_stress(Engine& engine, const StressSettings& settings,
                         const Interrupted& interrupted,
                         const std::function<void(std::uint64_t, std::uint64_t)>& tick) {
   Stress stress(engine, settings);
-  stress.warm_up();
+  stress.warm_up(interrupted);
   stress.start();
   while (!interrupted()) {
     const bool more = stress.submit_due();

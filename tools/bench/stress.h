@@ -9,18 +9,18 @@
 
 namespace quern::tools {
 
-/// Requests that come by themselves, as to a server: at random times, independent of each other,
-/// and of random lengths.
+/// An open-loop load, as a server sees it: requests arrive at random times (a Poisson process) with
+/// random lengths.
 struct StressSettings {
-  double seconds = 0;      ///< for so long they come
-  double rate = 4;         ///< so many a second, on average
-  int max_input_len = 0;   ///< a prompt has from 1 to so many tokens, each number as likely
-  int max_output_len = 0;  ///< likewise an answer
-  int warm_up = 2;         ///< full batches before it begins
+  double seconds = 0;      ///< how long requests arrive
+  double rate = 4;         ///< requests per second, on average
+  int max_input_len = 0;   ///< prompt tokens are uniform in [1, max_input_len]
+  int max_output_len = 0;  ///< new tokens are uniform in [1, max_output_len]
+  int warm_up = 2;         ///< full batches before the clock starts
   std::uint64_t seed = 0;
 };
 
-/// What those who sent the requests saw. Times in milliseconds, from when a request was due.
+/// Latencies as the clients saw them. Times in milliseconds, from when a request was due.
 struct StressResult {
   double seconds = 0;  ///< from the start to the last answer's end
   std::uint64_t num_requests = 0;
@@ -28,13 +28,13 @@ struct StressResult {
   std::uint64_t input_tokens = 0;
   std::uint64_t output_tokens = 0;
   std::vector<double> latencies;     ///< to the last token
-  std::vector<double> first_tokens;  ///< to the first, so waiting for a place counts
-  std::vector<double> inter_tokens;  ///< between two tokens of an answer; 0 when they came together
+  std::vector<double> first_tokens;  ///< to the first token, queueing included
+  std::vector<double> inter_tokens;  ///< between two tokens of a request; 0 when they came together
 };
 
-/// Lets requests come, as the settings say, and answers them all. `tick` is called now and then
-/// with the requests that have come and those that are done. Interrupted, it cancels what is under
-/// way.
+/// Submits requests at random times, as the settings say, and runs them all. `tick` is called now
+/// and then with the requests that have arrived and those that are done. Interrupted, it cancels
+/// what is in flight.
 StressResult run_stress(
     Engine& engine, const StressSettings& settings, const Interrupted& interrupted,
     const std::function<void(std::uint64_t come, std::uint64_t done)>& tick = {});

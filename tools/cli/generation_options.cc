@@ -10,9 +10,6 @@
 namespace quern::tools {
 namespace {
 
-constexpr NumberRange kTemperature{0, kAnyNumber, true, "a number of at least 0"};
-constexpr NumberRange kTopP{0, 1, false, "a number in (0, 1]"};
-constexpr NumberRange kMinP{0, 1, true, "a number in [0, 1]"};
 constexpr NumberRange kPositive{0, kAnyNumber, false, "a number above 0"};
 constexpr NumberRange kFinite{-kAnyNumber, kAnyNumber, true, "a finite number"};
 
@@ -30,13 +27,13 @@ SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling,
                                "Always the best token; generation_config.json does not apply");
   switches.temperature =
       group.number({"--temperature", "T", "Divide the logits by this; 0 is the same as --greedy"},
-                   sampling.temperature, kTemperature);
+                   sampling.temperature, kTemperatureRange);
   switches.filters = {
       group.integer({"--top-k", "K", "Keep the K best tokens; 0: all"}, sampling.top_k, 0),
       group.number({"--top-p", "P", "Keep the best tokens that together have this probability"},
-                   sampling.top_p, kTopP),
+                   sampling.top_p, kTopPRange),
       group.number({"--min-p", "P", "Drop tokens below P times the best one's probability"},
-                   sampling.min_p, kMinP)};
+                   sampling.min_p, kMinPRange)};
   group.value({"--seed", "N", "Same seed, same text (default: a random one, which is printed)"},
               [&sampling](const std::string& option, const std::string& value) {
                 sampling.seed = parse_unsigned(option, value);

@@ -7,17 +7,33 @@
 #include <array>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "quern/limits.h"
 #include "quern/text.h"
-#include "tools/cli/nearest_name.h"
 #include "tools/cli/option_group.h"
+#include "tools/cli/parsing/nearest_name.h"
 #include "tools/cli/usage_error.h"
 
 namespace quern::tools {
 namespace {
 
 constexpr const char* kDeviceGroup = "Device and limits";
+
+/// Our names, and those that vLLM, llama.cpp and TensorRT-LLM use.
+constexpr std::array<std::pair<std::string_view, DType>, 11> kDTypeNames = {{
+    {"float32", DType::float32},
+    {"float16", DType::float16},
+    {"bfloat16", DType::bfloat16},
+    {"float", DType::float32},
+    {"fp32", DType::float32},
+    {"f32", DType::float32},
+    {"half", DType::float16},
+    {"fp16", DType::float16},
+    {"f16", DType::float16},
+    {"bf16", DType::bfloat16},
+    {"bfloat", DType::bfloat16},
+}};
 
 void parse_device_loop(const std::string& option, const std::string& value,
                        EngineOptions& options) {
@@ -53,8 +69,8 @@ void parse_device(const std::string& option, const std::string& value, EngineOpt
 std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
                                  std::string_view unset) {
   if (value == unset) return std::nullopt;
-  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
-    if (value == quern::dtype_name(dtype)) return dtype;
+  for (const auto& [name, dtype] : kDTypeNames) {
+    if (value == name) return dtype;
   }
   usage_error("{}: expected {}, float32, float16 or bfloat16, got {}", option, unset,
               quoted_name(value));

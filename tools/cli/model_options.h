@@ -36,7 +36,8 @@ std::string chosen_model(const std::string& given);
 /// "auto", "cpu", "cuda" or "cuda:N", to `options`. Errors: UsageError.
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options);
 
-/// The dtype of that name, or nothing for the word `unset`. Errors: UsageError.
+/// The dtype of that name, "float16" say or as other engines have it "half" or "fp16"; nothing for
+/// the word `unset`. Errors: UsageError.
 std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
                                  std::string_view unset);
 

@@ -77,15 +77,20 @@ std::uint64_t parse_unsigned(const std::string& option, std::string_view text) {
   return *value;
 }
 
+std::optional<float> float_in_range(double value, const NumberRange& range) {
+  const bool above_low = range.low_included ? value >= range.low : value > range.low;
+  if (!std::isfinite(value) || !above_low || value > range.high) return std::nullopt;
+  const auto narrow = static_cast<float>(value);
+  // A number that float32 would turn into 0 or infinity would silently mean something else.
+  const bool representable = std::isfinite(narrow) && (narrow != 0.0F || value == 0.0);
+  return representable ? std::optional(narrow) : std::nullopt;
+}
+
 float parse_float(const std::string& option, std::string_view text, const NumberRange& range) {
   const std::optional<double> value = whole_number<double>(text);
-  if (!value || !std::isfinite(*value)) reject(option, text, range.expected);
-  const bool above_low = range.low_included ? *value >= range.low : *value > range.low;
-  const auto narrow = static_cast<float>(*value);
-  // A number that float32 would turn into 0 or infinity would silently mean something else.
-  const bool representable = std::isfinite(narrow) && (narrow != 0.0F || *value == 0.0);
-  if (!above_low || *value > range.high || !representable) reject(option, text, range.expected);
-  return narrow;
+  const auto number = value ? float_in_range(*value, range) : std::nullopt;
+  if (!number) reject(option, text, range.expected);
+  return *number;
 }
 
 std::optional<std::vector<std::int32_t>> read_ids(std::string_view text) {

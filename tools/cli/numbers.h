@@ -28,6 +28,14 @@ struct NumberRange {
 };
 inline constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
 
+// What sampling parameters may be, on the command line and in prompt records.
+inline constexpr NumberRange kTemperatureRange{0, kAnyNumber, true, "a number of at least 0"};
+inline constexpr NumberRange kTopPRange{0, 1, false, "a number in (0, 1]"};
+inline constexpr NumberRange kMinPRange{0, 1, true, "a number in [0, 1]"};
+
+/// The number as float32, or nothing where the range or float32 does not have it.
+std::optional<float> float_in_range(double value, const NumberRange& range);
+
 /// A decimal number, perhaps with an exponent, that float32 can hold.
 float parse_float(const std::string& option, std::string_view text, const NumberRange& range);
 

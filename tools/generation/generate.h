@@ -15,7 +15,7 @@ using UpdateObserver = std::function<void(std::size_t index, const Update& updat
 /// Called with each finished request's result.
 using ResultObserver = std::function<void(std::size_t index, const Result& result)>;
 
-/// What generate_all() tells while it works.
+/// Callbacks of generate_all().
 struct GenerateObservers {
   UpdateObserver on_update;
   ResultObserver on_result;

@@ -1,19 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tools/cli/cli_forward.h"
+#include "tools/generation/prompt_records.h"
 
 namespace quern::tools {
-
-/// One prompt: a text, or ids where `ids` is not empty.
-struct Prompt {
-  std::string text;
-  std::vector<std::int32_t> ids;
-};
 
 /// Where prompts come from; one source at a time. None of them means standard input.
 struct PromptOptions {
@@ -22,7 +16,7 @@ struct PromptOptions {
   std::optional<std::string> prompts_file;  ///< JSON lines
 };
 
-/// The options of the sources, to look for contradictions in.
+/// The options of the sources, to be checked for contradictions.
 struct PromptSources {
   CLI::Option* prompt = nullptr;
   CLI::Option* prompt_ids = nullptr;
@@ -33,8 +27,8 @@ struct PromptSources {
   }
 };
 
-/// Adds the sources to a subcommand, under a heading that says what holds without them; `options`
-/// must live as long as it.
+/// Adds the sources to a subcommand, under a heading with the default; `options` must live as long
+/// as it.
 PromptSources add_prompt_options(CLI::App& app, PromptOptions& options,
                                  const std::string& title = "Prompt (or standard input)");
 
@@ -46,7 +40,8 @@ void add_encode_options(CLI::App& app, bool& no_bos, bool& no_parse_special);
 /// invalid_argument for text that is not UTF-8.
 std::vector<Prompt> read_prompts(const PromptOptions& options);
 
-/// Throws invalid_argument when a prompt is empty, naming which: there is nothing to continue.
+/// Throws invalid_argument when a prompt is empty, naming its option or file: there is nothing to
+/// continue.
 void reject_empty(const std::vector<Prompt>& prompts);
 
 /// Throws a UsageError when a prompt is a text: a shape's random weights have no tokenizer.
@@ -55,9 +50,5 @@ void reject_texts(const std::vector<Prompt>& prompts);
 /// The whole of standard input, without a single trailing newline. Errors: UsageError on a
 /// terminal; bad_file.
 std::string read_stdin();
-
-/// The prompts of JSON lines: {"prompt": "…"} or {"prompt_ids": […]} on each that is not blank;
-/// other keys are ignored. `file` is what errors call the text. Errors: bad_file.
-std::vector<Prompt> parse_prompt_lines(std::string_view text, const std::string& file);
 
 }  // namespace quern::tools

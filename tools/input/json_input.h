@@ -24,6 +24,7 @@ class JsonObject {
   JsonObject(const Json& json, std::string source, std::string prefix = "");
 
   bool has(std::string_view key) const { return find(key) != nullptr; }
+  const Json* find(std::string_view key) const;  ///< null when absent or JSON null
   /// Nothing when absent. Errors: bad_file for another type or out of [low, high].
   std::optional<double> number(std::string_view key, double low, double high) const;
   std::optional<JsonObject> object(std::string_view key) const;
@@ -34,15 +35,13 @@ class JsonObject {
   /// A list of token ids, integers from 0 to 2^31 - 1.
   std::vector<std::int32_t> required_ids(std::string_view key) const;
 
-  /// Errors: bad_file naming the first key that is none of these.
+  /// Errors: bad_file naming the first key that is none of these, and these.
   void require_only(std::span<const std::string_view> known) const;
 
   /// Throws bad_file: "<source>: key '<key>': expected <expected>, got <the value, shortened>".
   [[noreturn]] void reject(std::string_view key, std::string_view expected) const;
 
  private:
-  const Json* find(std::string_view key) const;  ///< null when absent or JSON null
-
   const Json* json_;
   std::string source_;
   std::string prefix_;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -11,11 +13,44 @@ namespace quern::tools {
 
 inline constexpr std::size_t kMaxTextBytes = std::size_t{256} << 20;
 
+/// The file name that means standard input.
+inline constexpr const char* kStdinName = "-";
+
+/// What messages call a file: its name, or "standard input" for "-".
+std::string input_name(const std::string& file);
+
+/// The bytes of a text that the command line names: a file, which is mapped, or "-", a pipe or
+/// another device, which are read to their end.
+class InputBytes {
+ public:
+  /// Errors: not_found; bad_file for a folder, an unreadable file, and a pipe with more than
+  /// kMaxTextBytes.
+  static InputBytes open(const std::string& file);
+
+  std::string_view view() const;
+
+ private:
+  MappedFile file_;
+  std::unique_ptr<const std::string> read_;  ///< of what cannot be mapped
+};
+
+/// An option that takes a text, and the file it was given, if it was.
+struct InputOption {
+  const char* option;
+  std::string_view file;
+};
+
+/// Throws a UsageError naming both when two of the options want standard input.
+void reject_stdin_twice(std::initializer_list<InputOption> inputs);
+
+/// The whole of an open file descriptor. `source` is what errors call it. Errors: bad_file.
+std::string read_to_end(int descriptor, const std::string& source);
+
 /// Errors: bad_file naming `source` and the byte where `text` is not UTF-8.
 void require_utf8(std::string_view text, const std::string& source);
 
-/// The text of a file of at most kMaxTextBytes. Errors: not_found; bad_file, also for another
-/// encoding than UTF-8.
+/// A text of at most kMaxTextBytes, from a file, "-" or a pipe. Errors: not_found; bad_file, also
+/// for another encoding than UTF-8.
 std::string read_utf8_file(const std::string& file);
 
 }  // namespace quern::tools

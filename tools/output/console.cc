@@ -1,12 +1,15 @@
 #include "tools/output/console.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <system_error>
 
 #include "tools/cli/fail.h"
+#include "tools/output/interrupt.h"
 
 namespace quern::tools {
 namespace {
@@ -28,15 +31,31 @@ int write_all(int descriptor, std::string_view text) noexcept {
 
 bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
 
+bool takes_escapes(int descriptor) {
+  const char* term = std::getenv("TERM");
+  const bool dumb = term == nullptr || *term == '\0' || std::string_view(term) == "dumb";
+  return !dumb && is_terminal(descriptor);
+}
+
 bool wants_colour(int descriptor) {
   const char* no_colour = std::getenv("NO_COLOR");
-  const char* term = std::getenv("TERM");
-  const bool refused = no_colour != nullptr && *no_colour != '\0';
-  const bool dumb = term == nullptr || std::string_view(term) == "dumb";
-  return !refused && !dumb && is_terminal(descriptor);
+  return (no_colour == nullptr || *no_colour == '\0') && takes_escapes(descriptor);
+}
+
+std::optional<std::size_t> terminal_width(int descriptor) {
+  const char* columns = std::getenv("COLUMNS");
+  int width = 0;
+  if (columns != nullptr) {
+    const std::string_view text(columns);
+    std::from_chars(text.data(), text.data() + text.size(), width);
+  }
+  winsize size = {};
+  if (width <= 0 && ::ioctl(descriptor, TIOCGWINSZ, &size) == 0) width = size.ws_col;
+  return width > 0 ? std::optional(static_cast<std::size_t>(width)) : std::nullopt;
 }
 
 void write_stdout(std::string_view text) {
+  const WholeWrite whole;
   const int error = write_all(kStdout, text);
   if (error == EPIPE) throw ClosedPipe();
   if (error != 0) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -18,11 +20,17 @@ inline constexpr int kStderr = 2;
 
 bool is_terminal(int descriptor);
 
-/// True when escape sequences are welcome: a terminal, and neither NO_COLOR nor TERM=dumb.
+/// True when escape sequences move the cursor: a terminal, and TERM names one that is not dumb.
+bool takes_escapes(int descriptor);
+
+/// True when escape sequences for colour are welcome: as above, and no NO_COLOR.
 bool wants_colour(int descriptor);
 
-/// Writes all of it to standard output at once, without a buffer of our own. Errors: ClosedPipe;
-/// bad_file with the reason (a full disk, …).
+/// The columns of a terminal: COLUMNS, else what the driver reports, else nothing.
+std::optional<std::size_t> terminal_width(int descriptor);
+
+/// Writes all of it to standard output at once, without a buffer of our own; no interruption cuts
+/// it. Errors: ClosedPipe; bad_file with the reason (a full disk, …).
 void write_stdout(std::string_view text);
 
 /// Writes to standard error as far as possible.

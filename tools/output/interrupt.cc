@@ -2,19 +2,67 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <ctime>
 
 #include "tools/cli/exit_code.h"
+#include "tools/output/console.h"
 
 namespace quern::tools {
 namespace {
 
-// A signal handler can reach nothing but a global.
-volatile std::sig_atomic_t interrupt_requested = 0;  // NOLINT
+constexpr long kMillisecond = 1'000'000;  // ns
+constexpr long kGrace = 800 * kMillisecond;
+constexpr long kRetry = 20 * kMillisecond;
+constexpr int kMaxRetries = 10;  // for a reader that takes nothing
 
-extern "C" void exit_at_once(int /*signal*/) { ::_exit(static_cast<int>(ExitCode::interrupted)); }
+// A signal handler can reach nothing but globals. NOLINTBEGIN
+std::atomic<bool> interrupt_requested = false;
+std::atomic<int> num_whole_writes = 0;
+std::atomic<int> num_retries = 0;
+std::atomic<const char*> last_words = nullptr;
+timer_t deadline = {};
+std::atomic<bool> has_deadline = false;
+// NOLINTEND
+static_assert(std::atomic<bool>::is_always_lock_free &&
+              std::atomic<const char*>::is_always_lock_free);
 
-extern "C" void note_interrupt(int /*signal*/) { interrupt_requested = 1; }
+/// Async-signal-safe, as all below that handlers call.
+void start_deadline(long nanoseconds) {
+  if (!has_deadline) return;  // then nothing ends what does not end by itself
+  const int error = errno;
+  itimerspec when = {};
+  when.it_value.tv_nsec = nanoseconds;
+  ::timer_settime(deadline, 0, &when, nullptr);
+  errno = error;
+}
+
+/// At once, or soon where output is being written.
+void end_process() {
+  if (num_whole_writes > 0 && ++num_retries <= kMaxRetries) {
+    start_deadline(kRetry);
+    return;
+  }
+  if (const char* text = last_words) {
+    [[maybe_unused]] const auto written = ::write(kStderr, text, std::strlen(text));
+  }
+  ::_exit(static_cast<int>(ExitCode::interrupted));
+}
+
+extern "C" void exit_at_once(int /*signal*/) {
+  interrupt_requested = true;
+  end_process();
+}
+
+extern "C" void note_interrupt(int /*signal*/) {
+  interrupt_requested = true;
+  start_deadline(kGrace);
+}
+
+extern "C" void exit_at_deadline(int /*signal*/) { end_process(); }
 
 void handle(int signal, void (*handler)(int), int flags) {
   struct sigaction action = {};
@@ -28,17 +76,27 @@ void handle(int signal, void (*handler)(int), int flags) {
 
 void install_signal_handlers() {
   handle(SIGPIPE, SIG_IGN, 0);
-  handle(SIGINT, exit_at_once, 0);
+  handle(SIGALRM, exit_at_deadline, SA_RESTART);
+  sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGALRM;
+  has_deadline = ::timer_create(CLOCK_MONOTONIC, &event, &deadline) == 0;
+  handle(SIGINT, exit_at_once, SA_RESTART);
 }
 
 InterruptScope::InterruptScope() {
-  interrupt_requested = 0;
+  interrupt_requested = false;
   // SA_RESETHAND brings the deadly default back for the second signal.
   handle(SIGINT, note_interrupt, static_cast<int>(SA_RESETHAND) | SA_RESTART);
 }
 
-InterruptScope::~InterruptScope() { handle(SIGINT, exit_at_once, 0); }
+InterruptScope::~InterruptScope() { handle(SIGINT, exit_at_once, SA_RESTART); }
 
-bool InterruptScope::requested() const { return interrupt_requested != 0; }
+bool InterruptScope::requested() const { return interrupt_requested; }
+
+WholeWrite::WholeWrite() { ++num_whole_writes; }
+WholeWrite::~WholeWrite() { --num_whole_writes; }
+
+void set_last_words(const char* text) noexcept { last_words = text; }
 
 }  // namespace quern::tools

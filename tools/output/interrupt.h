@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdexcept>
+
 namespace quern::tools {
 
 /// Makes SIGINT end the process with exit code 130, and a closed pipe an error of write() instead
@@ -7,7 +9,8 @@ namespace quern::tools {
 void install_signal_handlers();
 
 /// While one lives, the first SIGINT only sets a flag, so that what was generated so far can be
-/// printed; the second kills.
+/// printed. If the process has not ended 0.8 s later, in a long step for example, it is ended with
+/// exit code 130; a second SIGINT kills at once.
 class InterruptScope {
  public:
   InterruptScope();
@@ -18,5 +21,25 @@ class InterruptScope {
   /// True after the first SIGINT.
   bool requested() const;
 };
+
+/// Ends work that has nothing to show yet after a SIGINT: exit code 130 without a message.
+class InterruptedError : public std::runtime_error {
+ public:
+  InterruptedError() : std::runtime_error("interrupted") {}
+};
+
+/// While one lives, an interruption does not end the process, unless the reader takes nothing for
+/// 0.2 s: for output that is whole or not there.
+class WholeWrite {
+ public:
+  WholeWrite();
+  ~WholeWrite();
+  WholeWrite(const WholeWrite&) = delete;
+  WholeWrite& operator=(const WholeWrite&) = delete;
+};
+
+/// What to write to standard error if an interruption ends the process from now on: takes a
+/// progress bar off the screen. A literal, or null for nothing.
+void set_last_words(const char* text) noexcept;
 
 }  // namespace quern::tools

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tools/cli/fail.h"
+#include "tools/cli/usage_error.h"
 
 namespace quern::tools {
 namespace {
@@ -18,6 +19,7 @@ void close(std::ofstream& stream, const std::string& path) {
 }  // namespace
 
 void check_writable(const std::string& path) {
+  if (path == "-") usage_error("--output -: expected a file; standard output has the report");
   const bool existed = std::filesystem::exists(path);
   std::ofstream stream(path, std::ios::binary | std::ios::app);
   close(stream, path);

@@ -11,6 +11,15 @@ namespace quern::tools {
 /// device and in that dtype. Nothing for a text of another form.
 std::optional<EngineOptions> parse_engine_spec(const std::string& text, const EngineOptions& base);
 
+/// "cuda:0-float16": the device and dtype that options come to for a model, whatever their limits.
+/// Errors: those of quern::inspect.
+std::string engine_name(const ModelSource& model, EngineOptions options);
+
+/// Throws a UsageError when the two come to the same device and dtype: what an option compares an
+/// engine with must not be that engine. Errors: also those of quern::inspect.
+void require_other_engine(const std::string& option, const ModelSource& model,
+                          const EngineOptions& tested, const EngineOptions& reference);
+
 /// "cpu-float32": how resolved options are called.
 std::string engine_name(const EngineOptions& resolved);
 

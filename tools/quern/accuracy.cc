@@ -12,6 +12,7 @@
 #include "tools/input/text_input.h"
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/progress.h"
 #include "tools/output/write_file.h"
 #include "tools/quality/accuracy/accuracy_bounds.h"
@@ -39,6 +40,8 @@ class AccuracyRun {
  public:
   explicit AccuracyRun(const AccuracyOptions& options)
       : options_(options), model_(chosen_model(options.model)) {
+    options_.engine.on_load = load_progress(options.output, &interrupt_);
+    options_.reference_engine.on_load = options_.engine.on_load;
     if (options.output_file) check_writable(*options.output_file);
     report_.tested = resolved(options.engine);
     reference_ = resolved(options.reference_engine);
@@ -48,7 +51,8 @@ class AccuracyRun {
           "--reference {}: that is what is tested; choose another --dtype, --device or --reference",
           report_.reference);
     }
-    report_.bounds = options.bounds_file.empty() ? "built-in bounds" : options.bounds_file;
+    report_.bounds =
+        options.bounds_file.empty() ? "built-in bounds" : input_name(options.bounds_file);
     bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value());
     text_ =
         options.perplexity.file.empty() ? kDefaultText : read_utf8_file(options.perplexity.file);
@@ -56,7 +60,19 @@ class AccuracyRun {
     requests_ = make_requests();
   }
 
+  /// After an interruption: what was found so far.
   AccuracyReport run() {
+    try {
+      run_parts();
+    } catch (const InterruptedError&) {  // while loading for one of them
+      report_.complete = false;
+    }
+    report_.environment = environment();
+    return std::move(report_);
+  }
+
+ private:
+  void run_parts() {
     if (has_other_engine()) add_nodes(kLockStep);
     if (options_.reference_activations) {
       add_nodes_against_file();
@@ -65,11 +81,8 @@ class AccuracyRun {
     }
     add_perplexity();
     if (articles_) add_summaries();
-    report_.environment = environment();
-    return std::move(report_);
   }
 
- private:
   EngineOptions resolved(const EngineOptions& options) {
     const ModelSummary summary = inspect(model_, options);
     report_.info = summary.info;
@@ -120,9 +133,12 @@ class AccuracyRun {
     for (const Request& request : requests_) {
       num_tokens += request.prompt_ids.size() + static_cast<std::size_t>(options_.decode_steps);
     }
-    ProgressBar progress(num_tokens, visible(), "tokens compared");
+    std::optional<ProgressBar> progress;  // not before the weights' bar is gone
     compare.on_step = [&](const ComparedStep& step) {
-      progress.add_finished(static_cast<std::size_t>(step.num_tokens));
+      if (!progress) {
+        progress.emplace(num_tokens, shows_progress(options_.output), "tokens compared");
+      }
+      progress->add_finished(static_cast<std::size_t>(step.num_tokens));
       return !interrupt_.requested();
     };
     const Comparison comparison = quern::compare(model_, requests_, compare);
@@ -197,9 +213,8 @@ class AccuracyRun {
     report_.checks.insert(report_.checks.end(), checks.begin(), checks.end());
   }
 
-  bool visible() const { return !options_.output.quiet && is_terminal(kStderr); }
-
-  const AccuracyOptions& options_;
+  InterruptScope interrupt_;
+  AccuracyOptions options_;
   std::string model_;
   EngineOptions reference_;  ///< as resolved
   AccuracyBounds bounds_;
@@ -207,7 +222,6 @@ class AccuracyRun {
   std::optional<Articles> articles_;
   std::vector<Request> requests_;
   AccuracyReport report_;
-  InterruptScope interrupt_;
 };
 
 ExitCode accuracy(const AccuracyOptions& options) {

@@ -1,6 +1,9 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "tools/bench/document.h"
@@ -14,6 +17,7 @@
 #include "tools/cli/usage_error.h"
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
 #include "tools/output/progress.h"
 #include "tools/quern/command.h"
@@ -34,28 +38,49 @@ struct BenchOptions {
   OutputOptions output;
 };
 
-bool shows_progress(const BenchOptions& options) {
-  return !options.output.quiet && is_terminal(kStderr);
+/// The engine for the cells that have room, and the ceilings that they are compared with.
+struct BenchSubject {
+  std::optional<Engine> engine;
+  Ceilings ceilings;
+};
+
+BenchSubject prepare(const BenchOptions& options, const ModelSource& model,
+                     std::vector<CellResult>& results) {
+  EngineOptions engine_options = options.engine;
+  engine_options.on_load = load_progress(options.output);
+  BenchSubject subject;
+  subject.engine = make_engine(model, engine_options, results);
+  if (!subject.engine) return subject;
+  ProgressBar progress(1, shows_progress(options.output), "measurements of the device");
+  subject.ceilings = measure_ceilings(*subject.engine);
+  return subject;
+}
+
+std::string cell_detail(const BenchCell& cell, int run) {
+  return fmt::format("batch {}, {},{}: run {}", cell.batch_size, cell.input_len, cell.output_len,
+                     run);
 }
 
 ExitCode sweep(const BenchOptions& options) {
   const ModelSource model = chosen_source(options.source);
   std::vector<CellResult> results =
       planned_cells(all_cells(options.batch_sizes, options.lengths), model, options.engine);
-  std::optional<Engine> engine = make_engine(model, options.engine, results);
-  const Ceilings ceilings = engine ? measure_ceilings(*engine) : Ceilings{};
+  auto [engine, ceilings] = prepare(options, model, results);
   const OutputOptions& output = options.output;
   const bool table = !output.json && !options.csv;
   if (table && engine) write_stdout(bench_head_text(*engine, ceilings) + bench_table_head());
   if (options.csv) write_stdout(bench_csv_head());
 
   const InterruptScope interrupt;
-  const Interrupted interrupted = [&] { return interrupt.requested(); };
-  ProgressBar progress(results.size(), shows_progress(options), "cells");
+  const auto interrupted = [&] { return interrupt.requested(); };
+  ProgressBar progress(results.size(), shows_progress(output), "cells");
   for (CellResult& result : results) {
     if (interrupted()) result.skipped = "interrupted";
     if (result.skipped.empty()) {
-      result = run_cell(*engine, result.cell, options.settings, ceilings, interrupted);
+      int run = 1;
+      progress.set_detail(cell_detail(result.cell, run));
+      const auto on_run = [&] { progress.set_detail(cell_detail(result.cell, ++run)); };
+      result = run_cell(*engine, result.cell, options.settings, ceilings, {interrupted, on_run});
     }
     progress.clear();
     if (table) write_stdout(bench_table_row(result));
@@ -87,18 +112,17 @@ ExitCode stress(const BenchOptions& options) {
   const ModelSource model = chosen_source(options.source);
   std::vector<CellResult> largest =
       planned_cells(all_cells(options.batch_sizes, options.lengths), model, options.engine);
-  std::optional<Engine> engine = make_engine(model, options.engine, largest);
+  auto [engine, ceilings] = prepare(options, model, largest);
   if (!engine || !largest.front().skipped.empty()) {
     fail(ErrorCode::invalid_argument, "no room for {} sequences of {} tokens: {}",
          options.batch_sizes.front(), largest.front().cell.seq_len(), largest.front().skipped);
   }
-  const Ceilings ceilings = measure_ceilings(*engine);
   const OutputOptions& output = options.output;
   if (!output.json) write_stdout(bench_head_text(*engine, ceilings));
 
   const InterruptScope interrupt;
   const StressSettings settings = stress_settings(options);
-  ProgressBar progress(0, shows_progress(options), "requests");
+  ProgressBar progress(0, shows_progress(output), "requests");
   const StressResult result = run_stress(
       *engine, settings, [&] { return interrupt.requested(); },
       [&](std::uint64_t come, std::uint64_t done) { progress.set(done, come); });

@@ -14,7 +14,11 @@
 #include "tools/cli/usage_error.h"
 #include "tools/generation/prompts.h"
 #include "tools/output/console.h"
+#include "tools/output/interrupt.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
+#include "tools/output/progress.h"
+#include "tools/quality/engine_spec.h"
 #include "tools/quern/command.h"
 #include "tools/report/compare_output.h"
 
@@ -29,6 +33,7 @@ struct CommandOptions {
   bool no_bos = false;
   bool no_parse_special = false;
   bool free_running = false;
+  bool all = false;
   OutputOptions output;
 };
 
@@ -48,17 +53,54 @@ std::vector<Request> make_requests(const CommandOptions& options, const ModelSou
   return requests;
 }
 
+/// An engine compared with itself passes whatever it computes.
+void reject_same_engine(const ModelSource& model, const CompareOptions& compare) {
+  const std::string tested = engine_name(model, compare.tested);
+  EngineOptions reference = compare.tested;
+  reference.device = compare.reference_device;
+  reference.device_index = compare.reference_device_index;
+  if (compare.reference_dtype) reference.dtype = compare.reference_dtype;
+  // compare() gives the reference the tested side's dtype by default. On another device the name
+  // here may have another dtype, but differs in any case.
+  if (engine_name(model, reference) != tested) return;
+  usage_error(
+      "{} is compared with itself; choose another --device or --reference-device, another --dtype "
+      "or --reference-dtype, or a file for --reference",
+      tested);
+}
+
+Comparison run_both(const ModelSource& model, const CommandOptions& options,
+                    const InterruptScope& interrupt) {
+  CompareOptions compare_options = options.compare;
+  compare_options.tested.on_load = load_progress(options.output, &interrupt);
+  if (!options.reference_file.empty()) {
+    return compare_with_file(model, options.reference_file, compare_options);
+  }
+  const std::vector<Request> requests = make_requests(options, model);
+  reject_same_engine(model, compare_options);
+  std::optional<ProgressBar> progress;  // not before the weights' bar is gone
+  std::size_t num_tokens = 0;
+  compare_options.on_step = [&](const ComparedStep& step) {
+    if (!progress) progress.emplace(0, shows_progress(options.output), "tokens compared");
+    num_tokens += static_cast<std::size_t>(step.num_tokens);
+    progress->set(num_tokens, num_tokens);
+    return !interrupt.requested();
+  };
+  return compare(model, requests, compare_options);
+}
+
 ExitCode run_compare(const CommandOptions& options) {
   const ModelSource model = chosen_source(options.source);
-  const Comparison comparison =
-      options.reference_file.empty()
-          ? compare(model, make_requests(options, model), options.compare)
-          : compare_with_file(model, options.reference_file, options.compare);
+  const InterruptScope interrupt;
+  const Comparison comparison = run_both(model, options, interrupt);
   if (options.output.json) {
     print_json(comparison_json(comparison, options.reference_file));
   } else {
-    write_stdout(comparison_text(comparison, options.reference_file, wants_colour(kStdout)));
+    const bool colour = wants_colour(kStdout);
+    write_stdout(options.all ? comparison_text(comparison, options.reference_file, colour)
+                             : comparison_summary(comparison, options.reference_file, colour));
   }
+  if (interrupt.requested()) return ExitCode::interrupted;
   return comparison.first_over_bound() == nullptr ? ExitCode::done : ExitCode::check_failed;
 }
 
@@ -108,6 +150,8 @@ Action add_compare(CLI::App& app) {
                 options->compare.max_nmse =
                     parse_float(option, value, {0.0, kAnyNumber, true, "0 or more"});
               });
+  OptionGroup output(app, "Output");
+  output.flag("--all", options->all, "Print every value, not only the worst");
   add_output_options(app, options->output);
   const CLI::Option* max_seqs = add_engine_options(app, options->compare.tested);
   return [=] {

@@ -18,6 +18,7 @@
 #include "tools/generation/prompts.h"
 #include "tools/output/console.h"
 #include "tools/output/json_output.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
 #include "tools/quern/command.h"
 
@@ -90,7 +91,9 @@ ExitCode logits(const LogitsOptions& options) {
   if (prompts.size() != 1) {
     fail(ErrorCode::invalid_argument, "logits: expected one prompt, got {}", prompts.size());
   }
-  Engine engine = Engine::load(model, options.engine);
+  EngineOptions engine_options = options.engine;
+  engine_options.on_load = load_progress(options.output);
+  Engine engine = Engine::load(model, engine_options);
   const std::vector<std::int32_t> ids = prompt_ids(engine, options, prompts.front());
   const std::vector<float> values = engine.logits(ids);
   if (options.output_file) {

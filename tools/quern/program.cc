@@ -11,10 +11,11 @@
 
 #include "quern/error.h"
 #include "quern/version.h"
-#include "tools/cli/arguments.h"
 #include "tools/cli/help_formatter.h"
+#include "tools/cli/parsing/arguments.h"
 #include "tools/cli/usage_error.h"
 #include "tools/output/console.h"
+#include "tools/output/interrupt.h"
 #include "tools/output/json_output.h"
 #include "tools/quern/command.h"
 #include "tools/report/environment.h"
@@ -45,7 +46,7 @@ void print_version(bool json) {
 
 ExitCode dispatch(std::span<const std::string> arguments) {
   CLI::App app("Quern grinds a Hugging Face model folder into text.", "quern");
-  app.formatter(std::make_shared<HelpFormatter>());
+  app.formatter(std::make_shared<HelpFormatter>(help_width()));
   app.footer(kExamples);
   ProgramFlags flags;
   app.set_help_flag("-h,--help", "Show this help");
@@ -85,6 +86,8 @@ ExitCode run_program(std::span<const std::string> arguments) noexcept {
     return dispatch(arguments);
   } catch (const ClosedPipe&) {
     return ExitCode::done;
+  } catch (const InterruptedError&) {
+    return ExitCode::interrupted;
   } catch (const UsageError& error) {
     print_error(error.what());
     return ExitCode::usage;

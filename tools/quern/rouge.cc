@@ -46,10 +46,12 @@ std::vector<rouge::Scores> score_files(const RougeOptions& options) {
   const std::vector<std::string> references = read_texts(options.references);
   if (predictions.size() != references.size()) {
     fail(ErrorCode::bad_file, "{} has {} texts and {} has {}: expected a pair a line",
-         options.predictions.file, predictions.size(), options.references.file, references.size());
+         input_name(options.predictions.file), predictions.size(),
+         input_name(options.references.file), references.size());
   }
   if (predictions.empty()) {
-    fail(ErrorCode::bad_file, "{}: expected at least one text, got none", options.predictions.file);
+    fail(ErrorCode::bad_file, "{}: expected at least one text, got none",
+         input_name(options.predictions.file));
   }
   std::vector<rouge::Scores> scores;
   scores.reserve(predictions.size());
@@ -99,6 +101,8 @@ ExitCode run_rouge(const RougeOptions& options) {
 void require_files(const RougeOptions& options) {
   if (options.predictions.file.empty()) usage_error("rouge needs --predictions FILE");
   if (options.references.file.empty()) usage_error("rouge needs --references FILE");
+  reject_stdin_twice(
+      {{"--predictions", options.predictions.file}, {"--references", options.references.file}});
 }
 
 }  // namespace

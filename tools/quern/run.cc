@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +13,6 @@
 #include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "quern/limits.h"
-#include "quern/sampling.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
@@ -22,6 +23,7 @@
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
 #include "tools/output/json_output.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
 #include "tools/output/progress.h"
 #include "tools/quern/command.h"
@@ -45,13 +47,13 @@ std::vector<Request> make_requests(const RunOptions& options, const std::vector<
   Request request = options.request;
   request.parse_special = !options.no_parse_special;
   if (options.no_bos) request.add_bos = false;
-  if (!request.sampling.seed) request.sampling.seed = random_seed();
   std::vector<Request> requests;
   requests.reserve(prompts.size());
   for (const Prompt& prompt : prompts) {
-    request.prompt = prompt.text;
-    request.prompt_ids = prompt.ids;
     requests.push_back(request);
+    requests.back().prompt = prompt.text;
+    requests.back().prompt_ids = prompt.ids;
+    apply(prompt.settings, requests.back());
   }
   return requests;
 }
@@ -68,9 +70,37 @@ std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Pr
   return texts;
 }
 
+/// The seed of each result that was sampled; a greedy one has none that matters.
+std::vector<std::optional<std::uint64_t>> sampling_seeds(const Engine& engine,
+                                                         const std::vector<Request>& requests,
+                                                         const std::vector<Result>& results) {
+  std::vector<std::optional<std::uint64_t>> seeds(results.size());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (engine.resolve(requests[i]).sampling.temperature.value() > 0) seeds[i] = results[i].seed;
+  }
+  return seeds;
+}
+
+/// ", seed 7", ", seeds 7, 8", or nothing.
+std::string seeds_text(const std::vector<std::optional<std::uint64_t>>& all) {
+  constexpr std::size_t kMaxShown = 8;  // JSON has them all
+  std::vector<std::uint64_t> seeds;
+  for (const auto& seed : all) {
+    if (seed) seeds.push_back(*seed);
+  }
+  if (seeds.empty()) return "";
+  if (std::all_of(seeds.begin(), seeds.end(), [&](auto seed) { return seed == seeds[0]; })) {
+    return fmt::format(", seed {}", seeds.front());
+  }
+  const auto shown = std::span(seeds).first(std::min(seeds.size(), kMaxShown));
+  return fmt::format(", seeds {}{}", fmt::join(shown, ", "),
+                     shown.size() < seeds.size() ? ", …" : "");
+}
+
 /// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
 /// 7"
-std::string summary_line(const Engine& engine, const std::vector<Result>& results, bool drawn) {
+std::string summary_line(const Engine& engine, const std::vector<Request>& requests,
+                         const std::vector<Result>& results) {
   const Timing timing = engine.timing();
   std::size_t num_tokens = 0;
   std::map<std::string, int> reasons;
@@ -85,19 +115,24 @@ std::string summary_line(const Engine& engine, const std::vector<Result>& result
   for (const auto& [reason, count] : reasons) {
     line += results.size() == 1 ? ", " + reason : fmt::format(", {} {}", count, reason);
   }
-  if (drawn) line += fmt::format(", seed {}", results.front().seed);
-  return line + "\n";
+  return line + seeds_text(sampling_seeds(engine, requests, results)) + "\n";
 }
 
-OrderedJson run_json(const Engine& engine, const std::vector<Result>& results,
-                     const std::vector<std::string>& prompts, bool with_logprobs) {
+OrderedJson run_json(const Engine& engine, const std::vector<Request>& requests,
+                     const std::vector<Result>& results, const std::vector<std::string>& prompts,
+                     bool with_logprobs) {
+  const bool one_seed = std::all_of(results.begin(), results.end(), [&](const Result& result) {
+    return result.seed == results.front().seed;
+  });
+  const auto seeds = sampling_seeds(engine, requests, results);
   OrderedJson json = subject_json(engine.info(), engine.options());
-  json.update({{"seed", results.front().seed},
+  json.update({{"seed", one_seed ? OrderedJson(results.front().seed) : OrderedJson(nullptr)},
                {"results", OrderedJson::array()},
                {"timing", timing_json(engine.timing())}});
   if (engine.options().profile) json["profile"] = profile_json(profile(engine));
   for (std::size_t i = 0; i < results.size(); ++i) {
     json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
+    if (seeds[i]) json["results"].back()["seed"] = *seeds[i];
   }
   return json;
 }
@@ -126,13 +161,14 @@ ExitCode run(const RunOptions& options) {
     engine_options.max_seqs =
         static_cast<int>(std::min<std::size_t>(engine_options.max_seqs, prompts.size()));
   }
+  engine_options.on_load = load_progress(options.output);
   Engine engine = Engine::load(model, engine_options);
   const std::vector<Request> requests = make_requests(options, prompts);
   const std::vector<std::string> texts = prompt_texts(engine, prompts);
 
   const OutputOptions& output = options.output;
   AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text);
-  ProgressBar progress(prompts.size(), prompts.size() > 1 && !output.quiet && is_terminal(kStderr));
+  ProgressBar progress(prompts.size(), prompts.size() > 1 && shows_progress(output));
   const InterruptScope interrupt;
   GenerateObservers observers;
   observers.on_update = [&](std::size_t, const Update& update) {
@@ -150,10 +186,10 @@ ExitCode run(const RunOptions& options) {
 
   if (options.engine.profile) write_stderr(profile_table(profile(engine)));
   if (output.json) {
-    print_json(run_json(engine, results, texts, options.request.top_logprobs.has_value()));
+    print_json(
+        run_json(engine, requests, results, texts, options.request.top_logprobs.has_value()));
   } else if (!output.quiet) {
-    const bool drawn = engine.resolve(requests.front()).sampling.temperature.value() > 0;
-    write_stderr(summary_line(engine, results, drawn));
+    write_stderr(summary_line(engine, requests, results));
   }
   const bool failed = print_errors(results);
   if (interrupt.requested()) return ExitCode::interrupted;

@@ -45,8 +45,8 @@ std::string decode(const Tokenizer& tokenizer, const TokenizeOptions& options,
   if (!prompt.ids.empty()) return tokenizer.decode(prompt.ids, !options.keep_special);
   const auto ids = read_ids(prompt.text);
   if (!ids) {
-    fail(ErrorCode::invalid_argument, "tokens to decode: expected {}, got {}", kExpectedIds,
-         quoted_name(prompt.text));
+    fail(ErrorCode::invalid_argument, "{}: expected {} to decode, got {}", prompt.source,
+         kExpectedIds, quoted_name(prompt.text));
   }
   return tokenizer.decode(*ids, !options.keep_special);
 }
@@ -92,11 +92,13 @@ Action add_tokenize(CLI::App& app) {
   const CLI::Option* decode =
       group
           .value({"--decode", "[IDS]",
-                  "Print the text of these ids, or of --prompt-ids or standard input"},
+                  "Print the text of these ids, or of those of --prompt-ids, --prompt-file or "
+                  "standard "
+                  "input"},
                  [options](const std::string& option, const std::string& value) {
                    // What the parser gives for a value that was left out, by its version.
                    if (value.empty() || value == "true") return;
-                   options->prompts.given.push_back({"", parse_ids(option, value)});
+                   options->prompts.given.push_back({"", parse_ids(option, value), option});
                  })
           ->expected(0, 1);
   group.flag("--keep-special", options->keep_special, "Let special tokens appear in the text");
@@ -104,7 +106,7 @@ Action add_tokenize(CLI::App& app) {
   return [=] {
     reject_together(sources.all());
     options->decode = decode->count() != 0;
-    reject_with(decode, {sources.prompt, sources.prompt_file});
+    reject_with(decode, {sources.prompt});
     apply_output_options(options->output);
     return tokenize(*options);
   };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <vector>
 
 #include "tools/cli/model_options.h"
 #include "tools/output/text_table.h"
@@ -86,25 +88,58 @@ std::string error_text(const char* name, const ErrorStatistics& errors) {
   return fmt::format("{} {:7.1e} {:7.1e} {:7.1e}", name, errors.max, errors.mean, errors.median);
 }
 
-void add_value(const ValueComparison& value, TextTable& table) {
+enum class StepShown { no, yes };
+
+void add_value(const ValueComparison& value, StepShown shown, TextTable& table) {
+  const std::string step =
+      shown == StepShown::yes ? fmt::format("step {}, ", value.step) : std::string();
   table.row(value.value,
             fmt::format("{:<14} {}  {}", fmt::format("[{}, {}]", value.rows, value.cols),
                         error_text("abs", value.absolute), error_text("rel", value.relative)));
-  table.row("", fmt::format("NMSE {:7.1e} in row {}; worst [{}, {}]: {} for {}{}", value.nmse,
-                            value.nmse_row, value.worst_row, value.worst_col, value.worst_tested,
-                            value.worst_reference, flags(value)));
+  table.row("", fmt::format("{}NMSE {:.1e} in row {}; worst [{}, {}]: {} for {}{}", step,
+                            value.nmse, value.nmse_row, value.worst_row, value.worst_col,
+                            value.worst_tested, value.worst_reference, flags(value)));
   if (value.over_bound) table.row("", bound_text(value));
+}
+
+/// The error of a value in units of its bounds, or the NMSE of its worst row where it has none.
+double severity(const ValueComparison& value) {
+  if (std::isnan(value.nmse) || value.num_nan > 0) return std::numeric_limits<double>::infinity();
+  const bool held = value.max_nmse && *value.max_nmse > 0;
+  const double rows = held ? value.nmse / *value.max_nmse : value.nmse;
+  return std::max(rows, value.excess);
+}
+
+/// The worst values, those over their bounds first.
+std::vector<const ValueComparison*> worst_values(const Comparison& comparison, std::size_t count) {
+  std::vector<const ValueComparison*> values;
+  for (const ValueComparison& value : comparison.values) values.push_back(&value);
+  const auto worse = [](const ValueComparison* a, const ValueComparison* b) {
+    if (a->over_bound != b->over_bound) return a->over_bound;
+    return severity(*a) > severity(*b);
+  };
+  std::stable_sort(values.begin(), values.end(), worse);
+  values.resize(std::min(values.size(), count));
+  return values;
 }
 
 std::string verdict(const Comparison& comparison) {
   if (const ValueComparison* first = comparison.first_over_bound()) {
-    return fmt::format("first over its bound: {} in step {}, value {}", first->node, first->step,
-                       first->value);
+    const auto count = std::count_if(comparison.values.begin(), comparison.values.end(),
+                                     [](const ValueComparison& value) { return value.over_bound; });
+    return fmt::format("{} of {} values over bound, first over its bound: {} in step {}, value {}",
+                       count, comparison.values.size(), first->node, first->step, first->value);
   }
   const auto is_held = [](const ValueComparison& value) { return value.max_nmse.has_value(); };
   const bool any_held = std::any_of(comparison.values.begin(), comparison.values.end(), is_held);
   return fmt::format("{} values, {}", comparison.values.size(),
                      any_held ? "none over its bound" : "held to no bound");
+}
+
+std::string verdict_line(const Comparison& comparison, const std::string& reference_file) {
+  return fmt::format("\n{} {} against {}{}: {}\n", device_name(comparison.tested),
+                     dtype_name(comparison.tested), reference_text(comparison, reference_file),
+                     comparison.complete ? "" : ", interrupted", verdict(comparison));
 }
 
 }  // namespace
@@ -123,6 +158,7 @@ OrderedJson comparison_json(const Comparison& comparison, const std::string& ref
   } else {
     json["reference"] = {{"file", reference_file}};
   }
+  json["complete"] = comparison.complete;
   const ValueComparison* first = comparison.first_over_bound();
   json["first_over_bound"] = first == nullptr ? OrderedJson(nullptr) : OrderedJson(first->node);
   json["values"] = OrderedJson::array();
@@ -131,18 +167,28 @@ OrderedJson comparison_json(const Comparison& comparison, const std::string& ref
   return json;
 }
 
+std::string comparison_summary(const Comparison& comparison, const std::string& reference_file,
+                               bool colour) {
+  constexpr std::size_t kNumShown = 5;
+  const auto worst = worst_values(comparison, kNumShown);
+  TextTable table;
+  table.heading(fmt::format("The {} worst of {} values in {} steps; errors: largest, mean, median",
+                            worst.size(), comparison.values.size(), comparison.steps.size()));
+  for (const ValueComparison* value : worst) {
+    add_value(*value, StepShown::yes, table);
+  }
+  return table.text(colour) + verdict_line(comparison, reference_file);
+}
+
 std::string comparison_text(const Comparison& comparison, const std::string& reference_file,
                             bool colour) {
   TextTable table;
   int step = -1;
   for (const ValueComparison& value : comparison.values) {
     if (value.step != step) table.heading(step_title(comparison, step = value.step));
-    add_value(value, table);
+    add_value(value, StepShown::no, table);
   }
-  const std::string sides =
-      fmt::format("{} {} against {}", device_name(comparison.tested), dtype_name(comparison.tested),
-                  reference_text(comparison, reference_file));
-  return fmt::format("{}\n{}: {}\n", table.text(colour), sides, verdict(comparison));
+  return table.text(colour) + verdict_line(comparison, reference_file);
 }
 
 }  // namespace quern::tools

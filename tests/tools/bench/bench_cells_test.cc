@@ -52,8 +52,8 @@ TEST(BenchCells, RatesFollowFromMedians) {
   EXPECT_DOUBLE_EQ(result.latency(0.95), 58);
   EXPECT_DOUBLE_EQ(result.tokens_per_s(), 4 * 21 / 0.040);
   EXPECT_DOUBLE_EQ(result.prefill_tokens_per_s(), 4 * 64 / 0.015);
-  EXPECT_DOUBLE_EQ(result.decode_step(), 25.0 / 20);
-  EXPECT_DOUBLE_EQ(result.decode_tokens_per_s(), 4 / 0.00125);
+  EXPECT_DOUBLE_EQ(result.decode_step().value(), 25.0 / 20);
+  EXPECT_DOUBLE_EQ(result.decode_tokens_per_s().value(), 4 / 0.00125);
   const OrderedJson json = bench_cell_json(result);
   EXPECT_EQ(json["share_of_floor"], 0.8);
   EXPECT_EQ(json["above_floor_us"], 250.0);
@@ -91,9 +91,49 @@ TEST(BenchCells, ACellHasWholeBlocksOfTheCache) {
 TEST(BenchCells, OneNewTokenHasNoDecodeStep) {
   CellResult result = some_result();
   result.cell.output_len = 1;
-  EXPECT_EQ(result.decode_step(), 0);
-  EXPECT_EQ(result.decode_tokens_per_s(), 0);
-  EXPECT_EQ(bench_cell_json(result)["share_of_floor"], 0.0);
+  EXPECT_EQ(result.decode_step(), std::nullopt);
+  EXPECT_EQ(result.decode_tokens_per_s(), std::nullopt);
+  const OrderedJson json = bench_cell_json(result);
+  EXPECT_FALSE(json.contains("share_of_floor"));
+  EXPECT_FALSE(json.contains("withheld")) << "there is nothing to withhold";
+}
+
+TEST(BenchCells, AStepThatTookNoTimeIsWithheldWithTheReason) {
+  CellResult result = some_result();
+  result.latencies = {14, 15, 15};
+  const OrderedJson json = bench_cell_json(result);
+  for (const char* key :
+       {"decode_step_ms", "decode_tokens_per_s", "above_floor_us", "share_of_floor"}) {
+    EXPECT_FALSE(json.contains(key)) << key;
+  }
+  EXPECT_TRUE(json.contains("prefill_share_of_floor"));
+  const auto reason = json["withheld"]["decode"].get<std::string>();
+  EXPECT_NE(reason.find("medians 15.000 and 15.000 ms"), std::string::npos) << reason;
+  const std::string row = bench_table_row(result);
+  EXPECT_NE(row.find("decode figures withheld: runs with 21 new tokens"), std::string::npos) << row;
+  EXPECT_EQ(row.substr(0, row.find('\n') + 1).size(), bench_table_head().size());
+  const std::string csv = bench_csv_row(result);
+  EXPECT_NE(csv.find(",,"), std::string::npos) << csv;
+  EXPECT_NE(csv.find(",\"decode: runs with 21"), std::string::npos) << csv;
+}
+
+TEST(BenchCells, MoreThanTheFloorIsWithheldWithTheReason) {
+  CellResult result = some_result();
+  result.decode_work.bytes = 1.3e8;  // 1.04 of the floor: as far as ceilings vary
+  EXPECT_EQ(bench_cell_json(result)["share_of_floor"], 1.04);
+  result.decode_work.bytes = 1.782e9;  // 14.26 times the floor
+  result.prefill_work.flops = 6e10;
+  OrderedJson json = bench_cell_json(result);
+  EXPECT_EQ(json["decode_step_ms"], 1.25) << "that was measured";
+  for (const char* key : {"above_floor_us", "share_of_floor", "prefill_share_of_floor"}) {
+    EXPECT_FALSE(json.contains(key)) << key;
+  }
+  const auto reason = json["withheld"]["decode"].get<std::string>();
+  EXPECT_NE(reason.find("14.3 times as fast as 1.7 GiB can be read at 100 GB/s"), std::string::npos)
+      << reason;
+  const auto prefill = json["withheld"]["prefill"].get<std::string>();
+  EXPECT_NE(prefill.find("2 times as fast as matrix products of 2 TFLOP/s"), std::string::npos)
+      << prefill;
 }
 
 TEST(BenchCells, RowsHaveAsManyFieldsAsTheirHeads) {

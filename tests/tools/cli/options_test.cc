@@ -7,6 +7,10 @@ using OptionsTest = ProgramTest;
 
 constexpr int kUsage = 2;
 
+std::string fmt_width(std::size_t width, const char* command) {
+  return "quern " + std::string(command) + " --help at " + std::to_string(width) + " columns";
+}
+
 TEST_F(OptionsTest, UnknownNamesGetTheNearestOne) {
   expect_failure(run_quern({"rnu"}), kUsage, {"'rnu'", "'run'"});
   expect_failure(run_quern({"run", "--promt", "a"}), kUsage, {"'--promt'", "'--prompt'"});
@@ -138,22 +142,92 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
   }
 }
 
-TEST_F(OptionsTest, HelpFitsOneHundredColumns) {
-  for (const char* command : {"", "run", "tokenize", "inspect", "logits", "env"}) {
-    std::vector<std::string> arguments = {"--help"};
-    if (*command != '\0') arguments.insert(arguments.begin(), command);
-    const ChildResult result = run_quern(arguments);
-    EXPECT_EQ(result.exit_code, 0);
-    EXPECT_EQ(result.err, "");
-    EXPECT_NE(result.out.find("Usage: quern "), std::string::npos);
-    EXPECT_NE(result.out.find("quern ", result.out.find("Example")), std::string::npos);
-    for (std::size_t begin = 0; begin < result.out.size();) {
-      const std::size_t end = result.out.find('\n', begin);
-      EXPECT_LE(end - begin, 104U) << result.out.substr(begin, end - begin);  // "…" is 3 bytes
-      begin = end + 1;
-    }
-    EXPECT_EQ(run_quern({"help", command}).out.empty(), *command == '\0');
+TEST_F(OptionsTest, OtherEnginesSpellingsAreTakenOrExplained) {
+  const auto expected = json_of(run_llama({"-p", "a", "-n", "5", "--json"}))["results"];
+  const std::vector<std::vector<std::string>> taken = {{"--temp", "0"},
+                                                       {"-c", "64"},
+                                                       {"--ctx-size=64"},
+                                                       {"-t", "1"},
+                                                       {"-t1"},
+                                                       {"-np", "2"},
+                                                       {"-s", "3"},
+                                                       {"--max-model-len", "64"},
+                                                       {"--max_num_seqs", "2"},
+                                                       {"--dtype", "fp32"},
+                                                       {"--dtype", "f32"},
+                                                       {"--data_type", "float32"},
+                                                       {"--random_seed", "4"},
+                                                       {"-ub", "32"}};
+  for (std::vector<std::string> arguments : taken) {
+    SCOPED_TRACE(arguments.front());
+    arguments.insert(arguments.end(), {"-p", "a", "-n", "5", "--json"});
+    EXPECT_EQ(json_of(run_llama(arguments))["results"], expected);
   }
+  EXPECT_EQ(json_of(run_llama({"-p", "a", "--n-predict", "5", "--json"}))["results"], expected);
+  EXPECT_EQ(json_of(run_llama({"-p", "a", "--max-tokens", "5", "--json"}))["results"], expected);
+  for (const auto& [name, dtype] : std::vector<std::pair<std::string, std::string>>{
+           {"fp16", "float16"}, {"half", "float16"}, {"f16", "float16"}, {"bf16", "bfloat16"}}) {
+    const auto json = json_of(run_llama({"-p", "a", "-n", "1", "--dtype", name, "--json"}));
+    EXPECT_EQ(json["dtype"], dtype);
+  }
+  const std::vector<std::pair<std::vector<std::string>, std::string>> explained = {
+      {{"-ngl", "99"}, "--device cuda"},
+      {{"--n_gpu_layers=99"}, "--device cuda"},
+      {{"--repeat-penalty", "1.1"}, "--repetition-penalty"},
+      {{"--gpu-memory-utilization", "0.9"}, "--kv-cache-memory"},
+      {{"-hf", "org/name"}, "hf download"},
+      {{"--trust-remote-code"}, "no code"},
+      {{"--max_length", "20"}, "--max-new-tokens"}};
+  for (const auto& [arguments, hint] : explained) {
+    const std::string name = arguments.front().substr(0, arguments.front().find('='));
+    expect_failure(run_llama(arguments), kUsage, {"'" + name + "'", hint});
+  }
+  // Where our option is missing, theirs is unknown too; -f is perplexity's own.
+  expect_failure(run_quern({"tokenize", "-t", "4"}), kUsage, {"'-t'"});
+  expect_failure(run_quern({"perplexity", "-m", model("tale-llama"), "-f", "/nowhere"}), 1,
+                 {"/nowhere"});
+}
+
+TEST_F(OptionsTest, NoHintSuggestsHelp) {
+  for (const char* option : {"--hep", "--hlep", "--elp", "--helpp"}) {
+    const ChildResult result = run_quern({"run", option});
+    expect_failure(result, kUsage, {std::string("'") + option + "'"});
+    EXPECT_EQ(result.err.find("'--help'"), std::string::npos) << result.err;
+  }
+}
+
+/// Columns of a line in UTF-8.
+std::size_t columns_of(std::string_view line) {
+  return static_cast<std::size_t>(
+      std::count_if(line.begin(), line.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
+}
+
+TEST_F(OptionsTest, HelpFitsTheTerminal) {
+  for (const std::size_t width : {60U, 80U, 120U, 0U}) {
+    for (const char* command : {"", "run", "tokenize", "inspect", "logits", "env", "summarize",
+                                "perplexity", "accuracy", "rouge", "compare", "bench"}) {
+      SCOPED_TRACE(fmt_width(width, command));
+      ChildOptions options;
+      options.arguments = {"--help"};
+      if (*command != '\0') options.arguments.insert(options.arguments.begin(), command);
+      if (width != 0) options.environment = {{"COLUMNS", std::to_string(width)}};
+      const ChildResult result = run_child(options);
+      EXPECT_EQ(result.exit_code, 0);
+      EXPECT_EQ(result.err, "");
+      EXPECT_NE(result.out.find("Usage: quern "), std::string::npos);
+      EXPECT_NE(result.out.find("quern ", result.out.find("Example")), std::string::npos);
+      std::size_t widest = 0;
+      for (std::size_t begin = 0; begin < result.out.size();) {
+        const std::size_t end = result.out.find('\n', begin);
+        widest =
+            std::max(widest, columns_of(std::string_view(result.out).substr(begin, end - begin)));
+        begin = end + 1;
+      }
+      EXPECT_LE(widest, width == 0 ? 100 : width) << result.out;
+      EXPECT_GT(widest, width / 2) << "the room is used";
+    }
+  }
+  EXPECT_FALSE(run_quern({"help", "run"}).out.empty());
 }
 
 TEST_F(OptionsTest, ModelComesFromTheEnvironmentToo) {

@@ -7,7 +7,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/tools/cli/expect_usage_error.h"
 #include "tools/cli/generation_options.h"
-#include "tools/cli/nearest_name.h"
+#include "tools/cli/parsing/nearest_name.h"
 #include "tools/generation/likelihood.h"
 #include "tools/generation/prompts.h"
 #include "tools/output/json_output.h"
@@ -48,10 +48,65 @@ TEST(ParseLogitBias, NeedsIdAndValue) {
 
 TEST(PromptLines, ReadsTextsAndIds) {
   const auto prompts = parse_prompt_lines(
-      "{\"prompt\": \"one\\ntwo\", \"id\": 3}\n\n  \r\n{\"prompt_ids\": [4, 5]}", "p.jsonl");
+      "{\"prompt\": \"one\\ntwo\"}\n\n  \r\n{\"prompt_ids\": [4, 5]}", "p.jsonl");
   ASSERT_EQ(prompts.size(), 2U);
   EXPECT_EQ(prompts[0].text, "one\ntwo");
+  EXPECT_EQ(prompts[0].source, "p.jsonl:1");
+  EXPECT_EQ(prompts[0].settings.stop, std::nullopt);
   EXPECT_EQ(prompts[1].ids, (std::vector<std::int32_t>{4, 5}));
+  EXPECT_EQ(prompts[1].source, "p.jsonl:4");
+}
+
+TEST(PromptLines, ReadsWhatARecordWantsOfItsOwn) {
+  const auto settings = [](const std::string& keys) {
+    return parse_prompt_lines("{\"prompt\": \"a\", " + keys + "}", "p.jsonl").front().settings;
+  };
+  const PromptSettings all =
+      settings(R"("max_new_tokens": 3, "temperature": 0.5, "top_k": 0, "top_p": 1, "min_p": 0, )"
+               R"("seed": 18446744073709551615, "stop": ["\n", "x"])");
+  EXPECT_EQ(all.max_new_tokens, 3);
+  EXPECT_EQ(all.temperature, 0.5F);
+  EXPECT_EQ(all.top_k, 0);
+  EXPECT_EQ(all.top_p, 1.0F);
+  EXPECT_EQ(all.min_p, 0.0F);
+  EXPECT_EQ(all.seed, 18446744073709551615U);
+  EXPECT_EQ(all.stop, (std::vector<std::string>{"\n", "x"}));
+  EXPECT_EQ(settings(R"("stop": "END")").stop, std::vector<std::string>{"END"});
+  EXPECT_EQ(settings(R"("stop": [], "seed": null)").stop, std::vector<std::string>());
+}
+
+TEST(PromptSettings, TakeThePlaceOfTheCommandLines) {
+  Request request;
+  request.sampling.greedy = true;
+  request.stop = {"all"};
+  request.max_new_tokens = 9;
+  Request greedy = request;
+  PromptSettings settings;
+  settings.temperature = 0.0F;
+  settings.stop = std::vector<std::string>{"own"};
+  apply(settings, greedy);
+  EXPECT_TRUE(greedy.sampling.greedy);
+  EXPECT_EQ(greedy.stop, std::vector<std::string>{"own"});
+  EXPECT_EQ(greedy.max_new_tokens, 9);
+
+  Request sampled = request;
+  settings = {};
+  settings.max_new_tokens = 2;
+  settings.top_k = 5;
+  settings.seed = 7;
+  apply(settings, sampled);
+  EXPECT_FALSE(sampled.sampling.greedy) << "a record that wants to be sampled is";
+  EXPECT_EQ(sampled.sampling.top_k, 5);
+  EXPECT_EQ(sampled.sampling.seed, 7U);
+  EXPECT_EQ(sampled.stop, std::vector<std::string>{"all"});
+  EXPECT_EQ(sampled.max_new_tokens, 2);
+
+  Request cold;
+  cold.sampling.temperature = 0.0F;
+  settings = {};
+  settings.top_p = 0.5F;
+  apply(settings, cold);
+  EXPECT_EQ(cold.sampling.temperature, std::nullopt);
 }
 
 TEST(PromptLines, NamesFileLineAndTrouble) {
@@ -63,7 +118,20 @@ TEST(PromptLines, NamesFileLineAndTrouble) {
   expect_bad("\n\n", {"p.jsonl", "at least one prompt"});
   expect_bad("{\"prompt\": \"a\"}\n{\"prompt\": 7}", {"p.jsonl:2", "'prompt'", "7"});
   expect_bad("{\"prompt\": \"a\", \"prompt_ids\": [1]}", {"p.jsonl:1", "both"});
-  expect_bad("{\"text\": \"a\"}", {"p.jsonl:1", "neither"});
+  expect_bad("{}", {"p.jsonl:1", "neither"});
+  expect_bad("{\"text\": \"a\"}", {"p.jsonl:1", "'text'", "prompt_ids", "max_new_tokens"});
+  expect_bad("{\"prompt\": \"a\"}\n{\"prompt\": \"a\", \"max_tokens\": 3}",
+             {"p.jsonl:2", "'max_tokens'", "max_new_tokens", "temperature", "top_k", "top_p",
+              "min_p", "seed", "stop"});
+  for (const char* bad :
+       {"\"max_new_tokens\": 0", "\"max_new_tokens\": 1.5", "\"max_new_tokens\": \"3\"",
+        "\"max_new_tokens\": 4294967296", "\"temperature\": -0.5", "\"temperature\": 1e99",
+        "\"temperature\": true", "\"top_k\": -1", "\"top_p\": 0", "\"top_p\": 1.5", "\"min_p\": 2",
+        "\"seed\": -1", "\"seed\": 0.5", "\"stop\": \"\"", "\"stop\": [\"a\", 1]", "\"stop\": 5"}) {
+    const std::string_view key =
+        std::string_view(bad).substr(1, std::string_view(bad).find(':') - 2);
+    expect_bad(std::string("{\"prompt\": \"a\", ") + bad + "}", {"p.jsonl:1", key, "expected"});
+  }
   expect_bad("{\"prompt_ids\": []}", {"p.jsonl:1", "at least one token id"});
   expect_bad("{\"prompt_ids\": [-1]}", {"p.jsonl:1", "prompt_ids"});
   expect_bad("{\"prompt_ids\": [1.5]}", {"p.jsonl:1", "prompt_ids"});

@@ -44,8 +44,12 @@ TEST_F(PromptsTest, ATerminalGetsAHintAndNoWait) {
 TEST_F(PromptsTest, BadPromptsAreOneError) {
   expect_failure(run_llama({"-p", "a\xffz"}), 1, {"--prompt", "UTF-8", "1"});
   expect_failure(run_llama({}, "ok \xc3"), 1, {"standard input", "UTF-8", "3"});
-  expect_failure(run_llama({"-p", ""}), 1, {"prompt", "none"});
-  expect_failure(run_llama({}, ""), 1, {"prompt", "none"});
+  expect_failure(run_llama({"-p", ""}), 1, {"--prompt: expected some text", "got none"});
+  expect_failure(run_llama({"-p", "a", "-p", ""}), 1, {"--prompt, prompt 2 of 2", "got none"});
+  expect_failure(run_llama({}, ""), 1, {"standard input", "got none", "--prompt TEXT"});
+  expect_failure(run_llama({"--prompt-file", "-"}, "\n"), 1,
+                 {"--prompt-file standard input", "none"});
+  expect_failure(run_llama({"--prompt-file", "/dev/null"}), 1, {"--prompt-file /dev/null", "none"});
   expect_failure(run_llama({"--prompt-ids", "1,2048"}), 1, {"2048", "vocabulary"});
   expect_failure(run_llama({"--prompt-file", "/nowhere"}), 1, {"/nowhere"});
   expect_failure(run_llama({"--prompt-file", "/tmp"}), 1, {"/tmp"});
@@ -54,8 +58,58 @@ TEST_F(PromptsTest, BadPromptsAreOneError) {
   expect_failure(run_llama({"-p", "a", "-p", "a b c d e f g", "--max-seq-len", "6"}), 1,
                  {"prompt 2 of 2"});
   const TempFolder folder;
-  const std::string lines = write_file(folder / "p.jsonl", "{\"prompt\": \"a\"}\n{}\n").string();
-  expect_failure(run_llama({"--prompts-file", lines}), 1, {"p.jsonl:2", "'prompt'"});
+  const auto lines = [&](const std::string& text) {
+    return write_file(folder / "p.jsonl", text).string();
+  };
+  expect_failure(run_llama({"--prompts-file", lines("{\"prompt\": \"a\"}\n{}\n")}), 1,
+                 {"p.jsonl:2", "'prompt'"});
+  expect_failure(run_llama({"--prompts-file", lines("{\"prompt\": \"\"}\n")}), 1,
+                 {"p.jsonl:1", "got none"});
+  expect_failure(run_llama({"--prompts-file", lines("{\"prompt\": \"a\", \"temp\": 1}\n")}), 1,
+                 {"p.jsonl:1", "'temp'", "temperature"});
+}
+
+TEST_F(PromptsTest, ARecordHasItsOwnSettings) {
+  const std::string lines =
+      "{\"prompt\": \"The king\", \"max_new_tokens\": 2}\n"
+      "{\"prompt\": \"The king\", \"temperature\": 5, \"top_k\": 50, \"seed\": 7}\n"
+      "{\"prompt\": \"The king\", \"stop\": \" \", \"max_new_tokens\": 9}\n"
+      "{\"prompt\": \"The king\"}\n";
+  const auto json =
+      json_of(run_llama({"--prompts-file", "-", "-n", "12", "--greedy", "--json"}, lines));
+  const auto& results = json["results"];
+  EXPECT_EQ(results[0]["output_ids"].size(), 2U);
+  EXPECT_FALSE(results[0].contains("seed")) << "greedy";
+  EXPECT_EQ(results[1]["seed"], 7);
+  EXPECT_NE(results[1]["output_ids"], results[3]["output_ids"]);
+  EXPECT_EQ(results[2]["finish_reason"], "stop_string");
+  EXPECT_EQ(results[3]["output_ids"].size(), 12U);
+  const auto alone = json_of(run_llama({"-p", "The king", "-n", "12", "--temperature", "5",
+                                        "--top-k", "50", "--seed", "7", "--json"}));
+  EXPECT_EQ(alone["results"][0], results[1]) << "as the same options on the command line";
+}
+
+TEST_F(PromptsTest, WithoutASeedEachPromptHasItsOwn) {
+  const std::vector<std::string> arguments = {"-p", "The king", "-p", "The king", "-n",
+                                              "8",  "--top-k",  "50", "--temp",   "3"};
+  std::vector<std::string> with_json = arguments;
+  with_json.emplace_back("--json");
+  const auto json = json_of(run_llama(with_json));
+  const auto first = json["results"][0]["seed"].get<std::uint64_t>();
+  const auto second = json["results"][1]["seed"].get<std::uint64_t>();
+  EXPECT_NE(first, second);
+  EXPECT_LT(first, std::uint64_t{1} << 53);
+  EXPECT_LT(second, std::uint64_t{1} << 53);
+  EXPECT_TRUE(json["seed"].is_null()) << "there are several";
+  const auto again = json_of(run_llama({"-p", "The king", "-n", "8", "--top-k", "50", "--temp", "3",
+                                        "--seed", std::to_string(second), "--json"}));
+  EXPECT_EQ(again["results"][0], json["results"][1]);
+  EXPECT_NE(run_llama(arguments).err.find(", seeds "), std::string::npos);
+  std::vector<std::string> one_seed = with_json;
+  one_seed.insert(one_seed.end(), {"--seed", "5"});
+  const auto same = json_of(run_llama(one_seed));
+  EXPECT_EQ(same["seed"], 5);
+  EXPECT_EQ(same["results"][0], same["results"][1]);
 }
 
 TEST_F(PromptsTest, SpecialTokensAndBosAsAsked) {

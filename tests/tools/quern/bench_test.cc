@@ -33,7 +33,12 @@ TEST_F(BenchTest, MeasuresEveryCell) {
   EXPECT_EQ(cell["stop_checks"], 64.0);
   EXPECT_GT(cell["latency_ms"], cell["time_to_first_token_ms"]);
   EXPECT_GT(cell["tokens_per_s"].get<double>(), 0.0);
-  EXPECT_GT(cell["share_of_floor"].get<double>(), 0.0);
+  // A model of some MB may lie in caches.
+  if (cell.contains("share_of_floor")) {
+    EXPECT_GT(cell["share_of_floor"].get<double>(), 0.0);
+  } else {
+    EXPECT_TRUE(cell["withheld"].contains("decode"));
+  }
   EXPECT_EQ(cell["weight_bytes"], weight_bytes);
   EXPECT_GT(cell["peak_memory_bytes"], cell["context_bytes"]);
   EXPECT_EQ(cell["first_tokens_ms"].size(), 2u);
@@ -45,7 +50,7 @@ TEST_F(BenchTest, MeasuresEveryCell) {
   // Eight tokens a prompt, of which the lm_head sees the last.
   EXPECT_GT(cell["prefill_flops"].get<double>(), 5 * cell["decode_flops"].get<double>());
   EXPECT_LT(cell["prefill_flops"].get<double>(), 8 * cell["decode_flops"].get<double>());
-  EXPECT_EQ(json["cells"][2]["decode_step_ms"], 0.0);
+  EXPECT_FALSE(json["cells"][2].contains("decode_step_ms")) << "one new token: no decode step";
 }
 
 TEST_F(BenchTest, TheSettingsSayHowItRan) {

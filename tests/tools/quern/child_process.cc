@@ -56,13 +56,23 @@ int input_file(const std::string& input) {
   return descriptor;
 }
 
+/// A pipe that holds the input already.
+int input_pipe(const std::string& input) {
+  const Pipe pipe = make_pipe();
+  const ssize_t written = ::write(pipe.writer, input.data(), input.size());
+  require(written == static_cast<ssize_t>(input.size()), "fill a pipe");
+  ::close(pipe.writer);
+  return pipe.reader;
+}
+
 [[noreturn]] void become_quern(const ChildOptions& options, int in, int out, int err) {
   ::dup2(in, STDIN_FILENO);
   if (!options.output_file.empty()) out = ::open(options.output_file.c_str(), O_WRONLY);
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
   ::signal(SIGINT, SIG_DFL);
-  for (const char* name : {"QUERN_MODEL", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE"}) ::unsetenv(name);
+  for (const char* name : {"QUERN_MODEL", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "COLUMNS"})
+    ::unsetenv(name);
   for (const auto& [name, value] : options.environment) {
     ::setenv(name.c_str(), value.c_str(), 1);
   }
@@ -100,7 +110,7 @@ ChildProcess::ChildProcess(const ChildOptions& options) {
     input_ = terminal.reader;
     in = terminal.writer;
   } else {
-    in = input_file(options.input);
+    in = options.pipe_input ? input_pipe(options.input) : input_file(options.input);
   }
   id_ = ::fork();
   require(id_ >= 0, "fork");

@@ -9,12 +9,14 @@
 
 namespace quern::testing {
 
-/// How a child is started. It sees no QUERN_MODEL, HF_HOME or NO_COLOR but those given here.
+/// How a child is started. It sees no QUERN_MODEL, HF_HOME, NO_COLOR or COLUMNS but those given
+/// here.
 struct ChildOptions {
   std::vector<std::string> arguments;  ///< argv[0] left out
   std::string input;                   ///< its standard input
   std::vector<std::pair<std::string, std::string>> environment;
   bool terminal_input = false;   ///< standard input is a terminal that nobody types on
+  bool pipe_input = false;       ///< the input, of at most 64 KiB, comes by a pipe, not from a file
   bool terminal_errors = false;  ///< standard error is a terminal
   std::string output_file;       ///< where standard output goes instead of to us
 };

@@ -14,22 +14,54 @@ class CompareCommand : public ProgramTest {
 };
 
 TEST_F(CompareCommand, TellsEveryValueAsTextAndJson) {
-  const ChildResult text = compare({"--decode-steps", "1", "--max-tokens-per-step", "2"});
+  const std::vector<std::string> dtypes = {"--dtype", "bfloat16", "--reference-dtype", "float32"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), dtypes.begin(), dtypes.end());
+    return more;
+  };
+  const ChildResult text =
+      compare(with({"--decode-steps", "1", "--max-tokens-per-step", "2", "--all"}));
   EXPECT_EQ(text.exit_code, 0) << text.err;
   for (const char* part :
        {"Step 0: 2 tokens of 1 prompt", "1 decoding", "layers.3.attention.keys", "logits", "NMSE",
-        "cpu float32 against cpu float32", "none over its bound"}) {
+        "cpu bfloat16 against cpu float32", "held to no bound"}) {
     EXPECT_NE(text.out.find(part), std::string::npos) << part;
   }
-  const auto json = json_of(compare({"--json"}));
+  const auto json = json_of(compare(with({"--json", "--max-nmse", "1"})));
   EXPECT_EQ(json["reference"]["device"], "cpu");
   EXPECT_EQ(json["first_over_bound"], nullptr);
+  EXPECT_EQ(json["complete"], true);
   const auto& first = json["values"][0];
   EXPECT_EQ(first["node"], "embed");
   EXPECT_EQ(first["op"], "Embed");
   EXPECT_EQ(first["shape"][1], 192);
-  EXPECT_EQ(first["absolute_error"]["max"], 0.0);
-  EXPECT_EQ(first["max_nmse"], 1e-10);
+  EXPECT_EQ(first["max_nmse"], 1.0);
+
+  // Without --all: what is worst, and the verdict.
+  const ChildResult summary = compare(with({"--decode-steps", "1", "--max-nmse", "1"}));
+  EXPECT_EQ(summary.exit_code, 0) << summary.err;
+  EXPECT_NE(summary.out.find("The 5 worst of "), std::string::npos) << summary.out;
+  EXPECT_NE(summary.out.find("none over its bound"), std::string::npos) << summary.out;
+  EXPECT_LT(std::count(summary.out.begin(), summary.out.end(), '\n'), 16);
+  double worst = 0;
+  std::string name;
+  for (const auto& value : json_of(compare(with({"--decode-steps", "1", "--json"})))["values"]) {
+    if (value["nmse"].get<double>() <= worst) continue;
+    worst = value["nmse"].get<double>();
+    name = value["value"].get<std::string>();
+  }
+  EXPECT_NE(summary.out.find(name), std::string::npos) << name << " is missing: " << summary.out;
+}
+
+TEST_F(CompareCommand, AnEngineIsNotComparedWithItself) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"--free-running"},
+                                             {"--reference-dtype", "float32"},
+                                             {"--reference-device", "cpu"},
+                                             {"--max-nmse", "1"}}) {
+    expect_failure(compare(arguments), 2, {"cpu-float32", "itself", "--reference-dtype"});
+  }
 }
 
 TEST_F(CompareCommand, ABoundThatDoesNotHoldIsExitCode3) {
@@ -43,6 +75,7 @@ TEST_F(CompareCommand, ABoundThatDoesNotHoldIsExitCode3) {
   const ChildResult over = compare(held);
   EXPECT_EQ(over.exit_code, 3) << over.err;
   EXPECT_NE(over.out.find("OVER ITS BOUND"), std::string::npos);
+  EXPECT_NE(over.out.find("values over bound"), std::string::npos);
   EXPECT_NE(over.out.find("first over its bound: "), std::string::npos);
 }
 

@@ -106,6 +106,8 @@ TEST_F(PerplexityCommandTest, NamesWhatIsWrong) {
                  {"--stride 9", "8"});
   expect_failure(run_perplexity({"--file", text, "--stride", "0"}), 2, {"--stride", "at least 1"});
   expect_failure(run_perplexity({"--file", text, "--max-kl", "1"}), 2, {"--max-kl", "--against"});
+  expect_failure(run_perplexity({"--file", text, "--against", "cpu-float32", "--max-kl", "1"}), 2,
+                 {"--against cpu-float32", "that is what is tested"});
   expect_failure(run_perplexity({"--file", text, "--against", "cpu-flaot32"}), 2,
                  {"--against", "cpu-flaot32", "cpu-float32"});
   expect_failure(run_perplexity({"--file", text, "--save-logits", folder_.path().string()}), 1,

@@ -113,8 +113,9 @@ TEST_F(SummarizeCommandTest, SamplesWhereAskedWithOneSeedForAll) {
     more.insert(more.begin(), {"--dataset", data, "-n", "8", "--top-k", "50"});
     return summarize_json("tale-gpt2", more);
   };
-  const Json json = sampled({"--reference", "cpu-float32", "--seed", "7"});
-  EXPECT_EQ(json["seed"], 7);
+  const std::string first = (folder_ / "first.jsonl").string();
+  EXPECT_EQ(sampled({"--output", first, "--seed", "7"})["seed"], 7);
+  const Json json = sampled({"--reference-file", first, "--seed", "7"});
   EXPECT_EQ(json["token_agreement"]["num_same"], 2);
   EXPECT_TRUE(sampled({})["seed"].is_number());
   EXPECT_TRUE(summarize_json("tale-gpt2", {"--dataset", data, "-n", "2"})["seed"].is_null());
@@ -148,6 +149,9 @@ TEST_F(SummarizeCommandTest, NamesWhatIsWrong) {
   fails({"--dataset", data, "--max-input-length", "1000"}, 2, {"--max-input-length 1000", "1024"});
   fails({"--dataset", data, "--prompt-style", "chat"}, 1, {"chat", "<|im_start|>"});
   fails({"--dataset", data, "--prompt-style", "story"}, 2, {"--prompt-style", "'story'", "tldr"});
+  fails({"--dataset", data, "--reference", "cpu-float32", "--check-accuracy"}, 2,
+        {"--reference cpu-float32", "that is what is tested"});
+  fails({"--dataset", "-", "--reference-file", "-"}, 2, {"--dataset", "--reference-file", "once"});
   fails({"--dataset", data, "--reference", "cpu-int4"}, 2, {"--reference", "'cpu-int4'"});
   fails({"--dataset", data, "--reference", "cpu-float32", "--reference-file", data}, 2,
         {"--reference ", "--reference-file"});

@@ -48,7 +48,7 @@ AccuracyBounds bounds_of(const JsonObject& bounds) {
 }  // namespace
 
 AccuracyBounds read_accuracy_bounds(const std::string& file, DType dtype) {
-  const std::string name = file.empty() ? "built-in bounds" : file;
+  const std::string name = file.empty() ? "built-in bounds" : input_name(file);
   const Json json = parse_json(file.empty() ? kDefaultBoundsJson : read_utf8_file(file), name);
   const JsonObject all(json, name);
   all.require_only(kDTypes);

@@ -6,6 +6,7 @@
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
+#include "tools/input/text_input.h"
 #include "tools/quality/engine_spec.h"
 
 namespace quern::tools {
@@ -71,6 +72,12 @@ std::function<void()> add_accuracy_options(CLI::App& app, AccuracyOptions& optio
   const CLI::Option* max_seqs = add_engine_options(app, options.engine);
   return [=, &options] {
     reject_together(sources.all());
+    reject_stdin_twice({{"--file", options.perplexity.file},
+                        {"--bounds", options.bounds_file},
+                        {"--dataset", options.summaries.source.file},
+                        {"--reference-summaries", options.reference_summaries.value_or("")},
+                        {"--prompt-file", options.prompts.prompt_file.value_or("")},
+                        {"--prompts-file", options.prompts.prompts_file.value_or("")}});
     for (const CLI::Option* option : about_articles) {
       if (option->count() != 0 && options.summaries.source.file.empty()) {
         usage_error("{} needs --dataset", option->get_name());

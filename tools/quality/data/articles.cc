@@ -21,7 +21,8 @@ std::string full_text_of(const RecordReader::Record& record, const TextField& fi
 }  // namespace
 
 Articles read_articles(const ArticleSource& source) {
-  RecordReader reader(source.file);
+  // Lines have no fields: what comes by a pipe and is no JSON is CSV.
+  RecordReader reader(source.file, std::nullopt, RecordFormat::csv);
   Articles articles;
   while (std::ssize(articles.good) < source.max_articles) {
     try {
@@ -36,7 +37,7 @@ Articles read_articles(const ArticleSource& source) {
   }
   if (articles.good.empty()) {
     fail(ErrorCode::bad_file, "{}: expected at least one article, got none ({} bad ones skipped)",
-         source.file, articles.num_skipped);
+         input_name(source.file), articles.num_skipped);
   }
   return articles;
 }

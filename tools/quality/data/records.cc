@@ -1,19 +1,17 @@
 #include "tools/quality/data/records.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "tools/cli/fail.h"
-#include "tools/input/text_input.h"
 #include "tools/quality/data/csv.h"
 
 namespace quern::tools {
 namespace {
 
-std::string_view text_of(const MappedFile& file) {
+std::string_view without_byte_order_mark(std::string_view text) {
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  const auto bytes = file.bytes();
-  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   return text;
 }
@@ -23,12 +21,14 @@ bool is_json_object(std::string_view line) {
   return Json::parse(line, nullptr, false).is_object();
 }
 
-RecordFormat guess_format(const std::filesystem::path& path, std::string_view text) {
+RecordFormat guess_format(const std::filesystem::path& path, std::string_view text,
+                          RecordFormat without_ending) {
   const std::string ending = path.extension().string();
   if (ending == ".csv") return RecordFormat::csv;
   const bool jsonl =
       ending == ".jsonl" || ending == ".ndjson" || is_json_object(text.substr(0, text.find('\n')));
-  return jsonl ? RecordFormat::jsonl : RecordFormat::lines;
+  if (jsonl) return RecordFormat::jsonl;
+  return ending.empty() ? without_ending : RecordFormat::lines;
 }
 
 bool is_blank(std::string_view line) {
@@ -44,10 +44,13 @@ void require_distinct(std::vector<std::string> columns, const std::string& place
 
 }  // namespace
 
-RecordReader::RecordReader(const std::filesystem::path& path, std::optional<RecordFormat> format)
-    : file_(MappedFile::open(path)), rest_(text_of(file_)) {
-  reject_lfs_pointer(rest_, path);
-  format_ = format.value_or(guess_format(path, rest_));
+RecordReader::RecordReader(const std::string& file, std::optional<RecordFormat> format,
+                           RecordFormat without_ending)
+    : name_(input_name(file)),
+      bytes_(InputBytes::open(file)),
+      rest_(without_byte_order_mark(bytes_.view())) {
+  reject_lfs_pointer(rest_, name_);
+  format_ = format.value_or(guess_format(file, rest_, without_ending));
   if (format_ != RecordFormat::csv || rest_.empty()) return;
   const std::string_view header = rest_;
   columns_ = take_csv_record(rest_, place());
@@ -57,9 +60,7 @@ RecordReader::RecordReader(const std::filesystem::path& path, std::optional<Reco
   line_ += std::count(taken.begin(), taken.end(), '\n');
 }
 
-std::string RecordReader::place() const {
-  return fmt::format("{}:{}", file_.path().string(), line_);
-}
+std::string RecordReader::place() const { return fmt::format("{}:{}", name_, line_); }
 
 std::string_view RecordReader::take_line() {
   std::string_view line = rest_.substr(0, rest_.find('\n'));

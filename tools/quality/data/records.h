@@ -1,14 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "quern/files.h"
 #include "tools/input/json_input.h"
+#include "tools/input/text_input.h"
 
 namespace quern::tools {
 
@@ -18,7 +17,7 @@ enum class RecordFormat : std::uint8_t {
   lines,  ///< each line is the text of a record, even an empty one
 };
 
-/// A text file's records, one after the other. The file is mapped: only what is asked for is read.
+/// The records of a text, one after the other. A file is mapped: only what is asked for is read.
 class RecordReader {
  public:
   /// One record: a JSON object, whose values are strings where the file is no JSON.
@@ -31,14 +30,15 @@ class RecordReader {
   /// Where a record of lines has its text.
   static constexpr const char* kLineKey = "text";
 
-  /// Without a format, the name's ending tells (.jsonl, .ndjson, .csv), or else the first line: a
-  /// JSON object, or text. Errors: not_found; bad_file for an unreadable file and for a bad CSV
-  /// header.
-  explicit RecordReader(const std::filesystem::path& path,
-                        std::optional<RecordFormat> format = std::nullopt);
+  /// `file` is a file, "-" or a pipe. Without a format the ending of its name tells (.jsonl,
+  /// .ndjson, .csv), or else the first line, if that is a JSON object. Otherwise it has lines, or
+  /// `without_ending` where the name has no ending, as those of pipes. Errors: not_found; bad_file
+  /// for an unreadable file and for a bad CSV header.
+  explicit RecordReader(const std::string& file, std::optional<RecordFormat> format = std::nullopt,
+                        RecordFormat without_ending = RecordFormat::lines);
 
   /// The next record, or nothing at the end. Errors: bad_file naming the line, for broken JSON or
-  /// CSV and for text that is not UTF-8; the next call goes on behind it.
+  /// CSV and for text that is not UTF-8; the next call continues after it.
   std::optional<Record> next();
 
  private:
@@ -46,7 +46,8 @@ class RecordReader {
   std::string_view take_line();
   Record read_csv(std::string place);
 
-  MappedFile file_;
+  std::string name_;
+  InputBytes bytes_;
   RecordFormat format_;
   std::string_view rest_;
   std::int64_t line_ = 1;  ///< of the first byte of rest_

@@ -10,7 +10,8 @@
 #include "quern/engine.h"
 #include "tools/cli/fail.h"
 #include "tools/cli/model_options.h"
-#include "tools/output/console.h"
+#include "tools/input/text_input.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/progress.h"
 #include "tools/quality/engine_spec.h"
 
@@ -24,9 +25,17 @@ std::vector<std::int32_t> ids_of(const std::string& text, const PerplexityOption
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(*options.max_tokens)));
   }
   if (ids.size() < 2) {
-    fail(ErrorCode::bad_file, "{}: expected at least 2 tokens, got {}", options.file, ids.size());
+    fail(ErrorCode::bad_file, "{}: expected at least 2 tokens, got {}", input_name(options.file),
+         ids.size());
   }
   return ids;
+}
+
+/// Refuses to compare an engine with itself.
+void reject_same_engine(const PerplexityOptions& options, const std::string& model) {
+  if (!options.against || options.against_model) return;
+  const auto reference = parse_engine_spec(*options.against, options.engine);
+  if (reference) require_other_engine("--against", model, options.engine, *reference);
 }
 
 /// Null when none was asked for.
@@ -47,11 +56,13 @@ PerplexityReport run_perplexity(const PerplexityOptions& options, const std::str
                                 const InterruptScope& interrupt) {
   const std::string model = chosen_model(options.model);
   const WindowSettings settings = window_settings(options, context_of(options.engine, model));
+  reject_same_engine(options, model);
   EngineOptions engine_options = options.engine;
   engine_options.max_seq_len = static_cast<int>(settings.window);
+  engine_options.on_load = load_progress(options.output, &interrupt);
   Engine engine = Engine::load(model, engine_options);
   PerplexityReport report;
-  report.file = options.file;
+  report.file = input_name(options.file);
   report.info = engine.info();
   report.engine = engine.options();
   report.text = {ids_of(text, options, engine.tokenizer()), settings, engine.info().vocab_size};
@@ -60,7 +71,7 @@ PerplexityReport run_perplexity(const PerplexityOptions& options, const std::str
   if (options.save_logits) writer.emplace(*options.save_logits, report.text);
 
   const std::size_t num_windows = sliding_windows(report.text.ids.size(), settings).size();
-  ProgressBar progress(num_windows, !options.output.quiet && is_terminal(kStderr), "windows");
+  ProgressBar progress(num_windows, shows_progress(options.output), "windows");
   JudgeOptions judging = {reference.get(), writer ? &*writer : nullptr, [&](const Window& window) {
                             progress.add_tokens(window.num_scored());
                             progress.add_finished();

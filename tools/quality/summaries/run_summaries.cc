@@ -9,7 +9,8 @@
 #include "quern/sampling.h"
 #include "tools/cli/model_options.h"
 #include "tools/generation/generate.h"
-#include "tools/output/console.h"
+#include "tools/input/text_input.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/progress.h"
 #include "tools/output/write_file.h"
 #include "tools/quality/engine_spec.h"
@@ -27,12 +28,15 @@ class Summarizer {
       : options_(&options), requests_(std::move(requests)), interrupt_(&interrupt) {}
 
   /// The first request alone, so that what is done on first use is not timed.
-  void warm_up(Engine& engine) const { engine.generate(requests_.front()); }
+  void warm_up(Engine& engine) const {
+    const ProgressBar progress(1, shows_progress(options_->output), "articles to warm up");
+    engine.generate(requests_.front(),
+                    [&](const Update& /*update*/) { return !interrupt_->requested(); });
+  }
 
   /// After an interruption: of the first articles only.
   SummarySet run(Engine& engine) {
-    const bool visible = !options_->output.quiet && is_terminal(kStderr);
-    ProgressBar progress(requests_.size(), visible, "articles");
+    ProgressBar progress(requests_.size(), shows_progress(options_->output), "articles");
     GenerateObservers observers;
     observers.on_update = [&](std::size_t, const Update& update) {
       progress.add_tokens(update.token_ids.size());
@@ -111,7 +115,15 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
   const std::string model = chosen_model(options.model);
   const SummaryLengths lengths = summary_lengths(options, context_of(options.engine, model));
   const std::size_t count = articles.good.size();
-  Engine engine = Engine::load(model, fitted(options.engine, options, lengths, count));
+  if (options.reference) {
+    require_other_engine("--reference", model, options.engine, *options.reference);
+  }
+  const auto load = [&](const EngineOptions& engine_options) {
+    EngineOptions fitting = fitted(engine_options, options, lengths, count);
+    fitting.on_load = load_progress(options.output, &interrupt);
+    return Engine::load(model, fitting);
+  };
+  Engine engine = load(options.engine);
   const PromptStyle style = options.prompt_style.value_or(default_prompt_style(engine.tokenizer()));
   const SummaryPrompter prompter(engine.tokenizer(), style, lengths.max_input_length);
   std::vector<TokenIds> prompts;
@@ -119,7 +131,7 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
 
   SummaryReport report;
   report.articles = std::move(articles);
-  report.dataset = options.source.file;
+  report.dataset = input_name(options.source.file);
   report.info = engine.info();
   report.options = engine.options();
   report.prompt_style = prompt_style_name(style);
@@ -127,7 +139,7 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
   report.max_new_tokens = lengths.max_new_tokens;
   if (options.reference_file) {
     SummarySet& reference = report.reference.emplace();
-    reference.name = *options.reference_file;
+    reference.name = input_name(*options.reference_file);
     reference.summaries = read_summaries(*options.reference_file, prompts);
   }
   std::vector<Request> requests = make_requests(options.request, lengths.max_new_tokens, prompts);
@@ -137,7 +149,7 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
   report.engine = summarizer.run(engine);
   report.timing = engine.timing();
   if (options.reference && !interrupt.requested()) {
-    Engine reference = Engine::load(model, fitted(*options.reference, options, lengths, count));
+    Engine reference = load(*options.reference);
     report.reference = summarizer.run(reference);
   }
   report.complete = !interrupt.requested();

@@ -37,15 +37,14 @@ std::size_t SummarySet::num_output_tokens() const {
   return count;
 }
 
-std::vector<Summary> read_summaries(const std::filesystem::path& path,
-                                    const std::vector<TokenIds>& prompts) {
-  RecordReader reader(path, RecordFormat::jsonl);
+std::vector<Summary> read_summaries(const std::string& file, const std::vector<TokenIds>& prompts) {
+  RecordReader reader(file, RecordFormat::jsonl);
   std::vector<Summary> summaries;
   for (const TokenIds& prompt : prompts) {
     const auto record = reader.next();
     if (!record) {
       fail(ErrorCode::bad_file, "{}: expected {} summaries, one for each article, got {}",
-           path.string(), prompts.size(), summaries.size());
+           input_name(file), prompts.size(), summaries.size());
     }
     const JsonObject object = record->object();
     if (const auto ids = read_ids(object, "prompt_ids")) {

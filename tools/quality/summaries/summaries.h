@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +15,7 @@ using TokenIds = std::vector<std::int32_t>;
 /// One article's summary by one model.
 struct Summary {
   std::string text;
-  std::optional<TokenIds> output_ids;  ///< unset when a file tells none
+  std::optional<TokenIds> output_ids;  ///< unset when a file has none
 };
 
 /// All summaries by one model.
@@ -31,11 +30,11 @@ struct SummarySet {
   std::size_t num_output_tokens() const;
 };
 
-/// Reads JSON lines of {"text", "output_ids"?, "prompt_ids"?}, one for each prompt and in their
-/// order; more are ignored. Errors: not_found; bad_file naming the line, for too few, and where
-/// prompt_ids are not ours, naming the first that differs: then the summaries do not compare.
-std::vector<Summary> read_summaries(const std::filesystem::path& path,
-                                    const std::vector<TokenIds>& prompts);
+/// Reads, from a file, "-" or a pipe, JSON lines of {"text", "output_ids"?, "prompt_ids"?}, one for
+/// each prompt and in their order; more are ignored. Errors: not_found; bad_file naming the line,
+/// for too few, and where prompt_ids are not ours, naming the first that differs: then the
+/// summaries do not compare.
+std::vector<Summary> read_summaries(const std::string& file, const std::vector<TokenIds>& prompts);
 
 /// Scores each summary against its article's highlights; there may be fewer summaries.
 std::vector<rouge::Scores> score_summaries(const std::vector<Summary>& summaries,

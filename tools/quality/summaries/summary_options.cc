@@ -10,6 +10,7 @@
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
+#include "tools/input/text_input.h"
 #include "tools/output/json_output.h"
 #include "tools/quality/engine_spec.h"
 #include "tools/quality/rouge/rouge_report.h"
@@ -128,6 +129,8 @@ std::function<void()> add_summarize_options(CLI::App& app, SummarizeOptions& opt
   return [=, &options] {
     if (options.source.file.empty()) usage_error("summarize needs --dataset FILE");
     reject_with(switches.reference, {switches.reference_file});
+    reject_stdin_twice({{"--dataset", options.source.file},
+                        {"--reference-file", options.reference_file.value_or("")}});
     check_generation();
     options.max_seqs_given = max_seqs->count() != 0;
     settle_sampling(options.request.sampling);
@@ -165,7 +168,7 @@ std::vector<Check> summary_checks(const SummarizeOptions& options, const Summary
         [](const RougeDifference& a, const RougeDifference& b) { return a.mean < b.mean; });
     checks.push_back({"max-rouge-drop", 0 - worst->mean, shortest(*options.max_rouge_drop)});
   }
-  // An engine that says nothing must not pass, nor be one that others are held to.
+  // An engine that failed must not pass, nor serve as a reference.
   const std::size_t num_failed =
       report.engine.num_failed + (report.reference ? report.reference->num_failed : 0);
   if (num_failed > 0) checks.push_back({"failed-summaries", static_cast<double>(num_failed), 0});

@@ -1,4 +1,4 @@
-#include "tools/cli/nearest_name.h"
+#include "tools/cli/parsing/nearest_name.h"
 
 #include <fmt/format.h>
 

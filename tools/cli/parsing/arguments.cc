@@ -1,28 +1,18 @@
-#include "tools/cli/arguments.h"
+#include "tools/cli/parsing/arguments.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "quern/text.h"
-#include "tools/cli/nearest_name.h"
+#include "tools/cli/parsing/nearest_name.h"
+#include "tools/cli/parsing/spellings.h"
 #include "tools/cli/usage_error.h"
 
 namespace quern::tools {
 namespace {
-
-/// TensorRT-LLM's spellings that are not ours with another dash.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kAliases = {{
-    {"--input-text", "--prompt"},
-    {"--max-output-len", "--max-new-tokens"},
-    {"--batch-size", "--max-seqs"},
-    {"--skip-step", "--skip-steps"},
-    {"--check-step", "--check-interval"},
-    {"--tensorrt-llm-rouge1-threshold", "--rouge1-threshold"},
-}};
 
 std::string with_dashes(std::string_view name) {
   std::string dashed(name);
@@ -37,12 +27,20 @@ const CLI::Option* find_option(const CLI::App& app, const std::string& name) {
   return found.empty() ? nullptr : found.front();
 }
 
+/// Those that somebody who mistyped a name may have meant, which --help is not.
 std::vector<std::string> option_names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options({})) {
+    if (option == app.get_help_ptr()) continue;
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   }
   return names;
+}
+
+/// True for another engine's option of one dash and several letters, such as -ngl.
+bool is_long_with_one_dash(const std::string& argument) {
+  const std::string name = with_dashes(argument.substr(0, argument.find('=')));
+  return name.size() > 2 && find_spelling(name) != nullptr;
 }
 
 class Normalizer {
@@ -53,9 +51,10 @@ class Normalizer {
   std::vector<std::string> normalize() {
     while (!rest_.empty()) {
       const std::string& argument = next();
-      if (argument.size() > 2 && argument.starts_with("--")) {
+      const bool is_option = argument.size() > 1 && argument.front() == '-' && argument != "--";
+      if (is_option && (argument.starts_with("--") || is_long_with_one_dash(argument))) {
         add_long(argument);
-      } else if (argument.size() > 1 && argument.front() == '-' && argument != "--") {
+      } else if (is_option) {
         add_short(argument);
       } else {
         add_word(argument);
@@ -72,20 +71,29 @@ class Normalizer {
     return argument;
   }
 
+  /// The command's option of that name, which another engine's spelling turns into ours; or null.
+  const CLI::Option* find_known(std::string& name) const {
+    const CLI::Option* option = find_option(*app_, name);
+    const Spelling* spelling = option == nullptr ? find_spelling(name) : nullptr;
+    if (spelling == nullptr || spelling->ours.empty()) return option;
+    option = find_option(*app_, std::string(spelling->ours));
+    if (option != nullptr) name = spelling->ours;
+    return option;
+  }
+
+  [[noreturn]] void reject_unknown(const std::string& argument, const std::string& name) const {
+    const Spelling* spelling = find_spelling(name);
+    const bool hinted = spelling != nullptr && !spelling->hint.empty();
+    usage_error(
+        "unknown option {}{}", quoted_name(argument.substr(0, argument.find('='))),
+        hinted ? fmt::format(": {}", spelling->hint) : suggestion(name, option_names(*app_)));
+  }
+
   void add_long(const std::string& argument) {
     const std::size_t equals = argument.find('=');
     std::string name = with_dashes(argument.substr(0, equals));
-    const CLI::Option* option = find_option(*app_, name);
-    const auto* alias = std::find_if(kAliases.begin(), kAliases.end(),
-                                     [&](const auto& entry) { return entry.first == name; });
-    if (option == nullptr && alias != kAliases.end()) {
-      name = alias->second;
-      option = find_option(*app_, name);
-    }
-    if (option == nullptr) {
-      usage_error("unknown option {}{}", quoted_name(argument.substr(0, equals)),
-                  suggestion(name, option_names(*app_)));
-    }
+    const CLI::Option* option = find_known(name);
+    if (option == nullptr) reject_unknown(argument, name);
     std::optional<std::string> value;
     if (equals != std::string::npos) value = argument.substr(equals + 1);
     add_option(*option, name, std::move(value));
@@ -93,8 +101,8 @@ class Normalizer {
 
   void add_short(const std::string& argument) {
     for (std::size_t i = 1; i < argument.size(); ++i) {
-      const std::string name = {'-', argument[i]};
-      const CLI::Option* option = find_option(*app_, name);
+      std::string name = {'-', argument[i]};
+      const CLI::Option* option = find_known(name);
       if (option == nullptr) usage_error("unknown option {}", quoted_name(argument));
       const bool takes_value = option->get_items_expected_max() > 0;
       std::optional<std::string> value;

@@ -1,0 +1,169 @@
+// SIGINT at several moments: every command ends within about a second, with exit code 130.
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "tests/tools/quern/program_fixture.h"
+
+namespace quern::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+class InterruptsTest : public ProgramTest {
+ protected:
+  /// A second, and what a busy machine may take to run the process at all.
+  static constexpr std::chrono::milliseconds kAtMost{3000};
+
+  static ChildOptions on_terminal(std::vector<std::string> arguments) {
+    ChildOptions options;
+    options.arguments = std::move(arguments);
+    options.terminal_errors = true;
+    options.environment = {{"TERM", "xterm"}};
+    return options;
+  }
+
+  static ChildResult interrupt(ChildProcess& child) {
+    const auto begin = Clock::now();
+    child.send(SIGINT);
+    ChildResult result = child.finish();
+    EXPECT_LT(Clock::now() - begin, kAtMost);
+    EXPECT_EQ(result.exit_code, 130) << "signal " << result.signal << ": " << result.err;
+    return result;
+  }
+
+  /// Interrupts a command once its standard error has `text` in it.
+  static ChildResult interrupt_at(const std::vector<std::string>& arguments,
+                                  const std::string& text) {
+    SCOPED_TRACE(arguments.front() + " at " + text);
+    ChildProcess child(on_terminal(arguments));
+    child.wait_for_errors(text);
+    return interrupt(child);
+  }
+
+  /// Interrupts a command that has run for so long, whatever it is doing.
+  static ChildResult interrupt_after(const std::vector<std::string>& arguments,
+                                     std::chrono::milliseconds delay) {
+    SCOPED_TRACE(arguments.front() + " after " + std::to_string(delay.count()) + " ms");
+    ChildProcess child(on_terminal(arguments));
+    std::this_thread::sleep_for(delay);
+    return interrupt(child);
+  }
+
+  std::string long_text() const {
+    std::string text;
+    for (int i = 0; i < 40000; ++i) text += "Once upon a time there was a king with three sons.\n";
+    return write_file(folder_ / "long.txt", text).string();
+  }
+  std::string data_set() const {
+    std::string lines;
+    for (int i = 0; i < 200; ++i) {
+      lines += "{\"article\": \"The king had three sons.\", \"highlights\": \"A king.\"}\n";
+    }
+    return write_file(folder_ / "data.jsonl", lines).string();
+  }
+
+  TempFolder folder_;
+};
+
+/// Weights that take many seconds to make.
+const std::vector<std::string> kLarge = {"--shape",  "llama_7b", "--layers",      "2",
+                                         "--device", "cpu",      "--max-seq-len", "64"};
+
+std::vector<std::string> with_large(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), kLarge.begin(), kLarge.end());
+  return arguments;
+}
+
+TEST_F(InterruptsTest, WhileWeightsAreMade) {
+  const char* progress = "MiB of weights";
+  interrupt_at(with_large({"run", "--prompt-ids", "1,2", "-n", "2"}), progress);
+  interrupt_at(with_large({"logits", "--prompt-ids", "1,2"}), progress);
+  interrupt_at(with_large({"compare", "--prompt-ids", "1,2", "--dtype", "float16",
+                           "--reference-dtype", "float32"}),
+               progress);
+  interrupt_at({"bench", "--shape", "llama_7b", "--layers", "2", "--device", "cpu",
+                "--input-output-len", "8,2"},
+               progress);
+}
+
+TEST_F(InterruptsTest, ProgressLeavesTheScreen) {
+  const ChildResult result =
+      interrupt_at(with_large({"run", "--prompt-ids", "1,2", "-n", "2"}), "MiB of weights");
+  EXPECT_TRUE(result.err.ends_with("\r\x1b[K")) << result.err;
+}
+
+TEST_F(InterruptsTest, WithinALongStep) {
+  // 1000 tokens times 150 million parameters on one thread are seconds on any CPU.
+  std::string ids = "1";
+  for (int i = 1; i < 1000; ++i) ids += ",1";
+  ChildProcess child(on_terminal(
+      {"run", "--shape", "gpt_350m", "--layers", "12", "--device", "cpu", "--dtype", "float32",
+       "--prompt-ids", ids, "--max-tokens-per-step", "1024", "-n", "2", "--threads", "1", "-vv"}));
+  child.wait_for_errors("reading the weights: ");
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  interrupt(child);
+}
+
+TEST_F(InterruptsTest, WhileItTokenizesAndMeasures) {
+  const std::string text = long_text();
+  const std::vector<std::string> perplexity = {
+      "perplexity", "-m", model("tale-gpt2"), "--device", "cpu", "--file", text};
+  interrupt_after(perplexity, std::chrono::milliseconds(100));
+  const ChildResult found = interrupt_at(perplexity, "1/");
+  EXPECT_NE(found.out.find("interrupted"), std::string::npos) << found.out;
+  interrupt_after({"tokenize", "-m", model("tale-llama"), "--prompt-file", text},
+                  std::chrono::milliseconds(100));
+}
+
+TEST_F(InterruptsTest, WhileItSummarizes) {
+  const std::vector<std::string> arguments = {
+      "summarize", "-m",       model("tale-gpt2"), "--device", "cpu",        "-n", "100",
+      "--dataset", data_set(), "--max-articles",   "200",      "--max-seqs", "2"};
+  interrupt_at(arguments, "articles to warm up");
+  const ChildResult found = interrupt_at(arguments, "/200 articles, ");
+  EXPECT_NE(found.out.find("interrupted: "), std::string::npos) << found.out;
+}
+
+TEST_F(InterruptsTest, WhileItComparesAndChecks) {
+  const std::string text = long_text();
+  const ChildResult page =
+      interrupt_at({"accuracy", "-m", model("tale-gpt2"), "--device", "cpu", "--dtype", "float16",
+                    "--file", text, "--decode-steps", "500"},
+                   "tokens compared");
+  EXPECT_NE(page.out.find("Interrupted."), std::string::npos) << page.out;
+  const ChildResult compared = interrupt_at(
+      {"compare", "-m", model("tale-gpt2"), "--device", "cpu", "--dtype", "float16",
+       "--reference-dtype", "float32", "-p", "Once upon a time", "--decode-steps", "900"},
+      "tokens compared");
+  EXPECT_NE(compared.out.find("interrupted"), std::string::npos) << compared.out;
+}
+
+TEST_F(InterruptsTest, WhileItBenchmarks) {
+  const std::vector<std::string> head = {"bench", "-m", model("tale-gpt2"), "--device", "cpu"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), head.begin(), head.end());
+    return more;
+  };
+  interrupt_at(with({"--input-output-len", "8,900"}), "measurements of the device");
+  interrupt_at(with({"--input-output-len", "8,900", "--runs", "1000"}), "0/1 cells");
+  const ChildResult json =
+      interrupt_at(with({"--input-output-len", "8,900;8,4", "--runs", "1000", "--json"}), "run 1");
+  const auto cells = nlohmann::json::parse(json.out)["cells"];
+  EXPECT_EQ(cells[1]["skipped"], "interrupted");
+  interrupt_at(with({"--input-output-len", "8,200", "--stress", "60", "--rate", "20"}), "requests");
+}
+
+TEST_F(InterruptsTest, ADumbTerminalGetsNoEscapes) {
+  ChildOptions options =
+      on_terminal({"run", "-m", model("tale-llama"), "-p", "a", "-p", "b", "-n", "4", "--greedy"});
+  options.environment = {{"TERM", "dumb"}};
+  const ChildResult result = run_child(options);
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.err.find("0/2 prompts"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find('\x1b'), std::string::npos) << result.err;
+  EXPECT_EQ(result.out.find('\x1b'), std::string::npos);
+}
+
+}  // namespace
+}  // namespace quern::testing
