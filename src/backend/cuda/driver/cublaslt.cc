@@ -89,8 +89,8 @@ class CublasLt::Library {
   using Key = std::tuple<DType, DType, std::int64_t, std::int64_t, std::int64_t>;
 
   /// The heuristic search for an algorithm takes the host as long as many launches, and steps that
-  /// prefill seldom have the number of rows of another: rows in one tile share the algorithm. The sizes of
-  /// recorded decode steps are among the results.
+  /// prefill seldom have the number of rows of another: rows in one tile share the algorithm. The
+  /// sizes of recorded decode steps are among the results.
   static std::int64_t rounded_rows(std::int64_t num_rows) {
     const auto rounded_to = [num_rows](std::int64_t tile) {
       return ceil_div(num_rows, tile) * tile;
