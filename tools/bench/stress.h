@@ -2,16 +2,19 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
+#include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "tools/bench/run_cell.h"
 
 namespace quern::tools {
 
-/// Requests that come by themselves, as to a server: at random times, independent of each other,
-/// and of random lengths.
+/// Requests of random lengths: a number of them at once, or as to a server, by themselves at random
+/// times, independent of each other.
 struct StressSettings {
+  int num_requests = 0;    ///< at once; 0: they come by themselves
   double seconds = 0;      ///< for so long they come
   double rate = 4;         ///< so many a second, on average
   int max_input_len = 0;   ///< a prompt has from 1 to so many tokens, each number as likely
@@ -30,6 +33,7 @@ struct StressResult {
   std::vector<double> latencies;     ///< to the last token
   std::vector<double> first_tokens;  ///< to the first, so waiting for a place counts
   std::vector<double> inter_tokens;  ///< between two tokens of an answer; 0 when they came together
+  std::optional<StepTimes> step_times;  ///< where the engine times its steps
 };
 
 /// Lets requests come, as the settings say, and answers them all. `tick` is called now and then
