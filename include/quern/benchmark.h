@@ -58,6 +58,24 @@ struct Profile {
 /// Errors: invalid_argument unless EngineOptions::profile is set.
 QUERN_API Profile profile(const Engine& engine);
 
+/// Where the device's time went, step by step. A device loop, which runs many decode steps, counts
+/// as one launch with the tokens of its first step.
+struct StepTimes {
+  struct Kind {
+    std::uint64_t num_launches = 0;
+    std::uint64_t num_tokens = 0;  ///< rows of the steps, padding included
+    double busy_ms = 0;            ///< on the device, from a step's first node to its last
+    double idle_ms = 0;            ///< before them: the device waited for the host
+  };
+  Kind prefill;  ///< prompt tokens alone
+  Kind mixed;    ///< prompt tokens and decode sequences
+  Kind decode;
+};
+
+/// Of what was launched since loading or the last call; waits for it.
+/// Errors: invalid_argument unless EngineOptions::time_steps is set.
+QUERN_API StepTimes take_step_times(Engine& engine);
+
 /// The layer graph including the runtime's nodes, one line per node; as ModelSummary::graph.
 QUERN_API std::string graph_dump(const Engine& engine);
 

@@ -69,6 +69,9 @@ struct EngineOptions {
   int max_seqs = 8;     ///< concurrent sequences, up to kMaxSeqs; further requests wait
   int max_seq_len = 0;  ///< tokens of one sequence; 0: the model's max_position_embeddings
   int max_tokens_per_step = 512;  ///< at least max_seqs; a longer prompt is prefilled in chunks
+  /// Tokens of a step in which many sequences decode and few are in prefill; 0: 256 on a GPU, on
+  /// the CPU max_tokens_per_step.
+  int max_mixed_tokens = 0;
   /// Bytes for the KV cache; more than is free is an error. Unset: enough for max_seqs sequences of
   /// max_seq_len, but at least one and at most a share of the memory that the rest of the plan
   /// leaves free: nine tenths on a GPU, a quarter on the CPU.
@@ -84,6 +87,9 @@ struct EngineOptions {
   /// Times every node, see profile() in benchmark.h. The host then launches nodes one by one, which
   /// slows down steps.
   bool profile = false;
+  /// Times each step as a whole, and the device's idle time before it: see take_step_times() in
+  /// benchmark.h. Costs some microseconds a step.
+  bool time_steps = false;
 
   /// Called by Engine::load before the first weight and after each; not kept beyond the load.
   LoadCallback on_load;

@@ -51,6 +51,9 @@ class Backend : public DeviceMemory {
   /// blocks. Errors: internal for such pairs and for blocks outside the cache.
   virtual void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) = 0;
 
+  /// Whether work goes on after the call that launches it has returned, so that it pays to launch
+  /// the next before the results of the last are known.
+  virtual bool is_asynchronous() const { return false; }
   /// Waits until all work is done. Errors: device, for asynchronous errors of that work.
   virtual void wait() = 0;
   /// Waits until a word in shared memory is at least `value`; false when all work is done and it is

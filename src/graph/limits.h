@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "quern/limits.h"
 
@@ -14,6 +15,9 @@ struct Limits {
   int max_seqs = 1;             ///< concurrent sequences
   int max_seq_len = 0;          ///< tokens of one sequence, prompt and generated
   int max_tokens_per_step = 0;  ///< rows of a step: decode tokens plus prefill chunks
+  /// Rows of a step in which many sequences decode and few are in prefill: so many take hardly
+  /// longer than the decode sequences alone, and what is left of the prompts can wait for the next.
+  int max_mixed_tokens = std::numeric_limits<int>::max();
   int max_logit_rows = 0;       ///< rows that the lm_head computes in one step, at least max_seqs
   int block_size = kBlockSize;  ///< tokens of one KV block
   std::int64_t num_blocks = 0;  ///< KV blocks of the whole engine

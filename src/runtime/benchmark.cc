@@ -26,6 +26,11 @@ double measure_product_tflops(Engine& engine) {
 
 Profile profile(const Engine& engine) { return EngineAccess::impl(engine).profile(); }
 
+StepTimes take_step_times(Engine& engine) {
+  const DeviceScope scope(engine.options());
+  return EngineAccess::impl(engine).take_step_times();
+}
+
 std::string graph_dump(const Engine& engine) {
   return dump(EngineAccess::impl(engine).model().graph);
 }

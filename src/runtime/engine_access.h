@@ -4,9 +4,10 @@
 
 namespace quern {
 
-/// Gives the functions of benchmark.h access to an engine's implementation.
+/// Gives the functions of benchmark.h and tests access to an engine's implementation.
 class EngineAccess {
  public:
+  using Impl = Engine::Impl;
   static Engine::Impl& impl(Engine& engine) { return *engine.impl_; }
   static const Engine::Impl& impl(const Engine& engine) { return *engine.impl_; }
 };

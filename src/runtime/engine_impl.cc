@@ -4,42 +4,19 @@
 #include <utility>
 
 #include "backend/trace_range.h"
-#include "base/check.h"
 #include "base/error.h"
-#include "base/log.h"
-#include "runtime/output/request_error.h"
 #include "runtime/request/request_check.h"
 
 namespace quern {
-namespace {
-
-/// Watchdog: a device that publishes no decode step for this long is reported as hung; a step takes
-/// milliseconds.
-constexpr std::chrono::seconds kHangTimeout{60};
-/// Prefill publishes a step only with a prompt's last chunk. The slowest GPU takes far less.
-constexpr std::chrono::milliseconds kHangTimeoutPerPromptToken{100};
-/// Output-ring entry of a step that gave a row neither a token nor an error.
-constexpr std::int32_t kNoRingToken = -1;
-
-/// The minimum and maximum number of steps left over the runs, all of them in decode.
-std::pair<int, int> remaining_steps(const ScheduledStep& step) {
-  const auto remaining = [](const ScheduledRun& run) {
-    return run.sequence->max_tokens - run.sequence->launched;
-  };
-  const auto by_remaining = [&](const ScheduledRun& a, const ScheduledRun& b) {
-    return remaining(a) < remaining(b);
-  };
-  const auto [shortest, longest] =
-      std::minmax_element(step.runs.begin(), step.runs.end(), by_remaining);
-  return {remaining(*shortest), remaining(*longest)};
-}
-
-}  // namespace
 
 Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved)
+    : Impl(model, resolved, nullptr) {}
+
+Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
+                   std::unique_ptr<Backend> backend)
     : model_(open_model(model, resolved)),
       info_(model_info(model_)),
-      backend_(make_backend(resolved)),
+      backend_(backend != nullptr ? std::move(backend) : make_backend(resolved)),
       plan_(plan_engine(model_, *backend_, resolved)),
       runner_(model_, plan_, *backend_),
       ring_(runner_.arrays().ring()),
@@ -69,14 +46,14 @@ std::vector<Update> Engine::Impl::step() {
   results_.trim();
   // A running device loop goes on while the caller handles updates.
   const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
-  const auto prefilled = clock_.timing.prefill_tokens;
+  waits_for_prefill_ = false;
   try {
     const TraceRange range(*backend_, "step");
     run_step();
   } catch (const std::exception& error) {
     abandon_step(error.what());
   }
-  clock_.add_step(begin, clock_.timing.prefill_tokens > prefilled);
+  clock_.add_step(begin, waits_for_prefill_);
   std::vector<Update> updates = collect_updates();
   stop_loop_for_admission();
   return updates;
@@ -93,8 +70,7 @@ void Engine::Impl::abandon_step(const std::string& error) {
   } catch (const Error&) {
     // The step's own error is the one to report.
   }
-  unread_steps_.clear();
-  unread_prefill_tokens_ = 0;
+  unread_.clear();
   ring_.skip_unread();
   const auto fail_all = [&](const auto& sequences) {
     for (const auto& sequence : sequences) sequence->output.fail(error);
@@ -106,7 +82,7 @@ void Engine::Impl::abandon_step(const std::string& error) {
 void Engine::Impl::settle() {
   device_loop_.request_stop();
   drain_device_loop();
-  if (!unread_steps_.empty()) check();
+  if (!unread_.empty()) check();
 }
 
 void Engine::Impl::discard(std::span<const RequestId> ids) {
@@ -127,31 +103,31 @@ void Engine::Impl::run_step() {
   admit();
   const ScheduledStep step = scheduler_.schedule();
   if (!step.runs.empty()) run_scheduled(step);
-  if (check_due()) check();
+  if (plan_.runs_ahead) {
+    read_behind(!step.runs.empty());
+  } else if (check_due()) {
+    check();
+  }
 }
 
 void Engine::Impl::run_scheduled(const ScheduledStep& step) {
-  if (step.num_prefill_tokens > 0) {
-    launch(step, 1);
-  } else if (runner_.has_device_loops() && !device_loop_fails_ && start_device_loop(step)) {
-    follow_device_loop();
-  } else {
-    launch(step, decode_steps_until_check(step));
+  if (step.num_prefill_tokens > 0) return launch(step, 1);
+  if (wants_device_loop(step)) {
+    if (!unread_.empty()) return check();  // a loop begins with what is running
+    if (start_device_loop(step)) {
+      follow_device_loop();
+      return;
+    }
   }
+  launch(step, plan_.runs_ahead ? 1 : decode_steps_until_check(step));
 }
 
 void Engine::Impl::admit() {
-  for (const Sequence* sequence : scheduler_.admit()) {
+  const std::int64_t next_step = ring_.position_of(unread_.num_steps());
+  scheduler_.release_exhausted(next_step);
+  for (const Sequence* sequence : scheduler_.admit(next_step)) {
     runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
   }
-}
-
-int Engine::Impl::decode_steps_until_check(const ScheduledStep& step) const {
-  const auto [shortest, longest] = remaining_steps(step);
-  // A waiting request gets the first row whose owner is known to be at its limit.
-  const std::int64_t limit = scheduler_.waiting().empty() ? longest : shortest;
-  const std::int64_t room = plan_.ring_capacity - std::ssize(unread_steps_);
-  return static_cast<int>(std::min({limit, room, schedule_.steps_until_check(steps_done_)}));
 }
 
 void Engine::Impl::launch(const ScheduledStep& step, int times) {
@@ -160,127 +136,21 @@ void Engine::Impl::launch(const ScheduledStep& step, int times) {
   in_flight_ = fmt::format("step of {} sequences, {} tokens", step.runs.size(),
                            step.num_decode + step.num_prefill_tokens);
   if (decodes_only) {
-    runner_.replay_decode(batch, times);
-    clock_.timing.loop = LoopRunner::host;
+    launch_decode(batch, times);
   } else {
     runner_.run(batch);
+    waits_for_prefill_ = true;
   }
   scheduler_.launched(step, times);
   clock_.timing.prefill_tokens += static_cast<std::uint64_t>(step.num_prefill_tokens);
-  unread_prefill_tokens_ += step.num_prefill_tokens;
+  unread_.add_prompt_tokens(step.num_prefill_tokens);
   if (step.samples()) add_unread(times, decodes_only);
 }
 
 void Engine::Impl::add_unread(int times, bool decodes_only) {
   steps_done_ += times;
   clock_.timing.steps_run += static_cast<std::uint64_t>(times);
-  unread_steps_.insert(unread_steps_.end(), static_cast<std::size_t>(times), decodes_only);
-}
-
-template <typename Wait>
-auto Engine::Impl::wait_for_device(const Wait& wait) const {
-  try {
-    return wait();
-  } catch (const Error& error) {
-    fail(error.code(), "{}: {}", in_flight_, error.what());
-  }
-}
-
-bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
-  QUERN_CHECK(unread_steps_.empty());
-  const BatchView batch = runner_.write_batch(step);
-  const auto num_seqs = static_cast<int>(step.runs.size());  // without padding
-  in_flight_ = fmt::format("device loop of {} sequences", num_seqs);
-  LoopControl control;
-  control.steps_left =
-      std::min({remaining_steps(step).second, plan_.ring_capacity, runner_.max_loop_steps(batch)});
-  // With waiting requests the loop ends once a row is free, else at half the batch: a smaller
-  // bucket is faster.
-  control.stop_at_running = scheduler_.waiting().empty() ? num_seqs / 2 : num_seqs - 1;
-  try {
-    device_loop_.start(batch, control);
-  } catch (const Error& error) {
-    if (plan_.options.device_loop == DeviceLoopChoice::require) throw;
-    log(LogLevel::warning, "the host takes over the decode loop: {}", error.what());
-    device_loop_fails_ = true;
-    return false;
-  }
-  clock_.timing.loop = LoopRunner::device;
-  return true;
-}
-
-bool Engine::Impl::take_loop_tokens() {
-  if (!wait_for_device([&] { return device_loop_.wait_for_step(patience()); })) return false;
-  const int count = ring_.num_unread();
-  for (const auto& sequence : scheduler_.running()) sequence->launched += count;
-  add_unread(count, true);
-  take_tokens();
-  return true;
-}
-
-bool Engine::Impl::follow_device_loop() {
-  if (!take_loop_tokens()) return false;
-  const auto& running = scheduler_.running();
-  const auto finished = [](const auto& sequence) { return sequence->output.finished(); };
-  const auto ended_on_host = [](const auto& sequence) {
-    return sequence->output.finish_reason() == FinishReason::stop_string;
-  };
-  if (std::any_of(running.begin(), running.end(), ended_on_host)) device_loop_.request_stop();
-  if (std::all_of(running.begin(), running.end(), finished)) drain_device_loop();
-  return true;
-}
-
-void Engine::Impl::drain_device_loop() {
-  while (device_loop_.running()) take_loop_tokens();
-}
-
-bool Engine::Impl::check_due() const {
-  if (unread_steps_.empty()) return false;
-  if (plan_.device_loop || schedule_.is_check(steps_done_) ||
-      std::ssize(unread_steps_) == plan_.ring_capacity) {
-    return true;
-  }
-  const auto& running = scheduler_.running();
-  const auto exhausted = [](const auto& sequence) { return sequence->exhausted(); };
-  return scheduler_.waiting().empty() ? std::all_of(running.begin(), running.end(), exhausted)
-                                      : std::any_of(running.begin(), running.end(), exhausted);
-}
-
-std::chrono::milliseconds Engine::Impl::patience() const {
-  return kHangTimeout + unread_prefill_tokens_ * kHangTimeoutPerPromptToken;
-}
-
-void Engine::Impl::check() {
-  wait_for_device([&] {
-    // First wait for the last step's tokens: that wait has a watchdog, the driver's has none.
-    const auto num_unread = static_cast<int>(unread_steps_.size());
-    backend_->wait_until(ring_.published(), ring_.position_of(num_unread), patience());
-    backend_->wait();
-  });
-  unread_prefill_tokens_ = 0;
-  QUERN_CHECK(ring_.num_unread() == std::ssize(unread_steps_), "{} steps published, {} launched",
-              ring_.num_unread(), unread_steps_.size());
-  take_tokens();
-}
-
-void Engine::Impl::take_tokens() {
-  for (const auto& sequence : scheduler_.running()) {
-    for (std::size_t i = 0; i < unread_steps_.size(); ++i) {
-      TokenLogprobs token = ring_.token(static_cast<int>(i), sequence->state_row,
-                                        sequence->sampling.num_top_logprobs);
-      if (token.id == kNoRingToken || sequence->output.finished()) continue;
-      if (token.id < 0) {
-        sequence->output.fail(sample_error_text(token.id, *plan_.options.dtype));
-        continue;
-      }
-      sequence->accept(std::move(token));
-      if (unread_steps_[i]) ++clock_.timing.decode_tokens;
-      clock_.first_token();
-    }
-  }
-  ring_.consume(static_cast<int>(unread_steps_.size()));
-  unread_steps_.clear();
-  ++clock_.timing.stop_checks;
+  unread_.add(times, decodes_only);
 }
 
 void Engine::Impl::apply_cancellations() {
@@ -370,6 +240,14 @@ Timing Engine::Impl::timing() const {
   }
   timing.peak_memory_bytes = backend_->peak_memory_bytes();
   return timing;
+}
+
+StepTimes Engine::Impl::take_step_times() {
+  if (runner_.step_timer() == nullptr) {
+    fail(ErrorCode::invalid_argument,
+         "take_step_times: expected an engine with the time_steps option");
+  }
+  return runner_.step_timer()->take();
 }
 
 Profile Engine::Impl::profile() const {

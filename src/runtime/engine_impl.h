@@ -18,6 +18,7 @@
 #include "runtime/load/opened_model.h"
 #include "runtime/output/result_store.h"
 #include "runtime/output/ring_reader.h"
+#include "runtime/output/unread_steps.h"
 #include "runtime/request/cancellations.h"
 #include "runtime/run/device_loop.h"
 #include "runtime/run/model_runner.h"
@@ -33,6 +34,8 @@ class QUERN_LOCAL Engine::Impl {
  public:
   /// `options` must be resolved: the model's graph depends on them.
   Impl(const ModelSource& model, const EngineOptions& resolved);
+  /// On a backend other than the options' own, for tests.
+  Impl(const ModelSource& model, const EngineOptions& resolved, std::unique_ptr<Backend> backend);
 
   RequestId submit(const Request& request);
   std::vector<Update> step();
@@ -52,11 +55,14 @@ class QUERN_LOCAL Engine::Impl {
   Backend& backend() { return *backend_; }
   StepCost step_cost(const StepSizes& sizes) const;
   Profile profile() const;
+  StepTimes take_step_times();
 
  private:
   void run_step();
   void admit();
   void run_scheduled(const ScheduledStep& step);
+  /// Whether the device is to run these runs, all of them in decode, until something must change.
+  bool wants_device_loop(const ScheduledStep& step) const;
   /// Starts a device loop over these runs, all of them in decode; false where that is not possible.
   bool start_device_loop(const ScheduledStep& step);
   /// Waits for a step of the running loop and reads it; false when the loop has ended.
@@ -68,12 +74,21 @@ class QUERN_LOCAL Engine::Impl {
   /// Number of steps of these runs, all of them in decode, to launch before the next stop check.
   int decode_steps_until_check(const ScheduledStep& step) const;
   void launch(const ScheduledStep& step, int times);
+  /// Launches decode steps, all of which the device runs.
+  void launch_decode(const BatchView& batch, int times);
+  /// Calls `start`, which has the device run a recorded loop; false where it cannot and the host
+  /// takes over from here on.
+  template <typename Start>
+  bool try_device_loop(const Start& start);
   void add_unread(int times, bool decodes_only);
   /// True when the schedule, a reached limit or a full ring requires a stop check.
   bool check_due() const;
   void check();
-  /// Appends the unread steps' tokens to their sequences.
-  void take_tokens();
+  /// Where the host runs ahead: reads the oldest unit's tokens once enough is in flight behind it,
+  /// or all where nothing can be launched before they are known.
+  void read_behind(bool launched);
+  /// Appends the oldest `count` unread steps' tokens to their sequences.
+  void take_tokens(int count);
   /// Calls `wait`; adds to its error what was in flight.
   template <typename Wait>
   auto wait_for_device(const Wait& wait) const;
@@ -102,10 +117,10 @@ class QUERN_LOCAL Engine::Impl {
   StepClock clock_;
 
   RequestId next_id_ = 1;
-  std::int64_t steps_done_ = 0;             ///< sampling steps since the engine was last idle
-  std::vector<bool> unread_steps_;          ///< sampling steps not read yet; true: pure decode
-  std::string in_flight_;                   ///< the latest launch, for errors
-  std::int64_t unread_prefill_tokens_ = 0;  ///< launched since the host last waited
+  std::int64_t steps_done_ = 0;  ///< sampling steps since the engine was last idle
+  UnreadSteps unread_;
+  std::string in_flight_;           ///< the latest launch, for errors
+  bool waits_for_prefill_ = false;  ///< whether the time of this step() counts as prefill
   std::uint64_t waits_of_loading_ = 0;
   bool device_loop_fails_ = false;  ///< a launch failed; the host has taken over
   ResultStore results_{kMaxWaitingResults};

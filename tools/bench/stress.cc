@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <random>
 #include <thread>
@@ -30,17 +31,16 @@ class Stress {
   }
 
   void start() {
+    if (engine_.options().time_steps) take_step_times(engine_);  // the warm-up's
     begin_ = Clock::now();
-    next_ms_ = time_to_next_ms();
+    for (int i = 0; i < settings_.num_requests; ++i) submit_any(0);
+    next_ms_ = settings_.num_requests > 0 ? kNever : time_to_next_ms();
   }
 
   /// Submits what is due; true while more will follow.
   bool submit_due() {
     while (next_ms_ < settings_.seconds * 1e3 && next_ms_ <= now_ms()) {
-      const Request request = any_request();
-      clients_[engine_.submit(request)].due_ms = next_ms_;
-      ++result_.num_requests;
-      result_.input_tokens += request.prompt_ids.size();
+      submit_any(next_ms_);
       next_ms_ += time_to_next_ms();
     }
     return next_ms_ < settings_.seconds * 1e3;
@@ -71,6 +71,7 @@ class Stress {
   }
 
  private:
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
   using Clock = std::chrono::steady_clock;
   struct Client {
     double due_ms = 0;
@@ -82,6 +83,12 @@ class Stress {
   }
   double time_to_next_ms() {
     return std::exponential_distribution<double>(settings_.rate / 1e3)(generator_);
+  }
+  void submit_any(double due_ms) {
+    const Request request = any_request();
+    clients_[engine_.submit(request)].due_ms = due_ms;
+    ++result_.num_requests;
+    result_.input_tokens += request.prompt_ids.size();
   }
   Request any_request() {
     const auto any_length = [&](int longest) {
@@ -145,6 +152,7 @@ StressResult run_stress(Engine& engine, const StressSettings& settings,
     }
   }
   StressResult result = stress.result();
+  if (engine.options().time_steps) result.step_times = take_step_times(engine);
   stress.cancel_all();
   return result;
 }

@@ -2,16 +2,19 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
+#include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "tools/bench/run_cell.h"
 
 namespace quern::tools {
 
-/// An open-loop load, as a server sees it: requests arrive at random times (a Poisson process) with
-/// random lengths.
+/// Requests of random lengths: a number of them at once, or an open-loop load, as a server sees it,
+/// with random arrival times (a Poisson process).
 struct StressSettings {
+  int num_requests = 0;    ///< all at once; 0: they arrive over time
   double seconds = 0;      ///< how long requests arrive
   double rate = 4;         ///< requests per second, on average
   int max_input_len = 0;   ///< prompt tokens are uniform in [1, max_input_len]
@@ -30,6 +33,7 @@ struct StressResult {
   std::vector<double> latencies;     ///< to the last token
   std::vector<double> first_tokens;  ///< to the first token, queueing included
   std::vector<double> inter_tokens;  ///< between two tokens of a request; 0 when they came together
+  std::optional<StepTimes> step_times;  ///< where the engine times its steps
 };
 
 /// Submits requests at random times, as the settings say, and runs them all. `tick` is called now

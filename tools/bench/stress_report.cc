@@ -36,6 +36,44 @@ std::array<Row, 3> rows_of(const StressResult& result) {
            {"inter_token_ms", "between tokens", result.inter_tokens}}};
 }
 
+struct StepRow {
+  const char* name;
+  const StepTimes::Kind& kind;
+};
+
+std::array<StepRow, 3> rows_of(const StepTimes& times) {
+  return {{{"prefill", times.prefill}, {"mixed", times.mixed}, {"decode", times.decode}}};
+}
+
+/// The part of the time in which the device waited for the host.
+double idle_share(const StepTimes::Kind& kind) {
+  const double ms = kind.busy_ms + kind.idle_ms;
+  return ms > 0 ? kind.idle_ms / ms : 0.0;
+}
+
+std::string step_table(const StepTimes& times) {
+  std::string text = fmt::format("{:>16} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "steps", "launches",
+                                 "tokens", "busy ms", "idle ms", "idle %");
+  for (const auto& [name, kind] : rows_of(times)) {
+    text +=
+        fmt::format("{:>16} {:>10} {:>10} {:>10.1f} {:>10.1f} {:>10.2f}\n", name, kind.num_launches,
+                    kind.num_tokens, kind.busy_ms, kind.idle_ms, 100.0 * idle_share(kind));
+  }
+  return text;
+}
+
+OrderedJson step_json(const StepTimes& times) {
+  OrderedJson json;
+  for (const auto& [name, kind] : rows_of(times)) {
+    json[name] = {{"launches", kind.num_launches},
+                  {"tokens", kind.num_tokens},
+                  {"busy_ms", rounded(kind.busy_ms, 3)},
+                  {"idle_ms", rounded(kind.idle_ms, 3)},
+                  {"idle_share", rounded(idle_share(kind), 4)}};
+  }
+  return json;
+}
+
 double per_second(std::uint64_t count, const StressResult& result) {
   return result.seconds > 0 ? static_cast<double>(count) / result.seconds : 0.0;
 }
@@ -43,18 +81,23 @@ double per_second(std::uint64_t count, const StressResult& result) {
 }  // namespace
 
 std::string stress_table(const StressSettings& settings, const StressResult& result) {
-  std::string text = fmt::format(
-      "{} requests came in {:g} s ({:g} a second wanted), {} were answered in {:.2f} s\n"
+  std::string text = settings.num_requests > 0
+                         ? fmt::format("{} requests came at once", result.num_requests)
+                         : fmt::format("{} requests came in {:g} s ({:g} a second wanted)",
+                                       result.num_requests, settings.seconds, settings.rate);
+  text += fmt::format(
+      ", {} were answered in {:.2f} s\n"
       "{:.2f} requests/s, {:.1f} prompt tokens/s, {:.1f} new tokens/s\n"
       "{:>16} {:>10} {:>10} {:>10} {:>10}\n",
-      result.num_requests, settings.seconds, settings.rate, result.num_finished, result.seconds,
-      per_second(result.num_finished, result), per_second(result.input_tokens, result),
-      per_second(result.output_tokens, result), "ms", "median", "p95", "p99", "max");
+      result.num_finished, result.seconds, per_second(result.num_finished, result),
+      per_second(result.input_tokens, result), per_second(result.output_tokens, result), "ms",
+      "median", "p95", "p99", "max");
   for (const Row& row : rows_of(result)) {
     const Spread spread = spread_of(row.times_ms);
     text += fmt::format("{:>16} {:>10.3f} {:>10.3f} {:>10.3f} {:>10.3f}\n", row.title,
                         spread.median, spread.p95, spread.p99, spread.max);
   }
+  if (result.step_times) text += step_table(*result.step_times);
   return text;
 }
 
@@ -62,6 +105,7 @@ OrderedJson stress_json(const StressSettings& settings, const StressResult& resu
   OrderedJson json = {
       {"arrival_s", settings.seconds},
       {"rate", settings.rate},
+      {"at_once", settings.num_requests},
       {"max_input_len", settings.max_input_len},
       {"max_output_len", settings.max_output_len},
       {"seconds", rounded(result.seconds, 3)},
@@ -79,6 +123,7 @@ OrderedJson stress_json(const StressSettings& settings, const StressResult& resu
                       {"p99", rounded(spread.p99, 3)},
                       {"max", rounded(spread.max, 3)}};
   }
+  if (result.step_times) json["steps"] = step_json(*result.step_times);
   return json;
 }
 

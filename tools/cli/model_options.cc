@@ -169,6 +169,11 @@ CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
                 options.skip_steps, 0);
   group.integer({"--check-interval", "N", "Then check for stops every N steps (default: 1)"},
                 options.check_interval, 1);
+  group.integer(
+      {"--max-mixed-tokens", "N",
+       "Tokens of a step in which many sequences decode and few prompts run (default: 256 "
+       "on a GPU)"},
+      options.max_mixed_tokens, 1);
   return group.value({"--device-loop", "WHEN",
                       "Run the decode loop on the GPU without the host: auto, off or require "
                       "(default: auto, where "

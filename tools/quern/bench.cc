@@ -34,6 +34,7 @@ struct BenchOptions {
   std::optional<float> duration;
   std::optional<float> stress_seconds;
   std::optional<float> rate;
+  std::optional<int> requests;
   bool csv = false;
   OutputOptions output;
 };
@@ -99,7 +100,8 @@ ExitCode sweep(const BenchOptions& options) {
 
 StressSettings stress_settings(const BenchOptions& options) {
   StressSettings settings;
-  settings.seconds = *options.stress_seconds;
+  settings.num_requests = options.requests.value_or(0);
+  settings.seconds = options.stress_seconds.value_or(0.0F);
   if (options.rate) settings.rate = *options.rate;
   settings.max_input_len = options.lengths.front().input_len;
   settings.max_output_len = options.lengths.front().output_len;
@@ -138,25 +140,40 @@ ExitCode stress(const BenchOptions& options) {
   return interrupt.requested() ? ExitCode::interrupted : ExitCode::done;
 }
 
+bool is_stress(const BenchOptions& options) { return options.stress_seconds || options.requests; }
+
 void check_stress(const BenchOptions& options) {
-  if (!options.stress_seconds) {
-    if (options.rate) usage_error("--rate needs --stress");
+  if (options.rate && !options.stress_seconds) usage_error("--rate needs --stress");
+  if (!is_stress(options)) {
+    if (options.engine.time_steps) usage_error("--step-times needs --stress or --requests");
     return;
   }
-  if (options.batch_sizes.size() != 1) usage_error("--stress: expected one --batch-size");
-  if (options.lengths.size() != 1) usage_error("--stress: expected one --input-output-len");
+  const char* name = options.requests ? "--requests" : "--stress";
+  if (options.batch_sizes.size() != 1) usage_error("{}: expected one --batch-size", name);
+  if (options.lengths.size() != 1) usage_error("{}: expected one --input-output-len", name);
 }
 
-CLI::Option* add_stress_options(CLI::App& app, BenchOptions& options) {
+struct StressFlags {
+  CLI::Option* seconds = nullptr;
+  CLI::Option* requests = nullptr;
+};
+
+StressFlags add_stress_options(CLI::App& app, BenchOptions& options) {
   OptionGroup group(app, "Stress");
-  CLI::Option* seconds =
+  StressFlags flags;
+  flags.seconds =
       group.number({"--stress", "SECONDS",
                     "In place of a sweep: for that long submit requests of random lengths up to "
                     "--input-output-len, --batch-size of them at a time"},
                    options.stress_seconds, {0, 1e6, false, "a number above 0, up to 1000000"});
   group.number({"--rate", "N", "Requests a second, on average (default: 4)"}, options.rate,
                {0, 1e6, false, "a number above 0, up to 1000000"});
-  return seconds;
+  flags.requests =
+      group.integer({"--requests", "N", "In place of --stress: so many of these requests at once"},
+                    options.requests, 1);
+  group.flag("--step-times", options.engine.time_steps,
+             "Time each step on the device, and how long the device waited before it");
+  return flags;
 }
 
 }  // namespace
@@ -184,7 +201,7 @@ Action add_bench(CLI::App& app) {
               [options](const std::string& option, const std::string& value) {
                 options->settings.seed = parse_unsigned(option, value);
               });
-  const CLI::Option* stress_seconds = add_stress_options(app, *options);
+  const StressFlags stress_flags = add_stress_options(app, *options);
   OptionGroup output(app, "Output");
   const CLI::Option* csv = output.flag("--csv", options->csv, "Print comma-separated values");
   add_output_options(app, options->output);
@@ -193,11 +210,13 @@ Action add_bench(CLI::App& app) {
   const CLI::Option* json = app.get_option("--json");
   return [=] {
     reject_together({csv, json});
-    reject_together({csv, stress_seconds});
+    reject_together({csv, stress_flags.seconds});
+    reject_together({csv, stress_flags.requests});
+    reject_together({stress_flags.seconds, stress_flags.requests});
     check_stress(*options);
     options->settings.min_seconds = options->duration.value_or(0.0F);
     apply_output_options(options->output);
-    return options->stress_seconds ? stress(*options) : sweep(*options);
+    return is_stress(*options) ? stress(*options) : sweep(*options);
   };
 }
 

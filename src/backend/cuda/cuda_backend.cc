@@ -173,6 +173,7 @@ class CudaBackend final : public Backend {
                      "cudaMemcpyAsync");
   }
 
+  bool is_asynchronous() const override { return true; }
   void wait() override { stream_.synchronize(); }
 
   bool wait_until(const std::int64_t* shared_word, std::int64_t value,

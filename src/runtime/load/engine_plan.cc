@@ -18,6 +18,9 @@ namespace {
 constexpr int kMinLogitRows = 64;
 /// Launching a device loop costs about as much as ten of its steps on the smallest models.
 constexpr int kDeviceLoopSteps = 128;
+/// Where 16-bit products stop waiting for the weights: after 160 to 220 rows on A100, H100 and
+/// H200. Whole tiles of 128 rows.
+constexpr int kMixedTokens = 256;
 
 void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high) {
@@ -48,11 +51,25 @@ bool chooses_device_loop(const EngineOptions& options, const Backend& backend) {
   return obstacle.empty();
 }
 
+/// Whether the host launches steps before it knows the results of the one ahead.
+bool runs_ahead(const EngineOptions& options, const Backend& backend, bool device_loop) {
+  if (!backend.is_asynchronous() || options.profile) return false;
+  const bool free_to_choose = options.device_loop == DeviceLoopChoice::automatic &&
+                              options.skip_steps == 0 && options.check_interval == 1;
+  return device_loop || free_to_choose;
+}
+
 /// Maximum number of sampling steps that the host may leave unread.
-int ring_capacity(const EngineOptions& options, bool device_loop) {
+int ring_capacity(const EngineOptions& options, const EnginePlan& plan) {
   const int wanted =
-      device_loop ? kDeviceLoopSteps : std::max(options.skip_steps, options.check_interval);
-  return std::clamp(options.max_seq_len, 1, wanted);
+      plan.device_loop ? kDeviceLoopSteps : std::max(options.skip_steps, options.check_interval);
+  const int fewest = plan.runs_ahead ? kUnitsAhead : 1;
+  return std::max(std::clamp(options.max_seq_len, 1, wanted), fewest);
+}
+
+int max_mixed_tokens(const EngineOptions& options, const Backend& backend) {
+  if (options.max_mixed_tokens > 0) return options.max_mixed_tokens;
+  return backend.device().kind == DeviceKind::cpu ? options.max_tokens_per_step : kMixedTokens;
 }
 
 /// True when positions beyond the trained length are defined: the rope base grows with the
@@ -99,12 +116,14 @@ class Planner {
     plan.limits.max_seqs = options.max_seqs;
     plan.limits.max_seq_len = options.max_seq_len;
     plan.limits.max_tokens_per_step = options.max_tokens_per_step;
+    plan.limits.max_mixed_tokens = max_mixed_tokens(options, backend_);
     plan.limits.max_logit_rows =
         std::max(options.max_seqs, std::min(options.max_tokens_per_step, kMinLogitRows));
     plan.limits.block_size = kBlockSize;
     plan.kv_format = kv_format_;
     plan.device_loop = device_loop_;
-    plan.ring_capacity = ring_capacity(options, device_loop_);
+    plan.runs_ahead = runs_ahead(options, backend_, device_loop_);
+    plan.ring_capacity = ring_capacity(options, plan);
     plan.activations = plan_activations(model_.graph, plan.limits);
     plan.memory.weight_bytes = weight_bytes_;
     plan.memory.activation_bytes = plan.activations.total_bytes;
@@ -160,7 +179,7 @@ class Planner {
   /// Decode steps are recorded where the host would launch them; a profile runs the graph node by
   /// node.
   void plan_recordings(EnginePlan& plan) const {
-    if (backend_.device().kind == DeviceKind::cpu || plan.options.profile) return;
+    if (!backend_.is_asynchronous() || plan.options.profile) return;
     plan.decode_buckets = DecodeBuckets(plan.limits.max_seqs, plan.limits.max_seq_len);
     const auto loop = plan.device_loop ? RecordedLoop::device : RecordedLoop::host;
     const std::size_t count = plan.decode_buckets.shapes().size();
@@ -207,6 +226,7 @@ EngineOptions resolve_options(EngineOptions options) {
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
   require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);
   require_range("max_tokens_per_step", options.max_tokens_per_step, options.max_seqs, kMaxTokens);
+  require_range("max_mixed_tokens", options.max_mixed_tokens, 0, kMaxTokens);
   require_range("skip_steps", options.skip_steps, 0, INT32_MAX);
   require_range("check_interval", options.check_interval, 1, INT32_MAX);
   if (options.threads == 0) options.threads = available_threads();

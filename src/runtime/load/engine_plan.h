@@ -10,6 +10,9 @@
 
 namespace quern {
 
+/// Where the host runs ahead: units of steps in flight, one that the device runs and one behind it.
+inline constexpr int kUnitsAhead = 2;
+
 /// All sizes of an engine, fixed before any allocation.
 struct EnginePlan {
   EngineOptions options;  ///< resolved options
@@ -17,6 +20,7 @@ struct EnginePlan {
   KvFormat kv_format;
   int ring_capacity = 0;
   bool device_loop = false;      ///< whether the decode loop runs on the device
+  bool runs_ahead = false;       ///< whether the host launches steps before it has read the last
   DecodeBuckets decode_buckets;  ///< empty where decode steps are not recorded
   ActivationPlan activations;
   MemoryPlan memory;

@@ -43,6 +43,7 @@ ModelRunner::ModelRunner(const OpenedModel& model, const EnginePlan& plan, Backe
   read_weights(model, *backend_, weights_, plan.options.on_load);
   recordings_ = recordings.get();
   if (plan.options.profile) profiler_.emplace(*backend_, graph_);
+  if (plan.options.time_steps) step_timer_.emplace(*backend_);
 }
 
 void ModelRunner::place_values(const EnginePlan& plan) {
@@ -86,12 +87,19 @@ BatchView ModelRunner::write_batch(const ScheduledStep& step) {
   return arrays_.write_batch(step, buckets_.shape_for(num_seqs, 1).num_seqs);
 }
 
+template <typename Launch>
+void ModelRunner::timed(const BatchView& batch, const Launch& launch) {
+  if (step_timer_) step_timer_->begin(batch);
+  launch();
+  if (step_timer_) step_timer_->end();
+}
+
 void ModelRunner::run(const BatchView& batch) {
   step_.batch = batch;
   if (profiler_) {
     profiler_->run(step_);
   } else {
-    execute(*backend_, nodes(), step_);
+    timed(batch, [&] { execute(*backend_, nodes(), step_); });
   }
 }
 
@@ -109,10 +117,9 @@ void ModelRunner::replay_decode(BatchView batch, int times) {
   batch.max_kv_len += times - 1;
   if (Recording* recording = find_recording(RecordedLoop::host, batch)) {
     decode_counts_ = recording->counts();
-    return recording->replay(times);
+    return timed(batch, [&] { recording->replay(times); });
   }
-  step_.batch = batch;
-  for (int i = 0; i < times; ++i) execute(*backend_, nodes(), step_);
+  for (int i = 0; i < times; ++i) run(batch);
 }
 
 Recording* ModelRunner::find_recording(RecordedLoop loop, const BatchView& batch) const {
@@ -131,7 +138,7 @@ void ModelRunner::start_device_loop(const BatchView& batch, const LoopControl& c
   QUERN_CHECK(recording != nullptr);
   decode_counts_ = recording->counts();
   arrays_.write_loop(control);
-  recording->replay(1);
+  timed(batch, [&] { recording->replay(1); });
 }
 
 void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink) {

@@ -15,6 +15,7 @@
 #include "runtime/run/decode_recordings.h"
 #include "runtime/run/profiler.h"
 #include "runtime/run/step_arrays.h"
+#include "runtime/run/step_timer.h"
 
 namespace quern {
 
@@ -50,6 +51,8 @@ class ModelRunner {
   std::span<const Weight> weights() const { return weights_; }
   /// Null unless the plan's options enable profiling.
   const Profiler* profiler() const { return profiler_ ? &*profiler_ : nullptr; }
+  /// Null unless the plan's options ask for it.
+  StepTimer* step_timer() { return step_timer_ ? &*step_timer_ : nullptr; }
   /// The shape of the last recorded decode step that was run.
   const LaunchCounts& decode_counts() const { return decode_counts_; }
   /// See DecodeRecordings::measured_bytes.
@@ -63,6 +66,9 @@ class ModelRunner {
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);
   void profile_decode(BatchView batch, int times);
+  /// Calls `launch`, timed as a step of this batch where steps are timed.
+  template <typename Launch>
+  void timed(const BatchView& batch, const Launch& launch);
   /// The recording for the batch; null when there is none of this kind.
   Recording* find_recording(RecordedLoop loop, const BatchView& batch) const;
   std::span<const Node> nodes() const { return graph_.nodes; }
@@ -79,6 +85,7 @@ class ModelRunner {
   DecodeRecordings recordings_;
   LaunchCounts decode_counts_;
   std::optional<Profiler> profiler_;
+  std::optional<StepTimer> step_timer_;
 };
 
 }  // namespace quern

@@ -8,6 +8,14 @@
 #include "base/memory/shape.h"
 
 namespace quern {
+namespace {
+
+/// So many sequences decode for each prompt in prefill while steps are kept small: with more
+/// prompts the batch would stay narrow for long. From a cost model of a step on three GPUs
+/// (docs/performance.md); from 2 to 8 it hardly matters.
+constexpr int kDecodingPerPrompt = 4;
+
+}  // namespace
 
 bool ScheduledStep::samples() const {
   return std::any_of(runs.begin(), runs.end(), [](const ScheduledRun& run) { return run.samples; });
@@ -28,7 +36,16 @@ bool Scheduler::can_admit() const {
          blocks_needed(*waiting_.front()) <= blocks_.num_free();
 }
 
-std::vector<Sequence*> Scheduler::admit() {
+void Scheduler::release_exhausted(std::int64_t next_step) {
+  for (const auto& sequence : running_) {
+    if (waiting_.empty() || can_admit()) return;
+    if (!sequence->decoding() || !sequence->exhausted() || !sequence->holds_row()) continue;
+    release(*sequence);
+    sequence->end_step = next_step;
+  }
+}
+
+std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
   std::vector<Sequence*> admitted;
   while (can_admit()) {
     Sequence& sequence = *running_.emplace_back(std::move(waiting_.front()));
@@ -36,9 +53,25 @@ std::vector<Sequence*> Scheduler::admit() {
     sequence.blocks = blocks_.reserve(blocks_needed(sequence)).value();
     sequence.state_row = free_rows_.back();
     free_rows_.pop_back();
+    sequence.first_step = next_step;
     admitted.push_back(&sequence);
   }
   return admitted;
+}
+
+bool Scheduler::prefilling() const {
+  return std::any_of(running_.begin(), running_.end(), [](const auto& sequence) {
+    return !sequence->decoding() && !sequence->output.finished();
+  });
+}
+
+int Scheduler::step_tokens(int num_decode) const {
+  const auto prefills = [](const auto& sequence) { return !sequence->decoding(); };
+  const auto num_prefill = std::count_if(running_.begin(), running_.end(), prefills);
+  const bool mixes_few =
+      num_prefill * kDecodingPerPrompt <= num_decode && num_decode < limits_.max_mixed_tokens / 2;
+  return mixes_few ? std::min(limits_.max_mixed_tokens, limits_.max_tokens_per_step)
+                   : limits_.max_tokens_per_step;
 }
 
 ScheduledStep Scheduler::schedule() const {
@@ -48,7 +81,7 @@ ScheduledStep Scheduler::schedule() const {
     step.runs.push_back({sequence.get(), 0, 1, true, true});
   }
   step.num_decode = static_cast<int>(step.runs.size());
-  int room = limits_.max_tokens_per_step - step.num_decode;
+  int room = step_tokens(step.num_decode) - step.num_decode;
   for (const auto& sequence : running_) {
     if (sequence->decoding() || sequence->output.finished()) continue;
     const int q_len = std::min(room, sequence->prompt_len() - sequence->prefilled);
@@ -103,8 +136,10 @@ void Scheduler::clear() {
   waiting_.clear();
 }
 
-void Scheduler::release(const Sequence& sequence) {
+void Scheduler::release(Sequence& sequence) {
+  if (!sequence.holds_row()) return;
   blocks_.release(sequence.blocks);
+  sequence.blocks.clear();
   free_rows_.push_back(sequence.state_row);
 }
 

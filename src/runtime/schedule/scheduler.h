@@ -30,15 +30,20 @@ struct ScheduledStep {
 
 /// First come, first served. A waiting request is admitted when a state row and the blocks of its
 /// greatest length are free (docs/adr/0002), so a running one never waits for memory. Every step
-/// takes one token of each decoding sequence and fills up with prefill chunks.
+/// takes one token of each decoding sequence and fills up with prefill chunks; see
+/// Limits::max_mixed_tokens.
 class Scheduler {
  public:
   explicit Scheduler(const Limits& limits);
 
   void add(std::unique_ptr<Sequence> sequence);
+  /// Frees the rows and blocks of running sequences to which nothing more will be launched, where
+  /// requests wait for them. Later launches may use them, since they run after the steps in flight.
+  /// `next_step` is the sampling step that will be launched next.
+  void release_exhausted(std::int64_t next_step);
   /// Admits waiting sequences into free rows and returns the new ones, whose state the caller must
-  /// write.
-  std::vector<Sequence*> admit();
+  /// write. Their tokens begin with sampling step `next_step`.
+  std::vector<Sequence*> admit(std::int64_t next_step = 0);
   /// Whether admit() would admit one.
   bool can_admit() const;
   /// Builds the next step; empty when all running sequences are exhausted or none runs.
@@ -57,11 +62,15 @@ class Scheduler {
   const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
   const std::deque<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
   bool idle() const { return running_.empty() && waiting_.empty(); }
+  /// Whether prompt tokens of running sequences are still to be launched.
+  bool prefilling() const;
   std::int64_t blocks_needed(const Sequence& sequence) const;
   const BlockManager& blocks() const { return blocks_; }
 
  private:
-  void release(const Sequence& sequence);
+  void release(Sequence& sequence);
+  /// The most tokens of a step with so many decoding sequences.
+  int step_tokens(int num_decode) const;
 
   Limits limits_;
   BlockManager blocks_;

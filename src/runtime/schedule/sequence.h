@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,10 @@ struct Sequence {
   // Set at admission.
   int state_row = -1;
   std::vector<std::int32_t> blocks = {};
+  /// Sampling steps, counted as OutputRing::head is: the column of `state_row` is this sequence's
+  /// in the steps from first_step on, to before end_step once it has given the row back.
+  std::int64_t first_step = 0;
+  std::int64_t end_step = std::numeric_limits<std::int64_t>::max();
 
   // Advanced when steps are launched, before their results are known.
   int prefilled = 0;  ///< prompt tokens in the KV cache
@@ -39,6 +44,12 @@ struct Sequence {
   bool decoding() const { return prefilled == prompt_len(); }
   /// All steps up to max_tokens are launched; an earlier stop is not known here.
   bool exhausted() const { return launched >= max_tokens; }
+  /// Whether its row and blocks are its own; see Scheduler::release_exhausted().
+  bool holds_row() const { return end_step == std::numeric_limits<std::int64_t>::max(); }
+  /// Whether the token in its column of the output ring, of that sampling step, is its own.
+  bool owns_token(std::int64_t sampling_step) const {
+    return sampling_step >= first_step && sampling_step < end_step;
+  }
 
   /// Appends the next sampled token. Tokens after the end are overshoot and are dropped.
   void accept(TokenLogprobs token) {

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
+#include <map>
 #include <random>
 #include <set>
 
@@ -42,6 +44,7 @@ class RandomTraffic {
     limits.block_size = 1 + below(8);
     limits.max_seq_len = 8 + below(40);
     limits.max_tokens_per_step = limits.max_seqs + below(16);
+    limits.max_mixed_tokens = 1 + below(limits.max_tokens_per_step);
     limits.num_blocks = limits.max_blocks_per_seq() + below(3 * limits.max_blocks_per_seq());
     return limits;
   }
@@ -82,26 +85,54 @@ class RandomTraffic {
   }
 
   void run_step() {
+    scheduler_.release_exhausted(num_launched_);
     const bool could = scheduler_.can_admit();
-    const auto admitted = scheduler_.admit();
+    const auto admitted = scheduler_.admit(num_launched_);
     ASSERT_EQ(could, !admitted.empty());
     for (const Sequence* sequence : admitted) {
       ASSERT_GT(sequence->id, last_admitted_) << "overtaken";
       last_admitted_ = sequence->id;
     }
     const ScheduledStep step = scheduler_.schedule();
+    ASSERT_LE(step.num_decode + step.num_prefill_tokens, limits_.max_tokens_per_step);
     scheduler_.launched(step, 1);
-    for (const ScheduledRun& run : step.runs) {
-      if (!run.samples) continue;
-      TokenLogprobs token;
-      token.id = 'b';
-      const std::size_t before = run.sequence->token_ids.size();
-      run.sequence->accept(token);
-      ASSERT_EQ(run.sequence->token_ids.size(), before + 1);
-      ASSERT_EQ(run.sequence->token_ids.back(), 'b');
-      if (below(12) == 0) run.sequence->output.finish(FinishReason::stop);
+    if (step.samples()) {
+      Columns& columns = unread_.emplace_back();
+      for (const ScheduledRun& run : step.runs) {
+        ASSERT_TRUE(run.sequence->holds_row());
+        if (run.samples) columns[run.sequence->state_row] = run.sequence->id;
+      }
+      ++num_launched_;
     }
+    // Like a host that runs ahead: results come some steps late, all where nothing can be launched.
+    const auto behind = step.runs.empty() ? 0 : below(4);
+    while (std::ssize(unread_) > behind) read_step();
     take_finished();
+  }
+
+  /// Hands the oldest step's tokens to the sequences that own their columns: those that it was
+  /// launched with, as far as they are still there.
+  void read_step() {
+    const std::int64_t step = num_launched_ - std::ssize(unread_);
+    const Columns columns = std::move(unread_.front());
+    unread_.pop_front();
+    for (const auto& sequence : scheduler_.running()) {
+      const auto found = columns.find(sequence->state_row);
+      if (found == columns.end() || !sequence->owns_token(step)) continue;
+      ASSERT_EQ(found->second, sequence->id) << "another's token";
+      take_token(*sequence);
+    }
+  }
+
+  void take_token(Sequence& sequence) {
+    if (sequence.output.finished()) return;
+    TokenLogprobs token;
+    token.id = 'b';
+    const std::size_t before = sequence.token_ids.size();
+    sequence.accept(token);
+    ASSERT_EQ(sequence.token_ids.size(), before + 1);
+    ASSERT_EQ(sequence.token_ids.back(), 'b');
+    if (below(12) == 0) sequence.output.finish(FinishReason::stop);
   }
 
   void take_finished() { num_finished_ += scheduler_.take_finished().size(); }
@@ -110,6 +141,10 @@ class RandomTraffic {
     std::set<std::int32_t> held;
     std::set<int> rows;
     for (const auto& sequence : scheduler_.running()) {
+      if (!sequence->holds_row()) {
+        ASSERT_TRUE(sequence->blocks.empty() && sequence->exhausted());
+        continue;
+      }
       ASSERT_GE(std::ssize(sequence->blocks) * limits_.block_size,
                 sequence->prompt_len() + sequence->max_tokens);
       for (const std::int32_t block : sequence->blocks) {
@@ -122,6 +157,8 @@ class RandomTraffic {
     ASSERT_EQ(std::ssize(held) + scheduler_.blocks().num_free(), limits_.num_blocks);
   }
 
+  using Columns = std::map<int, RequestId>;  ///< of the output ring, by state row
+
   std::mt19937 random_;
   testing::ByteTokenizer tokenizer_;
   Limits limits_;
@@ -129,6 +166,8 @@ class RandomTraffic {
   RequestId num_submitted_ = 0;
   RequestId num_finished_ = 0;
   RequestId last_admitted_ = 0;
+  std::deque<Columns> unread_;     ///< of each step that was launched and not read
+  std::int64_t num_launched_ = 0;  ///< steps that sampled
 };
 
 TEST(SchedulerProperties, ConservesBlocksAndStarvesNobody) {

@@ -86,6 +86,49 @@ TEST_F(SchedulerTest, PutsDecodesFirstAndCutsPromptsIntoChunks) {
   EXPECT_EQ(step.num_prefill_tokens, 6);
 }
 
+TEST_F(SchedulerTest, KeepsMixedStepsSmallWhileFewPromptsRun) {
+  Limits small = limits(8, 64, 64);
+  small.max_mixed_tokens = 16;
+  Scheduler scheduler(small);
+  for (int i = 0; i < 4; ++i) scheduler.add(sequence(10, 5));
+  scheduler.admit();
+  ScheduledStep step = scheduler.schedule();
+  EXPECT_EQ(step.num_prefill_tokens, 40) << "nobody decodes";
+  scheduler.launched(step, 1);
+
+  scheduler.add(sequence(30, 5));
+  scheduler.admit();
+  step = scheduler.schedule();
+  EXPECT_EQ(step.num_decode, 4);
+  EXPECT_EQ(step.num_prefill_tokens, 12) << "one prompt beside four that decode";
+  scheduler.add(sequence(30, 5));
+  scheduler.admit();
+  EXPECT_EQ(scheduler.schedule().num_prefill_tokens, 60) << "two prompts are many";
+}
+
+TEST_F(SchedulerTest, RowsAtTheirLimitGoToWhoWaits) {
+  Scheduler scheduler(limits(1, 8, 2));
+  scheduler.add(sequence(2, 1));
+  scheduler.admit(0);
+  Sequence& first = *scheduler.running().front();
+  scheduler.launched(scheduler.schedule(), 1);
+  scheduler.release_exhausted(1);
+  EXPECT_TRUE(first.holds_row()) << "nobody waits";
+
+  scheduler.add(sequence(2, 3));
+  EXPECT_FALSE(scheduler.can_admit());
+  scheduler.release_exhausted(1);
+  const auto admitted = scheduler.admit(1);
+  ASSERT_EQ(admitted.size(), 1u);
+  EXPECT_EQ(admitted[0]->state_row, first.state_row);
+  EXPECT_TRUE(first.owns_token(0) && !first.owns_token(1));
+  EXPECT_TRUE(!admitted[0]->owns_token(0) && admitted[0]->owns_token(1));
+  first.output.finish(FinishReason::length);
+  EXPECT_EQ(scheduler.take_finished().size(), 1u);
+  EXPECT_FALSE(scheduler.can_admit()) << "its row is the other's";
+  EXPECT_EQ(scheduler.blocks().num_free(), 1);
+}
+
 TEST_F(SchedulerTest, LaunchesNothingBeyondALimit) {
   Scheduler scheduler(limits(1, 8, 8));
   scheduler.add(sequence(2, 3));

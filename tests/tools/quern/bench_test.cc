@@ -92,6 +92,37 @@ TEST_F(BenchTest, StressAnswersAllThatCame) {
   EXPECT_NE(table.out.find("between tokens"), std::string::npos);
 }
 
+TEST_F(BenchTest, RequestsAtOnceAreAllAnswered) {
+  const std::vector<std::string> arguments = {
+      "-m",          model("tale-llama"), "--batch-size", "3",      "--input-output-len",
+      "8,4",         "--requests",        "11",           "--seed", "3",
+      "--step-times"};
+  std::vector<std::string> with_json = arguments;
+  with_json.push_back("--json");
+  const Json stress = json_of(bench(with_json))["stress"];
+  EXPECT_EQ(stress["at_once"], 11);
+  EXPECT_EQ(stress["requests"], 11);
+  EXPECT_EQ(stress["finished"], 11);
+  const Json& steps = stress["steps"];
+  EXPECT_GE(steps["prefill"]["launches"], 1);
+  EXPECT_GT(steps["decode"]["busy_ms"].get<double>(), 0.0);
+  std::uint64_t tokens = 0;
+  for (const char* kind : {"prefill", "mixed", "decode"}) {
+    tokens += steps[kind]["tokens"].get<std::uint64_t>();
+  }
+  // Each token but an answer's last is one row of a step.
+  const auto rows = stress["input_tokens"].get<std::uint64_t>() +
+                    stress["output_tokens"].get<std::uint64_t>() - 11;
+  EXPECT_EQ(tokens, rows);
+  const Json again = json_of(bench(with_json))["stress"];
+  EXPECT_EQ(again["input_tokens"], stress["input_tokens"]) << "the seed decides";
+
+  const ChildResult table = bench(arguments);
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_NE(table.out.find("11 requests came at once"), std::string::npos);
+  EXPECT_NE(table.out.find("idle %"), std::string::npos);
+}
+
 TEST_F(BenchTest, RandomWeightsSaySo) {
   const Json json = json_of(
       bench({"--shape", "gpt_350m", "--layers", "1", "--input-output-len", "4,2", "--json"}));
@@ -133,6 +164,14 @@ TEST_F(BenchTest, BadOptionsAreUsageErrorsBeforeAnyWork) {
   expect_failure(bench({}), 2, {"--model"});
   expect_failure(bench({"-m", m, "--rate", "3"}), 2, {"--rate", "--stress"});
   expect_failure(bench({"-m", m, "--stress", "0"}), 2, {"--stress", "above 0"});
+  expect_failure(bench({"-m", m, "--requests", "0"}), 2, {"--requests", "0"});
+  expect_failure(bench({"-m", m, "--requests", "2", "--stress", "1"}), 2,
+                 {"--requests", "--stress"});
+  expect_failure(bench({"-m", m, "--requests", "2", "--rate", "3"}), 2, {"--rate", "--stress"});
+  expect_failure(bench({"-m", m, "--requests", "2", "--batch-size", "1;2"}), 2,
+                 {"--requests", "one --batch-size"});
+  expect_failure(bench({"-m", m, "--step-times"}), 2, {"--step-times", "--requests"});
+  expect_failure(bench({"-m", m, "--max-mixed-tokens", "0"}), 2, {"--max-mixed-tokens", "0"});
   expect_failure(bench({"-m", m, "--stress", "1", "--rate", "x"}), 2, {"--rate", "'x'"});
   expect_failure(bench({"-m", m, "--stress", "1", "--csv"}), 2, {"--stress", "--csv"});
   expect_failure(bench({"-m", m, "--stress", "1", "--batch-size", "1;2"}), 2,

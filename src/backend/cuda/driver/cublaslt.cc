@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/memory/shape.h"
 
 namespace quern::cuda {
 namespace {
@@ -64,24 +65,52 @@ class CublasLt::Library {
   void multiply(const MatrixProduct& product, std::span<std::byte> workspace, cudaStream_t stream) {
     const OperationOwner operation = make_operation(product.dtype);
     const Layouts layouts = make_layouts(product);
+    const auto run = [&](const cublasLtMatmulAlgo_t& algorithm) {
+      const float one = 1.0f;
+      const float zero = 0.0f;
+      return multiply_(handle_, operation.get(), &one, product.weight, layouts.weight.get(),
+                       product.in, layouts.in.get(), &zero, product.out, layouts.out.get(),
+                       product.out, layouts.out.get(), &algorithm, workspace.data(),
+                       workspace.size(), stream);
+    };
+    MatrixProduct rounded = product;
+    rounded.num_rows = rounded_rows(product.num_rows);
+    const cublasStatus_t status = run(algorithm_of(rounded, operation));
+    const bool may_differ = rounded.num_rows != product.num_rows;
+    const bool refused =
+        status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+    // It says so before it launches anything.
+    check_cublas(may_differ && refused ? run(algorithm_of(product, operation)) : status,
+                 "cublasLtMatmul");
+  }
+
+ private:
+  /// Plan key: dtypes and sizes.
+  using Key = std::tuple<DType, DType, std::int64_t, std::int64_t, std::int64_t>;
+
+  /// The heuristic search for an algorithm takes the host as long as many launches, and steps that
+  /// prefill seldom have the number of rows of another: rows in one tile share the algorithm. The
+  /// sizes of recorded decode steps are among the results.
+  static std::int64_t rounded_rows(std::int64_t num_rows) {
+    const auto rounded_to = [num_rows](std::int64_t tile) {
+      return ceil_div(num_rows, tile) * tile;
+    };
+    if (num_rows <= 64) return rounded_to(8);
+    if (num_rows <= 256) return rounded_to(32);
+    return num_rows <= 1024 ? rounded_to(64) : rounded_to(256);
+  }
+
+  const cublasLtMatmulAlgo_t& algorithm_of(const MatrixProduct& product,
+                                           const OperationOwner& operation) {
     const Key key(product.dtype, product.out_dtype, product.num_rows, product.in_features,
                   product.out_features);
     auto known = algorithms_.find(key);
     if (known == algorithms_.end()) {
-      known = algorithms_.emplace(key, best_algorithm(product, operation, layouts)).first;
+      known =
+          algorithms_.emplace(key, best_algorithm(product, operation, make_layouts(product))).first;
     }
-    const float one = 1.0f;
-    const float zero = 0.0f;
-    check_cublas(
-        multiply_(handle_, operation.get(), &one, product.weight, layouts.weight.get(), product.in,
-                  layouts.in.get(), &zero, product.out, layouts.out.get(), product.out,
-                  layouts.out.get(), &known->second, workspace.data(), workspace.size(), stream),
-        "cublasLtMatmul");
+    return known->second;
   }
-
- private:
-  /// Plan key: dtypes and sizes. The heuristic search for an algorithm costs more than a launch.
-  using Key = std::tuple<DType, DType, std::int64_t, std::int64_t, std::int64_t>;
 
   OperationOwner make_operation(DType dtype) const {
     // TF32 would round float32 factors to 11 bits.
