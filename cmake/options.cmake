@@ -1,6 +1,6 @@
 # What a build may choose, and the compiler settings that every floor shares.
 option(BUILD_SHARED_LIBS "Install libquern as a shared library instead of a static one" ON)
-option(QUERN_BUILD_TOOLS "Build the quern program" ON)
+option(QUERN_BUILD_TOOLS "Build the quern program" ${PROJECT_IS_TOP_LEVEL})
 option(QUERN_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(QUERN_BUILD_BENCH "Build the benchmarks; needs Google Benchmark" OFF)
 option(QUERN_WERROR "Treat warnings as errors" OFF)
