@@ -63,7 +63,7 @@ std::string man_page(const OptionTables& tables, const std::string& version,
       ".SH NAME\nquern \\- run large language models from Hugging Face folders\n"
       ".SH SYNOPSIS\n.B quern\n.I COMMAND\n.RI [ OPTIONS ]\n"
       ".SH DESCRIPTION\n{}\n",
-      roff(date), roff(version), roff(tables.program.description));
+      date, roff(version), roff(tables.program.description));
   text +=
       "A model is a folder, or org/name from the local Hugging Face cache, without network "
       "access.\n"
