@@ -6,8 +6,9 @@ add_custom_target(uninstall
 
 set(CPACK_GENERATOR TGZ)
 find_program(quern_dpkg_shlibdeps dpkg-shlibdeps)
-mark_as_advanced(quern_dpkg_shlibdeps)
-if(quern_dpkg_shlibdeps)
+find_program(quern_file file)  # which CPack uses to find the binaries
+mark_as_advanced(quern_dpkg_shlibdeps quern_file)
+if(quern_dpkg_shlibdeps AND quern_file)
   list(APPEND CPACK_GENERATOR DEB)
 endif()
 set(CPACK_PACKAGE_VENDOR "The Quern authors")

@@ -3,9 +3,9 @@
 # the packages of the libraries that the program links, and nothing in it names the sources or the build.
 # Environment: SOURCE_DIR BUILD_DIR CPACK CONFIG
 set -euo pipefail
-for program in dpkg-deb dpkg-shlibdeps; do
+for program in dpkg-deb dpkg-shlibdeps file; do
   command -v $program >/dev/null || {
-    echo "SKIPPED: $program is not installed (Debian's dpkg-dev)"
+    echo "SKIPPED: $program is not installed (Debian's dpkg-dev and file)"
     exit 77
   }
 done
