@@ -18,7 +18,9 @@ foreach(kind shared static)
   add_library(quern_${kind} ${library_type} ${objects})
   set_target_properties(quern_${kind} PROPERTIES OUTPUT_NAME quern EXCLUDE_FROM_ALL ON)
   target_link_libraries(quern_${kind} PRIVATE ${packages})
-  target_include_directories(quern_${kind} INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  add_library(quern::quern_${kind} ALIAS quern_${kind})
+  target_include_directories(quern_${kind} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                                                     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(quern_${kind} INTERFACE cxx_std_20)
 endforeach()
 
@@ -37,6 +39,7 @@ else()
   set(installed_kind static)
   set(other_kind shared)
 endif()
+add_library(quern::quern ALIAS quern_${installed_kind})  # as find_package gives it, for projects that add this one
 set_target_properties(quern_${installed_kind} PROPERTIES EXCLUDE_FROM_ALL OFF)
 if(QUERN_BUILD_TESTS)  # they try both
   set_target_properties(quern_${other_kind} PROPERTIES EXCLUDE_FROM_ALL OFF)
@@ -71,4 +74,17 @@ install(FILES ${PROJECT_BINARY_DIR}/quern.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT headers)
 if(QUERN_BUILD_TOOLS)
   install(TARGETS quern_program COMPONENT program)
+  if(TARGET quern_shell_files)
+    set(shell_files ${PROJECT_BINARY_DIR}/share)
+    install(FILES ${shell_files}/quern.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
+    install(FILES ${shell_files}/quern.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME quern
+            COMPONENT program)
+    install(FILES ${shell_files}/quern.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT program)
+    foreach(folder site-functions vendor-completions)  # the latter is what Debian's zsh reads under /usr
+      install(FILES ${shell_files}/_quern DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${folder} COMPONENT program)
+    endforeach()
+  endif()
+endif()
+if(PROJECT_IS_TOP_LEVEL)
+  include(package)
 endif()

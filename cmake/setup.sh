@@ -25,6 +25,34 @@ find_root() {
   fi
 }
 
+# show_apt_progress: passes on what apt-get prints as a line that counts: one that changes on a terminal, elsewhere a line
+# for each quarter of a step.
+show_apt_progress() {
+  local line total=0 step before='' count shown
+  local -A counts=()
+  while IFS= read -r line; do
+    case $line in
+      *' newly installed, '*) total=${line#*, } total=${total%% *} && continue ;;
+      Get:*) step=downloaded ;;
+      'Unpacking '*) step=unpacked ;;
+      'Setting up '*) step='set up' ;;
+      *) continue ;;
+    esac
+    count=$((${counts[$step]:-0} + 1))
+    counts[$step]=$count
+    ((total == 0 || count <= total)) || continue  # a file that came in parts
+    shown="   packages $step: $count of $total"
+    if [[ -t 1 ]]; then
+      [[ $step == "$before" || -z $before ]] || echo
+      printf '\r%s' "$shown"
+    elif ((total == 0 || count == total || count % ((total + 3) / 4) == 0)); then
+      echo "$shown"
+    fi
+    before=$step
+  done
+  [[ ! -t 1 || -z $before ]] || echo
+}
+
 # install_packages PACKAGE...: those that are missing, on Debian and Ubuntu. Elsewhere CMake names what it cannot find.
 install_packages() {
   local package missing=()
@@ -41,7 +69,7 @@ install_packages() {
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -o DPkg::Lock::Timeout=300) log
   log=$(mktemp)
   "${apt[@]}" update </dev/null >"$log" 2>&1 || say "apt-get update failed: going on with the lists that are here"
-  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1 || {
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null 2>&1 | tee "$log" | show_apt_progress || {
     tail -n 20 "$log" >&2
     stop "apt-get could not install these; the log is $log"
   }

@@ -21,10 +21,11 @@ fail() {
 
 export PKG_CONFIG_LIBDIR=$library/pkgconfig  # and nothing else: users of the shared library have no other .pc files
 static=$([[ $kind == static ]] && echo --static || true)
-"$CXX" -std=c++20 examples/minimal.cc -o minimal $(pkg-config $static --cflags --libs quern) -Wl,-rpath,"$library" \
+flags="$(pkg-config --variable=cxxflags quern) $(pkg-config --variable=rpath quern)"
+"$CXX" examples/minimal.cc -o minimal $(pkg-config $static --cflags --libs quern) $flags \
   || fail "pkg-config $static --cflags --libs quern"
 
-"$CXX" -std=c++20 examples/public_api.cc -o public_api $(pkg-config $static --cflags --libs quern) -Wl,-rpath,"$library" \
+"$CXX" examples/public_api.cc -o public_api $(pkg-config $static --cflags --libs quern) $flags \
   || fail "public_api.cc does not compile and link"
 ./public_api $model || fail "public_api"
 

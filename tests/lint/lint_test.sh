@@ -1,6 +1,6 @@
 #!/bin/bash
 # lint_test.sh SOURCE_DIR: plants good and bad files in a fresh tree and checks what .ci's lints say of each, then runs
-# tidy_test.sh.
+# doc_commands_test.sh and tidy_test.sh.
 set -euo pipefail
 lints=$1/.ci
 room=$(mktemp -d)
@@ -77,6 +77,24 @@ bad src/io/a.cc ' "graph/op.h"  // indented'
 mapfile -t six_hundred < <(seq -f '// %g' 600)
 expect good lint_length src/io/a.cc "${six_hundred[@]}"
 expect bad lint_length src/io/a.cc "${six_hundred[@]}" "// one more"
+
+if command -v python3 >/dev/null; then
+  paragraph="A paragraph that is long enough to count as a block of documentation, because it says what holds in 12 of 40 cases, and why it does so."
+  long=$(printf 'word %.0s' {1..33})
+  expect good lint_docs a.md "# A" "" "$paragraph" "" "Another one."
+  expect bad lint_docs a.md "$paragraph" "" "Between." "" "$paragraph"
+  expect bad lint_docs a.md "$paragraph" "" "${paragraph/12/13}"  # numbers do not tell copies apart
+  expect bad lint_docs a.md "# A" "" "## B" "" "text" "" "## B"
+  expect good lint_docs CHANGELOG.md "### Added" "" "one" "" "### Added"
+  expect bad lint_docs a.md "$long"
+  expect good lint_docs a.md "| $long |"
+  expect good lint_docs a.md '```' "$long" '```'
+  expect good lint_docs a.md "[a link](https://example.com/$(printf 'x%.0s' {1..160}))"
+  expect bad lint_docs a.md '```' code '```' "$long"
+  bash "$1/tests/lint/doc_commands_test.sh" "$1" || failures=$((failures + 1))
+else
+  echo "note: no python3 here: the lints of documents are not tried"
+fi
 
 bash "$1/tests/lint/tidy_test.sh" "$1" || failures=$((failures + 1))
 exit $((failures > 0))

@@ -10,7 +10,7 @@ namespace quern::tools {
 namespace {
 
 /// A prefill this large keeps any GPU busy; larger ones take memory alone.
-constexpr int kMaxTokensPerStep = 8192;
+constexpr int kBenchTokensPerStep = 8192;
 
 /// What the largest of the cells need. Prompts of one cell run in as few steps as can be.
 EngineOptions limits_for(EngineOptions engine, const std::vector<BenchCell>& cells) {
@@ -22,7 +22,7 @@ EngineOptions limits_for(EngineOptions engine, const std::vector<BenchCell>& cel
     engine.max_seq_len = std::max(engine.max_seq_len, cell.seq_len());
     const std::int64_t tokens = std::int64_t{cell.batch_size} * cell.input_len;
     max_tokens =
-        std::max(max_tokens, static_cast<int>(std::min<std::int64_t>(tokens, kMaxTokensPerStep)));
+        std::max(max_tokens, static_cast<int>(std::min<std::int64_t>(tokens, kBenchTokensPerStep)));
   }
   engine.max_tokens_per_step = std::max(max_tokens, engine.max_seqs);
   return engine;

@@ -23,6 +23,8 @@ Action add_rouge(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_bench(CLI::App& app);
 Action add_env(CLI::App& app);
+/// Not one of kCommands: prints the shell completion and the man page of the program around it.
+Action add_describe(CLI::App& app);
 
 /// A subcommand by name.
 struct Command {

@@ -60,6 +60,9 @@ ExitCode dispatch(std::span<const std::string> arguments) {
     actions[subcommand] = command.add(*subcommand);
     subcommand->set_help_flag("-h,--help", "Show this help")->group("Output");
   }
+  CLI::App* describe = app.add_subcommand("describe", "Print shell completion or the man page");
+  describe->group("");  // for packages: help does not show it
+  actions[describe] = add_describe(*describe);
 
   std::vector<std::string> normalized = normalize_arguments(app, arguments);
   std::reverse(normalized.begin(), normalized.end());  // the order that CLI11 takes

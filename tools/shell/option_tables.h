@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/cli/cli_forward.h"
+
+namespace quern::tools {
+
+/// One option as help shows it.
+struct OptionRow {
+  std::vector<std::string> short_names;  ///< with their dash: "-m"
+  std::vector<std::string> long_names;   ///< with their dashes: "--model"
+  std::string value;                     ///< what its value is called; empty for a flag
+  bool repeatable = false;
+  std::string description;
+  std::string group;
+
+  /// All names, short ones first.
+  std::vector<std::string> names() const;
+};
+
+struct CommandTable {
+  std::string name;
+  std::string description;
+  std::string footer;
+  std::vector<OptionRow> options;
+};
+
+/// What completion scripts and the man page are made of.
+struct OptionTables {
+  CommandTable program;
+  std::vector<CommandTable> commands;
+};
+
+/// The tables of a program whose options and subcommands are added; hidden subcommands are left
+/// out.
+OptionTables option_tables(const CLI::App& program);
+
+}  // namespace quern::tools
