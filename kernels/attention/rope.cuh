@@ -21,8 +21,8 @@ __device__ __noinline__ inline float grown_inv_freq(double theta, float alpha, b
   return 1.0f / static_cast<float>(pow(static_cast<double>(base), static_cast<double>(fraction)));
 }
 
-/// The alpha of a sequence: that of its state, for dynamic rope and longrope at least the one of its
-/// length.
+/// The alpha of a sequence: that of its state, for dynamic rope and longrope at least the one of
+/// its length.
 __device__ inline float alpha_of(const RopeParams& rope, float state_alpha, int kv_len) {
   if (!rope.grows) return 1.0f;
   if (!rope.follows_length || kv_len <= rope.original_max_position) return state_alpha;

@@ -206,9 +206,9 @@ std::int64_t defined_context(const ModelConfig& config) {
   const Rope& rope = *config.rope;
   switch (rope.type) {
     case RopeType::standard:
-    case RopeType::dynamic:
     case RopeType::qwen_ntk:
       return trained;
+    case RopeType::dynamic:
     case RopeType::linear:
       return std::max(trained,
                       static_cast<std::int64_t>(rope.factor * config.max_position_embeddings));

@@ -19,9 +19,9 @@ struct GenerationConfig {
   std::optional<int> max_new_tokens;
   std::optional<int> max_length;  ///< prompt and new tokens; max_new_tokens goes first
   std::optional<int> min_new_tokens;
-  std::optional<int> min_length;  ///< prompt and new tokens; min_new_tokens goes first
-  std::vector<std::int32_t> suppress_tokens;        ///< never chosen
-  std::vector<std::int32_t> begin_suppress_tokens;  ///< never chosen as the first new token
+  std::optional<int> min_length;              ///< prompt and new tokens; min_new_tokens goes first
+  std::vector<std::int32_t> suppress_tokens;  ///< never chosen
+  std::vector<std::int32_t> begin_suppress_tokens;       ///< never chosen as the first new token
   std::vector<std::vector<std::int32_t>> bad_words_ids;  ///< none may appear
   std::vector<std::string> stop_strings;
   std::optional<std::int32_t> bos_token_id, pad_token_id;
