@@ -4,7 +4,7 @@
     tools/hf_activations.py --model FOLDER --prompt-ids 1,2,3 --output activations.safetensors
     quern compare -m FOLDER --reference activations.safetensors
 
-Needs torch, transformers and safetensors; Quern itself does not. Knows GPT-2, LLaMA, Qwen2 and Qwen3 (Qwen's first
+Needs torch, transformers and safetensors; Quern itself does not. Knows GPT-2, LLaMA, Mistral, Qwen2 and Qwen3 (Qwen's first
 generation has no code in transformers: convert it to Qwen2's layout). What the names mean is in src/graph/op.h; in short
 
     embed                       the residual stream at its start
@@ -76,7 +76,7 @@ def join_qkv(values):
         values[prefix + "qkv"] = torch.cat(parts, dim=1).contiguous()
 
 
-WATCHERS = {"gpt2": watch_gpt2, "llama": watch_llama, "qwen2": watch_llama, "qwen3": watch_llama}
+WATCHERS = {"gpt2": watch_gpt2, "llama": watch_llama, "mistral": watch_llama, "qwen2": watch_llama, "qwen3": watch_llama}
 
 
 def record(model, prompt_ids):

@@ -9,6 +9,5 @@ inline constexpr int kMaxSeqs = 1 << 14;    ///< EngineOptions::max_seqs
 inline constexpr int kMaxTokens = 1 << 24;  ///< max_seq_len, max_tokens_per_step
 inline constexpr int kMaxTopLogprobs = 20;  ///< Request::top_logprobs
 inline constexpr int kMaxLogitBias = 256;   ///< entries of SamplingParams::logit_bias
-inline constexpr int kMaxEosTokenIds = 16;  ///< end-of-sequence ids of a model
 
 }  // namespace quern

@@ -21,10 +21,12 @@ __device__ __noinline__ inline float grown_inv_freq(double theta, float alpha, b
   return 1.0f / static_cast<float>(pow(static_cast<double>(base), static_cast<double>(fraction)));
 }
 
-/// The alpha of a sequence: that of its state, for dynamic rope at least the one of its length.
+/// The alpha of a sequence: that of its state, for dynamic rope and longrope at least the one of
+/// its length.
 __device__ inline float alpha_of(const RopeParams& rope, float state_alpha, int kv_len) {
   if (!rope.grows) return 1.0f;
   if (!rope.follows_length || kv_len <= rope.original_max_position) return state_alpha;
+  if (rope.selects_long) return 2.0f;
   const float stretched =
       rope.factor * static_cast<float>(kv_len) / static_cast<float>(rope.original_max_position);
   return fmaxf(state_alpha, stretched - (rope.factor - 1.0f));
@@ -48,9 +50,12 @@ __device__ inline float2 rotation_of(float angle) {
 __device__ inline void fill_rotation(const RopeParams& rope, float alpha, int position,
                                      float2* rotation) {
   for (int pair = threadIdx.x; pair < rope.num_pairs; pair += blockDim.x) {
-    const float inv_freq = alpha == 1.0f ? rope.inv_freq[pair]
-                                         : grown_inv_freq(rope.theta, alpha, rope.follows_length,
-                                                          rope.num_pairs, pair);
+    float inv_freq = rope.inv_freq[pair];
+    if (alpha != 1.0f) {
+      inv_freq = rope.selects_long
+                     ? rope.long_inv_freq[pair]
+                     : grown_inv_freq(rope.theta, alpha, rope.follows_length, rope.num_pairs, pair);
+    }
     const auto [cosine, sine] = rotation_of(static_cast<float>(position) * inv_freq);
     rotation[pair] = {cosine * rope.attention_factor, sine * rope.attention_factor};
   }

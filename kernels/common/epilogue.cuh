@@ -7,6 +7,41 @@
 
 namespace quern::kernels {
 
+/// log(1 + e^x), without overflow.
+__device__ inline float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
+
+/// Those that few models have. Out of line, so that they take no registers from the others.
+/// Comparisons let NaN stay NaN.
+__device__ __noinline__ inline float activate_rare(Activation activation, float x) {
+  const auto clamp = [](float value, float low, float high) {
+    return value < low ? low : value > high ? high : value;
+  };
+  switch (activation) {
+    case Activation::gelu_10:
+      return clamp(x * normcdff(x), -10.0f, 10.0f);
+    case Activation::relu_squared:
+      return x < 0.0f ? 0.0f : x * x;
+    case Activation::relu6:
+      return clamp(x, 0.0f, 6.0f);
+    case Activation::leaky_relu:
+      return x < 0.0f ? 0.01f * x : x;
+    case Activation::tanh:
+      return tanhf(x);
+    case Activation::sigmoid:
+      return 1.0f / (1.0f + expf(-x));
+    case Activation::mish:
+      return x * tanhf(softplus(x));
+    case Activation::hardswish:
+      return x * (clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f);
+    case Activation::laplace:
+      return normcdff((x - 0.707107f) / 0.282095f);
+    case Activation::sqrt_softplus:
+      return sqrtf(softplus(x));
+    default:
+      return x;
+  }
+}
+
 __device__ inline float activate(Activation activation, float x) {
   switch (activation) {
     case Activation::none:
@@ -23,8 +58,11 @@ __device__ inline float activate(Activation activation, float x) {
     }
     case Activation::relu:
       return x < 0.0f ? 0.0f : x;  // NaN propagates
+    case Activation::quick_gelu:
+      return x / (1.0f + expf(-1.702f * x));
+    default:
+      return activate_rare(activation, x);
   }
-  return x;
 }
 
 /// The epilogue of one feature. It loads the biases at once: they are weights, so earlier kernels

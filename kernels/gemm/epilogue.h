@@ -9,7 +9,25 @@
 namespace quern::kernels {
 
 /// As in graph/op.h.
-enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh, relu };
+/// As graph/op.h's.
+enum class Activation : std::uint8_t {
+  none,
+  silu,
+  gelu,
+  gelu_tanh,
+  relu,
+  quick_gelu,
+  gelu_10,
+  relu_squared,
+  relu6,
+  leaky_relu,
+  tanh,
+  sigmoid,
+  mish,
+  hardswish,
+  laplace,
+  sqrt_softplus,
+};
 
 /// A projection's epilogue on its float32 products: out = activation(product + bias), or gated out
 /// = activation(gate + bias) · (up + bias), rounded once. Gate rows come first in the weight and in

@@ -25,7 +25,8 @@ struct ScoresSlice {
 
 __device__ inline bool has_processors(const SamplingRow& row) {
   return row.repetition_penalty != 1.0f || row.presence_penalty != 0.0f ||
-         row.frequency_penalty != 0.0f || row.no_repeat_ngram_size > 0 || row.num_logit_bias > 0;
+         row.frequency_penalty != 0.0f || row.no_repeat_ngram_size > 0 ||
+         row.num_banned_phrases > 0 || row.num_logit_bias > 0;
 }
 
 // Logits processors in order of application; each is run by all threads of the block and starts and
@@ -76,6 +77,23 @@ __device__ inline void ban_repeated_ngrams(const TokenHistory& history, int ngra
   __syncthreads();
 }
 
+/// A thread for each phrase.
+__device__ inline void ban_phrases(const SamplingRow& row, const TokenHistory& history,
+                                   const ScoresSlice& slice) {
+  for (int i = threadIdx.x; i < row.num_banned_phrases; i += blockDim.x) {
+    const int begin = i == 0 ? 0 : row.banned_phrase_ends[i - 1];
+    const int num_earlier = row.banned_phrase_ends[i] - begin - 1;
+    const std::int32_t* phrase = row.banned_phrase_tokens + begin;
+    const int last = phrase[num_earlier];
+    if (num_earlier > history.count || !slice.holds(last)) continue;
+    const std::int32_t* end = history.tokens + history.count - num_earlier;
+    bool matches = true;
+    for (int k = 0; k < num_earlier && matches; ++k) matches = end[k] == phrase[k];
+    if (matches) slice.scores[last - slice.begin] = kLowest;
+  }
+  __syncthreads();
+}
+
 /// `allowed`: the row's bitmask, 32 ids per word, set where an id is allowed. Applied last: the
 /// other processors could make a masked score finite again.
 __device__ inline void mask_tokens(const std::int32_t* allowed, const ScoresSlice& slice) {
@@ -88,7 +106,8 @@ __device__ inline void mask_tokens(const std::int32_t* allowed, const ScoresSlic
 }
 
 /// Repeated biases of an id are added in order, by one thread.
-__device__ inline void add_logit_bias(const SamplingRow& row, const ScoresSlice& slice) {
+__device__ inline void add_logit_bias(const SamplingRow& row, int num_generated,
+                                      const ScoresSlice& slice) {
   for (int i = threadIdx.x; i < row.num_logit_bias; i += blockDim.x) {
     const int id = row.bias_ids[i];
     if (!slice.holds(id)) continue;
@@ -97,7 +116,10 @@ __device__ inline void add_logit_bias(const SamplingRow& row, const ScoresSlice&
     if (!first) continue;
     float score = slice.scores[id - slice.begin];
     for (int j = i; j < row.num_logit_bias; ++j) {
-      if (row.bias_ids[j] == id) score += row.bias_values[j];
+      const int until = row.bias_until[j];
+      if (row.bias_ids[j] == id && (until == 0 || num_generated < until)) {
+        score += row.bias_values[j];
+      }
     }
     slice.scores[id - slice.begin] = score;
   }

@@ -93,7 +93,8 @@ __device__ void process(const Row& row, const ScoresSlice& slice, int* counts) {
   if (sampling.no_repeat_ngram_size > 0) {
     ban_repeated_ngrams(row.history, sampling.no_repeat_ngram_size, slice);
   }
-  add_logit_bias(sampling, slice);
+  if (sampling.num_banned_phrases > 0) ban_phrases(sampling, row.history, slice);
+  add_logit_bias(sampling, row.history.num_generated, slice);
 }
 
 /// The slice's draw from the unfiltered distribution; 0 where there is none. `best`: of the slice.

@@ -4,8 +4,10 @@
 
 namespace quern::kernels {
 
-inline constexpr int kMaxEosTokenIds = 16;
-inline constexpr int kMaxLogitBias = 256;
+inline constexpr int kMaxEosTokenIds = 64;
+inline constexpr int kMaxBiases = 512;
+inline constexpr int kMaxBannedPhrases = 128;
+inline constexpr int kMaxBannedPhraseTokens = 512;
 inline constexpr int kMaxTopLogprobs = 20;
 
 // Written to the ring instead of a token when sampling failed: graph/step.h's SampleError.
@@ -28,9 +30,13 @@ struct SamplingRow {
   std::int32_t num_top_logprobs;
   std::int32_t num_eos_token_ids;
   std::int32_t num_logit_bias;
+  std::int32_t num_banned_phrases;
   std::int32_t eos_token_ids[kMaxEosTokenIds];
-  std::int32_t bias_ids[kMaxLogitBias];
-  float bias_values[kMaxLogitBias];
+  std::int32_t bias_ids[kMaxBiases];
+  float bias_values[kMaxBiases];
+  std::int32_t bias_until[kMaxBiases];
+  std::int32_t banned_phrase_ends[kMaxBannedPhrases];
+  std::int32_t banned_phrase_tokens[kMaxBannedPhraseTokens];
 };
 
 }  // namespace quern::kernels

@@ -75,7 +75,7 @@ ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
   for (std::size_t i = 0; op.rope && i < sequences.size(); ++i) {
     const ScheduledRun& run = step.runs[i];
     double alpha = rope_alpha(*op.rope, run.sequence->prompt_len());
-    if (op.rope->type == RopeType::dynamic) {
+    if (alpha_follows_length(op.rope->type)) {
       alpha = std::max(alpha, rope_alpha(*op.rope, kv_len_after(run)));
     }
     sequences[i].inv_freq = rope_inv_freq(*op.rope, alpha);

@@ -62,6 +62,43 @@ struct Bounded {
   double bound;
 };
 
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+
+Bounded activate_rare(Activation activation, Bounded x) {
+  const double v = x.value;
+  const double gelu = 0.5 * v * std::erfc(-v * std::sqrt(0.5));
+  // The slope's bound, and some units in the last place of the argument.
+  const auto bounded = [&](double value, double slope) {
+    return Bounded{value, slope * x.bound + 8.0 * kEpsilon * (std::abs(v) + std::abs(value))};
+  };
+  switch (activation) {
+    case Activation::quick_gelu:
+      return bounded(v / (1.0 + std::exp(-1.702 * v)), 1.13);
+    case Activation::gelu_10:
+      return bounded(std::clamp(gelu, -10.0, 10.0), 1.13);
+    case Activation::relu_squared:
+      return bounded(square(std::max(v, 0.0)), 2.0 * std::abs(v) + x.bound);
+    case Activation::relu6:
+      return bounded(std::clamp(v, 0.0, 6.0), 1.0);
+    case Activation::leaky_relu:
+      return bounded(v < 0.0 ? 0.01 * v : v, 1.0);
+    case Activation::tanh:
+      return bounded(std::tanh(v), 1.0);
+    case Activation::sigmoid:
+      return bounded(1.0 / (1.0 + std::exp(-v)), 0.25);
+    case Activation::mish:
+      return bounded(v * std::tanh(softplus(v)), 1.13);
+    case Activation::hardswish:
+      return bounded(v * std::clamp(v + 3.0, 0.0, 6.0) / 6.0, 1.5);
+    case Activation::laplace:
+      return bounded(0.5 * std::erfc((0.707107 - v) / (0.282095 * std::sqrt(2.0))), 1.42);
+    case Activation::sqrt_softplus:
+      return bounded(std::sqrt(softplus(v)), 0.5);
+    default:
+      return x;
+  }
+}
+
 Bounded activate(Activation activation, Bounded x) {
   const auto size = [](double value) { return 8.0 * kEpsilon * std::abs(value); };
   const double v = x.value;
@@ -76,8 +113,9 @@ Bounded activate(Activation activation, Bounded x) {
       return {0.5 * v * std::erfc(-v * std::sqrt(0.5)), 1.13 * x.bound + size(v)};
     case Activation::relu:
       return {std::max(v, 0.0), x.bound};
+    default:
+      return activate_rare(activation, x);
   }
-  return x;
 }
 
 }  // namespace

@@ -21,6 +21,28 @@ const char* activation_name(Activation activation) {
       return "gelu_tanh";
     case Activation::relu:
       return "relu";
+    case Activation::quick_gelu:
+      return "quick_gelu";
+    case Activation::gelu_10:
+      return "gelu_10";
+    case Activation::relu_squared:
+      return "relu_squared";
+    case Activation::relu6:
+      return "relu6";
+    case Activation::leaky_relu:
+      return "leaky_relu";
+    case Activation::tanh:
+      return "tanh";
+    case Activation::sigmoid:
+      return "sigmoid";
+    case Activation::mish:
+      return "mish";
+    case Activation::hardswish:
+      return "hardswish";
+    case Activation::laplace:
+      return "laplace";
+    case Activation::sqrt_softplus:
+      return "sqrt_softplus";
   }
   return "unknown";
 }
@@ -37,6 +59,8 @@ const char* rope_type_name(RopeType type) {
       return "llama3";
     case RopeType::yarn:
       return "yarn";
+    case RopeType::longrope:
+      return "longrope";
     case RopeType::qwen_ntk:
       return "qwen_ntk";
   }
@@ -82,6 +106,9 @@ struct Attributes {
       text +=
           fmt::format(" beta_fast={:g} beta_slow={:g} attention_factor={:g}{}", rope.beta_fast,
                       rope.beta_slow, rope.attention_factor, rope.truncate ? "" : " exact_range");
+    }
+    if (rope.type == RopeType::longrope) {
+      text += fmt::format(" attention_factor={:g}", rope.attention_factor);
     }
     if (rope.original_max_position > 0) text += fmt::format(" from={}", rope.original_max_position);
     return text;

@@ -7,6 +7,12 @@
 
 namespace quern {
 
+// What one SamplingRow holds.
+inline constexpr int kMaxEosTokenIds = 64;     ///< the host checks for those beyond
+inline constexpr int kMaxBiases = 512;         ///< kMaxLogitBias of a request, and the model's
+inline constexpr int kMaxBannedPhrases = 128;  ///< of two tokens or more
+inline constexpr int kMaxBannedPhraseTokens = 512;
+
 /// The block size (tokens) that engines use.
 inline constexpr int kBlockSize = 32;
 

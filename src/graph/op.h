@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <variant>
@@ -30,8 +31,19 @@ enum class Activation : std::uint8_t {
   none,
   silu,       ///< x / (1 + e^-x)
   gelu,       ///< x Φ(x), by erf
-  gelu_tanh,  ///< HF gelu_new, gelu_pytorch_tanh: 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
+  gelu_tanh,  ///< HF gelu_new, gelu_fast, …: 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
   relu,
+  quick_gelu,    ///< x / (1 + e^-1.702x)
+  gelu_10,       ///< gelu, clamped to [-10, 10]
+  relu_squared,  ///< relu(x)², HF relu2
+  relu6,         ///< x clamped to [0, 6]
+  leaky_relu,    ///< x, or 0.01 x below 0
+  tanh,
+  sigmoid,        ///< 1 / (1 + e^-x)
+  mish,           ///< x tanh(log(1 + e^x))
+  hardswish,      ///< x · relu6(x + 3) / 6
+  laplace,        ///< Φ((x - 0.707107) / 0.282095)
+  sqrt_softplus,  ///< √log(1 + e^x)
 };
 
 /// residual_out = residual (+ delta); out = act(W · n + bias) with n = norm(residual_out), or gated
@@ -60,7 +72,10 @@ struct NormLinear {
   bool logit_rows_only = false;
 };
 
-enum class RopeType : std::uint8_t { standard, linear, dynamic, llama3, yarn, qwen_ntk };
+enum class RopeType : std::uint8_t { standard, linear, dynamic, llama3, yarn, longrope, qwen_ntk };
+
+/// Pairs of elements that longrope has factors for, at most.
+inline constexpr int kMaxLongropePairs = 128;
 
 /// Rotary positions in the half-split form over the first rotary_dim elements of a head. See
 /// graph/rope.h for the frequencies. Angles are float32 products position · inv_freq, as HF
@@ -69,15 +84,18 @@ struct Rope {
   RopeType type = RopeType::standard;
   int rotary_dim = 0;
   double theta = 10000.0;
-  double factor = 1.0;            ///< linear, dynamic, llama3, yarn
+  double factor = 1.0;            ///< linear, dynamic, llama3, yarn, longrope
   double low_freq_factor = 1.0;   ///< llama3
   double high_freq_factor = 4.0;  ///< llama3
   double beta_fast = 32.0;        ///< yarn
   double beta_slow = 1.0;         ///< yarn
-  double attention_factor = 1.0;  ///< yarn: cos and sin are multiplied by it
+  double attention_factor = 1.0;  ///< yarn, longrope: cos and sin are multiplied by it
   bool truncate = true;           ///< yarn: round the correction range to whole dimensions
-  /// llama3, yarn: the trained length; dynamic, qwen_ntk: beyond it the base grows.
+  /// llama3, yarn: the trained length; dynamic, qwen_ntk: beyond it the base grows; longrope:
+  /// beyond it long_factors apply.
   int original_max_position = 0;
+  /// longrope: the first rotary_dim / 2 divide the frequencies.
+  std::array<float, kMaxLongropePairs> short_factors{}, long_factors{};
 };
 
 /// Q/k norm, rope, append to the KV cache and causal attention, for the packed sequences of a step.
@@ -94,8 +112,8 @@ struct Rope {
 ///   exp(s) / 2^⌈max · log₂e⌉, and rounded to T before P·V; their sum is not rounded, the quotient
 ///   to T once. (A power of two, so that the rounding of a probability does not depend on which
 ///   slots a kernel has seen before.)
-/// Rope base: see Rope and SequenceState::rope_alpha. dynamic uses the larger of the state's alpha
-///   and that of kv_len.
+/// Rope base: see Rope and SequenceState::rope_alpha. dynamic and longrope use the larger of the
+///   state's alpha and that of kv_len.
 /// logn: a query at position p >= logn_length is multiplied by log(p + 1) / log(logn_length).
 /// Source: HF LlamaAttention, Qwen3Attention, Qwen modeling_qwen.py; Flash Attention (Dao 2022) for
 ///   the order of sums.
@@ -143,11 +161,11 @@ struct AllGather {
 /// Samples a token for each logit row whose sequence is not finished and writes it to
 /// SequenceState::last_token, and its log-probabilities to the output ring if requested.
 /// Order: repetition (prompt and generated), presence and frequency penalties (generated),
-///   no-repeat n-gram (prompt and generated), logit bias; then temperature, top-k, top-p, min-p as
-///   HF's processors; then the draw: the survivor with the largest
-///   logit / temperature + gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on
-///   a tie, where `position` is the index in the whole sequence that the token will have.
-///   Temperature 0 is argmax after the penalties. See base/philox.h.
+///   no-repeat n-gram (prompt and generated), banned phrases, logit bias; then temperature, top-k,
+///   top-p, min-p as HF's processors; then the draw: the survivor with the largest logit /
+///   temperature + gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on a tie,
+///   where `position` is the index in the whole sequence that the token will have. Temperature 0 is
+///   argmax after the penalties. See base/philox.h.
 /// Mask: tokens whose bit in Step::token_bitmask is clear count as -inf from temperature on,
 ///   whatever the penalties and biases made of them.
 /// Log-probabilities are log-softmax of the raw logits. Logits are not modified.

@@ -77,15 +77,31 @@ void scale_yarn(const Rope& rope, std::span<float> inv_freq) {
   }
 }
 
+void scale_longrope(const Rope& rope, double alpha, std::span<float> inv_freq) {
+  const auto& factors = alpha == 1.0 ? rope.short_factors : rope.long_factors;
+  QUERN_CHECK(inv_freq.size() <= factors.size(), "rotary_dim {}", rope.rotary_dim);
+  const auto theta = static_cast<float>(rope.theta);
+  for (std::size_t i = 0; i < inv_freq.size(); ++i) {
+    inv_freq[i] = 1.0f / (factors[i] * wavelength_over_two_pi(theta, i, rope.rotary_dim));
+  }
+}
+
 }  // namespace
 
+bool has_alpha(RopeType type) { return alpha_follows_length(type) || type == RopeType::qwen_ntk; }
+
+bool alpha_follows_length(RopeType type) {
+  return type == RopeType::dynamic || type == RopeType::longrope;
+}
+
 void rope_inv_freq(const Rope& rope, double alpha, std::span<float> inv_freq) {
-  const bool grows = rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk;
+  const bool grows = has_alpha(rope.type);
   QUERN_CHECK(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0, "rotary_dim {}", rope.rotary_dim);
   QUERN_CHECK(alpha == 1.0 || (grows && alpha > 1.0 && rope.rotary_dim > 2), "alpha {}", alpha);
   QUERN_CHECK(std::ssize(inv_freq) == rope.rotary_dim / 2);
 
-  const float theta = alpha == 1.0 ? static_cast<float>(rope.theta) : grown_theta(rope, alpha);
+  const bool keeps_base = alpha == 1.0 || rope.type == RopeType::longrope;
+  const float theta = keeps_base ? static_cast<float>(rope.theta) : grown_theta(rope, alpha);
   for (std::size_t i = 0; i < inv_freq.size(); ++i) {
     inv_freq[i] = 1.0f / wavelength_over_two_pi(theta, i, rope.rotary_dim);
   }
@@ -104,6 +120,9 @@ void rope_inv_freq(const Rope& rope, double alpha, std::span<float> inv_freq) {
     case RopeType::yarn:
       scale_yarn(rope, inv_freq);
       break;
+    case RopeType::longrope:
+      scale_longrope(rope, alpha, inv_freq);
+      break;
   }
 }
 
@@ -114,8 +133,8 @@ std::vector<float> rope_inv_freq(const Rope& rope, double alpha) {
 }
 
 double rope_alpha(const Rope& rope, std::int64_t num_tokens) {
-  const bool grows = rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk;
-  if (!grows || num_tokens <= rope.original_max_position) return 1.0;
+  if (!has_alpha(rope.type) || num_tokens <= rope.original_max_position) return 1.0;
+  if (rope.type == RopeType::longrope) return 2.0;
   if (rope.type == RopeType::qwen_ntk) {
     // log(x) / log(2), not log2(x): Qwen's code divides, and the ceiling makes a difference.
     const double ratio = static_cast<double>(num_tokens) / rope.original_max_position;

@@ -60,7 +60,7 @@ struct SequenceState {
   /// [rows] fixed at admission from the prompt's length; see rope.h
   float* rope_alpha = nullptr;
   std::int32_t* history = nullptr;       ///< [rows, history_stride] prompt and generated ids
-  std::int64_t history_stride = 0;       ///< max_seq_len
+  std::int64_t history_stride = 0;       ///< max_seq_len, and the token that is never fed back
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
 };
 
@@ -79,9 +79,16 @@ struct SamplingRow {
   std::int32_t num_top_logprobs = -1;     ///< -1: none; 0: the chosen token's; n: also the n best
   std::int32_t num_eos_token_ids = 0;
   std::int32_t num_logit_bias = 0;
+  std::int32_t num_banned_phrases = 0;
   std::int32_t eos_token_ids[kMaxEosTokenIds] = {};
-  std::int32_t bias_ids[kMaxLogitBias] = {};
-  float bias_values[kMaxLogitBias] = {};
+  std::int32_t bias_ids[kMaxBiases] = {};
+  float bias_values[kMaxBiases] = {};  ///< -inf: the token is not chosen
+  /// The bias counts while fewer tokens were generated; 0: always.
+  std::int32_t bias_until[kMaxBiases] = {};
+  /// The ends in banned_phrase_tokens of phrases, one after the other.
+  std::int32_t banned_phrase_ends[kMaxBannedPhrases] = {};
+  /// The last token of a phrase is not chosen after the others.
+  std::int32_t banned_phrase_tokens[kMaxBannedPhraseTokens] = {};
 };
 
 /// Results for the host: a ring of the last `capacity` sampling steps, one column per state row.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -141,15 +142,26 @@ class NodeChecker {
     expect(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= head_dim,
            "rotary_dim is not an even number up to head_dim");
     expect(std::isfinite(rope.theta) && rope.theta > 1.0, "rope theta is not above 1");
-    expect(std::isfinite(rope.factor) && rope.factor >= 1.0, "rope factor is below 1");
+    expect(std::isfinite(rope.factor) && rope.factor > 0.0, "rope factor is not positive");
     if (rope.type == RopeType::standard || rope.type == RopeType::linear) return;
     expect(rope.original_max_position > 0, "rope original_max_position is not positive");
     if (rope.type == RopeType::llama3) {
-      expect(rope.low_freq_factor > 0.0 && rope.high_freq_factor > rope.low_freq_factor,
-             "rope high_freq_factor is not above low_freq_factor");
+      expect(rope.low_freq_factor > 0.0 && rope.high_freq_factor > 0.0,
+             "rope low_freq_factor or high_freq_factor is not positive");
+    } else if (rope.type == RopeType::longrope) {
+      const int num_pairs = rope.rotary_dim / 2;
+      const auto is_positive = [](float factor) { return factor > 0.0f; };
+      expect(num_pairs <= kMaxLongropePairs &&
+                 std::all_of(rope.short_factors.begin(), rope.short_factors.begin() + num_pairs,
+                             is_positive) &&
+                 std::all_of(rope.long_factors.begin(), rope.long_factors.begin() + num_pairs,
+                             is_positive),
+             "rope short_factors or long_factors are not positive");
+      expect(std::isfinite(rope.attention_factor) && rope.attention_factor > 0.0,
+             "rope attention_factor is not positive");
     } else if (rope.type == RopeType::yarn) {
-      expect(rope.beta_slow > 0.0 && rope.beta_fast >= rope.beta_slow,
-             "rope beta_fast is below beta_slow");
+      expect(rope.beta_slow > 0.0 && rope.beta_fast > 0.0,
+             "rope beta_fast or beta_slow is not positive");
       expect(std::isfinite(rope.attention_factor) && rope.attention_factor > 0.0,
              "rope attention_factor is not positive");
     } else {

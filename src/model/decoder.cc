@@ -131,7 +131,8 @@ ValueId DecoderBuilder::attention(const std::string& prefix, ValueId qkv, LayerW
   op.q_norm = declare(std::move(weights.q_norm), prefix + "q_norm");
   op.k_norm = declare(std::move(weights.k_norm), prefix + "k_norm");
   if (op.q_norm) op.norm_epsilon = config_.norm_epsilon;
-  op.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  if (config_.scale_attention) op.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  if (config_.scale_by_inverse_layer) op.scale /= static_cast<float>(num_layers_ + 1);
   op.window = config_.layer_windows.at(static_cast<std::size_t>(num_layers_));
   op.logn_length = config_.logn_length;
   graph_.node(name, op);

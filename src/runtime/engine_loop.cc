@@ -123,7 +123,10 @@ bool Engine::Impl::follow_device_loop() {
   const auto& running = scheduler_.running();
   const auto finished = [](const auto& sequence) { return sequence->output.finished(); };
   const auto ended_on_host = [](const auto& sequence) {
-    return sequence->output.finish_reason() == FinishReason::stop_string;
+    const auto reason = sequence->output.finish_reason();
+    // The device does not know of EOS tokens beyond those of a full row.
+    const bool knows_all = sequence->sampling.num_eos_token_ids < kMaxEosTokenIds;
+    return reason == FinishReason::stop_string || (reason == FinishReason::stop && !knows_all);
   };
   if (std::any_of(running.begin(), running.end(), ended_on_host)) device_loop_.request_stop();
   if (std::all_of(running.begin(), running.end(), finished)) drain_device_loop();

@@ -76,12 +76,18 @@ TEST(Engine, EndsWithContextWhenTheRoomIsSmallerThanTheWish) {
   Request request = greedy("The king had three sons.", 50);
   const Result result = engine.generate(request);
   EXPECT_EQ(result.finish_reason, FinishReason::context);
-  EXPECT_EQ(result.prompt_ids.size() + result.output_ids.size(), 20u);
+  // The last token is never fed back, so that it need not fit.
+  EXPECT_EQ(result.prompt_ids.size() + result.output_ids.size(), 21u);
 
   request.prompt_ids.assign(20, 5);
   const Result full = engine.generate(request);
   EXPECT_EQ(full.finish_reason, FinishReason::context);
-  EXPECT_TRUE(full.output_ids.empty());
+  EXPECT_EQ(full.output_ids.size(), 1u);
+
+  // A context of whole KV blocks, which the prompt fills.
+  options.max_seq_len = 64;
+  request.prompt_ids.assign(64, 5);
+  EXPECT_EQ(load(options).generate(request).output_ids.size(), 1u);
 }
 
 TEST(Engine, SeedDecidesAndIsTold) {

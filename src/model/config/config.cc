@@ -19,15 +19,19 @@ ModelConfig parse_model_config(const Json& json, const std::string& source) {
   ModelConfig config;
   config.model_type = family.model_type;
   config.architecture = read_architecture(object);
-  config.vocab_size = read_size(object, {"vocab_size"}, kMaxVocabSize);
   family.read_config(object, config);
   if (config.layer_windows.empty()) {
     config.layer_windows.assign(static_cast<std::size_t>(config.num_hidden_layers), 0);
   }
   const auto dtype = read_dtype(object, present_key(object, {"dtype", "torch_dtype"}));
   if (dtype) config.dtype = dtype;
-  config.bos_token_id = read_token_id(object, "bos_token_id");
-  config.eos_token_ids = read_token_ids(object, "eos_token_id");
+  // null takes away what the family has by default.
+  if (object.json().contains("bos_token_id")) {
+    config.bos_token_id = read_token_id(object, "bos_token_id");
+  }
+  if (object.json().contains("eos_token_id")) {
+    config.eos_token_ids = read_token_ids(object, "eos_token_id");
+  }
   return config;
 }
 

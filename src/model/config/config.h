@@ -14,9 +14,10 @@ namespace quern {
 
 /// A model's config.json under Hugging Face's canonical names; every synonym (GPT-2's n_embd, …,
 /// Qwen's kv_channels, …, both spellings of rope and dtype) is translated in config*.cc and nowhere
-/// else. Sizes have no defaults; an absent switch means what Hugging Face's config class says.
+/// else. An absent key means what Hugging Face's config class says; Qwen's first generation, whose
+/// class is not part of transformers, must give its sizes.
 struct ModelConfig {
-  std::string model_type;    ///< "gpt2", "llama", "qwen", "qwen2", "qwen3"
+  std::string model_type;    ///< "gpt2", "llama", "mistral", "qwen", "qwen2", "qwen3"
   std::string architecture;  ///< architectures[0], or empty
   int vocab_size = 0;
   int hidden_size = 0;
@@ -35,8 +36,11 @@ struct ModelConfig {
   bool qk_norm = false;  ///< rms norm of each query and key head before rope, as Qwen3 does
   std::optional<Rope> rope;
   std::vector<int> layer_windows;  ///< by layer; 0: full attention
-  int logn_length = 0;             ///< Qwen's use_logn_attn: its seq_length, else 0
-  std::optional<DType> dtype;      ///< torch_dtype / dtype, when given
+  bool scale_attention = true;     ///< scores times 1 / √head_dim
+  bool scale_by_inverse_layer =
+      false;                   ///< GPT-2: scores of layer i (from 0) also times 1 / (i + 1)
+  int logn_length = 0;         ///< Qwen's use_logn_attn: its seq_length, else 0
+  std::optional<DType> dtype;  ///< torch_dtype / dtype, when given
   std::optional<std::int32_t> bos_token_id;
   std::vector<std::int32_t> eos_token_ids;
 };
@@ -48,17 +52,5 @@ ModelConfig load_model_config(const std::filesystem::path& folder);
 
 /// The same from a parsed config.json; `source` is what errors call it.
 ModelConfig parse_model_config(const Json& json, const std::string& source);
-
-/// generation_config.json, or all unset where there is none.
-struct GenerationConfig {
-  bool present = false;
-  std::optional<bool> do_sample;
-  std::optional<float> temperature, top_p, min_p, repetition_penalty;
-  std::optional<int> top_k, no_repeat_ngram_size, max_new_tokens;
-  std::optional<std::int32_t> bos_token_id, pad_token_id;
-  std::vector<std::int32_t> eos_token_ids;
-  std::string chat_format;
-};
-GenerationConfig load_generation_config(const std::filesystem::path& folder);
 
 }  // namespace quern

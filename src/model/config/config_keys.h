@@ -29,8 +29,10 @@ inline constexpr int kMaxPositions = 1 << 28;
 std::string_view present_key(const JsonObject& object,
                              std::initializer_list<std::string_view> synonyms);
 
-/// A required size from 1 to `high`, under the first of the synonyms that is there.
-int read_size(const JsonObject& object, std::initializer_list<std::string_view> synonyms, int high);
+/// A size from 1 to `high`, under the first of the synonyms that is there; without one `absent`, or
+/// an error where there is no default.
+int read_size(const JsonObject& object, std::initializer_list<std::string_view> synonyms, int high,
+              std::optional<int> absent = std::nullopt);
 
 /// A size from 1 to `high`, or nothing.
 std::optional<int> read_optional_size(const JsonObject& object, std::string_view key, int high);
@@ -40,20 +42,30 @@ std::optional<int> read_optional_size(const JsonObject& object, std::string_view
 int divided_head_dim(const JsonObject& object, std::string_view hidden_key,
                      const ModelConfig& config);
 
-/// The epsilon of a norm: in (0, 1], required.
-float read_epsilon(const JsonObject& object, std::string_view key);
+/// The epsilon of a norm: in (0, 1].
+float read_epsilon(const JsonObject& object, std::string_view key, double absent);
 
 /// The activation of that key. Errors: unsupported, listing those we know.
 Activation read_activation(const JsonObject& object, std::string_view key, Activation absent);
 
-/// A dtype by name. Errors: unsupported for another than float32, float16 and bfloat16.
+/// A dtype by name, as torch or its short names spell it ("float16", "torch.float16", "half");
+/// nothing for "auto". Errors: unsupported for another than float32, float16, bfloat16 and float64,
+/// which counts as float32.
 std::optional<DType> read_dtype(const JsonObject& object, std::string_view key);
+
+/// An integer, also as a float without a fraction, as some programs write integers.
+std::optional<std::int64_t> read_integer(const JsonObject& object, std::string_view key,
+                                         std::int64_t low, std::int64_t high);
 
 /// One token id, or none: null, absent, or -1 as old LLaMA configs write it.
 std::optional<std::int32_t> read_token_id(const JsonObject& object, std::string_view key);
 
-/// Token ids: one, a list, or none.
+/// Token ids: one, a list, or none. -1 is no token.
 std::vector<std::int32_t> read_token_ids(const JsonObject& object, std::string_view key);
+
+/// The token ids of a list. Errors: bad_file naming `key` when it is none.
+std::vector<std::int32_t> token_id_list(const JsonObject& object, std::string_view key,
+                                        const Json& list);
 
 /// Refuses a switch that changes the mathematics in a way that we do not implement.
 /// Errors: unsupported when it is there and not `supported`.

@@ -15,32 +15,83 @@
 namespace quern {
 namespace {
 
-/// The keys that LLaMA, Qwen2 and Qwen3 share.
-void read_common(const JsonObject& object, std::optional<int> default_head_dim,
-                 ModelConfig& config) {
-  config.hidden_size = read_size(object, {"hidden_size"}, kMaxWidth);
-  config.intermediate_size = read_size(object, {"intermediate_size"}, kMaxWidth);
-  config.num_hidden_layers = read_size(object, {"num_hidden_layers"}, kMaxLayers);
-  config.num_attention_heads = read_size(object, {"num_attention_heads"}, kMaxHeads);
-  config.num_key_value_heads = read_optional_size(object, "num_key_value_heads", kMaxHeads)
-                                   .value_or(config.num_attention_heads);
+/// What a config class has for keys that are absent.
+struct Defaults {
+  int vocab_size;
+  int hidden_size = 4096;
+  int intermediate_size;
+  int num_hidden_layers = 32;
+  int num_attention_heads = 32;
+  std::optional<int> num_key_value_heads;  ///< none: as many as attention heads
+  std::optional<int> head_dim;             ///< none: hidden_size / num_attention_heads
+  int max_position_embeddings;
+};
+
+// Source: HF LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config.
+constexpr Defaults kLlamaDefaults{.vocab_size = 32000,
+                                  .intermediate_size = 11008,
+                                  .num_key_value_heads = std::nullopt,
+                                  .head_dim = std::nullopt,
+                                  .max_position_embeddings = 2048};
+constexpr Defaults kMistralDefaults{.vocab_size = 32000,
+                                    .intermediate_size = 14336,
+                                    .num_key_value_heads = 8,
+                                    .head_dim = std::nullopt,
+                                    .max_position_embeddings = 4096 * 32};
+constexpr Defaults kQwen2Defaults{.vocab_size = 151936,
+                                  .intermediate_size = 22016,
+                                  .num_key_value_heads = 32,
+                                  .head_dim = std::nullopt,
+                                  .max_position_embeddings = 32768};
+constexpr Defaults kQwen3Defaults{.vocab_size = 151936,
+                                  .intermediate_size = 22016,
+                                  .num_key_value_heads = 32,
+                                  .head_dim = 128,
+                                  .max_position_embeddings = 32768};
+constexpr int kDefaultWindow = 4096;
+
+/// The keys that all of them share.
+void read_common(const JsonObject& object, const Defaults& absent, ModelConfig& config) {
+  config.vocab_size = read_size(object, {"vocab_size"}, kMaxVocabSize, absent.vocab_size);
+  config.hidden_size = read_size(object, {"hidden_size"}, kMaxWidth, absent.hidden_size);
+  config.intermediate_size =
+      read_size(object, {"intermediate_size"}, kMaxWidth, absent.intermediate_size);
+  config.num_hidden_layers =
+      read_size(object, {"num_hidden_layers"}, kMaxLayers, absent.num_hidden_layers);
+  config.num_attention_heads =
+      read_size(object, {"num_attention_heads"}, kMaxHeads, absent.num_attention_heads);
+  // null means as many as attention heads in every class.
+  const bool has_kv_heads = object.json().contains("num_key_value_heads");
+  const int absent_kv_heads = absent.num_key_value_heads && !has_kv_heads
+                                  ? *absent.num_key_value_heads
+                                  : config.num_attention_heads;
+  config.num_key_value_heads =
+      read_size(object, {"num_key_value_heads"}, kMaxHeads, absent_kv_heads);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
     object.reject("num_key_value_heads",
                   fmt::format("a divisor of num_attention_heads ({})", config.num_attention_heads));
   }
   const auto head_dim = read_optional_size(object, "head_dim", kMaxHeadDim);
-  if (head_dim || default_head_dim) {
-    config.head_dim = head_dim ? *head_dim : *default_head_dim;
+  if (head_dim || absent.head_dim) {
+    config.head_dim = head_dim ? *head_dim : *absent.head_dim;
   } else {
     config.head_dim = divided_head_dim(object, "hidden_size", config);
   }
   // The first LLaMA checkpoints say max_sequence_length.
   config.max_position_embeddings =
-      read_size(object, {"max_position_embeddings", "max_sequence_length"}, kMaxPositions);
-  config.norm_epsilon = read_epsilon(object, "rms_norm_eps");
+      read_size(object, {"max_position_embeddings", "max_sequence_length"}, kMaxPositions,
+                absent.max_position_embeddings);
+  config.norm_epsilon = read_epsilon(object, "rms_norm_eps", 1e-6);
   config.activation = read_activation(object, "hidden_act", Activation::silu);
   config.tie_word_embeddings = object.boolean("tie_word_embeddings").value_or(false);
   config.rope = read_rope(object, config);
+}
+
+/// The key's window; none where it is null.
+std::optional<int> read_window(const JsonObject& object) {
+  const auto window = read_optional_size(object, "sliding_window", kMaxPositions);
+  if (window || object.json().contains("sliding_window")) return window;
+  return kDefaultWindow;
 }
 
 /// Which layers slide: as layer_types says, else those from max_window_layers on.
@@ -49,7 +100,8 @@ std::vector<bool> read_sliding_layers(const JsonObject& object, int num_layers, 
   const Json* types = object.find("layer_types");
   if (types == nullptr) {
     if (!enabled) return sliding;
-    const auto first = object.required_integer("max_window_layers", 0, kMaxLayers);
+    constexpr int kDefaultFirst = 28;
+    const auto first = object.integer("max_window_layers", 0, kMaxLayers).value_or(kDefaultFirst);
     std::fill(sliding.begin() + std::min<std::int64_t>(first, num_layers), sliding.end(), true);
     return sliding;
   }
@@ -72,32 +124,44 @@ std::vector<bool> read_sliding_layers(const JsonObject& object, int num_layers, 
 /// Source: HF Qwen2Config, Qwen3Config.
 void read_windows(const JsonObject& object, ModelConfig& config) {
   const bool enabled = object.boolean("use_sliding_window").value_or(false);
-  const auto sliding = read_sliding_layers(object, config.num_hidden_layers, enabled);
+  const auto window = enabled ? read_window(object) : std::nullopt;
+  const auto sliding = read_sliding_layers(object, config.num_hidden_layers, window.has_value());
   if (std::find(sliding.begin(), sliding.end(), true) == sliding.end()) return;
   if (!enabled) object.reject("use_sliding_window", "true, because layer_types has sliding layers");
-  const int window = read_size(object, {"sliding_window"}, kMaxPositions);
-  for (const bool slides : sliding) config.layer_windows.push_back(slides ? window : 0);
+  if (!window) object.reject("sliding_window", "a size, because layer_types has sliding layers");
+  for (const bool slides : sliding) config.layer_windows.push_back(slides ? *window : 0);
 }
 
 }  // namespace
 
 void read_llama_config(const JsonObject& object, ModelConfig& config) {
-  read_common(object, std::nullopt, config);
+  read_common(object, kLlamaDefaults, config);
+  config.bos_token_id = 1;
+  config.eos_token_ids = {2};
   config.attention_bias = object.boolean("attention_bias").value_or(false);
   config.attention_out_bias = config.attention_bias;
   config.mlp_bias = object.boolean("mlp_bias").value_or(false);
 }
 
+void read_mistral_config(const JsonObject& object, ModelConfig& config) {
+  read_common(object, kMistralDefaults, config);
+  config.bos_token_id = 1;
+  config.eos_token_ids = {2};
+  // Of every layer; HF's MistralModel does not look at layer_types.
+  if (const auto window = read_window(object)) {
+    config.layer_windows.assign(static_cast<std::size_t>(config.num_hidden_layers), *window);
+  }
+}
+
 void read_qwen2_config(const JsonObject& object, ModelConfig& config) {
-  read_common(object, std::nullopt, config);
+  read_common(object, kQwen2Defaults, config);
   config.attention_bias = true;
   require_setting(object, "use_mrope", false);
   read_windows(object, config);
 }
 
 void read_qwen3_config(const JsonObject& object, ModelConfig& config) {
-  constexpr int kDefaultHeadDim = 128;  // as Qwen3Config, whatever hidden_size is
-  read_common(object, kDefaultHeadDim, config);
+  read_common(object, kQwen3Defaults, config);
   config.attention_bias = object.boolean("attention_bias").value_or(false);
   config.attention_out_bias = config.attention_bias;
   config.qk_norm = true;
@@ -109,7 +173,7 @@ namespace {
 constexpr std::array<std::string_view, 2> kLlamaPrefixes = {"model.", ""};
 constexpr std::array<std::string_view, 1> kLlamaBuffers = {"rotary_emb.inv_freq"};
 
-/// Tensors and shapes as HF's LlamaModel, Qwen2Model and Qwen3Model.
+/// Tensors and shapes as HF's LlamaModel, MistralModel, Qwen2Model and Qwen3Model.
 class LlamaWeights {
  public:
   LlamaWeights(const ModelConfig& config, WeightMap& map) : config_(config), map_(map) {}

@@ -45,6 +45,7 @@ Rope read_qwen_rope(const JsonObject& object, const ModelConfig& config, int seq
 
 // Source: Qwen's configuration_qwen.py and modeling_qwen.py. The first release wrote GPT-2's names.
 void read_qwen_config(const JsonObject& object, ModelConfig& config) {
+  config.vocab_size = read_size(object, {"vocab_size"}, kMaxVocabSize);
   config.hidden_size = read_size(object, {"hidden_size", "n_embd"}, kMaxWidth);
   config.num_hidden_layers = read_size(object, {"num_hidden_layers", "n_layer"}, kMaxLayers);
   config.num_attention_heads = read_size(object, {"num_attention_heads", "n_head"}, kMaxHeads);
@@ -59,7 +60,7 @@ void read_qwen_config(const JsonObject& object, ModelConfig& config) {
   if (both % 2 != 0) object.reject(intermediate_key, "an even number");
   config.intermediate_size = both / 2;
 
-  config.norm_epsilon = read_epsilon(object, "layer_norm_epsilon");
+  config.norm_epsilon = read_epsilon(object, "layer_norm_epsilon", 1e-6);
   config.activation = Activation::silu;
   config.tie_word_embeddings = object.boolean("tie_word_embeddings").value_or(false);
   config.attention_bias = true;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory/shape.h"
 #include "base/system.h"
+#include "model/config/config_rope.h"
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/timed_phase.h"
 #include "runtime/load/weight_placement.h"
@@ -72,20 +73,16 @@ int max_mixed_tokens(const EngineOptions& options, const Backend& backend) {
   return backend.device().kind == DeviceKind::cpu ? options.max_tokens_per_step : kMixedTokens;
 }
 
-/// True when positions beyond the trained length are defined: the rope base grows with the
-/// sequence.
-bool extends_context(const ModelConfig& config) {
-  return config.rope &&
-         (config.rope->type == RopeType::dynamic || config.rope->type == RopeType::qwen_ntk);
-}
-
 void resolve_max_seq_len(const ModelConfig& config, EngineOptions& options) {
+  const auto context =
+      static_cast<int>(std::min<std::int64_t>(defined_context(config), kMaxTokens));
   if (options.max_seq_len == 0) {
-    options.max_seq_len = config.max_position_embeddings;
-  } else if (options.max_seq_len > config.max_position_embeddings && !extends_context(config)) {
-    fail(ErrorCode::invalid_argument,
-         "max_seq_len {}: expected at most {}, the model's max_position_embeddings",
-         options.max_seq_len, config.max_position_embeddings);
+    options.max_seq_len = context;
+  } else if (options.max_seq_len > context && !extends_context(config)) {
+    fail(ErrorCode::invalid_argument, "max_seq_len {}: expected at most {}, the model's {}",
+         options.max_seq_len, context,
+         context == config.max_position_embeddings ? "max_position_embeddings"
+                                                   : "max_position_embeddings times rope's factor");
   }
 }
 

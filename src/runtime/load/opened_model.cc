@@ -1,5 +1,8 @@
 #include "runtime/load/opened_model.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/log.h"
 #include "model/model.h"
 #include "model/shapes.h"
@@ -36,6 +39,19 @@ DType activation_dtype(DType stored, const EngineOptions& resolved) {
   return stored == DType::bfloat16 ? DType::bfloat16 : DType::float16;
 }
 
+/// The folder's tokenizer, or none where it has no file of any.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder) {
+  constexpr std::array kFiles = {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
+                                 "qwen.tiktoken"};
+  const bool has_any = std::any_of(kFiles.begin(), kFiles.end(), [&](const char* name) {
+    return std::filesystem::exists(folder / name);
+  });
+  if (has_any) return Tokenizer::load(folder);
+  log(LogLevel::warning, "{}: no tokenizer files: prompts are token ids, and there is no text",
+      folder.string());
+  return make_no_tokenizer();
+}
+
 OpenedModel open_folder(const std::string& model, const EngineOptions& resolved) {
   OpenedModel opened;
   opened.folder = find_model_folder(model);
@@ -45,7 +61,7 @@ OpenedModel open_folder(const std::string& model, const EngineOptions& resolved)
   opened.checkpoint = Checkpoint::open(opened.folder);
   const DType dtype = activation_dtype(largest_tensor_dtype(opened.checkpoint), resolved);
   opened.graph = build_graph(opened.config, opened.checkpoint, dtype);
-  opened.tokenizer = Tokenizer::load(opened.folder);
+  opened.tokenizer = open_tokenizer(opened.folder);
   opened.eos_token_ids = collect_eos_token_ids(opened.config, opened.generation, *opened.tokenizer);
   if (opened.tokenizer->vocab_size() > opened.config.vocab_size) {
     log(LogLevel::warning, "{}: the tokenizer names {} ids, config.json's vocab_size is {}",

@@ -11,6 +11,7 @@
 #include "graph/graph.h"
 #include "io/checkpoint.h"
 #include "model/config/config.h"
+#include "model/config/generation_config.h"
 #include "model/random_weights.h"
 #include "quern/engine.h"
 #include "quern/tokenizer.h"

@@ -34,6 +34,7 @@ SequenceOutput::SequenceOutput(const Tokenizer& tokenizer, const Request& reques
       eos_token_ids_(eos_token_ids.begin(), eos_token_ids.end()),
       limit_(limit),
       limit_reason_(limit_reason),
+      hides_special_(!request.keep_special),
       wants_logprobs_(request.top_logprobs.has_value()),
       result_(std::move(result)) {
   update_.id = result_.id;
@@ -52,7 +53,10 @@ void SequenceOutput::accept(TokenLogprobs token) {
     return;
   }
   // A model's vocabulary may be padded beyond its tokenizer's; such ids have no text.
-  if (id < tokenizer_->vocab_size()) add_text(detokenizer_.add(id));
+  if (id < tokenizer_->vocab_size()) {
+    add_text(detokenizer_.add(id));
+    if (hides_special_ && tokenizer_->is_special(id)) add_hidden(tokenizer_->token_bytes(id));
+  }
   if (stop_.matched()) {
     finish(FinishReason::stop_string);
   } else if (std::ssize(result_.output_ids) >= limit_) {
@@ -77,6 +81,12 @@ void SequenceOutput::fail(const std::string& error) {
 
 void SequenceOutput::add_text(std::string piece) {
   const std::string text = finished() ? std::move(piece) : stop_.add(piece);
+  result_.text += text;
+  update_.text += text;
+}
+
+void SequenceOutput::add_hidden(const std::string& piece) {
+  const std::string text = stop_.add_hidden(piece);
   result_.text += text;
   update_.text += text;
 }

@@ -38,6 +38,8 @@ class SequenceOutput {
 
  private:
   void add_text(std::string piece);
+  /// Adds text that stop strings can match and that is not shown.
+  void add_hidden(const std::string& piece);
 
   const Tokenizer* tokenizer_;
   Detokenizer detokenizer_;
@@ -45,6 +47,7 @@ class SequenceOutput {
   std::vector<std::int32_t> eos_token_ids_;
   int limit_;
   FinishReason limit_reason_;
+  bool hides_special_;
   bool wants_logprobs_;
   Result result_;
   Update update_;

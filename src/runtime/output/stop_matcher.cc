@@ -1,13 +1,14 @@
 #include "runtime/output/stop_matcher.h"
 
 #include <algorithm>
-#include <utility>
+#include <cstddef>
 
 namespace quern {
 
-std::string StopMatcher::add(std::string_view piece) {
+std::string StopMatcher::add(std::string_view piece, bool hidden) {
   if (matched_) return {};
   pending_ += piece;
+  hidden_.insert(hidden_.end(), piece.size(), hidden);
   // The first complete match: the result does not depend on how the text is split.
   std::size_t first_end = std::string::npos;
   std::size_t shown = pending_.size() - held_back_bytes();
@@ -20,12 +21,20 @@ std::string StopMatcher::add(std::string_view piece) {
     shown = begin;
     matched_ = true;
   }
-  std::string text = pending_.substr(0, shown);
-  pending_.erase(0, matched_ ? std::string::npos : shown);
+  std::string text = take(shown);
+  if (matched_) take(pending_.size());
   return text;
 }
 
-std::string StopMatcher::finish() { return std::exchange(pending_, {}); }
+std::string StopMatcher::take(std::size_t num_bytes) {
+  std::string text;
+  for (std::size_t i = 0; i < num_bytes; ++i) {
+    if (!hidden_[i]) text += pending_[i];
+  }
+  pending_.erase(0, num_bytes);
+  hidden_.erase(hidden_.begin(), hidden_.begin() + static_cast<std::ptrdiff_t>(num_bytes));
+  return text;
+}
 
 std::size_t StopMatcher::held_back_bytes() const {
   std::size_t longest = 0;

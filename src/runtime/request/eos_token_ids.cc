@@ -3,9 +3,6 @@
 #include <map>
 #include <string_view>
 
-#include "base/error.h"
-#include "graph/limits.h"
-
 namespace quern {
 
 std::vector<std::pair<std::int32_t, std::string>> collect_eos_token_ids(
@@ -24,10 +21,6 @@ std::vector<std::pair<std::int32_t, std::string>> collect_eos_token_ids(
     for (const char* token : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) {
       if (const auto id = tokenizer.token_to_id(token)) add(*id, "chat format chatml");
     }
-  }
-  if (sources.size() > kMaxEosTokenIds) {
-    fail(ErrorCode::unsupported, "{} end ids in the model's files, expected at most {}",
-         sources.size(), kMaxEosTokenIds);
   }
   return {sources.begin(), sources.end()};
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "graph/rope.h"
+#include "runtime/request/generation_rules.h"
 #include "runtime/request/sampling_config.h"
 
 namespace quern {
@@ -13,13 +14,19 @@ namespace {
 
 constexpr int kDefaultMaxNewTokens = 128;
 
-int resolve_max_new_tokens(const Request& request, const GenerationConfig& generation) {
-  const int count =
-      request.max_new_tokens.value_or(generation.max_new_tokens.value_or(kDefaultMaxNewTokens));
-  if (count < 1) {
-    fail(ErrorCode::invalid_argument, "max_new_tokens {}: expected at least 1", count);
+int resolve_max_new_tokens(const Request& request, const GenerationConfig& generation,
+                           std::size_t prompt_len) {
+  auto count = request.max_new_tokens;
+  if (!count) count = max_new_tokens_of(generation, static_cast<int>(prompt_len));
+  if (count.value_or(1) < 1) {
+    fail(ErrorCode::invalid_argument, "max_new_tokens {}: expected at least 1", *count);
   }
-  return count;
+  return count.value_or(kDefaultMaxNewTokens);
+}
+
+std::vector<std::int32_t> encode_prompt(const Request& request, const OpenedModel& model) {
+  if (!request.prompt_ids.empty()) return request.prompt_ids;
+  return model.tokenizer->encode(request.prompt, {request.parse_special, request.add_bos});
 }
 
 void check_stops(const Request& request) {
@@ -63,7 +70,10 @@ Request resolve_request(const Request& request, const OpenedModel& model) {
   sampling.presence_penalty = row.presence_penalty;
   sampling.frequency_penalty = row.frequency_penalty;
   sampling.no_repeat_ngram_size = row.no_repeat_ngram_size;
-  resolved.max_new_tokens = resolve_max_new_tokens(request, model.generation);
+  // Only max_length makes it depend on the prompt.
+  const bool by_length = !request.max_new_tokens && model.generation.max_length;
+  resolved.max_new_tokens = resolve_max_new_tokens(
+      request, model.generation, by_length ? encode_prompt(request, model).size() : 0);
   return resolved;
 }
 
@@ -74,32 +84,35 @@ float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence) {
 
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len) {
-  std::vector<std::int32_t> prompt_ids = request.prompt_ids;
-  if (prompt_ids.empty()) {
-    prompt_ids = model.tokenizer->encode(request.prompt, {request.parse_special, request.add_bos});
-  }
+  std::vector<std::int32_t> prompt_ids = encode_prompt(request, model);
   check_prompt_ids(prompt_ids, model.config.vocab_size, max_seq_len);
   check_stops(request);
 
   Request seeded = request;
   if (!seeded.sampling.seed) seeded.sampling.seed = random_seed();
   std::vector<std::int32_t> eos_token_ids;
-  for (const auto& [end_id, source] : model.eos_token_ids) eos_token_ids.push_back(end_id);
-  const SamplingRow sampling =
+  if (!request.ignore_eos) {
+    for (const auto& [eos_id, source] : model.eos_token_ids) eos_token_ids.push_back(eos_id);
+  }
+  SamplingRow sampling =
       resolve_sampling(seeded, model.generation, eos_token_ids, model.config.vocab_size);
+  add_generation_rules(model.generation, static_cast<int>(prompt_ids.size()), eos_token_ids,
+                       model.config.vocab_size, sampling);
 
-  const int wanted = resolve_max_new_tokens(request, model.generation);
-  const int room = max_seq_len - static_cast<int>(prompt_ids.size());
+  const int wanted = resolve_max_new_tokens(request, model.generation, prompt_ids.size());
+  // The last token need not fit: it is sampled and never fed back.
+  const int room = max_seq_len - static_cast<int>(prompt_ids.size()) + 1;
   const int max_tokens = std::min(wanted, room);
 
   Result result;
   result.id = id;
   result.prompt_ids = prompt_ids;
   result.seed = sampling.seed;
-  SequenceOutput output(
-      *model.tokenizer, request, std::move(result),
-      {sampling.eos_token_ids, static_cast<std::size_t>(sampling.num_eos_token_ids)}, max_tokens,
-      wanted <= room ? FinishReason::length : FinishReason::context);
+  Request with_stops = request;
+  with_stops.stop.insert(with_stops.stop.end(), model.generation.stop_strings.begin(),
+                         model.generation.stop_strings.end());
+  SequenceOutput output(*model.tokenizer, with_stops, std::move(result), eos_token_ids, max_tokens,
+                        wanted <= room ? FinishReason::length : FinishReason::context);
   return std::make_unique<Sequence>(id, std::move(prompt_ids), sampling, max_tokens,
                                     std::move(output));
 }

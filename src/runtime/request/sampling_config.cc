@@ -10,6 +10,7 @@
 namespace quern {
 namespace {
 
+constexpr int kDefaultTopK = 50;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 template <typename T>
@@ -53,7 +54,10 @@ void resolve_temperature(const SamplingParams& params, const GenerationConfig& g
       params.temperature.has_value() || filters || generation.do_sample.value_or(false);
   if (params.greedy || !sampled) return;
   row.temperature = params.temperature.value_or(generation.temperature.value_or(1.0f));
-  row.top_k = params.top_k.value_or(generation.top_k.value_or(0));
+  // generate() keeps the 50 best where nothing is said and the model's file turns sampling on.
+  const bool asked = params.temperature.has_value() || filters;
+  const int default_top_k = asked || !generation.do_sample.value_or(false) ? 0 : kDefaultTopK;
+  row.top_k = params.top_k.value_or(generation.top_k.value_or(default_top_k));
   row.top_p = params.top_p.value_or(generation.top_p.value_or(1.0f));
   row.min_p = params.min_p.value_or(generation.min_p.value_or(0.0f));
 }
@@ -105,9 +109,10 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
     row.num_top_logprobs = std::min(*top, vocab_size);
   }
   if (!request.ignore_eos) {
-    QUERN_CHECK(eos_token_ids.size() <= kMaxEosTokenIds);
-    row.num_eos_token_ids = static_cast<std::int32_t>(eos_token_ids.size());
-    std::copy(eos_token_ids.begin(), eos_token_ids.end(), row.eos_token_ids);
+    const auto on_device =
+        eos_token_ids.first(std::min<std::size_t>(eos_token_ids.size(), kMaxEosTokenIds));
+    row.num_eos_token_ids = static_cast<std::int32_t>(on_device.size());
+    std::copy(on_device.begin(), on_device.end(), row.eos_token_ids);
   }
   return row;
 }

@@ -5,6 +5,7 @@
 
 #include "graph/step.h"
 #include "model/config/config.h"
+#include "model/config/generation_config.h"
 #include "quern/request.h"
 
 namespace quern {

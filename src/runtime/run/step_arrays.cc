@@ -47,9 +47,9 @@ void StepArrays::lay_out(Taker& taker, const Limits& limits, int ring_capacity) 
     take(*array, rows);
   }
   take(state_.rope_alpha, rows);
-  take(state_.history, rows * static_cast<std::size_t>(limits.max_seq_len));
+  take(state_.history, rows * static_cast<std::size_t>(limits.max_seq_len + 1));
   take(state_.num_finished, 1);
-  state_.history_stride = limits.max_seq_len;
+  state_.history_stride = limits.max_seq_len + 1;
 
   take(sampling_, rows);
   take(block_table_, rows * static_cast<std::size_t>(limits.max_blocks_per_seq()));

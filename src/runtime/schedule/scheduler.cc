@@ -28,7 +28,8 @@ Scheduler::Scheduler(const Limits& limits) : limits_(limits), blocks_(limits.num
 void Scheduler::add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
 
 std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
-  return ceil_div(sequence.prompt_len() + sequence.max_tokens, limits_.block_size);
+  // The last token is never fed back.
+  return ceil_div(sequence.prompt_len() + sequence.max_tokens - 1, limits_.block_size);
 }
 
 bool Scheduler::can_admit() const {

@@ -97,8 +97,11 @@ TEST_P(NormLinearConformance, Sizes) {
 }
 
 TEST_P(NormLinearConformance, Activations) {
-  for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu,
-                                      Activation::gelu_tanh, Activation::relu}) {
+  for (const Activation activation :
+       {Activation::none, Activation::silu, Activation::gelu, Activation::gelu_tanh,
+        Activation::relu, Activation::quick_gelu, Activation::gelu_10, Activation::relu_squared,
+        Activation::relu6, Activation::leaky_relu, Activation::tanh, Activation::sigmoid,
+        Activation::mish, Activation::hardswish, Activation::laplace, Activation::sqrt_softplus}) {
     for (const bool gated : {false, true}) {
       SCOPED_TRACE(::testing::Message()
                    << "activation " << static_cast<int>(activation) << (gated ? " gated" : ""));

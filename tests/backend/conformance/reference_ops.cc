@@ -24,8 +24,43 @@ double activation_of(Activation activation, double x) {
              (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::relu:
       return std::max(x, 0.0);
+    case Activation::quick_gelu:
+      return x / (1.0 + std::exp(-1.702 * x));
+    case Activation::gelu_10:
+      return std::clamp(0.5 * x * std::erfc(-x / std::numbers::sqrt2), -10.0, 10.0);
+    case Activation::relu_squared:
+      return std::max(x, 0.0) * std::max(x, 0.0);
+    case Activation::relu6:
+      return std::clamp(x, 0.0, 6.0);
+    case Activation::leaky_relu:
+      return x < 0.0 ? 0.01 * x : x;
+    case Activation::tanh:
+      return std::tanh(x);
+    case Activation::sigmoid:
+      return 1.0 / (1.0 + std::exp(-x));
+    case Activation::mish:
+      return x * std::tanh(std::log1p(std::exp(x)));
+    case Activation::hardswish:
+      return x * std::clamp(x + 3.0, 0.0, 6.0) / 6.0;
+    case Activation::laplace:
+      return 0.5 * (1.0 + std::erf((x - 0.707107) / (0.282095 * std::numbers::sqrt2)));
+    case Activation::sqrt_softplus:
+      return std::sqrt(std::log1p(std::exp(x)));
   }
   return 0.0;
+}
+
+/// No slope is larger.
+double largest_slope(Activation activation, double x) {
+  switch (activation) {
+    case Activation::relu_squared:
+      return 2.0 * std::abs(x) + 1.0;
+    case Activation::hardswish:
+    case Activation::laplace:
+      return 1.5;
+    default:
+      return 1.13;
+  }
 }
 
 Bounded dot_product(const Matrix& in, const Matrix& slack, std::int64_t row, const Matrix& weight,
@@ -49,11 +84,13 @@ Bounded dot_product(const Matrix& in, const Matrix& slack, std::int64_t row, con
 }  // namespace
 
 Bounded reference_activation(Activation activation, Bounded x) {
-  // No slope exceeds 1.13; the functions are accurate to a few ulp of the larger of argument and
+  // The functions are accurate to a few ulp of the larger of argument and
   // result.
   const double value = activation_of(activation, x.value);
   if (activation == Activation::none) return x;
-  return {value, 1.13 * x.bound + 4.0 * kFloatEpsilon * std::abs(x.value), 1.13 * x.slack};
+  const double slope = largest_slope(activation, x.value);
+  const double size = std::max(std::abs(x.value), std::abs(value));
+  return {value, slope * x.bound + 4.0 * kFloatEpsilon * size, slope * x.slack};
 }
 
 Matrix reference_norm(const Matrix& rows, const ReferenceNorm& norm, DType dtype, Matrix& slack) {

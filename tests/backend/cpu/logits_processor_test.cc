@@ -71,8 +71,41 @@ TEST(LogitsProcessor, BiasAdds) {
   sampling.bias_ids[1] = 0;
   sampling.bias_values[1] = kLowest;
   Scores scores = {1.0f, 1.0f, 1.0f};
-  add_logit_bias(sampling, scores);
+  add_logit_bias(sampling, 0, scores);
   EXPECT_EQ(scores, (Scores{kLowest, 3.5f, 1.0f}));
+}
+
+TEST(LogitsProcessor, BiasEndsAfterItsTokens) {
+  SamplingRow sampling;
+  sampling.num_logit_bias = 2;
+  sampling.bias_ids[0] = 1;
+  sampling.bias_values[0] = kLowest;
+  sampling.bias_until[0] = 2;
+  sampling.bias_ids[1] = 2;
+  sampling.bias_values[1] = 1.0f;
+  for (const auto& [num_generated, second] : {std::pair{1, kLowest}, std::pair{2, 1.0f}}) {
+    Scores scores = {1.0f, 1.0f, 1.0f};
+    add_logit_bias(sampling, num_generated, scores);
+    EXPECT_EQ(scores, (Scores{1.0f, second, 2.0f}));
+  }
+}
+
+TEST(LogitsProcessor, BansPhrases) {
+  SamplingRow sampling;
+  sampling.num_banned_phrases = 2;
+  const Ids phrases = {0, 1, 1, 2, 0};  // 0 1 and 1 2 0
+  std::copy(phrases.begin(), phrases.end(), sampling.banned_phrase_tokens);
+  sampling.banned_phrase_ends[0] = 2;
+  sampling.banned_phrase_ends[1] = 5;
+  const auto scores_after = [&](const Ids& history) {
+    Scores scores = {1.0f, 1.0f, 1.0f};
+    ban_phrases(sampling, history, scores);
+    return scores;
+  };
+  EXPECT_EQ(scores_after({2, 0}), (Scores{1.0f, kLowest, 1.0f}));
+  EXPECT_EQ(scores_after({0, 1, 2}), (Scores{kLowest, 1.0f, 1.0f}));
+  EXPECT_EQ(scores_after({2}), (Scores{1.0f, 1.0f, 1.0f}));
+  EXPECT_EQ(scores_after({}), (Scores{1.0f, 1.0f, 1.0f}));
 }
 
 TEST(LogitsProcessor, IdsOutsideTheVocabularyAreABug) {
@@ -85,7 +118,7 @@ TEST(LogitsProcessor, IdsOutsideTheVocabularyAreABug) {
     SamplingRow sampling;
     sampling.num_logit_bias = 1;
     sampling.bias_ids[0] = id;
-    EXPECT_THROW(add_logit_bias(sampling, scores), Error);
+    EXPECT_THROW(add_logit_bias(sampling, 0, scores), Error);
   }
 }
 
@@ -97,6 +130,7 @@ TEST(LogitsProcessor, KnowsWhetherARowAsksForAny) {
   EXPECT_TRUE(has_processors({.frequency_penalty = 0.1f}));
   EXPECT_TRUE(has_processors({.no_repeat_ngram_size = 2}));
   EXPECT_TRUE(has_processors({.num_logit_bias = 1}));
+  EXPECT_TRUE(has_processors({.num_banned_phrases = 1}));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "io/json.h"
 #include "model/config/config.h"
+#include "model/config/generation_config.h"
 #include "tests/support/test_files.h"
 
 namespace quern::testing {

@@ -216,6 +216,49 @@ TEST(Config, DtypeSpellings) {
             DType::float32);
   EXPECT_EQ(config_of(testing::kLlama3_8B, R"({"dtype": "float16"})").dtype, DType::float16);
   EXPECT_EQ(config_of(testing::kLlama3_8B, R"({"torch_dtype": null})").dtype, std::nullopt);
+  const std::pair<const char*, std::optional<DType>> names[] = {
+      {"auto", std::nullopt},          {"torch.float16", DType::float16},
+      {"half", DType::float16},        {"torch.bfloat16", DType::bfloat16},
+      {"float64", DType::float32},     {"float", DType::float32},
+      {"torch.double", DType::float32}};
+  for (const auto& [name, dtype] : names) {
+    const Json patch = {{"torch_dtype", name}};
+    EXPECT_EQ(config_of(testing::kLlama3_8B, patch.dump()).dtype, dtype) << name;
+  }
+}
+
+TEST(Config, AbsentKeysAreThoseOfTheClass) {
+  const auto of_type = [](const char* type) {
+    return parse_model_config(Json{{"model_type", type}}, "config.json");
+  };
+  expect_sizes(of_type("gpt2"), {50257, 768, 3072, 12, 12, 12, 64, 1024});
+  expect_sizes(of_type("llama"), {32000, 4096, 11008, 32, 32, 32, 128, 2048});
+  expect_sizes(of_type("mistral"), {32000, 4096, 14336, 32, 32, 8, 128, 131072});
+  expect_sizes(of_type("qwen2"), {151936, 4096, 22016, 32, 32, 32, 128, 32768});
+  expect_sizes(of_type("qwen3"), {151936, 4096, 22016, 32, 32, 32, 128, 32768});
+  EXPECT_FLOAT_EQ(of_type("gpt2").norm_epsilon, 1e-5f);
+  EXPECT_FLOAT_EQ(of_type("llama").norm_epsilon, 1e-6f);
+  EXPECT_EQ(of_type("mistral").layer_windows, windows(32, 4096));
+  EXPECT_EQ(of_type("gpt2").eos_token_ids, std::vector<std::int32_t>{50256});
+  EXPECT_EQ(of_type("llama").eos_token_ids, std::vector<std::int32_t>{2});
+  EXPECT_EQ(of_type("mistral").bos_token_id, 1);
+  EXPECT_TRUE(of_type("qwen2").eos_token_ids.empty());
+  const Json without_eos = {{"model_type", "llama"}, {"eos_token_id", nullptr}};
+  EXPECT_TRUE(parse_model_config(without_eos, "config.json").eos_token_ids.empty());
+}
+
+TEST(Config, ArchitecturesOfAFamily) {
+  for (const char* name : {"LlamaModel", "LlamaForCausalLM", "SmallLanguageForCausalLM"}) {
+    const Json patch = {{"architectures", {name}}};
+    EXPECT_EQ(config_of(testing::kLlama3_8B, patch.dump()).model_type, "llama") << name;
+  }
+}
+
+TEST(Config, Gpt2AttentionScalings) {
+  EXPECT_TRUE(config_of(testing::kGpt2).scale_attention);
+  EXPECT_FALSE(config_of(testing::kGpt2, R"({"scale_attn_weights": false})").scale_attention);
+  EXPECT_TRUE(config_of(testing::kGpt2, R"({"scale_attn_by_inverse_layer_idx": true})")
+                  .scale_by_inverse_layer);
 }
 
 TEST(Config, EveryActivationName) {
@@ -226,6 +269,12 @@ TEST(Config, EveryActivationName) {
                                                       {"gelu_new", Activation::gelu_tanh},
                                                       {"gelu_pytorch_tanh", Activation::gelu_tanh},
                                                       {"gelu_python_tanh", Activation::gelu_tanh},
+                                                      {"gelu_fast", Activation::gelu_tanh},
+                                                      {"gelu_accurate", Activation::gelu_tanh},
+                                                      {"quick_gelu", Activation::quick_gelu},
+                                                      {"linear", Activation::none},
+                                                      {"relu2", Activation::relu_squared},
+                                                      {"tanh", Activation::tanh},
                                                       {"relu", Activation::relu}};
   for (const auto& [name, activation] : names) {
     const Json patch = {{"hidden_act", name}};
@@ -235,7 +284,7 @@ TEST(Config, EveryActivationName) {
 
 TEST(Config, KnownModelTypes) {
   EXPECT_EQ(known_model_types(),
-            (std::vector<std::string_view>{"gpt2", "llama", "qwen", "qwen2", "qwen3"}));
+            (std::vector<std::string_view>{"gpt2", "llama", "mistral", "qwen", "qwen2", "qwen3"}));
 }
 
 TEST(Config, MissingFile) {

@@ -1,9 +1,10 @@
+#include "model/config/generation_config.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "model/config/config.h"
 #include "quern/log.h"
 #include "tests/model/config/config_files.h"
 #include "tests/support/expect_error.h"
@@ -66,10 +67,26 @@ TEST(GenerationConfig, NullsAndOldPadding) {
   EXPECT_FALSE(config.temperature);
 }
 
+TEST(GenerationConfig, LengthsAndBans) {
+  const GenerationConfig config = generation_config_of(R"({
+      "max_length": 12, "min_new_tokens": 3.0, "min_length": 4, "top_k": -1,
+      "suppress_tokens": [5, 6.0], "begin_suppress_tokens": 7, "bad_words_ids": [[8], [9, 10]],
+      "stop_strings": "END", "eos_token_id": [-1, 2]})");
+  EXPECT_EQ(config.max_length, 12);
+  EXPECT_EQ(config.min_new_tokens, 3);
+  EXPECT_EQ(config.min_length, 4);
+  EXPECT_EQ(config.top_k, 0);
+  EXPECT_EQ(config.suppress_tokens, (std::vector<std::int32_t>{5, 6}));
+  EXPECT_EQ(config.begin_suppress_tokens, std::vector<std::int32_t>{7});
+  EXPECT_EQ(config.bad_words_ids, (std::vector<std::vector<std::int32_t>>{{8}, {9, 10}}));
+  EXPECT_EQ(config.stop_strings, std::vector<std::string>{"END"});
+  EXPECT_EQ(config.eos_token_ids, std::vector<std::int32_t>{2});
+}
+
 TEST(GenerationConfig, BadValues) {
   for (const char* key : {"temperature", "top_p", "min_p", "repetition_penalty", "top_k",
                           "no_repeat_ngram_size", "max_new_tokens"}) {
-    for (const Json& bad : {Json(-1), Json("0.5"), Json(true), Json(1e300)}) {
+    for (const Json& bad : {Json(-2), Json("0.5"), Json(true), Json(1e300)}) {
       const Json json = {{key, bad}};
       testing::expect_error(ErrorCode::bad_file, {"generation_config.json", key, bad.dump()},
                             [&] { generation_config_of(json.dump()); });
@@ -81,6 +98,10 @@ TEST(GenerationConfig, BadValues) {
                      generation_config_of(R"({"repetition_penalty": 0})"));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"eos_token_id"}),
                      generation_config_of(R"({"eos_token_id": [-5]})"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"bad_words_ids"}),
+                     generation_config_of(R"({"bad_words_ids": [[]]})"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"stop_strings"}),
+                     generation_config_of(R"({"stop_strings": [""]})"));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"do_sample"}),
                      generation_config_of(R"({"do_sample": 1})"));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"chat_format"}),
@@ -94,12 +115,13 @@ TEST(GenerationConfig, WarnsOfWhatHasNoEffect) {
     if (level == LogLevel::warning) warnings.emplace_back(message);
   });
   generation_config_of(R"({"num_beams": 4, "typical_p": 1.0, "penalty_alpha": 0.6,
-                           "min_length": 0, "bad_words_ids": [[1]], "suppress_tokens": null})");
+                           "epsilon_cutoff": 0.1, "sequence_bias": [[[1], 2.0]],
+                           "constraints": [], "min_length": 3})");
   set_log_sink({});
   ASSERT_EQ(warnings.size(), 3u);
   EXPECT_NE(warnings[0].find("num_beams"), std::string::npos);
   EXPECT_NE(warnings[1].find("penalty_alpha"), std::string::npos);
-  EXPECT_NE(warnings[2].find("bad_words_ids"), std::string::npos);
+  EXPECT_NE(warnings[2].find("sequence_bias"), std::string::npos);
 }
 
 }  // namespace

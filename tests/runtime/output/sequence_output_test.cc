@@ -43,6 +43,21 @@ TEST_F(SequenceOutputTest, DropsOvershootAfterAStopString) {
   EXPECT_EQ(result.finish_reason, FinishReason::stop_string);
 }
 
+TEST_F(SequenceOutputTest, StopStringsMatchSpecialTokensThatAreNotShown) {
+  Request request;
+  request.ignore_eos = true;
+  for (const bool keep_special : {false, true}) {
+    request.keep_special = keep_special;
+    request.stop = {"<end>c"};
+    SequenceOutput output(tokenizer_, request, {}, {}, 100, FinishReason::length);
+    accept(output, std::string_view("a\0b\0cd", 6));
+    const Result result = output.take_result();
+    EXPECT_EQ(result.finish_reason, FinishReason::stop_string);
+    EXPECT_EQ(result.output_ids.size(), 5u);
+    EXPECT_EQ(result.text, keep_special ? "a<end>b" : "ab");
+  }
+}
+
 TEST_F(SequenceOutputTest, EndsAtTheLimitWithItsReason) {
   SequenceOutput output = make({}, 2, FinishReason::context);
   accept(output, "abc");

@@ -91,6 +91,17 @@ TEST(ResolveSampling, UnsampledConfigStaysGreedyButKeepsItsPenalty) {
   EXPECT_EQ(row.repetition_penalty, 1.05f);
 }
 
+TEST(ResolveSampling, KeepsFiftyWhereOnlyTheConfigTurnsSamplingOn) {
+  GenerationConfig generation;
+  generation.do_sample = true;
+  EXPECT_EQ(resolve({}, generation).top_k, 50);
+  SamplingParams params;
+  params.top_p = 0.5f;
+  EXPECT_EQ(resolve(params, generation).top_k, 0);
+  generation.top_k = 0;
+  EXPECT_EQ(resolve({}, generation).top_k, 0);
+}
+
 TEST(ResolveSampling, LeavesEosTokenIdsOutOnRequest) {
   Request request;
   request.sampling.seed = 1;

@@ -18,10 +18,10 @@ void compute_frequencies(const Rope& rope, const Step& step, float* inv_freq) {
   for (int seq = 0; seq < step.batch.num_seqs; ++seq) {
     if (!step.is_running(seq)) continue;
     double alpha = 1.0;
-    if (rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk) {
+    if (has_alpha(rope.type)) {
       alpha = step.state.rope_alpha[step.batch.state_index[seq]];
     }
-    if (rope.type == RopeType::dynamic) {
+    if (alpha_follows_length(rope.type)) {
       alpha = std::max(alpha, rope_alpha(rope, step.kv_len(seq)));
     }
     const auto half = static_cast<std::size_t>(rope.rotary_dim / 2);

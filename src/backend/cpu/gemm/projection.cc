@@ -27,6 +27,50 @@ std::int64_t tile_columns(std::int64_t in_features) {
   return std::clamp(columns, kGranule, kMaxTileColumns);
 }
 
+float gelu(float x) { return 0.5f * x * std::erfc(-x * (std::numbers::sqrt2_v<float> / 2.0f)); }
+
+/// log(1 + e^x), without overflow.
+float softplus(float x) { return std::max(x, 0.0f) + std::log1p(std::exp(-std::abs(x))); }
+
+template <typename Function>
+void transform(std::span<float> values, const Function& function) {
+  for (float& x : values) x = function(x);
+}
+
+/// Those that few models have. Comparisons let NaN stay NaN.
+void activate_rare(Activation activation, std::span<float> values) {
+  switch (activation) {
+    case Activation::quick_gelu:
+      return transform(values, [](float x) { return x / (1.0f + std::exp(-1.702f * x)); });
+    case Activation::gelu_10:
+      return transform(values, [](float x) { return std::clamp(gelu(x), -10.0f, 10.0f); });
+    case Activation::relu_squared:
+      return transform(values, [](float x) { return x < 0.0f ? 0.0f : x * x; });
+    case Activation::relu6:
+      return transform(values, [](float x) { return std::clamp(x, 0.0f, 6.0f); });
+    case Activation::leaky_relu:
+      return transform(values, [](float x) { return x < 0.0f ? 0.01f * x : x; });
+    case Activation::tanh:
+      return transform(values, [](float x) { return std::tanh(x); });
+    case Activation::sigmoid:
+      return transform(values, [](float x) { return 1.0f / (1.0f + std::exp(-x)); });
+    case Activation::mish:
+      return transform(values, [](float x) { return x * std::tanh(softplus(x)); });
+    case Activation::hardswish:
+      return transform(values,
+                       [](float x) { return x * (std::clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f); });
+    case Activation::laplace:
+      return transform(values, [](float x) {
+        constexpr float kScale = 1.0f / (0.282095f * std::numbers::sqrt2_v<float>);
+        return 0.5f * std::erfc((0.707107f - x) * kScale);
+      });
+    case Activation::sqrt_softplus:
+      return transform(values, [](float x) { return std::sqrt(softplus(x)); });
+    default:
+      QUERN_CHECK(false, "activation {}", static_cast<int>(activation));
+  }
+}
+
 /// In place, in float32.
 void activate(Activation activation, std::span<float> values) {
   switch (activation) {
@@ -35,13 +79,13 @@ void activate(Activation activation, std::span<float> values) {
     case Activation::silu:
       return vector_kernels().silu(values);
     case Activation::gelu:
-      for (float& x : values) x *= 0.5f * std::erfc(-x * (std::numbers::sqrt2_v<float> / 2.0f));
-      return;
+      return transform(values, gelu);
     case Activation::gelu_tanh:
       return vector_kernels().gelu_tanh(values);
     case Activation::relu:
-      for (float& x : values) x = x < 0.0f ? 0.0f : x;  // NaN propagates
-      return;
+      return transform(values, [](float x) { return x < 0.0f ? 0.0f : x; });  // NaN propagates
+    default:
+      return activate_rare(activation, values);
   }
 }
 

@@ -46,8 +46,25 @@ void ban_repeated_ngrams(std::span<const std::int32_t> history, int ngram_size,
   }
 }
 
-void add_logit_bias(const SamplingRow& sampling, std::span<float> scores) {
+void ban_phrases(const SamplingRow& sampling, std::span<const std::int32_t> history,
+                 std::span<float> scores) {
+  const std::int32_t* phrase = sampling.banned_phrase_tokens;
+  for (std::int32_t i = 0; i < sampling.num_banned_phrases; ++i) {
+    const std::int32_t* end = sampling.banned_phrase_tokens + sampling.banned_phrase_ends[i];
+    const std::span<const std::int32_t> earlier(phrase, end - 1);
+    phrase = end;
+    if (earlier.size() > history.size()) continue;
+    const auto latest = history.last(earlier.size());
+    if (!std::equal(earlier.begin(), earlier.end(), latest.begin())) continue;
+    scores[index_of(*(end - 1), scores.size())] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+void add_logit_bias(const SamplingRow& sampling, std::int32_t num_generated,
+                    std::span<float> scores) {
   for (std::int32_t i = 0; i < sampling.num_logit_bias; ++i) {
+    const std::int32_t until = sampling.bias_until[i];
+    if (until > 0 && num_generated >= until) continue;
     scores[index_of(sampling.bias_ids[i], scores.size())] += sampling.bias_values[i];
   }
 }
@@ -55,7 +72,7 @@ void add_logit_bias(const SamplingRow& sampling, std::span<float> scores) {
 bool has_processors(const SamplingRow& sampling) {
   return sampling.repetition_penalty != 1.0f || sampling.presence_penalty != 0.0f ||
          sampling.frequency_penalty != 0.0f || sampling.no_repeat_ngram_size > 0 ||
-         sampling.num_logit_bias > 0;
+         sampling.num_banned_phrases > 0 || sampling.num_logit_bias > 0;
 }
 
 }  // namespace quern::cpu

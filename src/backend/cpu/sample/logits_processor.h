@@ -25,8 +25,13 @@ void penalize_generated(std::span<const std::int32_t> generated, float presence,
 void ban_repeated_ngrams(std::span<const std::int32_t> history, int ngram_size,
                          std::span<float> scores);
 
-/// scores[id] += value for each of the sequence's biases.
-void add_logit_bias(const SamplingRow& sampling, std::span<float> scores);
+/// scores[id] += value for each of the sequence's biases that counts after so many tokens.
+void add_logit_bias(const SamplingRow& sampling, std::int32_t num_generated,
+                    std::span<float> scores);
+
+/// Rules out the last token of each phrase whose others end the history.
+void ban_phrases(const SamplingRow& sampling, std::span<const std::int32_t> history,
+                 std::span<float> scores);
 
 /// True when a row uses any of the above.
 bool has_processors(const SamplingRow& sampling);

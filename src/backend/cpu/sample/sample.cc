@@ -82,7 +82,8 @@ std::span<const float> process_logits(std::span<const float> logits, const Sampl
   if (sampling.no_repeat_ngram_size > 0) {
     ban_repeated_ngrams(history.all, sampling.no_repeat_ngram_size, scratch.scores);
   }
-  add_logit_bias(sampling, scratch.scores);
+  if (sampling.num_banned_phrases > 0) ban_phrases(sampling, history.all, scratch.scores);
+  add_logit_bias(sampling, static_cast<std::int32_t>(history.generated.size()), scratch.scores);
   return scratch.scores;
 }
 

@@ -58,13 +58,18 @@ kernels::RopeParams rope_params(const Rope& rope) {
   kernels::RopeParams params;
   params.num_pairs = num_pairs;
   params.attention_factor = static_cast<float>(rope.attention_factor);
-  params.grows = rope.type == RopeType::dynamic || rope.type == RopeType::qwen_ntk;
-  params.follows_length = rope.type == RopeType::dynamic;
+  params.grows = has_alpha(rope.type);
+  params.follows_length = alpha_follows_length(rope.type);
+  params.selects_long = rope.type == RopeType::longrope;
   params.original_max_position = rope.original_max_position;
   params.factor = static_cast<float>(rope.factor);
   params.theta = rope.theta;
   const std::vector<float> inv_freq = rope_inv_freq(rope, 1.0);
   std::copy(inv_freq.begin(), inv_freq.end(), params.inv_freq);
+  if (params.selects_long) {
+    const std::vector<float> long_inv_freq = rope_inv_freq(rope, 2.0);
+    std::copy(long_inv_freq.begin(), long_inv_freq.end(), params.long_inv_freq);
+  }
   return params;
 }
 

@@ -14,20 +14,27 @@ constexpr std::int64_t kFewestBandRows = 64;
 
 // Kernels do not include graph headers: this keeps the two enums in agreement.
 constexpr kernels::Activation kernel_activation(Activation activation) {
-  switch (activation) {
-    case Activation::none:
-      return kernels::Activation::none;
-    case Activation::silu:
-      return kernels::Activation::silu;
-    case Activation::gelu:
-      return kernels::Activation::gelu;
-    case Activation::gelu_tanh:
-      return kernels::Activation::gelu_tanh;
-    case Activation::relu:
-      return kernels::Activation::relu;
-  }
-  return kernels::Activation::none;
+  return static_cast<kernels::Activation>(activation);
 }
+#define QUERN_SAME_ACTIVATION(name) \
+  static_assert(kernel_activation(Activation::name) == kernels::Activation::name)
+QUERN_SAME_ACTIVATION(none);
+QUERN_SAME_ACTIVATION(silu);
+QUERN_SAME_ACTIVATION(gelu);
+QUERN_SAME_ACTIVATION(gelu_tanh);
+QUERN_SAME_ACTIVATION(relu);
+QUERN_SAME_ACTIVATION(quick_gelu);
+QUERN_SAME_ACTIVATION(gelu_10);
+QUERN_SAME_ACTIVATION(relu_squared);
+QUERN_SAME_ACTIVATION(relu6);
+QUERN_SAME_ACTIVATION(leaky_relu);
+QUERN_SAME_ACTIVATION(tanh);
+QUERN_SAME_ACTIVATION(sigmoid);
+QUERN_SAME_ACTIVATION(mish);
+QUERN_SAME_ACTIVATION(hardswish);
+QUERN_SAME_ACTIVATION(laplace);
+QUERN_SAME_ACTIVATION(sqrt_softplus);
+#undef QUERN_SAME_ACTIVATION
 
 /// Up to this many rows the library is never used: see GemmCrossover.
 constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;

@@ -11,7 +11,9 @@ namespace quern::cuda {
 // have the same layout.
 static_assert(sizeof(SamplingRow) == sizeof(kernels::SamplingRow));
 static_assert(kMaxEosTokenIds == kernels::kMaxEosTokenIds);
-static_assert(kMaxLogitBias == kernels::kMaxLogitBias);
+static_assert(kMaxBiases == kernels::kMaxBiases);
+static_assert(kMaxBannedPhrases == kernels::kMaxBannedPhrases);
+static_assert(kMaxBannedPhraseTokens == kernels::kMaxBannedPhraseTokens);
 static_assert(kMaxTopLogprobs == kernels::kMaxTopLogprobs);
 static_assert(static_cast<std::int32_t>(SampleError::nonfinite_logits) ==
               kernels::kNonfiniteLogits);
@@ -32,9 +34,13 @@ QUERN_SAME_PLACE(no_repeat_ngram_size);
 QUERN_SAME_PLACE(num_top_logprobs);
 QUERN_SAME_PLACE(num_eos_token_ids);
 QUERN_SAME_PLACE(num_logit_bias);
+QUERN_SAME_PLACE(num_banned_phrases);
 QUERN_SAME_PLACE(eos_token_ids);
 QUERN_SAME_PLACE(bias_ids);
 QUERN_SAME_PLACE(bias_values);
+QUERN_SAME_PLACE(bias_until);
+QUERN_SAME_PLACE(banned_phrase_ends);
+QUERN_SAME_PLACE(banned_phrase_tokens);
 #undef QUERN_SAME_PLACE
 
 /// The rows as the kernels' type.

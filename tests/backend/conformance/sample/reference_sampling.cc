@@ -82,7 +82,20 @@ std::vector<double> reference_processed(const std::vector<float>& logits, const 
       for (const std::int32_t id : followers[{all.end() - (n - 1), all.end()}]) score(id) = kLowest;
     }
   }
-  for (int i = 0; i < row.num_logit_bias; ++i) score(row.bias_ids[i]) += row.bias_values[i];
+  for (int i = 0, begin = 0; i < row.num_banned_phrases; begin = row.banned_phrase_ends[i++]) {
+    std::vector<std::int32_t> phrase(row.banned_phrase_tokens + begin,
+                                     row.banned_phrase_tokens + row.banned_phrase_ends[i]);
+    const std::int32_t last = phrase.back();
+    phrase.pop_back();
+    if (phrase.size() <= all.size() && std::equal(phrase.rbegin(), phrase.rend(), all.rbegin())) {
+      score(last) = kLowest;
+    }
+  }
+  for (int i = 0; i < row.num_logit_bias; ++i) {
+    const bool counts =
+        row.bias_until[i] == 0 || std::cmp_less(generated.size(), row.bias_until[i]);
+    if (counts) score(row.bias_ids[i]) += row.bias_values[i];
+  }
   return scores;
 }
 
