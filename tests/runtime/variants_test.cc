@@ -123,8 +123,8 @@ TEST_P(VariantsTest, GenerationConfigs) {
 
 INSTANTIATE_TEST_SUITE_P(Devices, VariantsTest,
                          ::testing::Values(DeviceChoice::cpu, DeviceChoice::cuda),
-                         [](const auto& info) {
-                           return info.param == DeviceChoice::cpu ? "cpu" : "cuda";
+                         [](const auto& device) {
+                           return device.param == DeviceChoice::cpu ? "cpu" : "cuda";
                          });
 
 }  // namespace
