@@ -45,7 +45,7 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 
 /// A word in single quotes, for every shell here.
 std::string quoted(const std::string& text, std::string_view quote_inside) {
-  return "'" + replaced(text, "'", quote_inside) + "'";
+  return fmt::format("'{}'", replaced(text, "'", quote_inside));
 }
 
 std::string joined_names(const std::vector<OptionRow>& options) {
