@@ -92,9 +92,9 @@ std::vector<double> reference_processed(const std::vector<float>& logits, const 
     }
   }
   for (int i = 0; i < row.num_logit_bias; ++i) {
-    const bool counts =
+    const bool applies =
         row.bias_until[i] == 0 || std::cmp_less(generated.size(), row.bias_until[i]);
-    if (counts) score(row.bias_ids[i]) += row.bias_values[i];
+    if (applies) score(row.bias_ids[i]) += row.bias_values[i];
   }
   return scores;
 }
