@@ -146,7 +146,7 @@ class RandomTraffic {
         continue;
       }
       ASSERT_GE(std::ssize(sequence->blocks) * limits_.block_size,
-                sequence->prompt_len() + sequence->max_tokens);
+                sequence->prompt_len() + sequence->max_tokens - 1);
       for (const std::int32_t block : sequence->blocks) {
         ASSERT_TRUE(held.insert(block).second) << "block " << block << " is held twice";
         ASSERT_EQ(scheduler_.blocks().ref_count(block), 1);
