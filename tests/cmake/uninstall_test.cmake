@@ -6,6 +6,7 @@ function(uninstall status output)
   execute_process(COMMAND ${CMAKE_COMMAND} -E env ${ARGN} ${CMAKE_COMMAND} -D BINARY_DIR=${FOLDER}/build
                           -P ${SOURCE_DIR}/cmake/uninstall.cmake
                   RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  string(REGEX REPLACE "[ \n]+" " " text "${text}")  # CMake breaks the lines of a message
   set(${status} ${result} PARENT_SCOPE)
   set(${output} "${text}" PARENT_SCOPE)
 endfunction()
