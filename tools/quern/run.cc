@@ -168,8 +168,8 @@ ExitCode run(const RunOptions& options) {
 
   const OutputOptions& output = options.output;
   AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text);
-  ProgressBar progress(prompts.size(), prompts.size() > 1 && shows_progress(output));
   const InterruptScope interrupt;
+  ProgressBar progress(prompts.size(), prompts.size() > 1 && shows_progress(output));
   GenerateObservers observers;
   observers.on_update = [&](std::size_t, const Update& update) {
     if (!output.json) answers.on_update(update);
