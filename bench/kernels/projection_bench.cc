@@ -7,6 +7,7 @@
 #include "bench/kernels/bench_kernels.h"
 #include "bench/kernels/kernel_bench.h"
 #include "bench/kernels/model_shapes.h"
+#include "kernels/gemm/sm90/gemm_sm90.h"
 
 namespace quern::bench {
 namespace {
@@ -39,6 +40,7 @@ class ProjectionCase {
     context_.cublaslt = &cublaslt;
     context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(0));
     context_.use_pdl = bench.timer.use_pdl();
+    context_.sm90_gemm = kernels::has_gemm_sm90();
     fill(DType::float32, residual_, 1.0f);
     fill(kDtype, in_, 1.0f);
     fill(DType::float32, gain_, 1.0f);

@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <bit>
-#include <string>
 
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
 #include "kernels/attention/prefill/prefill_consumer.cuh"
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
+#include "kernels/common/sm90/tensor_map.h"
 
 namespace quern::kernels {
 namespace {
@@ -41,46 +41,15 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
 
 using HeadDims = std::integer_sequence<int, 64, 128>;
 
-/// cuTensorMapEncodeTiled from the loaded driver, without linking it; null if the driver lacks it.
-auto tensor_map_encoder() {
-  static const auto encoder = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found{};
-#if CUDART_VERSION >= 12050
-    const cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
-                                                                12000, cudaEnableDefault, &found);
-#else
-    const cudaError_t status =
-        cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
-#endif
-    if (status != cudaSuccess || found != cudaDriverEntryPointSuccess) function = nullptr;
-    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
-  }();
-  return encoder;
-}
-
 int box_slots_of(int block_size) { return std::min(block_size, PrefillBlock<__half, 128>::kSlots); }
 
 CUtensorMap cache_map(const AttentionParams& p, const void* cache) {
-  constexpr cuuint32_t kColumns = 64;  // a swizzled row of 128 bytes
-  const auto head_dim = static_cast<cuuint64_t>(p.head_dim);
-  const cuuint64_t sizes[] = {head_dim, static_cast<cuuint64_t>(p.num_cache_rows)};
-  const cuuint64_t strides[] = {head_dim * sizeof(std::uint16_t)};
-  const cuuint32_t box[] = {kColumns, static_cast<cuuint32_t>(box_slots_of(p.block_size))};
-  const cuuint32_t steps[] = {1, 1};
-  CUtensorMap map;
-  const CUresult status =
-      tensor_map_encoder()(&map,
-                           p.dtype == DType::float16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                     : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                           2, const_cast<void*>(cache), sizes, strides, box, steps,
-                           CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                           CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (status != CUDA_SUCCESS) {
-    throw LaunchError("describing the KV cache for tensor copies failed: error " +
-                      std::to_string(static_cast<int>(status)));
-  }
-  return map;
+  return make_tensor_map({.dtype = p.dtype,
+                          .data = cache,
+                          .rows = p.num_cache_rows,
+                          .columns = p.head_dim,
+                          .box_rows = box_slots_of(p.block_size)},
+                         "the KV cache");
 }
 
 /// Number of kv heads, a power of two, whose keys and values fit into 32 MB of L2.
@@ -99,7 +68,7 @@ bool has_attention_prefill_sm90() {
   cudaFuncAttributes attributes{};
   check_launch(cudaFuncGetAttributes(&attributes, kernel), kernel, {});
   return attributes.maxThreadsPerBlock >= PrefillBlock<__half, 128>::kThreads &&
-         attributes.binaryVersion == 90 && tensor_map_encoder() != nullptr;
+         attributes.binaryVersion == 90 && has_tensor_maps();
 }
 
 bool attention_prefill_sm90_supports(const AttentionParams& p) {

@@ -2,10 +2,10 @@
 
 #include "kernels/attention/attention_row.cuh"
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
-#include "kernels/attention/prefill/mbarrier.cuh"
 #include "kernels/attention/prefill/prefill_work.cuh"
-#include "kernels/attention/prefill/wgmma.cuh"
 #include "kernels/attention/slot_range.cuh"
+#include "kernels/common/sm90/mbarrier.cuh"
+#include "kernels/common/sm90/wgmma.cuh"
 
 namespace quern::kernels {
 

@@ -23,6 +23,7 @@
 #include "kernels/common/dependent_launch.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
+#include "kernels/gemm/sm90/gemm_sm90.h"
 #include "kernels/memory/copy_blocks.h"
 #include "kernels/memory/random_fill.h"
 
@@ -59,6 +60,7 @@ class CudaBackend final : public Backend {
     context_.cublaslt = cublaslt_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
     launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
+    launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
   }
 
   CudaBackend(const CudaBackend&) = delete;

@@ -158,6 +158,24 @@ TEST_P(NormLinearConformance, OneDtypeThroughout) {
   check({.seqs = many, .in = 64, .out = 40, .logit_rows_only = true, .stored = dtype()});
 }
 
+// More rows than a tile of any kernel has.
+TEST_P(NormLinearConformance, ManyRows) {
+  for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu,
+                                      Activation::gelu_tanh, Activation::relu}) {
+    for (const bool gated : {false, true}) {
+      SCOPED_TRACE(::testing::Message()
+                   << "activation " << static_cast<int>(activation) << (gated ? " gated" : ""));
+      check({.seqs = {{.q_len = 400}, {.q_len = 199}},
+             .in = 264,
+             .out = 272,
+             .activation = activation,
+             .gated = gated,
+             .bias = !gated,
+             .stored = dtype()});
+    }
+  }
+}
+
 // More weight rows than a GPU's multiprocessors process at a time: shares that begin and end within
 // tiles of the weight, and some that span several.
 TEST_P(NormLinearConformance, ManyOutputs) {

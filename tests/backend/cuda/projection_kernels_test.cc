@@ -29,23 +29,23 @@ ProjectionKernel kernel_of(DType activation, DType stored, std::int64_t num_rows
       });
 }
 
-TEST(ProjectionKernels, HalfTypesGoFromGemvOverTheSkinnyGemmToTheLibrary) {
+TEST(ProjectionKernels, HalfTypesGoFromGemvOverTheSkinnyGemmToWgmma) {
   for (const DType dtype : {float16, bfloat16}) {
     EXPECT_EQ(kernel_of(dtype, dtype, 1), gemv);
     EXPECT_EQ(kernel_of(dtype, dtype, 2), gemv);
     EXPECT_EQ(kernel_of(dtype, dtype, 3), skinny_gemm);
     EXPECT_EQ(kernel_of(dtype, dtype, 32), skinny_gemm);
-    EXPECT_EQ(kernel_of(dtype, dtype, 33), cublaslt);
+    EXPECT_EQ(kernel_of(dtype, dtype, 33), gemm_sm90);
     EXPECT_EQ(kernel_of(dtype, dtype, 16, kLarge), skinny_gemm);
-    EXPECT_EQ(kernel_of(dtype, dtype, 17, kLarge), cublaslt);
-    EXPECT_EQ(kernel_of(dtype, dtype, 5000), cublaslt);
+    EXPECT_EQ(kernel_of(dtype, dtype, 17, kLarge), gemm_sm90);
+    EXPECT_EQ(kernel_of(dtype, dtype, 5000), gemm_sm90);
   }
 }
 
 TEST(ProjectionKernels, SlowMemoryKeepsTheSkinnyGemmLonger) {
   const GemmCrossover a10 = gemm_crossover(4.9);
-  EXPECT_EQ(kernel_of(float16, float16, 64, kLarge, {}, a10), skinny_gemm);
-  EXPECT_EQ(kernel_of(float16, float16, 65, kLarge, {}, a10), cublaslt);
+  EXPECT_EQ(kernel_of(float16, float16, 64, kLarge, {gemm_sm90}, a10), skinny_gemm);
+  EXPECT_EQ(kernel_of(float16, float16, 65, kLarge, {gemm_sm90}, a10), cublaslt);
 }
 
 TEST(ProjectionKernels, Float32HasNoSkinnyGemm) {
@@ -57,8 +57,10 @@ TEST(ProjectionKernels, Float32HasNoSkinnyGemm) {
 
 TEST(ProjectionKernels, TheNextRowTakesWhatAKernelDoesNotServe) {
   EXPECT_EQ(kernel_of(float16, float16, 1, kSmall, {gemv}), skinny_gemm);
-  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {cublaslt}), skinny_gemm);
-  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {gemv, skinny_gemm, cublaslt}),
+  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {gemm_sm90}), cublaslt);
+  EXPECT_EQ(kernel_of(bfloat16, bfloat16, 5000, kLarge, {gemm_sm90}), cublaslt);
+  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {gemm_sm90, cublaslt}), skinny_gemm);
+  EXPECT_EQ(kernel_of(float16, float16, 100, kSmall, {gemv, skinny_gemm, gemm_sm90, cublaslt}),
             reference_gemm);
   EXPECT_EQ(kernel_of(float32, float32, 1, kSmall, {gemv}), reference_gemm);
 }

@@ -32,6 +32,8 @@ struct OpContext {
   bool use_pdl = false;
   /// Prefill attention may use sm_90a instructions, see has_attention_prefill_sm90().
   bool sm90_attention = false;
+  /// Projections of many rows may use them too, see has_gemm_sm90().
+  bool sm90_gemm = false;
   /// While a device loop is recorded: its condition, which Advance sets.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 

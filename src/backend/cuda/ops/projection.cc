@@ -4,6 +4,7 @@
 
 #include "backend/cuda/driver/cublaslt.h"
 #include "kernels/gemm/reference_gemm.h"
+#include "kernels/gemm/sm90/gemm_sm90.h"
 
 namespace quern::cuda {
 namespace {
@@ -118,22 +119,16 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
   }
 }
 
-/// Whether a kernel supports the sizes and alignment of a projection.
-bool serves(ProjectionKernel kernel, const Projection& projection) {
-  const std::int64_t in_features = projection.weight->in_features;
-  switch (kernel) {
-    case ProjectionKernel::gemv:
-      return is_regular(projection) &&
-             kernels::gemv_supports(projection.in_dtype, projection.num_rows, in_features);
-    case ProjectionKernel::cublaslt:
-      return is_regular(projection) && fits_library(projection);
-    case ProjectionKernel::skinny_gemm:
-      return is_regular(projection) &&
-             kernels::skinny_gemm_supports(projection.in_dtype, in_features);
-    case ProjectionKernel::reference_gemm:
-      return true;
-  }
-  return false;
+/// Whether gemm_sm90() is faster than the library with its epilogue, as whole models measured on an
+/// H100 (docs/adr/0016).
+bool is_ahead_of_library(const Projection& projection) {
+  constexpr std::int64_t kFewRows = 512;
+  constexpr std::int64_t kManyRows = 2048;
+  constexpr std::int64_t kSmallWeight = std::int64_t{1} << 24;  // elements
+  const std::int64_t rows = projection.num_rows;
+  if (is_product_alone(projection.epilogue)) return rows > kFewRows && rows <= kManyRows;
+  return rows > kFewRows ||
+         projection.weight->out_features * projection.weight->in_features > kSmallWeight;
 }
 
 /// Parameters common to the launches of our kernels.
@@ -149,6 +144,31 @@ Params params_of(const Projection& projection, const OpContext& context) {
   params.num_multiprocessors = context.num_multiprocessors;
   params.use_pdl = context.use_pdl;
   return params;
+}
+
+kernels::GemmSm90Params gemm_sm90_params(const Projection& projection, const OpContext& context) {
+  return params_of<kernels::GemmSm90Params>(projection, context);
+}
+
+/// Whether a kernel takes the sizes and the alignment of a projection.
+bool serves(ProjectionKernel kernel, const Projection& projection, const OpContext& context) {
+  const std::int64_t in_features = projection.weight->in_features;
+  switch (kernel) {
+    case ProjectionKernel::gemv:
+      return is_regular(projection) &&
+             kernels::gemv_supports(projection.in_dtype, projection.num_rows, in_features);
+    case ProjectionKernel::gemm_sm90:
+      return context.sm90_gemm && is_regular(projection) && is_ahead_of_library(projection) &&
+             kernels::gemm_sm90_supports(gemm_sm90_params(projection, context));
+    case ProjectionKernel::cublaslt:
+      return is_regular(projection) && fits_library(projection);
+    case ProjectionKernel::skinny_gemm:
+      return is_regular(projection) &&
+             kernels::skinny_gemm_supports(projection.in_dtype, in_features);
+    case ProjectionKernel::reference_gemm:
+      return true;
+  }
+  return false;
 }
 
 void project_by_reference(const Projection& projection, const OpContext& context) {
@@ -193,7 +213,7 @@ ProjectionKernel projection_kernel(const Projection& projection, const OpContext
                                  .num_rows = projection.num_rows,
                                  .weight_elements = weight.out_features * weight.in_features};
   return find_projection_kernel(wanted, context.gemm_crossover, [&](ProjectionKernel kernel) {
-    return serves(kernel, projection);
+    return serves(kernel, projection, context);
   });
 }
 
@@ -212,6 +232,8 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
       return kernels::gemv(gemv_params(projection, context), context.stream);
     case ProjectionKernel::skinny_gemm:
       return kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
+    case ProjectionKernel::gemm_sm90:
+      return kernels::gemm_sm90(gemm_sm90_params(projection, context), context.stream);
     case ProjectionKernel::cublaslt:
       return project_by_library(
           projection,

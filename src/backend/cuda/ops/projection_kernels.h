@@ -11,7 +11,13 @@
 namespace quern::cuda {
 
 /// The implementations of a projection.
-enum class ProjectionKernel : std::uint8_t { gemv, skinny_gemm, cublaslt, reference_gemm };
+enum class ProjectionKernel : std::uint8_t {
+  gemv,
+  skinny_gemm,
+  gemm_sm90,
+  cublaslt,
+  reference_gemm
+};
 
 /// Inputs of the kernel choice.
 struct ProjectionCase {
@@ -59,6 +65,8 @@ inline constexpr auto kProjectionKernels = [] {
       {float16, float16, kRowMajor, up_to<2>, gemv},
       {bfloat16, bfloat16, kRowMajor, up_to<2>, gemv},
       {float32, float32, kRowMajor, up_to<4>, gemv},
+      {float16, float16, kRowMajor, beyond_crossover, gemm_sm90},
+      {bfloat16, bfloat16, kRowMajor, beyond_crossover, gemm_sm90},
       {float16, float16, kRowMajor, beyond_crossover, cublaslt},
       {bfloat16, bfloat16, kRowMajor, beyond_crossover, cublaslt},
       {float32, float32, kRowMajor, beyond_crossover, cublaslt},

@@ -60,6 +60,32 @@ __device__ inline void copy_box_async(void* shared, const CUtensorMap* map, int 
       : "memory");
 }
 
+/// Starts a copy of a box from shared memory to (column, row) of the tensor map. What lies outside
+/// is not written.
+__device__ inline void store_box_async(const CUtensorMap* map, int column, int row,
+                                       const void* shared) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];" ::"l"(map),
+      "r"(column), "r"(row), "r"(shared_address(shared))
+      : "memory");
+}
+
+/// Ends a group: the stores that this thread has started since the last one.
+__device__ inline void end_store_group() {
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/// Waits until shared memory has been read by all but the last kPending groups of this thread.
+template <int kPending>
+__device__ inline void wait_for_store_reads() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+}
+
+/// Waits for all stores of this thread.
+__device__ inline void wait_for_stores() {
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+}
+
 /// Makes this thread's writes to shared memory visible to the async proxy (wgmma, TMA); a barrier
 /// must follow before it reads them.
 __device__ inline void fence_shared_writes() {
