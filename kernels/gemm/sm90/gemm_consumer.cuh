@@ -2,7 +2,6 @@
 
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/sm90/wgmma.cuh"
-#include "kernels/common/sm90/wgmma_tile.cuh"
 #include "kernels/gemm/sm90/gemm_block.cuh"
 #include "kernels/gemm/sm90/tile_epilogue.cuh"
 #include "kernels/gemm/sm90/tile_stores.cuh"
