@@ -12,6 +12,10 @@ endfunction()
 # source with compile options of its own is left out by CMake.
 function(quern_unity target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${QUERN_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  if(QUERN_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ takes the .cc files of a batch for headers, which several sources might include.
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+  endif()
 endfunction()
 
 # quern_floor(NAME [APART] [SOURCES ...] [ROOMS ...] [FLOORS ...] [PACKAGES ...]): the static library quern_NAME from these

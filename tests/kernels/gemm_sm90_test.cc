@@ -3,10 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "backend/cuda/stream/check_cuda.h"
-#include "base/half.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/gemm/reference_gemm.h"
 #include "tests/backend/conformance/backends.h"
@@ -37,18 +34,6 @@ class GemmSm90Test : public TypedBackendTest {
     if (!kernels::has_gemm_sm90()) GTEST_SKIP() << "no sm_90a code for this GPU";
     in_ = integers(kMostRows * kMostInFeatures, 5);
     weight_ = integers(kMostWeightRows * kMostInFeatures, 7);
-  }
-
-  /// Integers from -2 to 2 in the test's dtype, on the device.
-  Buffer integers(std::int64_t count, std::uint32_t seed) const {
-    std::mt19937 engine(seed);
-    std::vector<float> values(static_cast<std::size_t>(count));
-    for (float& value : values) value = static_cast<float>(engine() % 5) - 2.0f;
-    std::vector<std::byte> content(values.size() * dtype_bytes(dtype()));
-    store_floats(dtype(), values, content.data());
-    Buffer buffer = backend_->allocate(content.size(), "test");
-    backend_->copy_in(buffer.data(), content.data(), content.size());
-    return buffer;
   }
 
   void check(const Sizes& sizes, bool gated, bool with_bias) {

@@ -3,10 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "backend/cuda/stream/check_cuda.h"
-#include "base/half.h"
 #include "kernels/common/launch.h"
 #include "kernels/gemm/reference_gemm.h"
 #include "tests/backend/conformance/backends.h"
@@ -34,18 +31,6 @@ class SkinnyGemmTest : public TypedBackendTest {
     if (IsSkipped()) return;
     in_ = integers(kMostRows * kMostInFeatures, 5);
     weight_ = integers(kMostFeatures * kMostInFeatures, 7);
-  }
-
-  /// Integers from -2 to 2 in the test's dtype, on the device.
-  Buffer integers(std::int64_t count, std::uint32_t seed) const {
-    std::mt19937 engine(seed);
-    std::vector<float> values(static_cast<std::size_t>(count));
-    for (float& value : values) value = static_cast<float>(engine() % 5) - 2.0f;
-    std::vector<std::byte> content(values.size() * dtype_bytes(dtype()));
-    store_floats(dtype(), values, content.data());
-    Buffer buffer = backend_->allocate(content.size(), "test");
-    backend_->copy_in(buffer.data(), content.data(), content.size());
-    return buffer;
   }
 
   kernels::Epilogue epilogue(std::int64_t out_features, bool gated, const Buffer& bias,

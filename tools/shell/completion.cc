@@ -16,6 +16,7 @@ struct ValueKind {
   bool folders = false;
   std::string_view words;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the defaulted comparison for a 0
   friend auto operator<=>(const ValueKind&, const ValueKind&) = default;
 };
 

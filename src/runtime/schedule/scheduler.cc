@@ -10,9 +10,9 @@
 namespace quern {
 namespace {
 
-/// So many sequences decode for each prompt in prefill while steps are kept small: with more
-/// prompts the batch would stay narrow for long. From a cost model of a step on three GPUs
-/// (docs/performance.md); from 2 to 8 it hardly matters.
+/// Steps are limited to max_mixed_tokens while at least this many sequences decode per prompt in
+/// prefill; with more prompts the decode batch would stay small for long. From a cost model of a
+/// step; values from 2 to 8 hardly differ.
 constexpr int kDecodingPerPrompt = 4;
 
 }  // namespace

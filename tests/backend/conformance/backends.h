@@ -5,11 +5,13 @@
 #include <functional>
 #include <memory>
 #include <ostream>
+#include <random>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/half.h"
 
 namespace quern::testing {
 
@@ -53,6 +55,18 @@ class TypedBackendTest : public ::testing::TestWithParam<std::tuple<BackendUnder
   }
 
   DType dtype() const { return std::get<1>(GetParam()); }
+
+  /// `count` integers from -2 to 2 in the test's dtype, on the device: sums of products are exact.
+  Buffer integers(std::int64_t count, std::uint32_t seed) const {
+    std::mt19937 engine(seed);
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (float& value : values) value = static_cast<float>(engine() % 5) - 2.0f;
+    std::vector<std::byte> content(values.size() * dtype_bytes(dtype()));
+    store_floats(dtype(), values, content.data());
+    Buffer buffer = backend_->allocate(content.size(), "test");
+    backend_->copy_in(buffer.data(), content.data(), content.size());
+    return buffer;
+  }
 
   std::unique_ptr<Backend> backend_;
 };
