@@ -20,6 +20,7 @@
 #include "tools/output/json_output.h"
 #include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
+#include "tools/output/write_file.h"
 #include "tools/quern/command.h"
 
 namespace quern::tools {
@@ -96,18 +97,21 @@ ExitCode logits(const LogitsOptions& options) {
   Engine engine = Engine::load(model, engine_options);
   const std::vector<std::int32_t> ids = prompt_ids(engine, options, prompts.front());
   const std::vector<float> values = engine.logits(ids);
-  if (options.output_file) {
+  const auto write = [&] {
+    if (!options.output_file) return;
     const auto rows = static_cast<std::int64_t>(ids.size());
     const std::vector<SafetensorsTensor> tensors = {
         {"logits", {rows, engine.info().vocab_size}, values}};
     write_safetensors(*options.output_file, tensors);
-  }
-  const std::optional<double> mean_nll = mean_negative_log_likelihood(values, ids);
-  if (options.output.json) {
-    print_json(logits_json(engine, options, ids, mean_nll));
-  } else {
-    write_stdout(logits_text(engine, options, ids.size(), mean_nll));
-  }
+  };
+  write_then_print(write, [&] {
+    const std::optional<double> mean_nll = mean_negative_log_likelihood(values, ids);
+    if (options.output.json) {
+      print_json(logits_json(engine, options, ids, mean_nll));
+    } else {
+      write_stdout(logits_text(engine, options, ids.size(), mean_nll));
+    }
+  });
   const std::size_t num_nonfinite = count_nonfinite(values, ids.size());
   if (num_nonfinite == 0) return ExitCode::done;
   print_error(fmt::format("non-finite logits at {} of {} positions ({}); {}", num_nonfinite,
