@@ -23,8 +23,8 @@ inline void write_file(const std::string& path, std::string_view text) {
   file.finish();
 }
 
-/// Runs `write`, which writes a file, and then `print`, which reports what was done; a file that
-/// cannot be written is an error only after the report.
+/// Runs `write`, which writes a file, and then `print(written)`, which reports what was done; a
+/// file that cannot be written is an error only after the report.
 template <typename Write, typename Print>
 void write_then_print(const Write& write, const Print& print) {
   std::exception_ptr error;
@@ -33,7 +33,7 @@ void write_then_print(const Write& write, const Print& print) {
   } catch (...) {
     error = std::current_exception();
   }
-  print();
+  print(!error);
   if (error) std::rethrow_exception(error);
 }
 

@@ -229,7 +229,7 @@ ExitCode accuracy(const AccuracyOptions& options) {
   const auto write = [&] {
     if (options.output_file) write_file(*options.output_file, accuracy_page(report));
   };
-  write_then_print(write, [&] {
+  write_then_print(write, [&](bool /*written*/) {
     if (options.output.json) {
       print_json(accuracy_json(report));
     } else if (options.output_file) {
