@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -25,31 +26,31 @@ QUERN_API std::string read_text_file(const std::filesystem::path& path, std::siz
 /// place of the file `path`.
 QUERN_API void reject_lfs_pointer(std::string_view content, const std::filesystem::path& path);
 
-/// A whole file mapped read-only; move-only. The file may be removed or replaced meanwhile, but not
-/// truncated in place: reading pages that are gone ends the process (SIGBUS).
-class QUERN_API MappedFile {
+/// A regular file opened for reading, closed at the end. Nothing is mapped: a file that is cut
+/// short while it is read is an error, not a signal.
+class QUERN_API OpenFile {
  public:
-  MappedFile() = default;
-  /// Errors: not_found, bad_file (a folder, unreadable).
-  static MappedFile open(const std::filesystem::path& path);
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  ~MappedFile();
+  /// Errors: not_found; bad_file for a folder, a pipe or device, a dangling or looping link (which
+  /// it names), or a file that may not be read, with the reason.
+  explicit OpenFile(std::filesystem::path path);
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  ~OpenFile();
 
   const std::filesystem::path& path() const { return path_; }
-  std::span<const std::byte> bytes() const { return bytes_; }
+  /// As it was when opened.
+  std::uint64_t size_bytes() const { return size_bytes_; }
 
-  /// Drops the pages of `part`, a part of bytes(), from memory; later reads fetch them from the
-  /// file again.
-  void release(std::span<const std::byte> part) const;
+  /// Fills `out` with the bytes from `offset` on. Thread-safe. Errors: bad_file when the file has
+  /// become shorter or cannot be read.
+  void read(std::uint64_t offset, std::span<std::byte> out) const;
+  /// The same as text.
+  std::string read_text(std::uint64_t offset, std::size_t size_bytes) const;
 
  private:
-  void unmap() noexcept;
-
   std::filesystem::path path_;
-  std::span<const std::byte> bytes_;
+  int descriptor_ = -1;
+  std::uint64_t size_bytes_ = 0;
 };
 
 }  // namespace quern

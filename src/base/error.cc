@@ -1,11 +1,12 @@
 #include "base/error.h"
 
 #include "base/check.h"
+#include "base/printable.h"
 
 namespace quern {
 
 Error::Error(ErrorCode code, const std::string& message)
-    : std::runtime_error(message), code_(code) {}
+    : std::runtime_error(printable_line(message)), code_(code) {}
 
 Error::~Error() = default;
 

@@ -3,6 +3,8 @@
 #include <memory>
 #include <mutex>
 
+#include "base/printable.h"
+
 namespace quern {
 namespace {
 
@@ -30,7 +32,7 @@ void log_message(LogLevel level, const std::string& message) {
     const std::lock_guard lock(holder().mutex);
     sink = holder().sink;
   }
-  if (sink) (*sink)(level, message);
+  if (sink) (*sink)(level, printable_line(message));
 }
 
 }  // namespace quern

@@ -45,9 +45,10 @@ class ReferenceFile {
     }
     std::vector<std::int32_t> ids;
     const std::size_t width = entry.stored_type == "I64" ? 8 : 4;
-    for (std::size_t at = 0; at < entry.data.size(); at += width) {
-      std::int64_t id = 0;  // little-endian, like the host
-      std::memcpy(&id, entry.data.data() + at, width);
+    const std::vector<std::byte> data = file_.read(entry);
+    for (std::size_t at = 0; at < data.size(); at += width) {
+      std::int64_t id = 0;  // little-endian, as we are
+      std::memcpy(&id, data.data() + at, width);
       if (id < 0 || id > INT32_MAX) reject(entry, "expected token ids");
       ids.push_back(static_cast<std::int32_t>(id));
     }
@@ -70,7 +71,9 @@ class ReferenceFile {
     }
     HostRows rows{std::vector<float>(static_cast<std::size_t>(count * value.cols)), value.cols};
     const std::size_t first = static_cast<std::size_t>(begin * value.cols) * dtype_bytes(*dtype);
-    load_floats(*dtype, entry.data.data() + first, rows.values);
+    std::vector<std::byte> data(rows.values.size() * dtype_bytes(*dtype));
+    file_.read(entry, first, data);
+    load_floats(*dtype, data.data(), rows.values);
     return rows;
   }
 

@@ -39,7 +39,7 @@ class Counter {
     cost.kv_bytes = static_cast<double>(slot.total()) *
                     static_cast<double>(sizes_.kv_slots + sizes_.num_tokens);
     cost.activation_bytes = bytes_of(op.qkv) + bytes_of(op.out);
-    cost.flops = 4.0 * static_cast<double>(sizes_.attended_pairs) * op.num_heads * op.head_dim;
+    cost.flops = 4.0 * sizes_.attended_pairs * op.num_heads * op.head_dim;
     return cost;
   }
 
@@ -118,11 +118,14 @@ NodeCost node_cost(const Graph& graph, const Node& node, const StoredFormats& st
 }
 
 StepSizes decode_sizes(std::int64_t num_seqs, std::int64_t kv_len) {
-  return {num_seqs, num_seqs, num_seqs * (kv_len - 1), num_seqs * kv_len};
+  const std::int64_t slots = num_seqs * kv_len;
+  return {num_seqs, num_seqs, slots - num_seqs, static_cast<double>(slots)};
 }
 
 StepSizes prefill_sizes(std::int64_t num_seqs, std::int64_t prompt_len) {
-  return {num_seqs * prompt_len, num_seqs, 0, num_seqs * prompt_len * (prompt_len + 1) / 2};
+  const std::int64_t tokens = num_seqs * prompt_len;
+  const double pairs = static_cast<double>(tokens) * (static_cast<double>(prompt_len) + 1) / 2;
+  return {tokens, num_seqs, 0, pairs};
 }
 
 }  // namespace quern

@@ -13,8 +13,8 @@ namespace quern {
 struct StepSizes {
   std::int64_t num_tokens = 0;
   std::int64_t num_logit_rows = 0;
-  std::int64_t kv_slots = 0;        ///< read by attention at least once, all sequences
-  std::int64_t attended_pairs = 0;  ///< pairs of a token and a slot that it attends to
+  std::int64_t kv_slots = 0;  ///< that attention reads at least once, over all sequences
+  double attended_pairs = 0;  ///< of a token and a slot that it sees; it may exceed 64 bits
 };
 
 /// Minimum cost of a node, counted from shapes: each operand is moved once.

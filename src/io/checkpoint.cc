@@ -5,7 +5,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "io/json.h"
+#include "io/open_file.h"
+#include "io/torch/torch_file.h"
+#include "quern/safetensors.h"
 
 namespace quern {
 namespace fs = std::filesystem;
@@ -13,12 +17,8 @@ namespace {
 
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
-
-/// True also for a dangling link: opening it then gives an error that names it.
-bool is_listed(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(fs::symlink_status(path, ignored));
-}
+constexpr const char* kTorchFile = "pytorch_model.bin";
+constexpr const char* kTorchIndexFile = "pytorch_model.bin.index.json";
 
 void check_folder(const fs::path& folder) {
   std::error_code ignored;
@@ -50,16 +50,19 @@ std::vector<std::string> list_names(const fs::path& folder) {
     return it == names.end() ? std::string() : *it;
   };
   const std::string foreign = find([](const std::string& name) {
-    return name.ends_with(".gguf") || name.starts_with("pytorch_model") || name.ends_with(".bin");
+    return name.ends_with(".gguf") || name.ends_with(".h5") || name.ends_with(".msgpack");
   });
   if (!foreign.empty()) {
-    fail(ErrorCode::unsupported, "{}: expected {}, got only {}, a format that is not supported",
-         folder.string(), kSingleFile, quoted_name(foreign));
+    fail(ErrorCode::unsupported,
+         "{}: expected {} or {}, got only {}, a format that is not supported", folder.string(),
+         kSingleFile, kTorchFile, quoted_name(foreign));
   }
-  const std::string other =
-      find([](const std::string& name) { return name.ends_with(".safetensors"); });
-  fail(ErrorCode::not_found, "{}: expected {} or {}, got {}", folder.string(), kSingleFile,
-       kIndexFile, other.empty() ? "no weights" : "only " + quoted_name(other));
+  const std::string other = find([](const std::string& name) {
+    return name.ends_with(".safetensors") || name.ends_with(".bin");
+  });
+  fail(ErrorCode::not_found, "{}: expected {}, {}, {} or {}, got {}", folder.string(), kSingleFile,
+       kIndexFile, kTorchFile, kTorchIndexFile,
+       other.empty() ? "no weights" : "only " + quoted_name(other));
 }
 
 /// The name as written must stay inside the folder. Symbolic links are not resolved for this check:
@@ -73,13 +76,15 @@ void check_shard_name(const std::string& index, const std::string& shard) {
   }
 }
 
-/// The index's weight_map: tensor name to shard name.
-std::map<std::string, std::string, std::less<>> read_index(const fs::path& path) {
+using ShardNames = std::map<std::string, std::string, std::less<>>;
+
+/// Tensor name to shard name, as the index gives them.
+ShardNames read_index(const fs::path& path) {
   const Json json = read_json(path);
   const JsonObject index(json, path.string());
   const auto weight_map = index.object("weight_map");
   if (!weight_map) index.reject("weight_map", "an object of tensor and file names");
-  std::map<std::string, std::string, std::less<>> shards;
+  ShardNames shards;
   for (const auto& item : weight_map->json().items()) {
     std::string shard = weight_map->required_string(item.key());
     check_shard_name(path.string(), shard);
@@ -89,6 +94,41 @@ std::map<std::string, std::string, std::less<>> read_index(const fs::path& path)
   return shards;
 }
 
+/// The tensors of one file, whose name's ending tells the format.
+Checkpoint::Tensors read_tensors(const fs::path& path) {
+  if (path.extension() != ".safetensors") return read_torch_file(path);
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  Checkpoint::Tensors tensors;
+  for (const SafetensorsEntry& entry : file.entries()) {
+    tensors.emplace(
+        entry.name,
+        CheckpointTensor{
+            entry.stored_type, entry.shape, {}, file.file(), entry.offset, entry.size_bytes});
+  }
+  return tensors;
+}
+
+/// Logs how many tensors are so, and the first few names.
+void warn_of(const fs::path& index, const char* what, const std::vector<std::string>& names) {
+  constexpr std::size_t kMaxShown = 3;
+  if (names.empty()) return;
+  std::string shown;
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxShown); ++i) {
+    shown += (i == 0 ? "" : ", ") + quoted_name(names[i]);
+  }
+  log(LogLevel::warning, "{}: {} tensor{} {}: {}{}", index.string(), names.size(),
+      names.size() == 1 ? "" : "s", what, shown, names.size() > kMaxShown ? ", …" : "");
+}
+
+std::vector<std::string> missing_tensors(const ShardNames& shard_of,
+                                         const Checkpoint::Tensors& tensors) {
+  std::vector<std::string> missing;
+  for (const auto& [name, shard] : shard_of) {
+    if (!tensors.contains(name)) missing.push_back(name);
+  }
+  return missing;
+}
+
 }  // namespace
 
 Checkpoint Checkpoint::open(const fs::path& folder) {
@@ -96,29 +136,22 @@ Checkpoint Checkpoint::open(const fs::path& folder) {
   Checkpoint checkpoint;
   checkpoint.folder_ = folder;
   if (is_listed(folder / kSingleFile)) {
-    checkpoint.add_file(folder / kSingleFile);
+    checkpoint.tensors_ = read_tensors(folder / kSingleFile);
   } else if (is_listed(folder / kIndexFile)) {
     checkpoint.add_shards(folder / kIndexFile);
+  } else if (is_listed(folder / kTorchFile)) {
+    checkpoint.tensors_ = read_tensors(folder / kTorchFile);
+  } else if (is_listed(folder / kTorchIndexFile)) {
+    checkpoint.add_shards(folder / kTorchIndexFile);
   } else {
     fail_without_weights(folder);
   }
   return checkpoint;
 }
 
-void Checkpoint::add_file(const fs::path& path) {
-  files_.push_back(std::make_unique<SafetensorsFile>(SafetensorsFile::open(path)));
-  const SafetensorsFile& file = *files_.back();
-  for (const SafetensorsEntry& entry : file.entries()) {
-    const auto [it, added] = tensors_.try_emplace(entry.name, TensorRef{&entry, &file});
-    if (!added) {
-      fail(ErrorCode::bad_file, "{}: tensor {} is also in {}", path.string(),
-           quoted_name(entry.name), it->second.file->path().string());
-    }
-  }
-}
-
 void Checkpoint::add_shards(const fs::path& index) {
-  const auto shard_of = read_index(index);
+  const ShardNames shard_of = read_index(index);
+  std::vector<std::string> repeated;
   std::set<std::string> shards;
   for (const auto& [name, shard] : shard_of) shards.insert(shard);
   for (const std::string& shard : shards) {
@@ -126,35 +159,23 @@ void Checkpoint::add_shards(const fs::path& index) {
       fail(ErrorCode::not_found, "{}: no such file, but {} names it", (folder_ / shard).string(),
            index.string());
     }
-    add_file(folder_ / shard);
-  }
-  for (const auto& [name, shard] : shard_of) {
-    const TensorRef tensor = find(name);
-    if (tensor.file == nullptr || tensor.file->path() != folder_ / shard) {
-      fail(ErrorCode::bad_file, "{}: expected tensor {} in {}, got it {}{}", index.string(),
-           quoted_name(name), quoted_name(shard), tensor.file == nullptr ? "nowhere" : "in ",
-           tensor.file == nullptr ? "" : tensor.file->path().string());
+    for (auto& [name, tensor] : read_tensors(folder_ / shard)) {
+      if (!tensors_.insert_or_assign(name, std::move(tensor)).second) repeated.push_back(name);
     }
   }
-  for (const auto& [name, tensor] : tensors_) {
-    if (!shard_of.contains(name)) {
-      fail(ErrorCode::bad_file, "{}: tensor {} is not in {}", tensor.file->path().string(),
-           quoted_name(name), index.string());
-    }
-  }
+  warn_of(index, "in more than one shard, of which the last one counts", repeated);
+  warn_of(index, "named, but in no shard", missing_tensors(shard_of, tensors_));
 }
 
-Checkpoint::TensorRef Checkpoint::find(std::string_view name) const {
+const CheckpointTensor* Checkpoint::find(std::string_view name) const {
   const auto it = tensors_.find(name);
-  return it == tensors_.end() ? TensorRef{} : it->second;
+  return it == tensors_.end() ? nullptr : &it->second;
 }
 
 std::uint64_t Checkpoint::total_bytes() const {
   std::uint64_t total = 0;
-  for (const auto& [name, tensor] : tensors_) total += tensor.entry->data.size();
+  for (const auto& [name, tensor] : tensors_) total += tensor.size_bytes;
   return total;
 }
-
-void Checkpoint::release(const TensorRef& tensor) const { tensor.file->release(*tensor.entry); }
 
 }  // namespace quern

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -11,42 +10,6 @@
 
 namespace quern {
 namespace {
-
-constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
-constexpr int kMaxDepth = 100;
-
-/// Refuses duplicate keys and deep nesting during the parse, before the document is built.
-class StrictCallback {
- public:
-  StrictCallback(const std::string& file, const JsonFilter& filter)
-      : file_(file), filter_(filter) {}
-
-  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) {
-      fail(ErrorCode::bad_file, "{}: nested deeper than {} levels", file_, kMaxDepth);
-    }
-    if (event == Json::parse_event_t::object_start) {
-      keys_.emplace_back();
-    } else if (event == Json::parse_event_t::object_end) {
-      keys_.pop_back();
-    }
-    if (filter_ && !filter_(depth, event, parsed)) return false;
-    if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys_.back().insert(key).second) {
-        fail(ErrorCode::bad_file, "{}: duplicate key {}", file_, quoted_name(key));
-      }
-    }
-    return true;
-  }
-
- private:
-  const std::string& file_;
-  const JsonFilter& filter_;
-  std::vector<std::set<std::string>> keys_;
-};
 
 /// The value as JSON on one line.
 std::string shortened(const Json& value) {
@@ -68,31 +31,14 @@ std::optional<std::int64_t> integer_between(const Json& value, std::int64_t low,
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter) {
-  // The parser stops at a zero byte and would ignore what follows.
-  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
-    fail(ErrorCode::bad_file, "{}: not valid JSON: a zero byte at offset {}", file, zero);
-  }
-  try {
-    StrictCallback callback(file, filter);
-    return Json::parse(text, std::ref(callback));
-  } catch (const nlohmann::json::exception& error) {
-    constexpr std::size_t kMaxReasonBytes = 200;  // it quotes the last token, of any length
-    std::string reason = replace_invalid_utf8(error.what());
-    if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
-    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", file,
-         shortened_text(reason, kMaxReasonBytes));
-  }
-}
-
 std::string quoted_name(std::string_view text) {
   std::string shown = shortened(Json(std::string(text))).substr(1);
   if (shown.ends_with('"')) shown.pop_back();
   return fmt::format("'{}'", shown);
 }
 
-Json read_json(const std::filesystem::path& path) {
-  return parse_json(read_text_file(path, kMaxFileBytes), path.string());
+Json read_json(const std::filesystem::path& path, std::size_t max_bytes) {
+  return parse_json(read_text_file(path, max_bytes), path.string());
 }
 
 JsonObject::JsonObject(const Json& json, std::string file, std::string prefix)

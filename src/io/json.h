@@ -16,16 +16,23 @@ namespace quern {
 /// Keys are sorted by name; nlohmann's ordered_json is quadratic in the size of a vocabulary.
 using Json = nlohmann::json;
 
-/// Receives every event of a parse and drops a key or value from the document by returning false:
-/// for tables too long for a Json. A dropped key is not checked for duplicates.
+/// Sees every event of a parse and takes a key or value out of the document by returning false: how
+/// tables too long for a Json are read. Events, depths and what may be taken are those of
+/// nlohmann's parser callback.
 using JsonFilter = Json::parser_callback_t;
 
-/// Parses one JSON document: UTF-8, no duplicate keys, at most 100 levels deep, nothing after it.
-/// `file` names the text in errors. Errors: bad_file with the position.
+// The longest file of each kind that is read.
+inline constexpr std::size_t kMaxConfigBytes = std::size_t{16} << 20;
+inline constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
+
+/// Parses one JSON document: UTF-8, at most 100 levels deep, nothing after it. Of keys that are
+/// given twice the last one counts, as in Python's json. `file` is what errors call the text.
+/// Cost: time n log n; memory of at most 10 times the text and 64 MiB, or it is an error.
+/// Errors: bad_file with the place.
 Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter = nullptr);
 
-/// Reads and parses a file of at most 256 MiB. Errors: not_found, bad_file.
-Json read_json(const std::filesystem::path& path);
+/// Reads and parses a file of at most `max_bytes`. Errors: not_found, bad_file.
+Json read_json(const std::filesystem::path& path, std::size_t max_bytes = kMaxConfigBytes);
 
 /// Typed access to one JSON object's keys; every error names file, key, expected and actual. null
 /// counts as absent, as in Hugging Face's configs.

@@ -1,6 +1,7 @@
 #include "quern/safetensors.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "base/memory/shape.h"
 #include "io/json.h"
+#include "io/tensor_file.h"
 #include "quern/files.h"
 
 namespace quern {
@@ -16,26 +18,15 @@ namespace {
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::size_t kMaxRank = 64;
-
-/// Bytes per element of a dtype as the format spells it; sub-byte types are not supported here.
-constexpr std::pair<std::string_view, std::int64_t> kElementBytes[] = {
-    {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1},
-    {"U16", 2},  {"I16", 2}, {"F16", 2}, {"BF16", 2},    {"U32", 4},     {"I32", 4},
-    {"F32", 4},  {"U64", 8}, {"I64", 8}, {"F64", 8},     {"C64", 8},
-};
+constexpr std::size_t kMaxTensors = 1'000'000;
 
 constexpr std::pair<std::string_view, DType> kDTypes[] = {
     {"F32", DType::float32}, {"F16", DType::float16}, {"BF16", DType::bfloat16},
     {"I32", DType::int32},   {"I64", DType::int64},   {"U8", DType::uint8},
 };
 
-template <typename Table>
-auto find_type(const Table& table, std::string_view type) {
-  return std::find_if(std::begin(table), std::end(table),
-                      [&](const auto& row) { return row.first == type; });
-}
-
-/// A header entry and its data_offsets, in bytes from the end of the header.
+/// An entry of the header together with where its data should lie, in bytes from the end of the
+/// header.
 struct PlacedEntry {
   SafetensorsEntry entry;
   std::uint64_t begin = 0;
@@ -68,13 +59,13 @@ PlacedEntry read_entry(const std::string& file, const std::string& name, const J
 
 void check_size(const std::string& file, const PlacedEntry& placed) {
   const SafetensorsEntry& entry = placed.entry;
-  const auto type = find_type(kElementBytes, entry.stored_type);
-  if (type == std::end(kElementBytes)) {
+  const auto element_bytes = stored_element_bytes(entry.stored_type);
+  if (!element_bytes) {
     fail(ErrorCode::unsupported, "{}: tensor {}: unknown dtype {}", file, quoted_name(entry.name),
          quoted_name(entry.stored_type));
   }
   const auto numel = checked_numel(entry.shape);
-  const auto size_bytes = numel ? checked_product(*numel, type->second) : std::nullopt;
+  const auto size_bytes = numel ? checked_product(*numel, *element_bytes) : std::nullopt;
   if (!size_bytes) {
     fail(ErrorCode::bad_file, "{}: tensor {}: the size of shape {} overflows", file,
          quoted_name(entry.name), shape_string(entry.shape));
@@ -117,63 +108,105 @@ void check_metadata(const JsonObject& header) {
   }
 }
 
-/// Splits the mapping into header and data; checks lengths only.
-std::pair<std::string_view, std::span<const std::byte>> split(const MappedFile& file) {
+/// The header's text, with only lengths checked; `data_begin` is where the data starts.
+std::string read_header(const OpenFile& file, std::uint64_t& data_begin) {
+  constexpr std::uint64_t kMaxPointerBytes = 100;  // enough to tell a git-LFS pointer
   const std::string path = file.path().string();
-  const std::span<const std::byte> bytes = file.bytes();
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  reject_lfs_pointer(text, file.path());
-  if (bytes.size() < kLengthBytes) {
+  const std::string start =
+      file.read_text(0, static_cast<std::size_t>(std::min(file.size_bytes(), kMaxPointerBytes)));
+  reject_lfs_pointer(start, file.path());
+  if (start.size() < kLengthBytes) {
     fail(ErrorCode::bad_file, "{}: expected at least {} bytes of a safetensors file, got {}", path,
-         kLengthBytes, bytes.size());
+         kLengthBytes, start.size());
   }
   std::uint64_t header_bytes = 0;
   for (std::size_t i = 0; i < kLengthBytes; ++i) {
-    header_bytes |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
+    header_bytes |= std::uint64_t{static_cast<unsigned char>(start[i])} << (8 * i);
   }
   if (header_bytes > kMaxHeaderBytes) {
     fail(ErrorCode::bad_file, "{}: expected a safetensors header of at most {} bytes, got {}", path,
          kMaxHeaderBytes, header_bytes);
   }
-  if (header_bytes > bytes.size() - kLengthBytes) {
+  if (header_bytes > file.size_bytes() - kLengthBytes) {
     fail(ErrorCode::bad_file, "{}: the header of {} bytes is longer than the file of {} bytes",
-         path, header_bytes, bytes.size());
+         path, header_bytes, file.size_bytes());
   }
-  const auto data = bytes.subspan(kLengthBytes + header_bytes);
-  return {text.substr(kLengthBytes, header_bytes), data};
+  data_begin = kLengthBytes + header_bytes;
+  return file.read_text(kLengthBytes, static_cast<std::size_t>(header_bytes));
+}
+
+/// The header's entries. Each is taken out of the document as soon as it was read, so that memory
+/// stays a small multiple of the header.
+std::vector<PlacedEntry> parse_header(const std::string& text, const std::string& file) {
+  std::vector<PlacedEntry> entries;
+  std::string name;
+  const Json rest = parse_json(text, file, [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth != 1) return true;
+    if (event == Json::parse_event_t::key) name = parsed.get_ref<const std::string&>();
+    if (event != Json::parse_event_t::object_end || name == "__metadata__") return true;
+    PlacedEntry placed = read_entry(file, name, parsed);
+    check_size(file, placed);
+    if (entries.size() == kMaxTensors) {
+      fail(ErrorCode::bad_file, "{}: expected at most {} tensors", file, kMaxTensors);
+    }
+    entries.push_back(std::move(placed));
+    return false;
+  });
+  const JsonObject header(rest, file);
+  check_metadata(header);
+  for (const auto& item : rest.items()) {
+    if (item.key() != "__metadata__") header.reject(item.key(), "an object");
+  }
+  // Of names given twice the last one counts.
+  std::stable_sort(entries.begin(), entries.end(), [](const PlacedEntry& a, const PlacedEntry& b) {
+    return a.entry.name < b.entry.name;
+  });
+  const auto kept = std::unique(entries.rbegin(), entries.rend(), [](const auto& a, const auto& b) {
+    return a.entry.name == b.entry.name;
+  });
+  entries.erase(entries.begin(), kept.base());
+  return entries;
 }
 
 }  // namespace
 
 std::optional<DType> parse_safetensors_dtype(std::string_view stored_type) {
-  const auto type = find_type(kDTypes, stored_type);
-  if (type == std::end(kDTypes)) return std::nullopt;
-  return type->second;
+  for (const auto& [name, dtype] : kDTypes) {
+    if (name == stored_type) return dtype;
+  }
+  return std::nullopt;
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   SafetensorsFile result;
-  result.file_ = MappedFile::open(path);
-  const auto [header_text, data] = split(result.file_);
-  const std::string file = path.string();
-  const Json header_json = parse_json(header_text, file);
-  const JsonObject header(header_json, file);
-  check_metadata(header);
-
-  std::vector<PlacedEntry> placed;
-  for (const auto& item : header_json.items()) {
-    if (item.key() == "__metadata__") continue;
-    placed.push_back(read_entry(file, item.key(), item.value()));
-    check_size(file, placed.back());
-  }
-  check_places(file, placed, data.size());
+  result.file_ = std::make_shared<const OpenFile>(path);
+  std::uint64_t data_begin = 0;
+  const std::string header = read_header(*result.file_, data_begin);
+  std::vector<PlacedEntry> placed = parse_header(header, path.string());
+  check_places(path.string(), placed, result.file_->size_bytes() - data_begin);
 
   result.entries_.reserve(placed.size());
   for (PlacedEntry& each : placed) {
-    each.entry.data = data.subspan(each.begin, each.end - each.begin);
+    each.entry.offset = data_begin + each.begin;
+    each.entry.size_bytes = each.end - each.begin;
     result.entries_.push_back(std::move(each.entry));
   }
   return result;
+}
+
+void SafetensorsFile::read(const SafetensorsEntry& entry, std::uint64_t first,
+                           std::span<std::byte> out) const {
+  if (first > entry.size_bytes || out.size() > entry.size_bytes - first) {
+    fail(ErrorCode::invalid_argument, "{}: tensor {}: expected bytes within its {}, got [{}, {})",
+         path().string(), quoted_name(entry.name), entry.size_bytes, first, first + out.size());
+  }
+  file_->read(entry.offset + first, out);
+}
+
+std::vector<std::byte> SafetensorsFile::read(const SafetensorsEntry& entry) const {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(entry.size_bytes));
+  read(entry, 0, bytes);
+  return bytes;
 }
 
 }  // namespace quern

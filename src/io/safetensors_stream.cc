@@ -1,9 +1,3 @@
-#include <unistd.h>
-
-#include <cerrno>
-#include <system_error>
-#include <utility>
-
 #include "base/check.h"
 #include "base/memory/shape.h"
 #include "io/json.h"
@@ -56,48 +50,24 @@ std::string make_header(std::span<const SafetensorsSpec> tensors) {
   return length + text;
 }
 
-std::string last_error() { return std::generic_category().message(errno); }
-
 }  // namespace
 
-SafetensorsStream::SafetensorsStream(std::filesystem::path path,
+SafetensorsStream::SafetensorsStream(const std::filesystem::path& path,
                                      std::span<const SafetensorsSpec> tensors)
-    : path_(std::move(path)), partial_(fmt::format("{}.{}.partial", path_.string(), ::getpid())) {
-  const std::string header = make_header(tensors);
+    : file_(path) {
   for (const SafetensorsSpec& tensor : tensors) missing_bytes_ += tensor_bytes(tensor);
-  std::error_code error;
-  if (std::filesystem::exists(path_, error) && !std::filesystem::is_regular_file(path_, error)) {
-    refuse("it is a folder or device");
-  }
-  stream_.open(partial_, std::ios::binary);
-  if (!stream_) refuse(last_error());
-  stream_.write(header.data(), std::ssize(header));
-}
-
-SafetensorsStream::~SafetensorsStream() {
-  std::error_code ignored;
-  if (!finished_) std::filesystem::remove(partial_, ignored);
+  file_.write(make_header(tensors));
 }
 
 void SafetensorsStream::write(std::span<const std::byte> bytes) {
   QUERN_CHECK(bytes.size() <= missing_bytes_, "{} of {} bytes", bytes.size(), missing_bytes_);
   missing_bytes_ -= bytes.size();
-  stream_.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
-  if (!stream_) refuse(last_error());
+  file_.write(bytes);
 }
 
 void SafetensorsStream::finish() {
   QUERN_CHECK(missing_bytes_ == 0, "{} bytes are missing", missing_bytes_);
-  stream_.close();
-  if (!stream_) refuse(last_error());
-  std::error_code error;
-  std::filesystem::rename(partial_, path_, error);
-  if (error) refuse(error.message());
-  finished_ = true;
-}
-
-void SafetensorsStream::refuse(const std::string& reason) const {
-  fail(ErrorCode::bad_file, "{}: cannot write: {}", path_.string(), reason);
+  file_.finish();
 }
 
 }  // namespace quern

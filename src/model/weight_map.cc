@@ -4,26 +4,91 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/memory/shape.h"
+#include "quern/text.h"
 
 namespace quern {
 namespace {
 
 constexpr std::string_view kLmHead = "lm_head.weight";
-constexpr std::array<std::string_view, 3> kFloatTypes = {"F32", "F16", "BF16"};
+constexpr std::array<std::string_view, 4> kFloatTypes = {"F32", "F16", "BF16", "F64"};
+
+/// Endings of buffers that old versions of transformers stored, which are no weights: rotary tables
+/// and attention masks.
+constexpr std::array<std::string_view, 9> kBufferEndings = {
+    ".attn.bias",  ".attn.masked_bias", ".rotary_emb.inv_freq",
+    ".cos_cached", ".sin_cached",       ".rotary_emb.original_inv_freq",
+    ".inv_freq",   ".masked_bias",      ".position_ids",
+};
 
 bool is_float_type(std::string_view stored_type) {
   return std::find(kFloatTypes.begin(), kFloatTypes.end(), stored_type) != kFloatTypes.end();
 }
 
-bool same_tensor(const SafetensorsEntry& a, const SafetensorsEntry& b) {
-  return a.stored_type == b.stored_type && a.shape == b.shape &&
-         std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end());
+constexpr std::uint64_t kBlockBytes = std::uint64_t{1} << 20;
+
+bool same_tensor(const CheckpointTensor& a, const CheckpointTensor& b) {
+  if (a.stored_type != b.stored_type || a.shape != b.shape) return false;
+  if (a.file == b.file && a.offset == b.offset && a.strides == b.strides) return true;
+  if (!a.is_dense() || !b.is_dense()) return a.read_all() == b.read_all();
+  std::vector<std::byte> block_a(static_cast<std::size_t>(std::min(kBlockBytes, a.size_bytes)));
+  std::vector<std::byte> block_b(block_a.size());
+  for (std::uint64_t at = 0; at < a.size_bytes; at += block_a.size()) {
+    const auto size = static_cast<std::size_t>(std::min(kBlockBytes, a.size_bytes - at));
+    a.read(at, std::span(block_a).first(size));
+    b.read(at, std::span(block_b).first(size));
+    if (!std::equal(block_a.begin(), block_a.begin() + static_cast<std::ptrdiff_t>(size),
+                    block_b.begin())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool is_zero(const CheckpointTensor& tensor) {
+  if (!tensor.is_dense()) return false;
+  std::vector<std::byte> block(static_cast<std::size_t>(std::min(kBlockBytes, tensor.size_bytes)));
+  for (std::uint64_t at = 0; at < tensor.size_bytes; at += block.size()) {
+    const auto part = std::span(block).first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), tensor.size_bytes - at)));
+    tensor.read(at, part);
+    if (std::ranges::any_of(part, [](std::byte byte) { return byte != std::byte{0}; })) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// What a layer's tensor name has in front of the layer's number: "model.layers."; empty for other
+/// names.
+std::string_view layer_stem(std::string_view name) {
+  for (std::size_t begin = 0; begin < name.size();) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    if (!part.empty() && part.find_first_not_of("0123456789") == part.npos) {
+      return name.substr(0, begin);
+    }
+    begin = end + 1;
+  }
+  return {};
+}
+
+/// How many there are and the first few names, for a message.
+std::string shown_names(const std::vector<std::string_view>& names) {
+  constexpr std::size_t kMaxNamed = 3;
+  std::string shown = fmt::format("{} tensor{}: ", names.size(), names.size() == 1 ? "" : "s");
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxNamed); ++i) {
+    shown += (i == 0 ? "" : ", ") + quoted_name(names[i]);
+  }
+  return names.size() > kMaxNamed ? shown + ", …" : shown;
 }
 
 }  // namespace
@@ -34,7 +99,7 @@ WeightMap::WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming)
   prefix_ = naming.prefixes.front();
   if (checkpoint == nullptr) return;
   for (const std::string_view prefix : naming.prefixes) {
-    if (checkpoint->find(fmt::format("{}{}", prefix, naming.anchor)).entry == nullptr) continue;
+    if (checkpoint->find(fmt::format("{}{}", prefix, naming.anchor)) == nullptr) continue;
     prefix_ = prefix;
     break;
   }
@@ -42,20 +107,18 @@ WeightMap::WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming)
 
 void WeightMap::check_tensor(const std::string& name,
                              const std::vector<std::int64_t>& shape) const {
-  const Checkpoint::TensorRef tensor = checkpoint_->find(name);
-  if (tensor.entry == nullptr) {
+  const CheckpointTensor* tensor = checkpoint_->find(name);
+  if (tensor == nullptr) {
     fail(ErrorCode::bad_file, "{}: tensor '{}' is missing, expected shape {}",
          checkpoint_->folder().string(), name, shape_string(shape));
   }
-  if (tensor.entry->shape != shape) {
-    fail(ErrorCode::bad_file, "{}: tensor '{}': expected shape {}, got {}",
-         tensor.file->path().string(), name, shape_string(shape),
-         shape_string(tensor.entry->shape));
+  if (tensor->shape != shape) {
+    fail(ErrorCode::bad_file, "{}: tensor '{}': expected shape {}, got {}", tensor->file_name(),
+         name, shape_string(shape), shape_string(tensor->shape));
   }
-  if (!is_float_type(tensor.entry->stored_type)) {
-    fail(ErrorCode::bad_file, "{}: tensor '{}': expected dtype {}, got {}",
-         tensor.file->path().string(), name, fmt::join(kFloatTypes, ", "),
-         tensor.entry->stored_type);
+  if (!is_float_type(tensor->stored_type)) {
+    fail(ErrorCode::bad_file, "{}: tensor '{}': expected dtype {}, got {}", tensor->file_name(),
+         name, fmt::join(kFloatTypes, ", "), tensor->stored_type);
   }
 }
 
@@ -105,39 +168,48 @@ WeightMap::TokenWeights WeightMap::token_weights(const std::string& embedding_na
     return {stored_as(WeightUse::embedding, full_name), stored_as(WeightUse::matrix, kLmHead)};
   }
   if (checkpoint_ == nullptr) return {stored_as(WeightUse::embedding, full_name), std::nullopt};
-  const Checkpoint::TensorRef embedding = checkpoint_->find(full_name);
-  const Checkpoint::TensorRef lm_head = checkpoint_->find(kLmHead);
-  if (lm_head.entry == nullptr) return {stored_as(WeightUse::embedding, full_name), std::nullopt};
-  if (embedding.entry == nullptr) return {stored_as(WeightUse::embedding, kLmHead), std::nullopt};
+  const CheckpointTensor* embedding = checkpoint_->find(full_name);
+  const CheckpointTensor* lm_head = checkpoint_->find(kLmHead);
+  if (lm_head == nullptr) return {stored_as(WeightUse::embedding, full_name), std::nullopt};
+  if (embedding == nullptr) return {stored_as(WeightUse::embedding, kLmHead), std::nullopt};
 
-  if (!same_tensor(*embedding.entry, *lm_head.entry)) {
-    fail(ErrorCode::bad_file,
-         "{}: tensor '{}' differs from '{}', expected them to be the same: the config ties them "
-         "(tie_word_embeddings)",
-         lm_head.file->path().string(), kLmHead, full_name);
+  if (!same_tensor(*embedding, *lm_head)) {
+    log(LogLevel::warning,
+        "{}: tensor '{}' differs from '{}', so they are not tied, as in transformers 5, although "
+        "the config ties them (tie_word_embeddings)",
+        lm_head->file_name(), kLmHead, full_name);
+    return {stored_as(WeightUse::embedding, full_name), stored_as(WeightUse::matrix, kLmHead)};
   }
-  checkpoint_->release(lm_head);
   used_.emplace(kLmHead);
   return {stored_as(WeightUse::embedding, full_name), std::nullopt};
 }
 
 void WeightMap::finish() const {
   if (checkpoint_ == nullptr) return;
-  constexpr std::size_t kMaxNamed = 3;
-  std::vector<std::string_view> named;
-  std::size_t num_left = 0;
-  for (const auto& entry : checkpoint_->tensors()) {
-    const std::string_view name = entry.first;
-    const bool ignored =
-        std::any_of(ignored_endings_.begin(), ignored_endings_.end(),
-                    [&](std::string_view ending) { return name.ends_with(ending); });
-    if (ignored || used_.contains(name)) continue;
-    if (++num_left <= kMaxNamed) named.push_back(name);
+  std::set<std::string_view> layer_stems;
+  for (const std::string& name : used_) layer_stems.insert(layer_stem(name));
+  const auto is_buffer = [&](std::string_view name) {
+    const auto matches = [&](std::string_view ending) { return name.ends_with(ending); };
+    return std::ranges::any_of(ignored_endings_, matches) ||
+           std::ranges::any_of(kBufferEndings, matches);
+  };
+  std::vector<std::string_view> unused;
+  std::vector<std::string_view> contradicting;
+  for (const auto& [name, tensor] : checkpoint_->tensors()) {
+    if (used_.contains(name) || is_buffer(name)) continue;
+    const std::string_view stem = layer_stem(name);
+    const bool is_of_a_layer = !stem.empty() && layer_stems.contains(stem);
+    (is_of_a_layer && !is_zero(tensor) ? contradicting : unused).push_back(name);
   }
-  if (num_left == 0) return;
-  fail(ErrorCode::bad_file, "{}: {} tensor{} left over that the model does not use: {}{}",
-       checkpoint_->folder().string(), num_left, num_left == 1 ? "" : "s", fmt::join(named, ", "),
-       num_left > kMaxNamed ? ", …" : "");
+  if (!contradicting.empty()) {
+    fail(ErrorCode::bad_file,
+         "{}: the layers that config.json describes have no place for {}; expected none but zeros",
+         checkpoint_->folder().string(), shown_names(contradicting));
+  }
+  if (!unused.empty()) {
+    log(LogLevel::warning, "{}: the model does not use {}", checkpoint_->folder().string(),
+        shown_names(unused));
+  }
 }
 
 }  // namespace quern

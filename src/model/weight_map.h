@@ -23,10 +23,10 @@ struct TensorNaming {
 };
 
 /// Finds the checkpoint's tensors for the weights of a model and keeps account of them: every one
-/// that is asked for must be there with the right shape and a float dtype, and in the end none is
-/// left over. Without a checkpoint the weights are only declared. They come without a name: see
-/// DecoderBuilder.
-/// Errors: bad_file naming file, tensor, expected and actual.
+/// that is asked for must be there with the right shape and a float dtype, and in the end none that
+/// contradicts the config is left over. Without a checkpoint the weights are only declared. They
+/// come without a name: see DecoderBuilder. Errors: bad_file naming file, tensor, expected and
+/// actual.
 class WeightMap {
  public:
   WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming);
@@ -44,8 +44,8 @@ class WeightMap {
   WeightSpec embedding(const std::string& name, std::int64_t rows, std::int64_t cols);
 
   /// The token embedding and the lm_head of a model. Tied, there is no lm_head: the embedding is
-  /// both, stored under either name. Where a tied checkpoint has both, they must be the same bytes
-  /// (Hugging Face ties only those); the copy is ignored.
+  /// both, stored under either name. Where a tied checkpoint has both, they are tied if they are
+  /// the same bytes; if not, both count, as in transformers 5, which is logged.
   struct TokenWeights {
     WeightSpec embedding;
     std::optional<WeightSpec> lm_head;
@@ -53,7 +53,10 @@ class WeightMap {
   TokenWeights token_weights(const std::string& embedding_name, std::int64_t vocab_size,
                              std::int64_t hidden_size, bool tied);
 
-  /// Ends the account. Errors: bad_file that counts the tensors left over and names a few.
+  /// Ends the account of the tensors that are left over. Buffers that old versions of transformers
+  /// stored are ignored; others are logged as unused, as in Hugging Face, unless they show that the
+  /// config is wrong: tensors of the layers that are not all zeros (more layers, biases, norms).
+  /// Errors: bad_file that counts those and names a few.
   void finish() const;
 
  private:

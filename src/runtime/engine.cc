@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/error.h"
 #include "model/shapes.h"
 #include "runtime/engine_impl.h"
 #include "runtime/load/device_scope.h"
@@ -88,7 +89,16 @@ std::vector<Result> Engine::generate(std::span<const Request> requests,
   }
   std::vector<Result> in_order;
   in_order.reserve(ids.size());
-  for (const RequestId id : ids) in_order.push_back(std::move(results.at(id)));
+  for (const RequestId id : ids) {
+    if (const auto found = results.find(id); found != results.end()) {
+      in_order.push_back(std::move(found->second));
+    } else if (auto result = take_result(id)) {  // a callback made steps of its own
+      in_order.push_back(*std::move(result));
+    } else {
+      fail(ErrorCode::invalid_argument,
+           "request {}: its result was taken in a callback of the generate() that returns it", id);
+    }
+  }
   return in_order;
 }
 

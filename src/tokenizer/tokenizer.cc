@@ -1,6 +1,7 @@
 #include "quern/tokenizer.h"
 
 #include "base/error.h"
+#include "io/open_file.h"
 #include "tokenizer/bpe/tiktoken.h"
 #include "tokenizer/bpe/tokenizer_json.h"
 #include "tokenizer/bpe/vocab_and_merges.h"
@@ -29,15 +30,15 @@ TokenizerParts load_parts(const fs::path& folder) {
     fail(ErrorCode::not_found, "{}: expected a model folder", folder.string());
   }
   const TokenizerConfig config = read_tokenizer_config(folder);
-  const bool has_sentencepiece = fs::exists(sentencepiece);
-  if (fs::exists(tiktoken) && (config.tokenizer_class == "QWenTokenizer" || !fs::exists(json))) {
+  const bool has_sentencepiece = is_listed(sentencepiece);
+  if (is_listed(tiktoken) && (config.tokenizer_class == "QWenTokenizer" || !is_listed(json))) {
     return load_tiktoken(tiktoken, config);
   }
-  if (fs::exists(json) && (!has_sentencepiece || is_byte_level(json))) {
+  if (is_listed(json) && (!has_sentencepiece || is_byte_level(json))) {
     return load_tokenizer_json(json, config);
   }
   if (has_sentencepiece) return load_sentencepiece(sentencepiece, config);
-  if (fs::exists(vocab) && fs::exists(merges)) return load_vocab_and_merges(vocab, merges, config);
+  if (is_listed(vocab) && is_listed(merges)) return load_vocab_and_merges(vocab, merges, config);
   fail(ErrorCode::not_found,
        "{}: no tokenizer: expected tokenizer.json, qwen.tiktoken, tokenizer.model, or vocab.json "
        "with merges.txt",

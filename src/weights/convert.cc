@@ -33,6 +33,27 @@ std::int64_t store_counting(std::span<const float> values, DType dtype, std::byt
   return count;
 }
 
+/// `Word`: of the numbers' size; `least`: the least word, without its sign, that is not finite.
+template <typename Word>
+std::int64_t count_words_from(const std::byte* data, std::int64_t count, Word least) {
+  // Counts in words of the same size, so that the compiler counts several at a time.
+  constexpr std::int64_t kBlock = 4096;
+  constexpr auto kMagnitude = static_cast<Word>(static_cast<Word>(-1) >> 1);
+  std::int64_t total = 0;
+  for (std::int64_t begin = 0; begin < count; begin += kBlock) {
+    const std::int64_t size = std::min(kBlock, count - begin);
+    const std::byte* block = data + begin * static_cast<std::int64_t>(sizeof(Word));
+    Word found = 0;
+    for (std::int64_t i = 0; i < size; ++i) {
+      Word word;
+      std::memcpy(&word, block + i * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));
+      found = static_cast<Word>(found + static_cast<Word>((word & kMagnitude) >= least));
+    }
+    total += found;
+  }
+  return total;
+}
+
 /// memcpy with constant sizes for the common row lengths of a tile.
 void copy_words(const std::byte* from, std::byte* to, std::size_t bytes) {
   switch (bytes) {
@@ -161,6 +182,29 @@ std::int64_t convert_floats(FloatSource source, FloatDestination destination, st
     const std::span<float> values(block.data(), std::min(count - begin, std::ssize(block)));
     load_floats(source.dtype, source.data + begin * from_bytes, values);
     overflowed += store_counting(values, destination.dtype, destination.data + begin * to_bytes);
+  }
+  return overflowed;
+}
+
+std::int64_t count_nonfinite(FloatSource source, std::int64_t count) {
+  switch (source.dtype) {
+    case DType::float32:
+      return count_words_from<std::uint32_t>(source.data, count, 0x7f800000);
+    case DType::float16:
+      return count_words_from<std::uint16_t>(source.data, count, 0x7c00);
+    case DType::bfloat16:
+      return count_words_from<std::uint16_t>(source.data, count, 0x7f80);
+    default:
+      return 0;
+  }
+}
+
+std::int64_t narrow_doubles(std::span<const double> values, float* out) {
+  std::int64_t overflowed = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto narrow = static_cast<float>(values[i]);
+    out[i] = narrow;
+    overflowed += std::isinf(narrow) && !std::isinf(values[i]) ? 1 : 0;
   }
   return overflowed;
 }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/dtype.h"
 
@@ -21,6 +22,12 @@ struct FloatDestination {
 /// Converts `count` numbers, rounding to nearest even. Returns how many finite ones became
 /// infinite.
 std::int64_t convert_floats(FloatSource source, FloatDestination destination, std::int64_t count);
+
+/// How many of `count` numbers are infinite or NaN. Cost: vectorised, a small part of a copy.
+std::int64_t count_nonfinite(FloatSource source, std::int64_t count);
+
+/// Rounds doubles to float32, to nearest even. Returns how many finite ones became infinite.
+std::int64_t narrow_doubles(std::span<const double> values, float* out);
 
 /// A range of columns of a dense row-major matrix.
 struct ColumnRange {

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
+#include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory/shape.h"
-#include "io/json.h"
+#include "quern/safetensors.h"
+#include "quern/text.h"
 #include "weights/convert.h"
 
 namespace quern {
@@ -16,29 +20,36 @@ namespace {
 
 /// A tensor of the spec as found in the checkpoint, checked.
 struct Source {
-  Checkpoint::TensorRef tensor;
-  FloatSource floats;
+  const CheckpointTensor* tensor = nullptr;
+  DType dtype = DType::float32;   ///< of the numbers as they are converted
+  bool is_float64 = false;        ///< stored so; narrowed to float32 first
+  std::vector<std::byte> values;  ///< all of them, where they are not read piece by piece
   std::int64_t numel = 0;
+  std::atomic<std::int64_t> num_nonfinite = 0;
+  std::atomic<std::int64_t> num_overflowed = 0;
 };
 
-Source find_part(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightPart& part) {
-  const auto tensor = checkpoint.find(part.name);
-  if (tensor.entry == nullptr) {
+void find_part(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightPart& part,
+               Source& source) {
+  source.tensor = checkpoint.find(part.name);
+  if (source.tensor == nullptr) {
     fail(ErrorCode::bad_file, "{}: no tensor {}, which {} needs", checkpoint.folder().string(),
          quoted_name(part.name), spec.name);
   }
-  const SafetensorsEntry& entry = *tensor.entry;
-  const std::string file = tensor.file->path().string();
-  if (entry.shape != part.shape) {
-    fail(ErrorCode::bad_file, "{}: tensor {}: expected shape {}, got {}", file,
-         quoted_name(part.name), shape_string(part.shape), shape_string(entry.shape));
+  const CheckpointTensor& tensor = *source.tensor;
+  if (tensor.shape != part.shape) {
+    fail(ErrorCode::bad_file, "{}: tensor {}: expected shape {}, got {}", tensor.file_name(),
+         quoted_name(part.name), shape_string(part.shape), shape_string(tensor.shape));
   }
-  const auto dtype = parse_safetensors_dtype(entry.stored_type);
+  source.is_float64 = tensor.stored_type == "F64";
+  const auto dtype =
+      source.is_float64 ? DType::float32 : parse_safetensors_dtype(tensor.stored_type);
   if (dtype != DType::float32 && dtype != DType::float16 && dtype != DType::bfloat16) {
-    fail(ErrorCode::bad_file, "{}: tensor {}: expected F32, F16 or BF16, got {}", file,
-         quoted_name(part.name), entry.stored_type);
+    fail(ErrorCode::bad_file, "{}: tensor {}: expected F32, F16, BF16 or F64, got {}",
+         tensor.file_name(), quoted_name(part.name), tensor.stored_type);
   }
-  return {tensor, {entry.data.data(), *dtype}, checked_numel(entry.shape).value()};
+  source.dtype = *dtype;
+  source.numel = checked_numel(tensor.shape).value();
 }
 
 /// A spec comes from model code, so an inconsistent one is a bug.
@@ -61,31 +72,96 @@ struct Elements {
   std::int64_t count = 0;
 };
 
-/// Converts a range of the stacked tensors' elements; whole rows where a tensor is transposed.
-/// Returns the number of overflows.
-std::int64_t read_elements(const WeightSpec& spec, const std::vector<Source>& sources,
-                           Elements wanted, FloatDestination out) {
+/// Elements that are read and converted at a time, so that they stay in a core's cache.
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 17;
+
+/// Puts `count` numbers of a dense tensor from element `first` on to `out` as source.dtype.
+void read_numbers(Source& source, std::int64_t first, std::int64_t count, std::byte* out) {
+  const std::size_t stored_bytes = source.is_float64 ? sizeof(double) : dtype_bytes(source.dtype);
+  const auto begin = static_cast<std::uint64_t>(first) * stored_bytes;
+  if (!source.is_float64) {
+    source.tensor->read(begin, {out, static_cast<std::size_t>(count) * stored_bytes});
+  } else {
+    std::vector<double> wide(static_cast<std::size_t>(count));
+    source.tensor->read(begin, std::as_writable_bytes(std::span(wide)));
+    source.num_overflowed += narrow_doubles(wide, reinterpret_cast<float*>(out));
+  }
+  source.num_nonfinite += count_nonfinite({out, source.dtype}, count);
+}
+
+/// The same for all of them, which are then read from memory: a tensor that is transposed or has
+/// gaps would be read in bits and pieces otherwise.
+void read_all_numbers(Source& source) {
+  source.values = source.tensor->read_all();
+  if (source.is_float64) {
+    std::vector<double> wide(static_cast<std::size_t>(source.numel));
+    std::memcpy(wide.data(), source.values.data(), source.values.size());
+    source.values.resize(wide.size() * sizeof(float));
+    source.num_overflowed += narrow_doubles(wide, reinterpret_cast<float*>(source.values.data()));
+  }
+  source.num_nonfinite += count_nonfinite({source.values.data(), source.dtype}, source.numel);
+}
+
+/// Converts elements of a part that is stored as it is used. Returns how many overflowed.
+std::int64_t read_rows(Source& source, Elements wanted, FloatDestination out) {
+  const auto from_bytes = static_cast<std::int64_t>(dtype_bytes(source.dtype));
+  if (!source.values.empty()) {
+    return convert_floats({source.values.data() + wanted.first * from_bytes, source.dtype}, out,
+                          wanted.count);
+  }
+  std::int64_t overflowed = 0;
+  const bool in_place = source.dtype == out.dtype;
+  const std::int64_t block = std::min(kBlockElements, wanted.count);
+  const auto staging = in_place ? nullptr
+                                : std::make_unique_for_overwrite<std::byte[]>(
+                                      static_cast<std::size_t>(block * from_bytes));
+  for (std::int64_t done = 0; done < wanted.count; done += block) {
+    const std::int64_t count = std::min(block, wanted.count - done);
+    std::byte* to = out.data + done * static_cast<std::int64_t>(dtype_bytes(out.dtype));
+    read_numbers(source, wanted.first + done, count, in_place ? to : staging.get());
+    if (in_place) continue;
+    overflowed += convert_floats({staging.get(), source.dtype}, {to, out.dtype}, count);
+  }
+  return overflowed;
+}
+
+/// Converts elements of the stacked parts, whole rows where a part is transposed. Returns how many
+/// overflowed.
+std::int64_t read_elements(const WeightSpec& spec, std::span<Source> sources, Elements wanted,
+                           FloatDestination out) {
   std::int64_t overflowed = 0;
   std::int64_t part_begin = 0;
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const WeightPart& part = spec.parts[i];
-    const Source& source = sources[i];
+    Source& source = sources[i];
     const std::int64_t first = std::max(wanted.first - part_begin, std::int64_t{0});
     const std::int64_t end = std::min(wanted.first + wanted.count - part_begin, source.numel);
     part_begin += source.numel;
     if (first >= end) continue;
     if (part.transposed) {
       const std::int64_t rows = part.shape[0];
-      overflowed += convert_transposed(source.floats, out,
+      overflowed += convert_transposed({source.values.data(), source.dtype}, out,
                                        {rows, part.shape[1], first / rows, (end - first) / rows});
     } else {
-      FloatSource from = source.floats;
-      from.data += first * static_cast<std::int64_t>(dtype_bytes(from.dtype));
-      overflowed += convert_floats(from, out, end - first);
+      overflowed += read_rows(source, {first, end - first}, out);
     }
     out.data += (end - first) * static_cast<std::int64_t>(dtype_bytes(out.dtype));
   }
   return overflowed;
+}
+
+/// Logs what would make the model's output useless without a word.
+void warn_of_numbers(const Source& source, const WeightPart& part) {
+  if (source.num_nonfinite > source.num_overflowed) {
+    log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are not finite",
+        source.tensor->file_name(), quoted_name(part.name),
+        source.num_nonfinite - source.num_overflowed, source.numel);
+  }
+  if (source.num_overflowed > 0) {
+    log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are too large for float32",
+        source.tensor->file_name(), quoted_name(part.name), source.num_overflowed.load(),
+        source.numel);
+  }
 }
 
 }  // namespace
@@ -98,7 +174,9 @@ WeightFormat stored_format(WeightUse use, DType own, DType activation) {
 WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation) {
   std::optional<DType> common;
   for (const WeightPart& part : spec.parts) {
-    const DType dtype = find_part(checkpoint, spec, part).floats.dtype;
+    Source source;
+    find_part(checkpoint, spec, part, source);
+    const DType dtype = source.dtype;
     // Mixed dtypes are kept in float32, which holds both 16-bit types exactly.
     common = !common || *common == dtype ? dtype : DType::float32;
   }
@@ -109,8 +187,11 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
                    const WeightSink& sink) {
   check_spec(spec);
   check_format(format, spec.use);
-  std::vector<Source> sources;
-  for (const WeightPart& part : spec.parts) sources.push_back(find_part(checkpoint, spec, part));
+  std::vector<Source> sources(spec.parts.size());
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    find_part(checkpoint, spec, spec.parts[i], sources[i]);
+    if (spec.parts[i].transposed || !sources[i].tensor->is_dense()) read_all_numbers(sources[i]);
+  }
 
   std::atomic<std::int64_t> overflowed = 0;
   const RowReader read_values = [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
@@ -123,7 +204,7 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
       .shape = spec.shape(),
       .components = {{WeightComponent::values, read_values}},
   });
-  for (const Source& source : sources) checkpoint.release(source.tensor);
+  for (std::size_t i = 0; i < sources.size(); ++i) warn_of_numbers(sources[i], spec.parts[i]);
   if (overflowed > 0) {
     log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
         spec.name, overflowed.load(), spec.out_features * spec.in_features, format_name(format));

@@ -17,36 +17,64 @@ std::string shown(const Json& value) {
   return shortened_text(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMaxShownBytes);
 }
 
+/// Refuses duplicate keys and deep nesting. Linear time, unlike nlohmann's parser with a callback.
+class StrictCheck {
+ public:
+  explicit StrictCheck(const std::string& source) : source_(source) {}
+
+  bool null() { return true; }
+  bool boolean(bool /*value*/) { return true; }
+  bool number_integer(Json::number_integer_t /*value*/) { return true; }
+  bool number_unsigned(Json::number_unsigned_t /*value*/) { return true; }
+  bool number_float(Json::number_float_t /*value*/, const std::string& /*text*/) { return true; }
+  bool string(const std::string& /*value*/) { return true; }
+  bool binary(const Json::binary_t& /*value*/) { return true; }
+  bool start_object(std::size_t /*size*/) { return open(); }
+  bool start_array(std::size_t /*size*/) { return open(); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+  bool key(const std::string& name) {
+    if (!keys_.back().insert(name).second) {
+      fail(ErrorCode::bad_file, "{}: duplicate key {}", source_, shown(Json(name)));
+    }
+    return true;
+  }
+  bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
+                   const Json::exception& error) {
+    constexpr std::size_t kMaxReasonBytes = 200;  // it quotes the last token, of any length
+    const std::string reason = replace_invalid_utf8(error.what());
+    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", source_,
+         shortened_text(reason.substr(reason.find("] ") + 2), kMaxReasonBytes));
+  }
+
+ private:
+  static constexpr std::size_t kMaxDepth = 100;
+
+  bool open() {
+    if (keys_.size() >= kMaxDepth) {
+      fail(ErrorCode::bad_file, "{}: nested deeper than {} levels", source_, kMaxDepth);
+    }
+    keys_.emplace_back();
+    return true;
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
+  const std::string& source_;
+  std::vector<std::set<std::string>> keys_;  // of the objects and lists that are open
+};
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& source) {
-  constexpr int kMaxDepth = 100;
   if (text.find('\0') != std::string_view::npos) {  // the parser would take it for the end
     fail(ErrorCode::bad_file, "{}: not valid JSON: a zero byte", source);
   }
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto check = [&](int depth, Json::parse_event_t event, const Json& parsed) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) {
-      fail(ErrorCode::bad_file, "{}: nested deeper than {} levels", source, kMaxDepth);
-    }
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !keys.back().insert(parsed.get_ref<const std::string&>()).second) {
-      fail(ErrorCode::bad_file, "{}: duplicate key {}", source, shown(parsed));
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, check);
-  } catch (const Json::exception& error) {
-    constexpr std::size_t kMaxReasonBytes = 200;  // it quotes the last token, of any length
-    const std::string reason = replace_invalid_utf8(error.what());
-    fail(ErrorCode::bad_file, "{}: not valid JSON: {}", source,
-         shortened_text(reason.substr(reason.find("] ") + 2), kMaxReasonBytes));
-  }
+  StrictCheck check(source);
+  Json::sax_parse(text, &check);
+  return Json::parse(text);
 }
 
 JsonObject::JsonObject(const Json& json, std::string source, std::string prefix)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
@@ -56,17 +57,17 @@ std::string input_name(const std::string& file) {
   return file == kStdinName ? "standard input" : file;
 }
 
-InputBytes InputBytes::open(const std::string& file) {
-  InputBytes bytes;
-  bytes.read_ = read_stream(file);
-  if (!bytes.read_) bytes.file_ = MappedFile::open(file);
-  return bytes;
+InputBytes::InputBytes(const std::string& file) : read_(read_stream(file)) {
+  if (!read_) file_ = std::make_unique<const OpenFile>(file);
 }
 
-std::string_view InputBytes::view() const {
-  if (read_) return *read_;
-  const auto bytes = file_.bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+std::string InputBytes::read(std::size_t count) {
+  const std::uint64_t size = read_ ? read_->size() : file_->size_bytes();
+  const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(count, size - position_));
+  std::string bytes = read_ ? read_->substr(static_cast<std::size_t>(position_), part)
+                            : file_->read_text(position_, part);
+  position_ += part;
+  return bytes;
 }
 
 void reject_stdin_twice(std::initializer_list<InputOption> inputs) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -19,19 +20,22 @@ inline constexpr const char* kStdinName = "-";
 /// What messages call a file: its name, or "standard input" for "-".
 std::string input_name(const std::string& file);
 
-/// The bytes of a text that the command line names: a file, which is mapped, or "-", a pipe or
-/// another device, which are read to their end.
+/// The bytes of a text that the command line names, piece by piece: a file, which is read as it is
+/// asked for, or "-", a pipe or another device, which are read to their end.
 class InputBytes {
  public:
   /// Errors: not_found; bad_file for a folder, an unreadable file, and a pipe with more than
   /// kMaxTextBytes.
-  static InputBytes open(const std::string& file);
+  explicit InputBytes(const std::string& file);
 
-  std::string_view view() const;
+  /// The next bytes, at most `count`; nothing at the end. Errors: bad_file, also for a file that
+  /// was cut short meanwhile.
+  std::string read(std::size_t count);
 
  private:
-  MappedFile file_;
-  std::unique_ptr<const std::string> read_;  ///< of what cannot be mapped
+  std::unique_ptr<const OpenFile> file_;
+  std::unique_ptr<const std::string> read_;  ///< of what can be read only once
+  std::uint64_t position_ = 0;
 };
 
 /// An option that takes a text, and the file it was given, if it was.

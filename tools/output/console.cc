@@ -3,6 +3,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -66,12 +68,38 @@ void write_stdout(std::string_view text) {
 
 void write_stderr(std::string_view text) noexcept { write_all(kStderr, text); }
 
-void print_error(std::string message) noexcept {
-  for (char& byte : message) {
-    if (byte == '\n' || byte == '\r') byte = ' ';
+void print_error(std::string_view message) noexcept {
+  write_stderr(wants_colour(kStderr) ? "\x1b[1;31merror:\x1b[0m " : "error: ");
+  // No allocation, which could fail in turn.
+  std::array<char, 1024> buffer;
+  std::size_t size = 0;
+  const auto append = [&](std::string_view part) {
+    if (size + part.size() > buffer.size()) {
+      write_stderr({buffer.data(), size});
+      size = 0;
+    }
+    std::ranges::copy(part, buffer.data() + size);
+    size += part.size();
+  };
+  const auto byte_at = [&](std::size_t i) {
+    return i < message.size() ? static_cast<unsigned char>(message[i]) : 0u;
+  };
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    // U+0080 to U+009F are control characters too: in UTF-8 0xc2 and a byte below 0xa0.
+    if (byte_at(i) == 0xc2 && byte_at(i + 1) >= 0x80 && byte_at(i + 1) < 0xa0) ++i;
+    const unsigned byte = byte_at(i);
+    const bool is_c1 = byte >= 0x80 && byte < 0xa0 && i > 0 && byte_at(i - 1) == 0xc2;
+    if (byte >= 0x20 && byte != 0x7f && !is_c1) {
+      append(message.substr(i, 1));
+      continue;
+    }
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    append("\\u00");
+    append(kDigits.substr(byte >> 4, 1));
+    append(kDigits.substr(byte & 0xf, 1));
   }
-  const bool colour = wants_colour(kStderr);
-  write_stderr((colour ? "\x1b[1;31merror:\x1b[0m " : "error: ") + message + "\n");
+  append("\n");
+  write_stderr({buffer.data(), size});
 }
 
 }  // namespace quern::tools

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <string_view>
 
 namespace quern::tools {
@@ -36,7 +35,7 @@ void write_stdout(std::string_view text);
 /// Writes to standard error as far as possible.
 void write_stderr(std::string_view text) noexcept;
 
-/// Writes "error: …" to standard error, as one line whatever the message has in it.
-void print_error(std::string message) noexcept;
+/// Writes "error: …" to standard error as one line: control characters of the message are escaped.
+void print_error(std::string_view message) noexcept;
 
 }  // namespace quern::tools

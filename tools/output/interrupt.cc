@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "quern/output_file.h"
 #include "tools/cli/exit_code.h"
 #include "tools/output/console.h"
 
@@ -49,6 +50,7 @@ void end_process() {
   if (const char* text = last_words) {
     [[maybe_unused]] const auto written = ::write(kStderr, text, std::strlen(text));
   }
+  quern::remove_unfinished_files();
   ::_exit(static_cast<int>(ExitCode::interrupted));
 }
 
@@ -57,8 +59,17 @@ extern "C" void exit_at_once(int /*signal*/) {
   end_process();
 }
 
-extern "C" void note_interrupt(int /*signal*/) {
-  interrupt_requested = true;
+/// Ends the program as the signal would, without leaving half-written files.
+extern "C" void clean_up_and_die(int signal) {
+  quern::remove_unfinished_files();
+  struct sigaction action = {};
+  action.sa_handler = SIG_DFL;
+  sigaction(signal, &action, nullptr);
+  ::raise(signal);  // which is delivered when this handler returns
+}
+
+extern "C" void note_interrupt(int signal) {
+  if (interrupt_requested.exchange(true)) return clean_up_and_die(signal);
   start_deadline(kGrace);
 }
 
@@ -82,12 +93,16 @@ void install_signal_handlers() {
   event.sigev_signo = SIGALRM;
   has_deadline = ::timer_create(CLOCK_MONOTONIC, &event, &deadline) == 0;
   handle(SIGINT, exit_at_once, SA_RESTART);
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) handle(signal, clean_up_and_die, 0);  // nohup ignores one
+  }
 }
 
 InterruptScope::InterruptScope() {
   interrupt_requested = false;
-  // SA_RESETHAND brings the deadly default back for the second signal.
-  handle(SIGINT, note_interrupt, static_cast<int>(SA_RESETHAND) | SA_RESTART);
+  handle(SIGINT, note_interrupt, SA_RESTART);
 }
 
 InterruptScope::~InterruptScope() { handle(SIGINT, exit_at_once, SA_RESTART); }

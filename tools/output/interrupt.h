@@ -5,7 +5,8 @@
 namespace quern::tools {
 
 /// Makes SIGINT end the process with exit code 130, and a closed pipe an error of write() instead
-/// of a signal. For the start of main().
+/// of a signal. Neither SIGINT nor SIGTERM and SIGHUP leave the temporary files of an OutputFile.
+/// For the start of main().
 void install_signal_handlers();
 
 /// While one lives, the first SIGINT only sets a flag, so that what was generated so far can be

@@ -226,14 +226,18 @@ class AccuracyRun {
 
 ExitCode accuracy(const AccuracyOptions& options) {
   const AccuracyReport report = AccuracyRun(options).run();
-  if (options.output_file) write_file(*options.output_file, accuracy_page(report));
-  if (options.output.json) {
-    print_json(accuracy_json(report));
-  } else if (options.output_file) {
-    write_stdout(checks_text(report.checks) + accuracy_verdict(report) + '\n');
-  } else {
-    write_stdout(accuracy_page(report));
-  }
+  const auto write = [&] {
+    if (options.output_file) write_file(*options.output_file, accuracy_page(report));
+  };
+  write_then_print(write, [&](bool /*written*/) {
+    if (options.output.json) {
+      print_json(accuracy_json(report));
+    } else if (options.output_file) {
+      write_stdout(checks_text(report.checks) + accuracy_verdict(report) + '\n');
+    } else {
+      write_stdout(accuracy_page(report));
+    }
+  });
   return report.complete ? checks_exit(report.checks) : ExitCode::interrupted;
 }
 

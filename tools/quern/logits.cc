@@ -20,6 +20,7 @@
 #include "tools/output/json_output.h"
 #include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
+#include "tools/output/write_file.h"
 #include "tools/quern/command.h"
 
 namespace quern::tools {
@@ -44,7 +45,7 @@ std::vector<std::int32_t> prompt_ids(const Engine& engine, const LogitsOptions& 
   return engine.tokenizer().encode(prompt.text, encode_options);
 }
 
-OrderedJson logits_json(const Engine& engine, const LogitsOptions& options,
+OrderedJson logits_json(const Engine& engine, const std::optional<std::string>& written_file,
                         const std::vector<std::int32_t>& ids,
                         const std::optional<double>& mean_nll) {
   OrderedJson json = subject_json(engine.info(), engine.options());
@@ -53,7 +54,7 @@ OrderedJson logits_json(const Engine& engine, const LogitsOptions& options,
                {"output", nullptr},
                {"mean_nll", nullptr},
                {"perplexity", nullptr}});
-  if (options.output_file) json["output"] = *options.output_file;
+  if (written_file) json["output"] = *written_file;
   if (mean_nll) {
     json["mean_nll"] = *mean_nll;
     json["perplexity"] = std::exp(*mean_nll);
@@ -61,10 +62,10 @@ OrderedJson logits_json(const Engine& engine, const LogitsOptions& options,
   return json;
 }
 
-std::string logits_text(const Engine& engine, const LogitsOptions& options, std::size_t num_tokens,
-                        const std::optional<double>& mean_nll) {
+std::string logits_text(const Engine& engine, const std::optional<std::string>& written_file,
+                        std::size_t num_tokens, const std::optional<double>& mean_nll) {
   std::string text = fmt::format("logits [{}, {}] float32", num_tokens, engine.info().vocab_size);
-  if (options.output_file) text += fmt::format(" written to {}", *options.output_file);
+  if (written_file) text += fmt::format(" written to {}", *written_file);
   text += '\n';
   if (mean_nll) {
     text += fmt::format("mean negative log-likelihood {:.6f} over {} tokens, perplexity {:.4f}\n",
@@ -91,23 +92,28 @@ ExitCode logits(const LogitsOptions& options) {
   if (prompts.size() != 1) {
     fail(ErrorCode::invalid_argument, "logits: expected one prompt, got {}", prompts.size());
   }
+  if (options.output_file) OutputFile::check(*options.output_file);
   EngineOptions engine_options = options.engine;
   engine_options.on_load = load_progress(options.output);
   Engine engine = Engine::load(model, engine_options);
   const std::vector<std::int32_t> ids = prompt_ids(engine, options, prompts.front());
   const std::vector<float> values = engine.logits(ids);
-  if (options.output_file) {
+  const auto write = [&] {
+    if (!options.output_file) return;
     const auto rows = static_cast<std::int64_t>(ids.size());
     const std::vector<SafetensorsTensor> tensors = {
         {"logits", {rows, engine.info().vocab_size}, values}};
     write_safetensors(*options.output_file, tensors);
-  }
-  const std::optional<double> mean_nll = mean_negative_log_likelihood(values, ids);
-  if (options.output.json) {
-    print_json(logits_json(engine, options, ids, mean_nll));
-  } else {
-    write_stdout(logits_text(engine, options, ids.size(), mean_nll));
-  }
+  };
+  write_then_print(write, [&](bool written) {
+    const auto file = written ? options.output_file : std::nullopt;
+    const std::optional<double> mean_nll = mean_negative_log_likelihood(values, ids);
+    if (options.output.json) {
+      print_json(logits_json(engine, file, ids, mean_nll));
+    } else {
+      write_stdout(logits_text(engine, file, ids.size(), mean_nll));
+    }
+  });
   const std::size_t num_nonfinite = count_nonfinite(values, ids.size());
   if (num_nonfinite == 0) return ExitCode::done;
   print_error(fmt::format("non-finite logits at {} of {} positions ({}); {}", num_nonfinite,

@@ -25,6 +25,7 @@ ExitCode summarize(const SummarizeOptions& options) {
   }
   const std::vector<std::string> errors = summary_errors(report);
   for (const std::string& error : errors) print_error(error);
+  if (report.file_error) std::rethrow_exception(report.file_error);
   if (!report.complete) return ExitCode::interrupted;
   if (!errors.empty() && !options.check_accuracy) return ExitCode::failed;
   return checks_exit(report.checks);

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "io/open_file.h"
 #include "model/config/config_keys.h"
 
 namespace quern {
@@ -100,7 +101,7 @@ std::vector<std::string> read_stop_strings(const JsonObject& object) {
 GenerationConfig load_generation_config(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "generation_config.json";
   GenerationConfig config;
-  if (!std::filesystem::exists(path)) return config;
+  if (!is_listed(path)) return config;
   const Json json = read_json(path);
   const JsonObject object(json, path.string());
 

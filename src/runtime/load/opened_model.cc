@@ -4,9 +4,11 @@
 #include <array>
 
 #include "base/log.h"
+#include "io/open_file.h"
 #include "model/model.h"
 #include "model/shapes.h"
 #include "quern/files.h"
+#include "quern/safetensors.h"
 #include "runtime/load/timed_phase.h"
 #include "runtime/request/eos_token_ids.h"
 #include "tokenizer/no_tokenizer.h"
@@ -23,12 +25,12 @@ void close_step(Graph& graph) {
 
 /// The dtype of the largest tensor: torch_dtype of a config may be wrong.
 DType largest_tensor_dtype(const Checkpoint& checkpoint) {
-  std::size_t largest_bytes = 0;
+  std::uint64_t largest_bytes = 0;
   std::optional<DType> dtype;
   for (const auto& [name, tensor] : checkpoint.tensors()) {
-    if (tensor.entry->data.size() <= largest_bytes) continue;
-    largest_bytes = tensor.entry->data.size();
-    dtype = parse_safetensors_dtype(tensor.entry->stored_type);
+    if (tensor.size_bytes <= largest_bytes) continue;
+    largest_bytes = tensor.size_bytes;
+    dtype = parse_safetensors_dtype(tensor.stored_type);
   }
   return dtype.value_or(DType::float32);
 }
@@ -43,9 +45,8 @@ DType activation_dtype(DType stored, const EngineOptions& resolved) {
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder) {
   constexpr std::array kFiles = {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
                                  "qwen.tiktoken"};
-  const bool has_any = std::any_of(kFiles.begin(), kFiles.end(), [&](const char* name) {
-    return std::filesystem::exists(folder / name);
-  });
+  const bool has_any = std::any_of(kFiles.begin(), kFiles.end(),
+                                   [&](const char* name) { return is_listed(folder / name); });
   if (has_any) return Tokenizer::load(folder);
   log(LogLevel::warning, "{}: no tokenizer files: prompts are token ids, and there is no text",
       folder.string());

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "io/open_file.h"
 
 namespace quern {
 namespace {
@@ -14,7 +15,7 @@ constexpr std::int64_t kMaxId = std::numeric_limits<std::int32_t>::max() - 1;
 
 /// The object in a file of the folder, if the file is there.
 std::optional<Json> read_if_there(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!is_listed(path)) return std::nullopt;
   return std::make_optional<Json>(read_json(path));
 }
 

@@ -68,6 +68,42 @@ TEST_F(RecordsTest, NamesTheLineAndGoesOn) {
   EXPECT_EQ(lines.next()->place, (folder_ / "r.txt:3").string());
 }
 
+TEST_F(RecordsTest, ReadsFilesLongerThanAPiece) {
+  // Records end at every place of a piece of 1 MiB, and one is longer than several pieces.
+  std::string lines;
+  std::string csv = "a,b\n";
+  std::size_t count = 0;
+  for (; lines.size() < 5'000'000; ++count) {
+    const std::string text(count == 1000 ? 3'000'000 : count % 97, 'x');
+    lines += text + "\r\n";
+    csv += '"' + text + "\n\"\"\"," + text + "\r\n";
+  }
+  for (const auto& [name, content] : {std::pair("r.txt", lines), std::pair("r.csv", csv)}) {
+    SCOPED_TRACE(name);
+    const Json all = read_all(name, content);
+    ASSERT_EQ(all.size(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string text(i == 1000 ? 3'000'000 : i % 97, 'x');
+      if (all[i].contains("text")) {
+        ASSERT_EQ(all[i]["text"], text) << i;
+      } else {
+        ASSERT_EQ(all[i]["a"], text + "\n\"") << i;
+        ASSERT_EQ(all[i]["b"], text) << i;
+      }
+    }
+  }
+}
+
+TEST_F(RecordsTest, AFileCutShortIsAnError) {
+  RecordReader records = reader("r.txt", std::string(5'000'000, '\n'));
+  EXPECT_TRUE(records.next());
+  std::filesystem::resize_file(folder_ / "r.txt", 1000);
+  const auto read_all = [&] {
+    while (records.next()) continue;
+  };
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.txt", "cut short"}), read_all());
+}
+
 TEST_F(RecordsTest, RefusesWhatIsNoFile) {
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:1", "'a' twice"}), reader("r.csv", "a,b,a\n"));
   EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"nowhere"}), RecordReader(folder_ / "nowhere"));

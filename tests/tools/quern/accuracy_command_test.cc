@@ -203,12 +203,10 @@ TEST_F(AccuracyCommandTest, HoldsAPortAgainstTheOriginalsFiles) {
   const auto ids = cases[1]["prompt_ids"].get<std::vector<std::int32_t>>();
   const SafetensorsFile expected = SafetensorsFile::open(golden / "llama.logits.safetensors");
   const SafetensorsEntry& entry = expected.entries().front();
-  const std::string activations = file(
-      "activations.safetensors",
-      make_safetensors(
-          {{"prompt_ids", "I32", {std::ssize(ids)}, bytes_of(ids)},
-           {"logits", "F32", entry.shape,
-            std::string(reinterpret_cast<const char*>(entry.data.data()), entry.data.size())}}));
+  const std::string activations =
+      file("activations.safetensors",
+           make_safetensors({{"prompt_ids", "I32", {std::ssize(ids)}, bytes_of(ids)},
+                             {"logits", "F32", entry.shape, bytes_of(expected.read(entry))}}));
 
   const std::vector<std::string> files = {"--file",
                                           text,

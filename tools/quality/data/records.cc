@@ -1,6 +1,7 @@
 #include "tools/quality/data/records.h"
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <utility>
 
@@ -10,11 +11,7 @@
 namespace quern::tools {
 namespace {
 
-std::string_view without_byte_order_mark(std::string_view text) {
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  return text;
-}
+constexpr std::size_t kMaxRecordBytes = std::size_t{64} << 20;
 
 bool is_json_object(std::string_view line) {
   if (!line.starts_with('{')) return false;
@@ -46,23 +43,45 @@ void require_distinct(std::vector<std::string> columns, const std::string& place
 
 RecordReader::RecordReader(const std::string& file, std::optional<RecordFormat> format,
                            RecordFormat without_ending)
-    : name_(input_name(file)),
-      bytes_(InputBytes::open(file)),
-      rest_(without_byte_order_mark(bytes_.view())) {
+    : name_(input_name(file)), input_(file) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  read_more();
+  if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
   reject_lfs_pointer(rest_, name_);
+  fill_line();
   format_ = format.value_or(guess_format(file, rest_, without_ending));
   if (format_ != RecordFormat::csv || rest_.empty()) return;
-  const std::string_view header = rest_;
-  columns_ = take_csv_record(rest_, place());
-  const std::string_view taken = header.substr(0, header.size() - rest_.size());
-  require_utf8(taken, place());
-  require_distinct(columns_, place());
-  line_ += std::count(taken.begin(), taken.end(), '\n');
+  const std::string where = place();
+  columns_ = take_csv(where);
+  require_distinct(columns_, where);
+}
+
+bool RecordReader::read_more() {
+  constexpr std::size_t kLeastBytes = std::size_t{1} << 20;
+  // As much again as there is, so that a long record takes linear time.
+  std::string more = input_.read(std::max(kLeastBytes, rest_.size()));
+  if (more.empty()) return false;
+  if (rest_.size() >= kMaxRecordBytes) {
+    fail(ErrorCode::bad_file, "{}: expected records of at most {} bytes", place(), kMaxRecordBytes);
+  }
+  std::string buffer(rest_);
+  buffer += more;
+  buffer_ = std::move(buffer);
+  rest_ = buffer_;
+  return true;
+}
+
+void RecordReader::fill_line() {
+  for (std::size_t seen = 0; rest_.find('\n', seen) == rest_.npos;) {
+    seen = rest_.size();
+    if (!read_more()) return;
+  }
 }
 
 std::string RecordReader::place() const { return fmt::format("{}:{}", name_, line_); }
 
 std::string_view RecordReader::take_line() {
+  fill_line();
   std::string_view line = rest_.substr(0, rest_.find('\n'));
   rest_.remove_prefix(std::min(line.size() + 1, rest_.size()));
   ++line_;
@@ -71,8 +90,9 @@ std::string_view RecordReader::take_line() {
 }
 
 std::optional<RecordReader::Record> RecordReader::next() {
-  while (!rest_.empty()) {
+  while (!rest_.empty() || read_more()) {
     std::string where = place();
+    if (rest_.size() < 2) read_more();
     const bool empty_line = rest_.starts_with('\n') || rest_.starts_with("\r\n");
     if (format_ == RecordFormat::csv && !empty_line) return read_csv(std::move(where));
     const std::string_view line = take_line();
@@ -88,19 +108,29 @@ std::optional<RecordReader::Record> RecordReader::next() {
   return std::nullopt;
 }
 
-RecordReader::Record RecordReader::read_csv(std::string place) {
-  const std::string_view before = rest_;
-  const auto taken = [&] { return before.substr(0, before.size() - rest_.size()); };
-  const auto count_lines = [&] { line_ += std::ranges::count(taken(), '\n'); };
-  std::vector<std::string> fields;
-  try {
-    fields = take_csv_record(rest_, place);
-  } catch (...) {
-    count_lines();
-    throw;
+std::vector<std::string> RecordReader::take_csv(const std::string& place) {
+  while (true) {
+    std::string_view left = rest_;
+    std::vector<std::string> fields;
+    std::exception_ptr error;
+    try {
+      fields = take_csv_record(left, place);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    // What ends where the piece ends may go on in the next one.
+    if (left.empty() && read_more()) continue;
+    const std::string_view taken = rest_.substr(0, rest_.size() - left.size());
+    rest_ = left;
+    line_ += std::ranges::count(taken, '\n');
+    if (error) std::rethrow_exception(error);
+    require_utf8(taken, place);
+    return fields;
   }
-  count_lines();
-  require_utf8(taken(), place);
+}
+
+RecordReader::Record RecordReader::read_csv(std::string place) {
+  std::vector<std::string> fields = take_csv(place);
   if (fields.size() != columns_.size()) {
     fail(ErrorCode::bad_file, "{}: expected {} fields, as the header has, got {}", place,
          columns_.size(), fields.size());

@@ -17,7 +17,8 @@ enum class RecordFormat : std::uint8_t {
   lines,  ///< each line is the text of a record, even an empty one
 };
 
-/// The records of a text, one after the other. A file is mapped: only what is asked for is read.
+/// The records of a text, one after the other. Only what is asked for is read, a piece at a time,
+/// and a file that is cut short meanwhile is an error. A record has at most 64 MiB.
 class RecordReader {
  public:
   /// One record: a JSON object, whose values are strings where the file is no JSON.
@@ -36,6 +37,8 @@ class RecordReader {
   /// for an unreadable file and for a bad CSV header.
   explicit RecordReader(const std::string& file, std::optional<RecordFormat> format = std::nullopt,
                         RecordFormat without_ending = RecordFormat::lines);
+  RecordReader(const RecordReader&) = delete;
+  RecordReader& operator=(const RecordReader&) = delete;
 
   /// The next record, or nothing at the end. Errors: bad_file naming the line, for broken JSON or
   /// CSV and for text that is not UTF-8; the next call continues after it.
@@ -44,12 +47,18 @@ class RecordReader {
  private:
   std::string place() const;
   std::string_view take_line();
+  std::vector<std::string> take_csv(const std::string& place);
   Record read_csv(std::string place);
+  /// Reads more behind what is left. Returns false at the end of the file.
+  bool read_more();
+  /// Reads on until what is left has a line end, or all of it.
+  void fill_line();
 
   std::string name_;
-  InputBytes bytes_;
-  RecordFormat format_;
-  std::string_view rest_;
+  InputBytes input_;
+  std::string buffer_;
+  RecordFormat format_ = RecordFormat::lines;
+  std::string_view rest_;  ///< of buffer_: what was read and not taken
   std::int64_t line_ = 1;  ///< of the first byte of rest_
   std::vector<std::string> columns_;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "tools/cli/fail.h"
@@ -72,15 +71,15 @@ class SavedLogits : public ReferenceLogits {
     const auto settings = stored_settings(text);
     require_same(entry(layout[1]), std::as_bytes(std::span(settings)), "window and stride");
     require_same(entry(layout[0]), std::as_bytes(std::span(text.ids)), "the tokens");
-    rest_ = entry(layout[2]).data;
+    logits_ = &entry(layout[2]);
     row_bytes_ = static_cast<std::size_t>(text.vocab_size) * sizeof(float);
   }
 
   std::span<const float> rows(const Window& window) override {
-    const auto part = rest_.first(window.num_scored() * row_bytes_);
-    rest_ = rest_.subspan(part.size());
-    rows_.resize(part.size() / sizeof(float));
-    std::memcpy(rows_.data(), part.data(), part.size());  // a file may lack alignment
+    rows_.resize(window.num_scored() * row_bytes_ / sizeof(float));
+    const auto bytes = std::as_writable_bytes(std::span(rows_));
+    file_.read(*logits_, read_bytes_, bytes);
+    read_bytes_ += bytes.size();
     return rows_;
   }
 
@@ -106,13 +105,14 @@ class SavedLogits : public ReferenceLogits {
 
   void require_same(const SafetensorsEntry& found, std::span<const std::byte> expected,
                     const char* what) const {
-    if (std::ranges::equal(found.data, expected)) return;
+    if (std::ranges::equal(file_.read(found), expected)) return;
     fail(ErrorCode::bad_file, "{}: tensor '{}': expected {} of this run, got others",
          file_.path().string(), found.name, what);
   }
 
   SafetensorsFile file_;
-  std::span<const std::byte> rest_;
+  const SafetensorsEntry* logits_ = nullptr;
+  std::uint64_t read_bytes_ = 0;
   std::size_t row_bytes_ = 0;
   std::vector<float> rows_;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "quern/error.h"
 #include "quern/sampling.h"
 #include "tools/cli/model_options.h"
 #include "tools/generation/generate.h"
@@ -158,7 +159,15 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
     set->scores = score_summaries(set->summaries, report.articles.good, options.stemmer);
   }
   report.checks = summary_checks(options, report);
-  if (options.output_file) write_summaries(*options.output_file, report, prompts);
+  if (options.output_file) {
+    // Only a whole set takes the file's name.
+    const std::string path = *options.output_file + (report.complete ? "" : ".partial");
+    try {
+      write_summaries(path, report, prompts);
+    } catch (const Error&) {
+      report.file_error = std::current_exception();
+    }
+  }
   return report;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct SummaryReport {
   int max_new_tokens = 0;
   std::optional<std::uint64_t> seed;  ///< unset where tokens are not drawn
   bool complete = true;               ///< false after an interruption: of the first articles only
+  std::exception_ptr file_error;      ///< why the summaries are not in the output file
   SummarySet engine;
   std::optional<SummarySet> reference;
   std::vector<Check> checks;

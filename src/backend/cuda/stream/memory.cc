@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -32,7 +33,11 @@ void for_each_thread(std::size_t count, Device device, const Body& body) {
   };
   {
     std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i + 1 < count; ++i) threads.emplace_back(run, i);
+    try {
+      for (std::size_t i = 0; i + 1 < count; ++i) threads.emplace_back(run, i);
+    } catch (const std::system_error&) {
+      // No more threads are to be had; those that there are share the work.
+    }
     run(count - 1);
   }
   for (const std::exception_ptr& error : errors) {
