@@ -93,6 +93,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalize& normal
     auto& entries = token.normalized ? normalized : as_written;
     entries.push_back({token.normalized ? normalize(token.content) : token.content,
                        static_cast<std::int32_t>(i)});
+    written_.push_back(entries.back().text);
     max_token_bytes_ =
         std::max({max_token_bytes_, entries.back().text.size(), token.content.size()});
     strips_ = strips_ || token.lstrip || token.rstrip;
@@ -106,6 +107,12 @@ const AddedToken* AddedTokens::find(std::int32_t id) const {
       tokens_.begin(), tokens_.end(), id,
       [](const AddedToken& token, std::int32_t value) { return token.id < value; });
   return it == tokens_.end() || it->id != id ? nullptr : &*it;
+}
+
+std::string AddedTokens::written(std::int32_t id) const {
+  const AddedToken* token = find(id);
+  return token == nullptr ? std::string()
+                          : written_[static_cast<std::size_t>(token - tokens_.data())];
 }
 
 const AddedToken* AddedTokens::find(std::string_view content) const {

@@ -60,6 +60,8 @@ class AddedTokens {
   const AddedToken* find(std::int32_t id) const;
   const AddedToken* find(std::string_view content) const;
   const std::vector<AddedToken>& tokens() const { return tokens_; }
+  /// What decoding begins with: the content as it is looked for, or nothing for another id.
+  std::string written(std::int32_t id) const;
   /// The most bytes of text that one of them stands for; 0 for any number: one that strips.
   std::size_t max_token_bytes() const { return max_token_bytes_; }
   bool strips() const { return strips_; }
@@ -71,7 +73,8 @@ class AddedTokens {
   void split(std::string_view text, bool normalized, bool parse_special, const Sink& sink) const;
 
  private:
-  std::vector<AddedToken> tokens_;  // by id
+  std::vector<AddedToken> tokens_;    // by id
+  std::vector<std::string> written_;  // as they are looked for
   std::vector<std::size_t> by_content_;
   StringFinder as_written_;
   StringFinder normalized_;

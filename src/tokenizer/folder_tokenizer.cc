@@ -15,9 +15,8 @@ constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
 [[noreturn]] void refuse_length(std::string_view bound, std::size_t num_ids, std::size_t max_ids,
                                 std::size_t num_bytes) {
-  fail(ErrorCode::invalid_argument,
-       "the text of {} bytes has {} {} tokens, expected at most {}", num_bytes, bound, num_ids,
-       max_ids);
+  fail(ErrorCode::invalid_argument, "the text of {} bytes has {} {} tokens, expected at most {}",
+       num_bytes, bound, num_ids, max_ids);
 }
 
 }  // namespace
@@ -137,14 +136,15 @@ std::string FolderTokenizer::written(std::int32_t id) const {
     fail(ErrorCode::invalid_argument, "token id {} is negative, expected 0 to {}", id,
          vocab_size_ - 1);
   }
-  if (const AddedToken* token = added_tokens_.find(id)) return token->content;
+  if (added_tokens_.find(id) != nullptr) return added_tokens_.written(id);
   return id < parts_.model->size() ? parts_.model->token(id) : std::string();
 }
 
 std::string FolderTokenizer::token_bytes(std::int32_t id) const {
   std::vector<std::string> tokens = {written(id)};
   if (tokens.front().empty()) return {};
-  if (is_byte(id)) return std::string(1, static_cast<char>(ByteFallbackDecoder::byte_of(tokens[0])));
+  if (is_byte(id))
+    return std::string(1, static_cast<char>(ByteFallbackDecoder::byte_of(tokens[0])));
   if (has_byte_fallback_) {
     for (const auto& decoder : parts_.decoders) {
       if (dynamic_cast<const FuseDecoder*>(decoder.get())) break;

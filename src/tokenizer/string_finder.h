@@ -12,12 +12,12 @@ namespace quern {
 
 /// Finds some strings in a text: the leftmost first, of those the longest, without overlap. An
 /// Aho-Corasick automaton over the reversed strings reads the text from its end, so that it knows
-/// the longest string that begins at each byte. Cost: linear in the text and in the strings. Source:
-/// Aho and Corasick, "Efficient String Matching", 1975.
+/// the longest string that begins at each byte. Cost: linear in the text and in the strings.
+/// Source: Aho and Corasick, "Efficient String Matching", 1975.
 class StringFinder {
  public:
   struct Entry {
-    std::string text;     ///< empty: never found
+    std::string text;  ///< empty: never found
     std::int32_t value;
   };
   struct Match {

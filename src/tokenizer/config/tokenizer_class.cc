@@ -9,7 +9,7 @@
 namespace quern {
 namespace {
 
-constexpr const char* kVisibleSpace = "\u2581";
+constexpr const char* kMetaspace = "\u2581";
 
 TokenizerClass class_named(const std::string& name) {
   if (name == "GPT2Tokenizer") return TokenizerClass::gpt2;
@@ -61,9 +61,9 @@ void build_llama_pipeline(const TokenizerConfig& config, TokenizerParts& parts) 
                           : config.legacy.value_or(false) ? Prepend::always
                                                           : Prepend::first;
   parts.pre_tokenizers.push_back(
-      std::make_unique<MetaspacePreTokenizer>(kVisibleSpace, prepend, false));
+      std::make_unique<MetaspacePreTokenizer>(kMetaspace, prepend, false));
   parts.decoders.push_back(
-      std::make_unique<ReplaceDecoder>(std::make_unique<LiteralPattern>(kVisibleSpace), " "));
+      std::make_unique<ReplaceDecoder>(std::make_unique<LiteralPattern>(kMetaspace), " "));
   parts.decoders.push_back(std::make_unique<ByteFallbackDecoder>());
   parts.decoders.push_back(std::make_unique<FuseDecoder>());
   if (has_prefix) parts.decoders.push_back(std::make_unique<StripDecoder>(" ", 1, 0));

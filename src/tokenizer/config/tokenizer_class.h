@@ -15,8 +15,9 @@ struct TokenizerConfig;
 /// only the vocabulary, the merges, the added tokens and the post-processor.
 enum class TokenizerClass : std::uint8_t { none, gpt2, llama, qwen2 };
 
-/// The class that AutoTokenizer of transformers 5 takes for these names, of which each may be empty:
-/// tokenizer_class without "Fast" (of tokenizer_config.json, else config.json) and model_type.
+/// The class that AutoTokenizer of transformers 5 takes for these names, of which each may be
+/// empty: tokenizer_class without "Fast" (of tokenizer_config.json, else config.json) and
+/// model_type.
 TokenizerClass rebuilt_class(const std::string& tokenizer_class, const std::string& model_type);
 
 /// Builds the class's pipeline. Errors: as BpeModel.

@@ -11,7 +11,7 @@
 namespace quern {
 namespace {
 
-constexpr std::int64_t kMaxId = std::numeric_limits<std::int32_t>::max() - 1;
+constexpr std::int64_t kMaxConfigId = std::numeric_limits<std::int32_t>::max() - 1;
 constexpr std::array<const char*, 7> kNamedKeys = {
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
@@ -80,7 +80,7 @@ void read_added_tokens_decoder(const JsonObject& json, TokenizerConfig& config) 
   for (const auto& [key, value] : decoder->json().items()) {
     std::int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > kMaxId) {
+    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > kMaxConfigId) {
       fail(ErrorCode::bad_file, "{}: key 'added_tokens_decoder': expected ids as keys, got {}",
            json.file(), quoted_name(key));
     }
@@ -105,7 +105,7 @@ void read_added_tokens_json(const JsonObject& json, TokenizerConfig& config) {
   for (const auto& [content, value] : json.json().items()) {
     AddedToken token;
     token.content = content;
-    token.id = static_cast<std::int32_t>(json.required_integer(content, 0, kMaxId));
+    token.id = static_cast<std::int32_t>(json.required_integer(content, 0, kMaxConfigId));
     token.special = special.count(content) > 0;
     token.normalized = !token.special;
     config.added_tokens.push_back(std::move(token));
@@ -171,7 +171,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   const auto model_path = folder / "config.json";
   if (const auto json = read_if_there(model_path)) {
     const JsonObject object(*json, model_path.string());
-    config.vocab_size = object.integer("vocab_size", 1, kMaxId + 1);
+    config.vocab_size = object.integer("vocab_size", 1, kMaxConfigId + 1);
     config.model_type = object.string("model_type").value_or("");
     if (config.tokenizer_class.empty()) {
       config.tokenizer_class = object.string("tokenizer_class").value_or("");

@@ -10,7 +10,7 @@
 namespace quern {
 namespace {
 
-constexpr const char* kReplacementCharacter = "\uFFFD";
+constexpr const char* kBrokenByte = "\uFFFD";
 
 void replace_all(std::string& text, std::string_view what, std::string_view by) {
   if (what.empty() || text.find(what) == text.npos) return;
@@ -47,7 +47,7 @@ void ByteFallbackDecoder::decode(std::vector<std::string>& tokens) const {
     if (!invalid_utf8_at(run)) {
       out.push_back(run);
     } else {
-      out.insert(out.end(), run.size(), kReplacementCharacter);
+      out.insert(out.end(), run.size(), kBrokenByte);
     }
     run.clear();
   };

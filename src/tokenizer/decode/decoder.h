@@ -36,7 +36,8 @@ class ByteLevelDecoder final : public Decoder {
   void decode(std::vector<std::string>& tokens) const override;
 };
 
-/// Tokens "<0x00>" to "<0xFF>" become bytes. Of a run of them that is not UTF-8 each becomes U+FFFD.
+/// Tokens "<0x00>" to "<0xFF>" become bytes. Of a run of them that is not UTF-8 each becomes
+/// U+FFFD.
 class ByteFallbackDecoder final : public Decoder {
  public:
   void decode(std::vector<std::string>& tokens) const override;

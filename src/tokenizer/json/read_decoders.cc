@@ -9,7 +9,7 @@
 namespace quern {
 namespace {
 
-constexpr std::int64_t kMaxId = std::numeric_limits<std::int32_t>::max() - 1;
+constexpr std::int64_t kMaxTemplateId = std::numeric_limits<std::int32_t>::max() - 1;
 
 std::unique_ptr<Decoder> make_decoder(const std::string& type, const JsonObject& json) {
   if (type == "ByteLevel") return std::make_unique<ByteLevelDecoder>();
@@ -62,7 +62,7 @@ void read_template(const JsonObject& component, TokenizerParts& parts) {
       fail(ErrorCode::bad_file, "{}: key 'post_processor.special_tokens': {} is not there",
            component.file(), quoted_name(name));
     }
-    for (const std::int64_t id : entry->required_integers("ids", 0, kMaxId)) {
+    for (const std::int64_t id : entry->required_integers("ids", 0, kMaxTemplateId)) {
       (after_text ? suffix : prefix).push_back(static_cast<std::int32_t>(id));
     }
   }
@@ -76,7 +76,7 @@ void read_template(const JsonObject& component, TokenizerParts& parts) {
 std::int32_t token_and_id(const JsonObject& component, const char* key) {
   const Json* pair = component.find(key);
   if (pair == nullptr || !pair->is_array() || pair->size() != 2 ||
-      !(*pair)[1].is_number_unsigned() || (*pair)[1].get<std::uint64_t>() > kMaxId) {
+      !(*pair)[1].is_number_unsigned() || (*pair)[1].get<std::uint64_t>() > kMaxTemplateId) {
     component.reject(key, "a token and its id");
   }
   return (*pair)[1].get<std::int32_t>();

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "tokenizer/base64.h"
-#include "tokenizer/models/byte_level.h"
 #include "tokenizer/json/component.h"
+#include "tokenizer/models/byte_level.h"
 #include "tokenizer/normalize/precompiled.h"
 #include "tokenizer/normalize/text_normalizers.h"
 
@@ -31,7 +31,8 @@ std::unique_ptr<Normalizer> make_normalizer(const std::string& type, const JsonO
     return std::make_unique<StripNormalizer>(flag("strip_left", true), flag("strip_right", true));
   }
   if (type == "StripAccents") return std::make_unique<StripAccentsNormalizer>();
-  if (type == "Prepend") return std::make_unique<PrependNormalizer>(json.required_string("prepend"));
+  if (type == "Prepend")
+    return std::make_unique<PrependNormalizer>(json.required_string("prepend"));
   if (type == "Replace") {
     return std::make_unique<ReplaceNormalizer>(read_pattern(json), json.required_string("content"));
   }
@@ -40,8 +41,8 @@ std::unique_ptr<Normalizer> make_normalizer(const std::string& type, const JsonO
   if (type == "Precompiled") {
     const auto bytes = decode_base64(json.required_string("precompiled_charsmap"));
     if (!bytes) json.reject("precompiled_charsmap", "base64");
-    return std::make_unique<PrecompiledNormalizer>(
-        *bytes, json.file() + ": key 'precompiled_charsmap'");
+    return std::make_unique<PrecompiledNormalizer>(*bytes,
+                                                   json.file() + ": key 'precompiled_charsmap'");
   }
   if (type == "BertNormalizer") {
     BertNormalizer::Options options;
@@ -66,14 +67,14 @@ std::size_t max_shrinkage(const std::string& type) {
 }  // namespace
 
 void read_normalizers(const JsonObject& root, TokenizerParts& parts) {
-  for_each_component(root, "normalizer", "normalizers",
-                     [&](const std::string& type, const JsonObject& json) {
-                       parts.normalizers.push_back(make_normalizer(type, json));
-                       // Spaces become U+2581 in LLaMA's.
-                       const bool grows = type == "Replace" && json.has("content") &&
-                                          json.required_string("content") == "\u2581";
-                       parts.max_shrinkage *= grows ? 1 : max_shrinkage(type);
-                     });
+  for_each_component(
+      root, "normalizer", "normalizers", [&](const std::string& type, const JsonObject& json) {
+        parts.normalizers.push_back(make_normalizer(type, json));
+        // Spaces become U+2581 in LLaMA's.
+        const bool grows =
+            type == "Replace" && json.has("content") && json.required_string("content") == "\u2581";
+        parts.max_shrinkage *= grows ? 1 : max_shrinkage(type);
+      });
 }
 
 }  // namespace quern

@@ -19,7 +19,7 @@
 namespace quern {
 namespace {
 
-constexpr std::int64_t kMaxId = std::numeric_limits<std::int32_t>::max() - 1;
+constexpr std::int64_t kMaxTokenId = std::numeric_limits<std::int32_t>::max() - 1;
 
 std::vector<AddedToken> read_added_tokens(const JsonObject& root) {
   std::vector<AddedToken> tokens;
@@ -29,7 +29,7 @@ std::vector<AddedToken> read_added_tokens(const JsonObject& root) {
   for (std::size_t i = 0; i < list->size(); ++i) {
     const JsonObject entry((*list)[i], root.file(), fmt::format("added_tokens[{}].", i));
     AddedToken token = read_added_token(entry);
-    token.id = static_cast<std::int32_t>(entry.required_integer("id", 0, kMaxId));
+    token.id = static_cast<std::int32_t>(entry.required_integer("id", 0, kMaxTokenId));
     tokens.push_back(std::move(token));
   }
   return tokens;
@@ -70,7 +70,7 @@ std::unique_ptr<TokenModel> read_unigram(const JsonObject& model) {
     pieces.push_back({entry[0].get<std::string>(), entry[1].get<double>(), true});
   }
   UnigramModel::Options options;
-  if (const auto id = model.integer("unk_id", 0, kMaxId)) {
+  if (const auto id = model.integer("unk_id", 0, kMaxTokenId)) {
     options.unk_id = static_cast<std::int32_t>(*id);
   }
   options.byte_fallback = model.boolean("byte_fallback").value_or(false);
@@ -151,7 +151,8 @@ TokenizerParts load_tokenizer_json(const std::filesystem::path& path,
   special.file_is_json = true;
   apply_config(config, special, rebuilt, parts);
   check_template(parts, file);
-  parts.description = fmt::format("{}{} (tokenizer.json)", is_byte_level ? "byte-level " : "", type);
+  parts.description =
+      fmt::format("{}{} (tokenizer.json)", is_byte_level ? "byte-level " : "", type);
   return parts;
 }
 

@@ -7,8 +7,8 @@
 
 namespace quern {
 
-/// tokenizer.json, with what transformers' tokenizer class makes of it. Errors: not_found; bad_file;
-/// unsupported naming file, key and value for a component that is not known.
+/// tokenizer.json, with what transformers' tokenizer class makes of it. Errors: not_found;
+/// bad_file; unsupported naming file, key and value for a component that is not known.
 TokenizerParts load_tokenizer_json(const std::filesystem::path& path,
                                    const TokenizerConfig& config);
 

@@ -46,8 +46,8 @@ BpeModel::BpeModel(Vocabulary vocabulary, const Merges& merges, Options options,
     const bool has_prefix =
         prefix_bytes > 0 && right.starts_with(options_.continuing_subword_prefix);
     const std::string_view rest = std::string_view(right).substr(has_prefix ? prefix_bytes : 0);
-    rules_.set({left_id, right_id, id_of(left + std::string(rest)),
-                static_cast<std::int32_t>(rank)});
+    rules_.set(
+        {left_id, right_id, id_of(left + std::string(rest)), static_cast<std::int32_t>(rank)});
     if (junctions_ != nullptr) note_junction(left, right);
   }
 }
@@ -69,15 +69,16 @@ void BpeModel::prepare() {
   for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
     std::string symbol(1, static_cast<char>(byte));
     if (options_.byte_level) symbol = symbols_from_bytes(symbol);
-    byte_ids_[byte] = options_.byte_level || byte < 0x80 ? vocabulary_.find(symbol).value_or(-1) : -1;
+    byte_ids_[byte] =
+        options_.byte_level || byte < 0x80 ? vocabulary_.find(symbol).value_or(-1) : -1;
     fallback_ids_[byte] = vocabulary_.find(fmt::format("<0x{:02X}>", byte)).value_or(-1);
   }
   if (options_.unk_token) unk_id_ = vocabulary_.find(*options_.unk_token);
   for (std::int32_t id = 0; id < vocabulary_.size(); ++id) {
     max_token_bytes_ = std::max(max_token_bytes_, vocabulary_.token(id).size());
   }
-  const bool plain = options_.continuing_subword_prefix.empty() &&
-                     options_.end_of_word_suffix.empty();
+  const bool plain =
+      options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();
   if (!options_.byte_level && !options_.ignore_merges && plain) {
     junctions_ = std::make_unique<std::bitset<65536>>();
   }
@@ -126,9 +127,8 @@ class BpeModel::BpeEncoder final : public Encoder {
 
   void merge_word(std::string_view word, std::vector<std::int32_t>& ids) {
     if (model_.options_.ignore_merges) {
-      const auto id = model_.options_.byte_level
-                          ? model_.vocabulary_.find(symbols_from_bytes(word))
-                          : model_.vocabulary_.find(word);
+      const auto id = model_.options_.byte_level ? model_.vocabulary_.find(symbols_from_bytes(word))
+                                                 : model_.vocabulary_.find(word);
       if (id) return ids.push_back(*id);
     }
     std::size_t at = 0;
@@ -164,9 +164,8 @@ class BpeModel::BpeEncoder final : public Encoder {
                      std::int32_t& unknown, std::vector<std::int32_t>& symbols) {
     const std::string_view character = word.substr(at, length);
     const Options& options = model_.options_;
-    const bool has_affix =
-        (at > 0 && !options.continuing_subword_prefix.empty()) ||
-        (at + length == word.size() && !options.end_of_word_suffix.empty());
+    const bool has_affix = (at > 0 && !options.continuing_subword_prefix.empty()) ||
+                           (at + length == word.size() && !options.end_of_word_suffix.empty());
     std::int32_t id = -1;
     if (has_affix) {
       affixed_.clear();

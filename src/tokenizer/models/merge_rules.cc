@@ -24,7 +24,8 @@ void merge_short(const MergeRules& rules, const std::int32_t* symbols, std::size
   std::copy_n(symbols, size, id.begin());
   for (std::size_t i = 0; i < size; ++i) look_up(i);
   while (size > 1) {
-    const auto lowest = std::min_element(rank.begin(), rank.begin() + static_cast<std::ptrdiff_t>(size));
+    const auto lowest =
+        std::min_element(rank.begin(), rank.begin() + static_cast<std::ptrdiff_t>(size));
     if (*lowest == MergeRules::kNoRank) break;
     const auto at = static_cast<std::size_t>(lowest - rank.begin());
     id[at] = result[at];
@@ -97,7 +98,8 @@ class Merger {
 // A pair is left alone because of what stands to its right only where the next pair goes first,
 // which has a lower rank, and so on: what a symbol becomes is decided by a chain of pairs with
 // falling ranks to its right. Chains of thousands of pairs do not occur; so the first kWindow
-// symbols are right when kMargin more have been seen, and the next window begins at the token's end.
+// symbols are right when kMargin more have been seen, and the next window begins at the token's
+// end.
 constexpr std::size_t kWindow = std::size_t{1} << 20;
 constexpr std::size_t kMargin = std::size_t{1} << 16;
 

@@ -38,9 +38,8 @@ class MergeRules {
 
   /// Where the pair's rule is, or the free place where it would go.
   std::size_t place_of(std::int32_t left, std::int32_t right) const {
-    const std::uint64_t key =
-        static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
-        static_cast<std::uint32_t>(right);
+    const std::uint64_t key = static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
+                              static_cast<std::uint32_t>(right);
     std::size_t at = seeded_hash(key) & mask_;
     while (rules_[at].left != kFree && (rules_[at].left != left || rules_[at].right != right)) {
       at = (at + 1) & mask_;

@@ -38,8 +38,8 @@ class PolynomialHash {
   }
   /// Of a text with one more byte.
   static std::uint64_t append(std::uint64_t hash, char byte) {
-    const std::uint64_t sum = multiply(hash, HashSeed::get().base % kPrime) +
-                              static_cast<unsigned char>(byte) + 1;
+    const std::uint64_t sum =
+        multiply(hash, HashSeed::get().base % kPrime) + static_cast<unsigned char>(byte) + 1;
     return sum >= kPrime ? sum - kPrime : sum;
   }
   static std::uint64_t of(std::string_view text) {

@@ -15,9 +15,9 @@ struct RankedToken {
   std::int32_t rank;
 };
 
-/// Every way to make a token of two others as a rule of its rank: how tiktoken's and SentencePiece's
-/// files mean their tokens. With `at_characters` tokens are cut between characters only. Cost: linear
-/// in the tokens' bytes and the rules.
+/// Every way to make a token of two others as a rule of its rank: how tiktoken's and
+/// SentencePiece's files mean their tokens. With `at_characters` tokens are cut between characters
+/// only. Cost: linear in the tokens' bytes and the rules.
 MergeRules rules_of_splits(const std::vector<RankedToken>& tokens, bool at_characters);
 
 }  // namespace quern

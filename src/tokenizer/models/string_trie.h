@@ -27,7 +27,9 @@ class StringTrie {
   /// kNone when there is none.
   std::int32_t child(std::int32_t node, unsigned char byte) const;
   /// kNone when no string ends here.
-  std::int32_t value(std::int32_t node) const { return nodes_[static_cast<std::size_t>(node)].value; }
+  std::int32_t value(std::int32_t node) const {
+    return nodes_[static_cast<std::size_t>(node)].value;
+  }
   std::size_t num_nodes() const { return nodes_.size(); }
 
   /// Calls `take(parent, byte, child)` for all nodes but the root, parents first.

@@ -124,8 +124,8 @@ class UnigramModel::UnigramEncoder final : public Encoder {
     for (std::size_t end = text.size(); end > 0;) {
       const std::size_t begin = end - lengths_[end];
       const auto id = model_.vocabulary_.find(text.substr(begin, end - begin));
-      const bool is_known = id && is_in_trie(text.substr(begin, end - begin)) &&
-                            id != model_.options_.unk_id;
+      const bool is_known =
+          id && is_in_trie(text.substr(begin, end - begin)) && id != model_.options_.unk_id;
       if (is_known) {
         flush(end);
         ids.push_back(*id);
@@ -152,9 +152,9 @@ class UnigramModel::UnigramEncoder final : public Encoder {
     const auto id_of = [&](char byte) {
       return model_.fallback_ids_[static_cast<unsigned char>(byte)];
     };
-    const bool falls_back = model_.has_fallback_ &&
-                            std::all_of(text.begin(), text.end(),
-                                        [&](char byte) { return id_of(byte) >= 0; });
+    const bool falls_back =
+        model_.has_fallback_ &&
+        std::all_of(text.begin(), text.end(), [&](char byte) { return id_of(byte) >= 0; });
     if (falls_back) {
       for (auto byte = text.rbegin(); byte != text.rend(); ++byte) ids.push_back(id_of(*byte));
     } else if (model_.options_.unk_id) {

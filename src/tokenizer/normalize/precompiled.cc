@@ -25,8 +25,7 @@ std::uint32_t read_u32(std::string_view bytes, std::size_t at) {
 bool extends_grapheme(char32_t c) {
   constexpr char32_t kZeroWidthNonJoiner = 0x200C;
   constexpr char32_t kZeroWidthJoiner = 0x200D;
-  return c >= 0x300 &&
-         (is_mark_category(c) || c == kZeroWidthNonJoiner || c == kZeroWidthJoiner);
+  return c >= 0x300 && (is_mark_category(c) || c == kZeroWidthNonJoiner || c == kZeroWidthJoiner);
 }
 
 /// The length of the grapheme at `at`; right for those below 6 bytes, which are a character and
@@ -81,8 +80,8 @@ Charsmap::Match Charsmap::find(std::string_view text, bool longest) const {
     if (!has_leaf(unit)) continue;
     const std::size_t begin = value_of(units_[at]);
     // A replacement begins behind another one; what points elsewhere replaces nothing.
-    if (begin >= replacements_.size() || (begin > 0 && replacements_[begin - 1] != '\0' &&
-                                          (replacements_[begin] & 0xC0) == 0x80)) {
+    if (begin >= replacements_.size() ||
+        (begin > 0 && replacements_[begin - 1] != '\0' && (replacements_[begin] & 0xC0) == 0x80)) {
       continue;
     }
     match.length_bytes = i + 1;

@@ -10,28 +10,29 @@ namespace quern {
 namespace {
 
 /// What the patterns distinguish.
-enum class Kind : std::uint8_t { letter, number, space, other };
+enum class CharacterKind : std::uint8_t { letter, number, space, other };
 
 struct Character {
-  Kind kind;
+  CharacterKind kind;
   std::size_t end;  ///< where the next one begins
 };
 
-Kind kind_of(char32_t c, bool marks_are_letters) {
-  if (is_white_space(c)) return Kind::space;
+CharacterKind kind_of(char32_t c, bool marks_are_letters) {
+  if (is_white_space(c)) return CharacterKind::space;
   const Category category = category_of(c);
-  if (category <= Category::lo) return Kind::letter;
-  if (category <= Category::me) return marks_are_letters ? Kind::letter : Kind::other;
-  return category <= Category::no ? Kind::number : Kind::other;
+  if (category <= Category::lo) return CharacterKind::letter;
+  if (category <= Category::me)
+    return marks_are_letters ? CharacterKind::letter : CharacterKind::other;
+  return category <= Category::no ? CharacterKind::number : CharacterKind::other;
 }
 
 constexpr auto kAsciiKinds = [] {
-  std::array<Kind, 128> kinds{};
+  std::array<CharacterKind, 128> kinds{};
   for (std::size_t c = 0; c < kinds.size(); ++c) {
-    kinds[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ? Kind::letter
-               : c >= '0' && c <= '9'                           ? Kind::number
-               : c == ' ' || (c >= 9 && c <= 13)                ? Kind::space
-                                                                : Kind::other;
+    kinds[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ? CharacterKind::letter
+               : c >= '0' && c <= '9'                           ? CharacterKind::number
+               : c == ' ' || (c >= 9 && c <= 13)                ? CharacterKind::space
+                                                                : CharacterKind::other;
   }
   return kinds;
 }();
@@ -47,11 +48,11 @@ class Scanner {
     const CodePoint c = code_point_at(text_, begin);
     return {kind_of(c.value, kMarksAreLetters), begin + c.length_bytes};
   }
-  bool is(std::size_t begin, Kind kind) const {
+  bool is(std::size_t begin, CharacterKind kind) const {
     return begin < text_.size() && at(begin).kind == kind;
   }
   /// Where the run of one kind that holds `begin` ends.
-  std::size_t run_end(std::size_t begin, Kind kind) const {
+  std::size_t run_end(std::size_t begin, CharacterKind kind) const {
     while (begin < text_.size()) {
       const Character c = at(begin);
       if (c.kind != kind) break;
@@ -72,7 +73,7 @@ class Scanner {
     std::size_t after_newline = 0;
     while (end < text_.size()) {
       const Character c = at(end);
-      if (c.kind != Kind::space) break;
+      if (c.kind != CharacterKind::space) break;
       last = end;
       end = c.end;
       if (is_newline(last)) after_newline = end;
@@ -110,7 +111,7 @@ struct Gpt2Rules {
     const std::size_t first = begin + (text[begin] == ' ' ? 1 : 0);
     if (first < text.size()) {
       const Character c = scanner.at(first);
-      if (c.kind != Kind::space) return scanner.run_end(c.end, c.kind);
+      if (c.kind != CharacterKind::space) return scanner.run_end(c.end, c.kind);
     }
     return scanner.spaces_end(begin, false);
   }
@@ -123,20 +124,20 @@ struct TiktokenRules {
     const Scanner<kMarksAreLetters> scanner(text);
     if (const std::size_t end = scanner.contraction_end(begin, true)) return end;
     const Character c = scanner.at(begin);
-    if (c.kind == Kind::letter) return scanner.run_end(c.end, Kind::letter);
-    if (c.kind == Kind::number) {
+    if (c.kind == CharacterKind::letter) return scanner.run_end(c.end, CharacterKind::letter);
+    if (c.kind == CharacterKind::number) {
       std::size_t end = c.end;
-      for (std::size_t n = 1; n < kMaxDigits && scanner.is(end, Kind::number); ++n) {
+      for (std::size_t n = 1; n < kMaxDigits && scanner.is(end, CharacterKind::number); ++n) {
         end = scanner.at(end).end;
       }
       return end;
     }
-    if (!scanner.is_newline(begin) && scanner.is(c.end, Kind::letter)) {
-      return scanner.run_end(c.end, Kind::letter);
+    if (!scanner.is_newline(begin) && scanner.is(c.end, CharacterKind::letter)) {
+      return scanner.run_end(c.end, CharacterKind::letter);
     }
     const std::size_t first = begin + (text[begin] == ' ' ? 1 : 0);
-    if (scanner.is(first, Kind::other)) {
-      return scanner.newlines_end(scanner.run_end(first, Kind::other));
+    if (scanner.is(first, CharacterKind::other)) {
+      return scanner.newlines_end(scanner.run_end(first, CharacterKind::other));
     }
     return scanner.spaces_end(begin, true);
   }

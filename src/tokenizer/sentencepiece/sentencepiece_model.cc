@@ -14,7 +14,7 @@
 namespace quern {
 namespace {
 
-using Kind = SentencePieceFile::Kind;
+using PieceKind = SentencePieceFile::Kind;
 
 /// The piece of an id, if the file has one there.
 std::optional<std::string> piece_of(const SentencePieceFile& model, std::int32_t id) {
@@ -26,7 +26,7 @@ std::optional<std::string> piece_of(const SentencePieceFile& model, std::int32_t
 std::unique_ptr<TokenModel> make_bpe(const SentencePieceFile& model, const std::string& file) {
   std::vector<float> scores;
   for (const auto& piece : model.pieces) {
-    if (piece.kind == Kind::normal) scores.push_back(piece.score);
+    if (piece.kind == PieceKind::normal) scores.push_back(piece.score);
   }
   std::sort(scores.begin(), scores.end(), std::greater<>());
   scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
@@ -36,8 +36,8 @@ std::unique_ptr<TokenModel> make_bpe(const SentencePieceFile& model, const std::
   for (const auto& piece : model.pieces) {
     const auto id = static_cast<std::int32_t>(entries.size());
     entries.emplace_back(piece.text, id);
-    if (piece.kind == Kind::unknown) unk_token = piece.text;
-    if (piece.kind != Kind::normal) continue;
+    if (piece.kind == PieceKind::unknown) unk_token = piece.text;
+    if (piece.kind != PieceKind::normal) continue;
     const auto rank = std::lower_bound(scores.begin(), scores.end(), piece.score, std::greater<>());
     normal.push_back({piece.text, id, static_cast<std::int32_t>(rank - scores.begin())});
   }
@@ -55,8 +55,8 @@ std::unique_ptr<TokenModel> make_unigram(const SentencePieceFile& model, const s
   options.byte_fallback = model.byte_fallback;
   options.single_precision = true;
   for (const auto& piece : model.pieces) {
-    if (piece.kind == Kind::unknown) options.unk_id = static_cast<std::int32_t>(pieces.size());
-    pieces.push_back({piece.text, piece.score, piece.kind == Kind::normal});
+    if (piece.kind == PieceKind::unknown) options.unk_id = static_cast<std::int32_t>(pieces.size());
+    pieces.push_back({piece.text, piece.score, piece.kind == PieceKind::normal});
   }
   return std::make_unique<UnigramModel>(pieces, options, file);
 }
@@ -66,11 +66,11 @@ std::vector<AddedToken> added_pieces(const SentencePieceFile& model) {
   std::vector<AddedToken> tokens;
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
     const auto& piece = model.pieces[id];
-    if (piece.kind != Kind::control && piece.kind != Kind::user_defined) continue;
+    if (piece.kind != PieceKind::control && piece.kind != PieceKind::user_defined) continue;
     AddedToken token;
     token.content = piece.text;
     token.id = static_cast<std::int32_t>(id);
-    token.special = piece.kind == Kind::control;
+    token.special = piece.kind == PieceKind::control;
     tokens.push_back(std::move(token));
   }
   return tokens;

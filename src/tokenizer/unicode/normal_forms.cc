@@ -63,13 +63,11 @@ char32_t compose(char32_t first, char32_t second) {
       second > kTBase && second < kTBase + kTCount) {
     return first + (second - kTBase);
   }
-  const auto* row =
-      std::lower_bound(std::begin(kCompositions), std::end(kCompositions), 0,
-                       [&](const Composition& entry, int) {
-                         return entry.first != first ? entry.first < first : entry.second < second;
-                       });
-  const bool found =
-      row != std::end(kCompositions) && row->first == first && row->second == second;
+  const auto* row = std::lower_bound(
+      std::begin(kCompositions), std::end(kCompositions), 0, [&](const Composition& entry, int) {
+        return entry.first != first ? entry.first < first : entry.second < second;
+      });
+  const bool found = row != std::end(kCompositions) && row->first == first && row->second == second;
   return found ? row->composed : 0;
 }
 
@@ -105,16 +103,14 @@ class Segment {
   void sort_and_compose() {
     const std::size_t num_starters =
         !characters_.empty() && characters_[0].combining_class == 0 ? 1 : 0;
-    std::stable_sort(characters_.begin() + static_cast<std::ptrdiff_t>(num_starters),
-                     characters_.end(), [](const Mark& a, const Mark& b) {
-                       return a.combining_class < b.combining_class;
-                     });
+    std::stable_sort(
+        characters_.begin() + static_cast<std::ptrdiff_t>(num_starters), characters_.end(),
+        [](const Mark& a, const Mark& b) { return a.combining_class < b.combining_class; });
     if (!composes_ || num_starters == 0) return;
     std::size_t num_kept = 1;
     for (std::size_t i = 1; i < characters_.size(); ++i) {
-      const bool is_blocked =
-          num_kept > 1 &&
-          characters_[num_kept - 1].combining_class >= characters_[i].combining_class;
+      const bool is_blocked = num_kept > 1 && characters_[num_kept - 1].combining_class >=
+                                                  characters_[i].combining_class;
       const char32_t composed =
           is_blocked ? 0 : compose(characters_[0].code_point, characters_[i].code_point);
       if (composed != 0) {

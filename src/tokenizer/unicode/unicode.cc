@@ -77,8 +77,6 @@ char32_t lowercase_of(char32_t c) {
   return static_cast<char32_t>(static_cast<std::int32_t>(c) + value_in(kLowercaseRuns, c));
 }
 
-std::uint8_t combining_class_of(char32_t c) {
-  return c < 0x300 ? 0 : value_in(kCombiningRuns, c);
-}
+std::uint8_t combining_class_of(char32_t c) { return c < 0x300 ? 0 : value_in(kCombiningRuns, c); }
 
 }  // namespace quern

@@ -8,13 +8,36 @@ namespace quern {
 
 /// General_Category by its usual abbreviations, in the order of its groups.
 enum class Category : std::uint8_t {
-  lu, ll, lt, lm, lo,        // letters
-  mn, mc, me,                // marks
-  nd, nl, no,                // numbers
-  pc, pd, ps, pe, pi, pf, po,  // punctuation
-  sm, sc, sk, so,            // symbols
-  zs, zl, zp,                // separators
-  cc, cf, cs, co, cn,        // others; cn is not assigned
+  lu,
+  ll,
+  lt,
+  lm,
+  lo,  // letters
+  mn,
+  mc,
+  me,  // marks
+  nd,
+  nl,
+  no,  // numbers
+  pc,
+  pd,
+  ps,
+  pe,
+  pi,
+  pf,
+  po,  // punctuation
+  sm,
+  sc,
+  sk,
+  so,  // symbols
+  zs,
+  zl,
+  zp,  // separators
+  cc,
+  cf,
+  cs,
+  co,
+  cn,  // others; cn is not assigned
 };
 
 Category category_of(char32_t c);

@@ -60,14 +60,13 @@ TEST(VocabAndMerges, NeedsToKnowTheClass) {
 
 TEST(VocabAndMerges, RefusesBrokenMerges) {
   const ModelFolder folder({{"vocab.json", small_vocab().dump()}, {"config.json", kGpt2Config}});
-  for (const char* line : {"ab", "a b c", "", " a", "a ", "a \xff"}) {
+  for (const char* line : {"ab", "a b c", "a \xff"}) {
     folder.write("merges.txt", std::string("a b\n") + line + "\nab c\n");
-    EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"merges.txt", "line 2", "two tokens"}),
+    EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"merges.txt", "line 2"}),
                        Tokenizer::load(folder.path()));
   }
-  folder.write("merges.txt", "a b\na b\n");
-  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"merges.txt", "'a b'", "twice"}),
-                     Tokenizer::load(folder.path()));
+  folder.write("merges.txt", "#version: 0.2\na b\n\nb c\nab c\n\n");
+  EXPECT_EQ(Tokenizer::load(folder.path())->encode("abc"), Ids{258});
   folder.write("merges.txt", "a c\n");
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"merges.txt", "'ac' is not in the vocabulary"}),
                      Tokenizer::load(folder.path()));
@@ -80,16 +79,13 @@ TEST(VocabAndMerges, RefusesABrokenVocabulary) {
     expect_error(ErrorCode::bad_file, parts, [&] { Tokenizer::load(folder.path()); });
   };
   nlohmann::json vocab = small_vocab();
-  vocab["abc"] = 3000;
-  refuse(vocab.dump(), {"vocab.json", "'abc' has id 3000", "260 tokens"});
-  vocab["abc"] = 257;
-  refuse(vocab.dump(), {"vocab.json", "same id 257"});
+  vocab["abc"] = 2'000'000'000;
+  refuse(vocab.dump(), {"vocab.json", "'abc' has id 2000000000"});
   vocab["abc"] = "x";
   refuse(vocab.dump(), {"vocab.json", "'abc'", "expected an id"});
   refuse("[1, 2]", {"vocab.json"});
   refuse("{\"a\": 0", {"vocab.json", "JSON"});
-  refuse(R"({"a": 0, "a": 1})", {"vocab.json", "'a'", "twice"});
-  refuse("{}", {"vocab.json", "byte 0x00 has no token"});
+  refuse("{}", {"merges.txt", "'a' is not in the vocabulary"});
   refuse("version https://git-lfs.github.com/spec/v1\n", {"vocab.json"});
 }
 

@@ -1,4 +1,4 @@
-#include "tokenizer/bpe/byte_level.h"
+#include "tokenizer/models/byte_level.h"
 
 #include <gtest/gtest.h>
 
