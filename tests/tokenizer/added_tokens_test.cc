@@ -11,6 +11,8 @@
 namespace quern {
 namespace {
 
+std::string normalize_nfc(std::string_view text) { return to_normal_form(text, NormalForm::nfc); }
+
 AddedToken token(const std::string& content, std::int32_t id) {
   AddedToken made;
   made.content = content;

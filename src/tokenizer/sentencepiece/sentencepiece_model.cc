@@ -114,7 +114,12 @@ TokenizerParts load_sentencepiece(const std::filesystem::path& path,
   special.bos = piece_of(model, model.bos_id);
   special.eos = piece_of(model, model.eos_id);
   special.unk = piece_of(model, model.unk_id);
-  apply_config(config, special, TokenizerClass::none, parts);
+  TokenizerConfig tokens = config;
+  if (!is_llama && model.add_dummy_prefix) {
+    // These classes look for them in the text as written, so that what follows has its prefix.
+    for (AddedToken& token : tokens.added_tokens) token.normalized = false;
+  }
+  apply_config(tokens, special, TokenizerClass::none, parts);
   parts.description = fmt::format("SentencePiece ({})", path.filename().string());
   return parts;
 }
