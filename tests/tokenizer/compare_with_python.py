@@ -59,6 +59,9 @@ def ours(program, folder, texts):
 
 def compare(program, folder, texts):
     encode, _ = reference(folder)
+    if {path.name for path in folder.iterdir()} == {"tokenizer.model"}:
+        # sentencepiece takes special tokens in a text for text.
+        texts = [text for text in texts if "<" not in text]
     differences = 0
     for text, found in zip(texts, ours(program, folder, texts), strict=True):
         expected = encode(text)
