@@ -6,8 +6,7 @@ include(CMakePackageConfigHelpers)
 
 get_property(floors GLOBAL PROPERTY QUERN_FLOORS)
 list(TRANSFORM floors REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
-set(packages fmt::fmt sentencepiece::sentencepiece PkgConfig::pcre2 PkgConfig::utf8proc Threads::Threads
-             ${CMAKE_DL_LIBS})
+set(packages fmt::fmt PkgConfig::pcre2 Threads::Threads ${CMAKE_DL_LIBS})
 if(QUERN_WITH_CUDA)
   list(APPEND packages CUDA::cudart_static)
   set(QUERN_CUDA_LIBS -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt)
@@ -59,8 +58,7 @@ configure_package_config_file(cmake/quern-config.cmake.in ${PROJECT_BINARY_DIR}/
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/quern-config-version.cmake COMPATIBILITY SameMinorVersion)
 file(RELATIVE_PATH QUERN_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-set(QUERN_PRIVATE_LIBS -lfmt -lsentencepiece ${pcre2_LDFLAGS} ${utf8proc_LDFLAGS}
-                       ${QUERN_CUDA_LIBS} -lpthread -l${CMAKE_DL_LIBS})
+set(QUERN_PRIVATE_LIBS -lfmt ${pcre2_LDFLAGS} ${QUERN_CUDA_LIBS} -lpthread -l${CMAKE_DL_LIBS})
 list(JOIN QUERN_PRIVATE_LIBS " " QUERN_PRIVATE_LIBS)
 configure_file(cmake/quern.pc.in quern.pc @ONLY)
 
@@ -68,7 +66,6 @@ configure_file(cmake/quern.pc.in quern.pc @ONLY)
 install(DIRECTORY include/quern DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers
         FILES_MATCHING PATTERN "*.h" PATTERN compare.h EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/quern-config.cmake ${PROJECT_BINARY_DIR}/quern-config-version.cmake
-              cmake/Findsentencepiece.cmake
         DESTINATION ${package_dir} COMPONENT headers)
 install(FILES ${PROJECT_BINARY_DIR}/quern.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT headers)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT headers)

@@ -1,4 +1,4 @@
-# The packages each floor may use. Debian ships only .pc files for pcre2 and utf8proc.
+# The packages each floor may use. Debian ships only .pc files for pcre2.
 # All missing ones are named at once, with the Debian and Ubuntu packages that bring them.
 set(quern_missing "")
 
@@ -24,9 +24,7 @@ quern_package(PkgConfig "" pkg-config)
 quern_package(Threads "" libc6-dev)
 quern_package(fmt 8.1 libfmt-dev)
 quern_package(nlohmann_json 3.10 nlohmann-json3-dev)
-quern_package(sentencepiece "" libsentencepiece-dev)
 quern_pkg_config_package(pcre2 libpcre2-8 libpcre2-dev)
-quern_pkg_config_package(utf8proc libutf8proc libutf8proc-dev)
 if(QUERN_BUILD_TOOLS)
   quern_package(spdlog 1.9 libspdlog-dev)
   quern_package(CLI11 2.1 libcli11-dev)

@@ -19,33 +19,40 @@ struct EncodeOptions {
   bool parse_special = true;
   /// Adds BOS: unset as the tokenizer's files say, which may also add an EOS; false adds neither.
   std::optional<bool> add_bos = std::nullopt;
+  /// A text of more tokens is an error, found as early as its length or its first part shows it.
+  std::optional<std::int64_t> max_tokens = std::nullopt;
 };
 
 /// Text to token ids and back, with the tokenizer files of a model folder. Immutable after loading,
 /// hence thread-safe.
 class QUERN_API Tokenizer {
  public:
-  /// Loads tokenizer.json (byte-level BPE), qwen.tiktoken, tokenizer.model (SentencePiece), or
-  /// vocab.json with merges.txt, whichever exists. Errors: not_found, bad_file, unsupported, naming
-  /// the file.
+  /// Loads what the folder has: tokenizer.json, qwen.tiktoken, tokenizer.model (SentencePiece or
+  /// tiktoken), or vocab.json with merges.txt. Errors: not_found, bad_file, unsupported, naming the
+  /// file.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
 
   virtual ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  /// The ids of `text`. Errors: invalid_argument for text that is not UTF-8, naming the byte.
+  /// The ids of `text`. Errors: invalid_argument for text that is not UTF-8, naming the byte, for
+  /// text of more than max_tokens, and for text that the tokenizer has no token for.
   virtual std::vector<std::int32_t> encode(std::string_view text,
                                            const EncodeOptions& options = {}) const = 0;
 
-  /// The bytes that one id adds to a running text. Special tokens give their written form. Errors:
-  /// invalid_argument beyond vocab_size. An id that the model has but the tokenizer does not name
-  /// gives nothing.
+  /// The bytes that one id adds to a running text. Special tokens give their written form. An id
+  /// that the tokenizer does not name gives nothing: models round their vocabularies up. Errors:
+  /// invalid_argument for a negative id.
   virtual std::string token_bytes(std::int32_t id) const = 0;
 
   /// The text of the ids; each ill-formed subsequence of UTF-8 becomes one U+FFFD, as in Python.
   /// Errors: as token_bytes.
   virtual std::string decode(std::span<const std::int32_t> ids, bool skip_special) const = 0;
+
+  /// True for a token that stands for one byte (byte fallback). If a run of them is not UTF-8, each
+  /// becomes U+FFFD.
+  virtual bool is_byte(std::int32_t /*id*/) const { return false; }
 
   /// True for control tokens that `skip_special` leaves out.
   virtual bool is_special(std::int32_t id) const = 0;

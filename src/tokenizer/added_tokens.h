@@ -1,19 +1,19 @@
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "tokenizer/string_finder.h"
 
 namespace quern {
 
-/// A token that is found in the text before it is cut and encoded. The flags are those of Hugging
+class TokenModel;
+
+/// A token that is found in the text before it is split and encoded. The flags are those of Hugging
 /// Face's AddedToken.
 struct AddedToken {
   std::string content;
@@ -26,32 +26,25 @@ struct AddedToken {
   bool normalized = false;   ///< looked for in the normalized text, else in the text as written
 };
 
-/// The ids of the tokens, in order.
-std::vector<std::int32_t> ids_of(const std::vector<AddedToken>& tokens);
-
-/// Finds in a text the leftmost of some strings, and of those the longest.
-class StringFinder {
+/// Gives added tokens their ids as Hugging Face's AddedVocabulary does: one that the vocabulary or
+/// an earlier added token has keeps its id, a new one gets the next free one, whatever id the file
+/// says. Source: tokenizer/added_vocabulary.rs.
+class AddedTokenTable {
  public:
-  struct Entry {
-    std::string text;
-    std::size_t index;
-  };
-  struct Match {
-    std::size_t begin;
-    std::size_t length;
-    std::size_t index;
-  };
+  explicit AddedTokenTable(const TokenModel& model) : model_(model) {}
 
-  StringFinder() = default;
-  explicit StringFinder(std::vector<Entry> entries);
-  /// The first match that begins at `from` or later.
-  std::optional<Match> find(std::string_view text, std::size_t from) const;
+  /// The same content again replaces the flags. An empty token is left out. Errors: bad_file naming
+  /// `where` when the tokens together hold too many bytes.
+  void add(AddedToken token, const std::string& where);
+  const AddedToken* find(std::string_view content) const;
+  const AddedToken* find(std::int32_t id) const;
+  std::vector<AddedToken> tokens() const;
 
  private:
-  std::optional<Match> longest_at(std::string_view text, std::size_t begin) const;
-
-  std::vector<Entry> entries_;  // sorted by text
-  std::array<bool, 256> begins_an_entry_{};
+  const TokenModel& model_;
+  std::map<std::string, std::int32_t, std::less<>> ids_;
+  std::map<std::int32_t, AddedToken> tokens_;
+  std::size_t num_bytes_ = 0;
 };
 
 /// The added tokens of a tokenizer. Immutable once built: threads may share it.
@@ -67,6 +60,11 @@ class AddedTokens {
   const AddedToken* find(std::int32_t id) const;
   const AddedToken* find(std::string_view content) const;
   const std::vector<AddedToken>& tokens() const { return tokens_; }
+  /// What decoding begins with: the content as it is looked for, or nothing for another id.
+  std::string written(std::int32_t id) const;
+  /// The most bytes of text that one of them stands for; 0 for any number: one that strips.
+  std::size_t max_token_bytes() const { return max_token_bytes_; }
+  bool strips() const { return strips_; }
 
   /// Takes the text between added tokens (token is null, text not empty) or an added token.
   using Sink = std::function<void(std::string_view text, const AddedToken* token)>;
@@ -75,11 +73,13 @@ class AddedTokens {
   void split(std::string_view text, bool normalized, bool parse_special, const Sink& sink) const;
 
  private:
-  std::vector<AddedToken> tokens_;
-  std::unordered_map<std::int32_t, std::size_t> by_id_;
-  std::map<std::string, std::size_t, std::less<>> by_content_;
+  std::vector<AddedToken> tokens_;    // by id
+  std::vector<std::string> written_;  // as they are looked for
+  std::vector<std::size_t> by_content_;
   StringFinder as_written_;
   StringFinder normalized_;
+  std::size_t max_token_bytes_ = 0;
+  bool strips_ = false;
 };
 
 }  // namespace quern

@@ -28,8 +28,20 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
+  /// Appends bytes of a token of text; returns what is whole now.
+  std::string take(std::string bytes);
+  /// The same for the byte of a byte token.
+  std::string take_byte(char byte);
+  std::string replace_bytes();
+  std::string flush_bytes();
+
   bool at_start_;
   std::string pending_;
+  // Byte tokens that follow each other: if together they are not UTF-8, each becomes U+FFFD, so
+  // they wait until another token comes or they are known to be broken.
+  std::string bytes_;
+  std::size_t checked_bytes_ = 0;  // so many of them are whole characters
+  bool bytes_are_broken_ = false;
 };
 
 }  // namespace quern

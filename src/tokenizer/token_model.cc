@@ -4,6 +4,4 @@ namespace quern {
 
 TokenModel::~TokenModel() = default;
 
-std::string TokenModel::normalize(std::string_view text) const { return std::string(text); }
-
 }  // namespace quern

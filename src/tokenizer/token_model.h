@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,27 +10,40 @@
 
 namespace quern {
 
-/// The part of a tokenizer that turns plain text into ids, knowing nothing of added tokens, BOS and
-/// EOS. Immutable: threads may share it.
+/// "model" of tokenizer.json: turns the pieces of a text into ids. Immutable: threads may share it.
 class TokenModel {
  public:
   virtual ~TokenModel();
   TokenModel(const TokenModel&) = delete;
   TokenModel& operator=(const TokenModel&) = delete;
 
-  /// What happens to text before it is cut at added tokens that are looked for in normalized text.
-  virtual std::string normalize(std::string_view text) const;
-  /// Appends the ids of normalized, well-formed UTF-8. `at_start`: nothing stands in front of it.
-  virtual void encode(std::string_view text, bool at_start,
-                      std::vector<std::int32_t>& ids) const = 0;
-  /// The bytes of an id below size(); none for one without a token.
-  virtual std::string token_bytes(std::int32_t id) const = 0;
+  /// Encodes one text after the other, with memory of its own.
+  class Encoder {
+   public:
+    virtual ~Encoder() = default;
+    Encoder(const Encoder&) = delete;
+    Encoder& operator=(const Encoder&) = delete;
+    /// Appends the ids of a piece, well-formed UTF-8. Errors: invalid_argument for text that the
+    /// model has no token for, not even an unknown one.
+    virtual void encode(std::string_view piece, std::vector<std::int32_t>& ids) = 0;
+
+   protected:
+    Encoder() = default;
+  };
+  /// This must outlive the encoder. `text_bytes` is about how much text will come.
+  virtual std::unique_ptr<Encoder> make_encoder(std::size_t text_bytes) const = 0;
+
+  /// The written form of an id below size(); empty for one without a token.
+  virtual std::string token(std::int32_t id) const = 0;
   /// The id of a token by its written form.
   virtual std::optional<std::int32_t> find(std::string_view token) const = 0;
   /// One more than the largest id.
   virtual std::int32_t size() const = 0;
-  /// True when decoding drops one space at the very start, because encoding put it there.
-  virtual bool drops_leading_space() const { return false; }
+  /// How many tokens there are: fewer than size() where ids leave gaps.
+  virtual std::int32_t num_tokens() const = 0;
+  /// No id stands for more bytes of text than this, unless unknown text is fused into one.
+  virtual std::size_t max_token_bytes() const = 0;
+  virtual bool fuses_unknown() const { return false; }
 
  protected:
   TokenModel() = default;

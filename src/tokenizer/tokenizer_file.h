@@ -6,14 +6,14 @@
 #include <string>
 #include <string_view>
 
+#include "io/json.h"
 #include "quern/files.h"
 
 namespace quern {
 
-/// The bytes of a tokenizer's file. Errors: not_found; bad_file for one beyond all reason.
+/// The bytes of a tokenizer's file. Errors: not_found; bad_file for more than kMaxTokenizerBytes.
 inline std::string read_tokenizer_file(const std::filesystem::path& path) {
-  constexpr std::size_t kMaxBytes = std::size_t{256} << 20;
-  return read_text_file(path, kMaxBytes);
+  return read_text_file(path, kMaxTokenizerBytes);
 }
 
 /// Calls `take(number, line)` for every line, counting from 1, without its "\n" or "\r\n". After a

@@ -21,7 +21,7 @@ debs=("$room"/quern_*.deb) archives=("$room"/quern-*.tar.gz)
 [[ ${#debs[@]} == 1 && -f ${debs[0]} && ${#archives[@]} == 1 && -f ${archives[0]} ]] || fail "not one .deb and one .tar.gz: $(ls "$room")"
 
 depends=$(dpkg-deb -f "${debs[0]}" Depends)
-for library in libc6 libstdc++6 libfmt libsentencepiece libpcre2-8 libutf8proc; do
+for library in libc6 libstdc++6 libfmt libpcre2-8; do
   [[ $depends == *$library* ]] || fail "the .deb does not depend on $library: $depends"
 done
 dpkg-deb -x "${debs[0]}" "$room/deb"

@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "tokenizer/pretokenize/unicode.h"
+#include "tokenizer/unicode/normal_forms.h"
 
 namespace quern {
 namespace {
+
+std::string normalize_nfc(std::string_view text) { return to_normal_form(text, NormalForm::nfc); }
 
 AddedToken token(const std::string& content, std::int32_t id) {
   AddedToken made;
@@ -21,7 +23,8 @@ AddedToken token(const std::string& content, std::int32_t id) {
 /// The pieces with the ids of tokens in brackets: "a|[1]|b".
 std::string cut(const std::vector<AddedToken>& tokens, std::string_view text,
                 bool parse_special = true, bool normalized = false) {
-  const AddedTokens added(tokens, normalize_nfc);
+  const AddedTokens added(tokens,
+                          [](std::string_view t) { return to_normal_form(t, NormalForm::nfc); });
   std::string out;
   added.split(text, normalized, parse_special,
               [&](std::string_view piece, const AddedToken* found) {

@@ -124,24 +124,26 @@ TEST(RealTokenizer, Llama3PutsItsBosInFront) {
   EXPECT_EQ(tokenizer->encode("<|eot_id|>", {.add_bos = false}), std::vector<std::int32_t>{128009});
 }
 
-TEST(RealTokenizer, PrefersLlamas2SentencePieceFile) {
+// Either file gives the same ids; with both, tokenizer.json counts, as with transformers.
+TEST(RealTokenizer, ReadsLlama2sFilesAlike) {
   const auto shared = shared_path("tokenizers/llama2");
   QUERN_SKIP_WITHOUT(shared / "tokenizer.model");
   const ModelFolder folder;
-  folder.link("tokenizer.json", shared / "tokenizer.json");
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"tokenizer.json", "model.byte_fallback", "true"}),
-                     Tokenizer::load(folder.path()));
   folder.link("tokenizer.model", shared / "tokenizer.model");
+  const std::vector<std::int32_t> ids = {15043, 3186};
+  EXPECT_EQ(Tokenizer::load(folder.path())->encode("Hello world", {.add_bos = false}), ids);
   EXPECT_EQ(Tokenizer::load(folder.path())->description(), "SentencePiece (tokenizer.model)");
+  folder.link("tokenizer.json", shared / "tokenizer.json");
+  EXPECT_EQ(Tokenizer::load(folder.path())->encode("Hello world", {.add_bos = false}), ids);
+  EXPECT_EQ(Tokenizer::load(folder.path())->description(), "BPE (tokenizer.json)");
 }
 
-TEST(RealTokenizer, NamesLlama3sTiktokenFile) {
+TEST(RealTokenizer, ReadsLlama3sTiktokenFile) {
   const auto target = shared_path("tokenizers/llama3/tokenizer.model");
   QUERN_SKIP_WITHOUT(target);
   const ModelFolder folder;
   folder.link("tokenizer.model", target);
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"tokenizer.model", "tiktoken", "tokenizer.json"}),
-                     Tokenizer::load(folder.path()));
+  EXPECT_EQ(Tokenizer::load(folder.path())->encode("Hi"), std::vector<std::int32_t>{13347});
 }
 
 }  // namespace

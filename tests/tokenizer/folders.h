@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "tests/support/test_files.h"
-#include "tokenizer/bpe/byte_level.h"
+#include "tokenizer/models/byte_level.h"
 
 namespace quern::testing {
 

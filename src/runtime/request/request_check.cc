@@ -24,9 +24,12 @@ int resolve_max_new_tokens(const Request& request, const GenerationConfig& gener
   return count.value_or(kDefaultMaxNewTokens);
 }
 
-std::vector<std::int32_t> encode_prompt(const Request& request, const OpenedModel& model) {
+/// `max_tokens`: a longer prompt is an error, found early.
+std::vector<std::int32_t> encode_prompt(const Request& request, const OpenedModel& model,
+                                        std::optional<std::int64_t> max_tokens = std::nullopt) {
   if (!request.prompt_ids.empty()) return request.prompt_ids;
-  return model.tokenizer->encode(request.prompt, {request.parse_special, request.add_bos});
+  return model.tokenizer->encode(request.prompt,
+                                 {request.parse_special, request.add_bos, max_tokens});
 }
 
 void check_stops(const Request& request) {
@@ -84,7 +87,7 @@ float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence) {
 
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len) {
-  std::vector<std::int32_t> prompt_ids = encode_prompt(request, model);
+  std::vector<std::int32_t> prompt_ids = encode_prompt(request, model, max_seq_len);
   check_prompt_ids(prompt_ids, model.config.vocab_size, max_seq_len);
   check_stops(request);
 

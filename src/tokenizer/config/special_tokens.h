@@ -1,27 +1,29 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "tokenizer/config/tokenizer_class.h"
 #include "tokenizer/config/tokenizer_config.h"
-#include "tokenizer/folder_tokenizer.h"
+#include "tokenizer/tokenizer_parts.h"
 
 namespace quern {
 
-/// What the control tokens are where no file names them.
-struct DefaultTokens {
+/// What the file with the vocabulary says about tokens.
+struct SpecialTokens {
+  std::string file;
+  std::vector<AddedToken> tokens_of_file;
+  bool file_is_json = false;
+  bool file_has_post_processor = false;
+  /// What its kind of model takes for BOS, EOS and unknown where no file names them.
   std::optional<std::string> bos;
   std::optional<std::string> eos;
-  std::vector<std::string> others;
-  bool add_bos = false;
+  std::optional<std::string> unk;
 };
 
 /// Completes `parts` by what the folder's configuration says: its added tokens, the tokens it names
-/// as special, BOS and EOS. `file` is the one that holds the vocabulary. Errors: bad_file for
-/// added tokens that contradict each other or the vocabulary, and for a bos_token or eos_token that
-/// is no token.
-void apply_config(const TokenizerConfig& config, const DefaultTokens& defaults,
-                  const std::string& file, TokenizerParts& parts);
+/// as special, BOS and EOS, in the order in which transformers 5 adds them. Errors: bad_file.
+void apply_config(const TokenizerConfig& config, const SpecialTokens& special,
+                  TokenizerClass built_by, TokenizerParts& parts);
 
 }  // namespace quern

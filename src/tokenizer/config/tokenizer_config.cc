@@ -1,9 +1,10 @@
 #include "tokenizer/config/tokenizer_config.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
-#include <set>
+#include <map>
 
 #include "base/error.h"
 #include "io/open_file.h"
@@ -11,7 +12,9 @@
 namespace quern {
 namespace {
 
-constexpr std::int64_t kMaxId = std::numeric_limits<std::int32_t>::max() - 1;
+constexpr std::int64_t kMaxConfigId = std::numeric_limits<std::int32_t>::max() - 1;
+constexpr std::array<const char*, 7> kNamedKeys = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
 /// The object in a file of the folder, if the file is there.
 std::optional<Json> read_if_there(const std::filesystem::path& path) {
@@ -19,51 +22,65 @@ std::optional<Json> read_if_there(const std::filesystem::path& path) {
   return std::make_optional<Json>(read_json(path));
 }
 
-/// A token written as a string or as {"content": …}.
-std::optional<NamedToken> named_token(const JsonObject& json, const std::string& key) {
-  const Json* value = json.find(key);
-  if (value == nullptr) return std::nullopt;
-  const std::string content =
-      value->is_object() ? json.object(key)->required_string("content") : json.required_string(key);
-  if (content.empty()) json.reject(key, "a token");
-  return NamedToken{content, fmt::format("{}: key '{}'", json.file(), key)};
+/// A token written as a string or as {"content": …}; nothing for an empty one.
+std::optional<NamedToken> named_token(const JsonObject& json, const std::string& key,
+                                      const Json& value) {
+  const std::string where = fmt::format("{}: key '{}'", json.file(), key);
+  if (value.is_object()) {
+    AddedToken token = read_added_token(JsonObject(value, json.file(), key + "."));
+    if (token.content.empty()) return std::nullopt;
+    std::string content = token.content;
+    return NamedToken{key, std::move(content), std::move(token), where};
+  }
+  if (!value.is_string()) json.reject(key, "a token");
+  auto content = value.get<std::string>();
+  if (content.empty()) return std::nullopt;
+  return NamedToken{key, std::move(content), std::nullopt, where};
 }
 
-/// Takes what tokenizer_config.json or special_tokens_map.json names; what was named before stays.
-void read_named_tokens(const JsonObject& json, TokenizerConfig& config) {
-  const auto read = [&](const char* key, bool& is_there, std::optional<NamedToken>& token) {
-    if (is_there || !json.json().contains(key)) return;
-    is_there = true;
-    token = named_token(json, key);
-  };
-  read("bos_token", config.has_bos_token, config.bos_token);
-  read("eos_token", config.has_eos_token, config.eos_token);
-  for (const char* key : {"unk_token", "pad_token", "sep_token", "cls_token", "mask_token"}) {
-    if (const auto token = named_token(json, key)) {
-      config.other_special_tokens.push_back(token->content);
+void read_extra_tokens(const JsonObject& json, const std::string& key, TokenizerConfig& config) {
+  const Json* tokens = json.find(key);
+  if (tokens == nullptr) return;
+  if (!tokens->is_array() && !tokens->is_object()) json.reject(key, "a list or an object");
+  for (const Json& value : *tokens) {
+    if (auto token = named_token(json, key, value)) config.extra_tokens.push_back(*token);
+  }
+}
+
+/// Takes what tokenizer_config.json or special_tokens_map.json names. What the second says replaces
+/// what the first said.
+void read_named_tokens(const JsonObject& json, bool has_model_tokens, TokenizerConfig& config) {
+  for (const char* key : kNamedKeys) {
+    const auto value = json.json().find(key);
+    if (value == json.json().end()) continue;
+    std::erase_if(config.named_tokens, [&](const NamedToken& token) { return token.key == key; });
+    config.null_tokens.insert(key);
+    if (value->is_null()) continue;
+    if (auto token = named_token(json, key, *value)) {
+      config.null_tokens.erase(key);
+      config.named_tokens.push_back(*std::move(token));
     }
   }
-  for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
-    const Json* tokens = json.find(key);
-    if (tokens == nullptr) continue;
-    if (!tokens->is_array() && !tokens->is_object()) json.reject(key, "a list or an object");
-    for (const Json& token : *tokens) {
-      const Json& content =
-          token.is_object() && token.contains("content") ? token["content"] : token;
-      if (!content.is_string()) json.reject(key, "tokens");
-      config.other_special_tokens.push_back(content.get<std::string>());
-    }
+  const Json* extra = json.find("extra_special_tokens");
+  const bool has_extra = extra != nullptr && !extra->empty();
+  read_extra_tokens(json, has_extra ? "extra_special_tokens" : "additional_special_tokens", config);
+  if (!has_model_tokens) return;
+  // "image_token" and the like.
+  for (const auto& [key, value] : json.json().items()) {
+    const bool is_named = std::find(kNamedKeys.begin(), kNamedKeys.end(), key) != kNamedKeys.end();
+    if (is_named || !key.ends_with("_token") || !value.is_string()) continue;
+    if (auto token = named_token(json, key, value)) config.extra_tokens.push_back(*token);
   }
 }
 
 void read_added_tokens_decoder(const JsonObject& json, TokenizerConfig& config) {
   const auto decoder = json.object("added_tokens_decoder");
   if (!decoder) return;
-  config.added_tokens_file = json.file();
+  config.has_added_tokens_decoder = true;
   for (const auto& [key, value] : decoder->json().items()) {
     std::int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > kMaxId) {
+    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > kMaxConfigId) {
       fail(ErrorCode::bad_file, "{}: key 'added_tokens_decoder': expected ids as keys, got {}",
            json.file(), quoted_name(key));
     }
@@ -71,48 +88,46 @@ void read_added_tokens_decoder(const JsonObject& json, TokenizerConfig& config) 
     token.id = id;
     config.added_tokens.push_back(std::move(token));
   }
+  std::map<std::string, const AddedToken*> by_content;
+  for (const AddedToken& token : config.added_tokens) by_content[token.content] = &token;
+  for (NamedToken& token : config.named_tokens) {
+    const auto it = by_content.find(token.content);
+    if (it != by_content.end()) token.flags = *it->second;
+  }
 }
 
 /// The old form: {"token": id}.
 void read_added_tokens_json(const JsonObject& json, TokenizerConfig& config) {
-  config.added_tokens_file = json.file();
-  std::set<std::string> special(config.other_special_tokens.begin(),
-                                config.other_special_tokens.end());
-  for (const auto& named : {config.bos_token, config.eos_token}) {
-    if (named) special.insert(named->content);
+  std::set<std::string> special;
+  for (const auto* tokens : {&config.named_tokens, &config.extra_tokens}) {
+    for (const NamedToken& token : *tokens) special.insert(token.content);
   }
   for (const auto& [content, value] : json.json().items()) {
     AddedToken token;
     token.content = content;
-    token.id = static_cast<std::int32_t>(json.required_integer(content, 0, kMaxId));
+    token.id = static_cast<std::int32_t>(json.required_integer(content, 0, kMaxConfigId));
     token.special = special.count(content) > 0;
     token.normalized = !token.special;
     config.added_tokens.push_back(std::move(token));
   }
 }
 
-/// The class that Hugging Face takes for a model type when no file names one.
-std::string class_of_model_type(const std::string& model_type) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kClasses = {
-      {{"gpt2", "GPT2Tokenizer"},
-       {"llama", "LlamaTokenizer"},
-       {"qwen", "QWenTokenizer"},
-       {"qwen2", "Qwen2Tokenizer"},
-       {"qwen2_moe", "Qwen2Tokenizer"},
-       {"qwen3", "Qwen2Tokenizer"},
-       {"qwen3_moe", "Qwen2Tokenizer"}}};
-  for (const auto& [type, tokenizer_class] : kClasses) {
-    if (type == model_type) return std::string(tokenizer_class);
-  }
-  return {};
+void drop_fast(std::string& name) {
+  if (name.ends_with("Fast")) name.resize(name.size() - 4);
 }
 
 }  // namespace
 
+const NamedToken* TokenizerConfig::find_named(const std::string& key) const {
+  for (const NamedToken& token : named_tokens) {
+    if (token.key == key) return &token;
+  }
+  return nullptr;
+}
+
 AddedToken read_added_token(const JsonObject& json) {
   AddedToken token;
   token.content = json.required_string("content");
-  if (token.content.empty()) json.reject("content", "a token");
   token.special = json.boolean("special").value_or(false);
   token.single_word = json.boolean("single_word").value_or(false);
   token.lstrip = json.boolean("lstrip").value_or(false);
@@ -130,16 +145,25 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     config.add_bos_token = object.boolean("add_bos_token");
     config.add_eos_token = object.boolean("add_eos_token");
     config.add_prefix_space = object.boolean("add_prefix_space");
-    config.legacy = object.boolean("legacy").value_or(false);
-    read_named_tokens(object, config);
+    config.legacy = object.boolean("legacy");
+    config.clean_up_tokenization_spaces =
+        object.boolean("clean_up_tokenization_spaces").value_or(false);
+    config.clean_up_even_for_bpe =
+        object.boolean("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")
+            .value_or(false);
+    read_named_tokens(object, true, config);
     read_added_tokens_decoder(object, config);
   }
+  // The older files count where added_tokens_decoder is not there.
   const auto map_path = folder / "special_tokens_map.json";
-  if (const auto json = read_if_there(map_path)) {
-    read_named_tokens(JsonObject(*json, map_path.string()), config);
-  }
   const auto added_path = folder / "added_tokens.json";
-  if (config.added_tokens.empty()) {
+  if (!config.has_added_tokens_decoder) {
+    if (const auto json = read_if_there(map_path)) {
+      read_named_tokens(JsonObject(*json, map_path.string()), false, config);
+      for (NamedToken& token : config.named_tokens) {
+        if (token.flags) token.flags->special = true;
+      }
+    }
     if (const auto json = read_if_there(added_path)) {
       read_added_tokens_json(JsonObject(*json, added_path.string()), config);
     }
@@ -147,14 +171,14 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   const auto model_path = folder / "config.json";
   if (const auto json = read_if_there(model_path)) {
     const JsonObject object(*json, model_path.string());
-    config.vocab_size = object.integer("vocab_size", 1, kMaxId + 1);
+    config.vocab_size = object.integer("vocab_size", 1, kMaxConfigId + 1);
+    config.model_type = object.string("model_type").value_or("");
     if (config.tokenizer_class.empty()) {
-      config.tokenizer_class = class_of_model_type(object.string("model_type").value_or(""));
+      config.tokenizer_class = object.string("tokenizer_class").value_or("");
     }
   }
-  if (config.tokenizer_class.ends_with("Fast")) {
-    config.tokenizer_class.resize(config.tokenizer_class.size() - 4);
-  }
+  drop_fast(config.tokenizer_class);
+  config.rebuilt_class = rebuilt_class(config.tokenizer_class, config.model_type);
   return config;
 }
 

@@ -3,42 +3,49 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "io/json.h"
 #include "tokenizer/added_tokens.h"
+#include "tokenizer/config/tokenizer_class.h"
 
 namespace quern {
 
-/// A token that the files name for a purpose, and the file that does.
+/// A token that the files name for a purpose.
 struct NamedToken {
+  std::string key;  ///< "eos_token"
   std::string content;
-  std::string where;  ///< "…/tokenizer_config.json: key 'eos_token'"
+  std::optional<AddedToken> flags;  ///< where it is written as an object
+  std::string where;                ///< "…/tokenizer_config.json: key 'eos_token'"
 };
 
 /// What a folder says about its tokenizer beside the vocabulary: tokenizer_config.json,
 /// special_tokens_map.json, added_tokens.json, and config.json's model_type and vocab_size.
 struct TokenizerConfig {
-  /// Hugging Face's class without "Fast": tokenizer_class, else by model_type, else empty.
+  /// transformers' class without "Fast": tokenizer_config.json's tokenizer_class, else
+  /// config.json's.
   std::string tokenizer_class;
+  std::string model_type;
+  TokenizerClass rebuilt_class = TokenizerClass::none;
   std::optional<std::int64_t> vocab_size;  ///< the model's
 
   std::optional<bool> add_bos_token;
   std::optional<bool> add_eos_token;
   std::optional<bool> add_prefix_space;
-  bool legacy = false;
+  std::optional<bool> legacy;
+  bool clean_up_tokenization_spaces = false;
+  bool clean_up_even_for_bpe = false;
 
-  /// Set when a file has the key, if only to say null.
-  bool has_bos_token = false;
-  bool has_eos_token = false;
-  std::optional<NamedToken> bos_token;
-  std::optional<NamedToken> eos_token;
-  /// Further tokens that the files call special: unk_token, pad_token, additional_special_tokens, …
-  std::vector<std::string> other_special_tokens;
+  std::vector<NamedToken> named_tokens;  ///< bos_token, eos_token, unk_token, …
+  std::set<std::string> null_tokens;     ///< keys of those that a file sets to null
+  std::vector<NamedToken> extra_tokens;  ///< further tokens that the files call special
   /// added_tokens_decoder, else added_tokens.json.
   std::vector<AddedToken> added_tokens;
-  std::string added_tokens_file;
+  bool has_added_tokens_decoder = false;
+
+  const NamedToken* find_named(const std::string& key) const;
 };
 
 /// Reads what is there; every file may be missing. Errors: bad_file naming file and key.

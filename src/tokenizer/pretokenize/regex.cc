@@ -4,12 +4,12 @@
 #include <pcre2.h>
 
 #include <array>
+#include <cstdint>
 #include <new>
 
 #include "base/error.h"
 #include "base/utf8.h"
 #include "io/json.h"
-#include "tokenizer/pretokenize/unicode.h"
 
 namespace quern {
 namespace {
@@ -23,12 +23,7 @@ std::string pcre2_message(int code) {
 /// White_Space as the inside of a character class. PCRE2's own `\s` also takes U+180E, and only
 /// newer versions know the property by name.
 std::string white_space_class() {
-  std::string text;
-  for (const auto& [first, last] : kWhiteSpace) {
-    text += fmt::format("\\x{{{:X}}}-\\x{{{:X}}}", static_cast<std::uint32_t>(first),
-                        static_cast<std::uint32_t>(last));
-  }
-  return text;
+  return R"(\x{9}-\x{D}\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 }
 
 /// Oniguruma's pattern as PCRE2 must see it.
@@ -68,9 +63,28 @@ std::string translate(std::string_view pattern, const std::string& where) {
   return out;
 }
 
-struct MatchDataDeleter {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+/// Calls PCRE2's own release function.
+template <auto kRelease>
+struct Release {
+  template <typename T>
+  void operator()(T* object) const {
+    kRelease(object);
+  }
 };
+using MatchData = std::unique_ptr<pcre2_match_data, Release<pcre2_match_data_free>>;
+using MatchContext = std::unique_ptr<pcre2_match_context, Release<pcre2_match_context_free>>;
+
+MatchContext limited_context() {
+  constexpr std::uint32_t kMaxBacktracks = 1'000'000;
+  constexpr std::uint32_t kMaxDepth = 100'000;
+  constexpr std::uint32_t kMaxHeapKib = 64 << 10;
+  MatchContext context(pcre2_match_context_create(nullptr));
+  if (context == nullptr) throw std::bad_alloc();
+  pcre2_set_match_limit(context.get(), kMaxBacktracks);
+  pcre2_set_depth_limit(context.get(), kMaxDepth);
+  pcre2_set_heap_limit(context.get(), kMaxHeapKib);
+  return context;
+}
 
 }  // namespace
 
@@ -82,14 +96,18 @@ struct Regex::Code {
   pcre2_code* pcre2;
 };
 
-Regex::Regex(const std::string& pattern, Syntax syntax, const std::string& where) : where_(where) {
-  const bool literal = syntax == Syntax::literal;
-  const std::string text = literal ? pattern : translate(pattern, where);
+Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
+  constexpr std::size_t kMaxPatternBytes = 64 << 10;
+  if (pattern.size() > kMaxPatternBytes) {
+    fail(ErrorCode::unsupported, "{}: a pattern of {} bytes, expected at most {}", where,
+         pattern.size(), kMaxPatternBytes);
+  }
+  const std::string text = translate(pattern, where);
   int error = 0;
   PCRE2_SIZE offset = 0;
   pcre2_code* compiled =
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                    PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), &error, &offset, nullptr);
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
   if (compiled == nullptr) {
     fail(ErrorCode::unsupported, "{}: pattern {}: PCRE2 cannot compile it: {}", where,
          quoted_name(pattern), pcre2_message(error));
@@ -99,17 +117,18 @@ Regex::Regex(const std::string& pattern, Syntax syntax, const std::string& where
   pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
 }
 
-void Regex::split(std::string_view text, const OnPiece& on_piece) const {
+void Regex::find_matches(std::string_view text, const OnMatch& on_match) const {
   const pcre2_code* code = code_->pcre2;
-  const std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(
-      pcre2_match_data_create_from_pattern(code, nullptr));
+  const MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
   if (data == nullptr) throw std::bad_alloc();
+  const MatchContext context = limited_context();
   const auto match = [&](std::size_t from, std::uint32_t options) {
     return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                       options | PCRE2_NO_UTF_CHECK, data.get(), nullptr);
+                       options | PCRE2_NO_UTF_CHECK, data.get(), context.get());
   };
-  std::size_t done = 0;
-  for (std::size_t from = 0; from < text.size();) {
+  std::size_t done = 0;  // the end of the last match
+  bool has_match = false;
+  for (std::size_t from = 0; from <= text.size();) {
     int count = match(from, 0);
     // The interpreter's stack is the heap.
     if (count == PCRE2_ERROR_JIT_STACKLIMIT) count = match(from, PCRE2_NO_JIT);
@@ -121,16 +140,24 @@ void Regex::split(std::string_view text, const OnPiece& on_piece) const {
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
     const std::size_t begin = span[0];
     const std::size_t end = span[1];
-    if (begin == end) {
-      if (end == text.size()) break;
-      from = end + first_utf8_piece(text.substr(end)).length_bytes;
-      continue;
+    if (begin < from || end < begin) {  // \K in a look-around
+      fail(ErrorCode::unsupported, "{}: the pattern's match at byte {} ends before it begins",
+           where_, begin);
     }
-    if (done < begin) on_piece(text.substr(done, begin - done), false);
-    on_piece(text.substr(begin, end - begin), true);
-    done = from = end;
+    const bool is_empty_behind_match = begin == end && has_match && begin == done;
+    if (!is_empty_behind_match) {
+      on_match(begin, end);
+      done = end;
+      has_match = true;
+    }
+    if (begin < end) {
+      from = end;
+    } else if (end < text.size()) {
+      from = end + first_utf8_piece(text.substr(end)).length_bytes;
+    } else {
+      break;
+    }
   }
-  if (done < text.size()) on_piece(text.substr(done), false);
 }
 
 }  // namespace quern

@@ -1,27 +1,24 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "tokenizer/pretokenize/pattern.h"
+
 namespace quern {
 
-/// A pattern of a tokenizer file, compiled by PCRE2 for UTF-8 with Unicode properties. Immutable:
-/// threads may share it.
-class Regex {
+/// A pattern of a tokenizer file, compiled by PCRE2 for UTF-8 with Unicode properties.
+/// Backtracking, recursion and memory of one match are limited.
+class Regex final : public Pattern {
  public:
-  enum class Syntax { pattern, literal };
-
   /// Patterns are written for Oniguruma. What PCRE2 reads in another way is translated (`\s`) or
   /// refused. Errors: unsupported naming `where`, the pattern and the place.
-  Regex(const std::string& pattern, Syntax syntax, const std::string& where);
+  Regex(const std::string& pattern, const std::string& where);
 
-  using OnPiece = std::function<void(std::string_view piece, bool is_match)>;
-  /// Calls `on_piece` for every match and every gap between matches, in order; together they are
-  /// `text`, which must be well-formed UTF-8. Empty pieces are left out. Errors: invalid_argument
-  /// when matching needs more steps or memory than PCRE2 allows, naming the byte.
-  void split(std::string_view text, const OnPiece& on_piece) const;
+  /// An empty match cuts, too. Errors: invalid_argument when matching goes beyond a limit, naming
+  /// the byte.
+  void find_matches(std::string_view text, const OnMatch& on_match) const override;
 
  private:
   struct Code;

@@ -1,25 +1,24 @@
 #include "tokenizer/sentencepiece/sentencepiece_file.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <bit>
+#include <cmath>
 #include <functional>
 #include <optional>
 
 #include "base/error.h"
+#include "base/utf8.h"
+#include "io/json.h"
+#include "tokenizer/base64.h"
+#include "tokenizer/decode/decoder.h"
 
 namespace quern {
 namespace {
 
+// Field numbers.
 constexpr std::uint64_t kPieces = 1;
 constexpr std::uint64_t kTrainerSpec = 2;
 constexpr std::uint64_t kNormalizerSpec = 3;
-constexpr std::uint64_t kModelType = 3;  // in TrainerSpec
-// In NormalizerSpec:
-constexpr std::uint64_t kPrecompiledCharsmap = 2;
-constexpr std::uint64_t kAddDummyPrefix = 3;
-constexpr std::uint64_t kRemoveExtraWhitespaces = 4;
-constexpr std::uint64_t kUnigram = 1;
-constexpr std::uint64_t kBpe = 2;
 
 /// Reads a message's fields from front to back; nothing is returned once the bytes make no sense.
 class FieldReader {
@@ -28,7 +27,7 @@ class FieldReader {
 
   struct Field {
     std::uint64_t number = 0;
-    std::uint64_t value = 0;  ///< of a varint field
+    std::uint64_t value = 0;  ///< of a varint field, or the bits of a fixed one
     std::string_view bytes;   ///< of a length-delimited field
   };
   bool at_end() const { return rest_.empty(); }
@@ -55,8 +54,14 @@ class FieldReader {
         field.bytes = *bytes;
         return field;
       }
-      case 5:
-        return take(4) ? std::optional(field) : std::nullopt;
+      case 5: {
+        const auto bits = take(4);
+        if (!bits) return std::nullopt;
+        for (std::size_t i = 4; i-- > 0;) {
+          field.value = field.value << 8 | static_cast<unsigned char>((*bits)[i]);
+        }
+        return field;
+      }
       default:
         return std::nullopt;
     }
@@ -99,62 +104,136 @@ void for_each_field(std::string_view bytes, const std::string& file,
   }
 }
 
-void read_normalizer_spec(std::string_view bytes, const std::string& file,
-                          SentencePieceFile& result) {
-  bool has_charsmap = false;
-  bool removes_whitespaces = true;
-  for_each_field(bytes, file + ": normalizer_spec", [&](const FieldReader::Field& setting) {
-    if (setting.number == kPrecompiledCharsmap) has_charsmap = !setting.bytes.empty();
-    if (setting.number == kAddDummyPrefix) result.add_dummy_prefix = setting.value != 0;
-    if (setting.number == kRemoveExtraWhitespaces) removes_whitespaces = setting.value != 0;
+SentencePieceFile::Piece read_piece(std::string_view bytes, const std::string& file) {
+  SentencePieceFile::Piece piece;
+  for_each_field(bytes, file, [&](const FieldReader::Field& field) {
+    if (field.number == 1) piece.text = field.bytes;
+    if (field.number == 2)
+      piece.score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
+    if (field.number == 3) {
+      if (field.value < 1 || field.value > 6) {
+        fail(ErrorCode::bad_file, "{}: piece {}: type {}, expected 1 to 6", file,
+             quoted_name(piece.text), field.value);
+      }
+      piece.kind = static_cast<SentencePieceFile::Kind>(field.value);
+    }
   });
-  result.changes_text = has_charsmap || removes_whitespaces;
+  return piece;
 }
 
-/// Llama 3's original tokenizer.model: a token in base64 and its rank on each line.
-bool looks_like_tiktoken(std::string_view bytes) {
-  const std::string_view line = bytes.substr(0, bytes.find('\n'));
-  const std::size_t space = line.find(' ');
-  return space != line.npos && space > 0 && space + 1 < line.size() &&
-         std::all_of(line.begin() + static_cast<std::ptrdiff_t>(space) + 1, line.end(),
-                     [](char c) { return c >= '0' && c <= '9'; });
+void read_trainer_spec(std::string_view bytes, const std::string& file, SentencePieceFile& result) {
+  std::uint64_t model = 1;
+  for_each_field(bytes, file + ": trainer_spec", [&](const FieldReader::Field& field) {
+    const auto id = static_cast<std::int32_t>(field.value);
+    switch (field.number) {
+      case 3:
+        model = field.value;
+        break;
+      case 24:
+        result.whitespace_as_suffix = field.value != 0;
+        break;
+      case 35:
+        result.byte_fallback = field.value != 0;
+        break;
+      case 40:
+        result.unk_id = id;
+        break;
+      case 41:
+        result.bos_id = id;
+        break;
+      case 42:
+        result.eos_id = id;
+        break;
+      default:
+        break;
+    }
+  });
+  if (model != 1 && model != 2) {
+    fail(ErrorCode::unsupported, "{}: trainer_spec.model_type {}: expected unigram (1) or BPE (2)",
+         file, model);
+  }
+  result.model = static_cast<SentencePieceFile::Model>(model);
+}
+
+void read_normalizer_spec(std::string_view bytes, const std::string& file,
+                          SentencePieceFile& result) {
+  for_each_field(bytes, file + ": normalizer_spec", [&](const FieldReader::Field& field) {
+    if (field.number == 2) result.charsmap = field.bytes;
+    if (field.number == 3) result.add_dummy_prefix = field.value != 0;
+    if (field.number == 4) result.remove_extra_whitespaces = field.value != 0;
+    if (field.number == 5) result.escape_whitespaces = field.value != 0;
+  });
+}
+
+/// Refuses what SentencePiece refuses, too, so that every piece means what it says.
+void check_pieces(const SentencePieceFile& model, const std::string& file) {
+  std::vector<std::string_view> texts;
+  std::vector<bool> has_byte(256);
+  std::size_t num_unknown = 0;
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    const SentencePieceFile::Piece& piece = model.pieces[id];
+    const auto refuse = [&](std::string_view reason) {
+      fail(ErrorCode::bad_file, "{}: piece {} ({}): {}", file, id, quoted_name(piece.text), reason);
+    };
+    if (piece.text.empty()) refuse("it is empty");
+    if (invalid_utf8_at(piece.text)) refuse("it is not UTF-8");
+    if (!std::isfinite(piece.score)) refuse("its score is not finite");
+    if (piece.kind == SentencePieceFile::Kind::unknown) ++num_unknown;
+    if (piece.kind == SentencePieceFile::Kind::byte) {
+      const int byte = ByteFallbackDecoder::byte_of(piece.text);
+      if (byte < 0) refuse("a byte piece, expected <0x00> to <0xFF>");
+      has_byte[static_cast<std::size_t>(byte)] = true;
+    }
+    texts.push_back(piece.text);
+  }
+  std::sort(texts.begin(), texts.end());
+  const auto twice = std::adjacent_find(texts.begin(), texts.end());
+  if (twice != texts.end()) {
+    fail(ErrorCode::bad_file, "{}: piece {} is there twice", file, quoted_name(*twice));
+  }
+  if (num_unknown != 1) {
+    fail(ErrorCode::bad_file, "{}: {} unknown pieces, expected 1", file, num_unknown);
+  }
+  const auto missing = std::find(has_byte.begin(), has_byte.end(), false);
+  if (model.byte_fallback && missing != has_byte.end()) {
+    fail(ErrorCode::bad_file, "{}: byte_fallback, but byte {:#04x} has no piece", file,
+         missing - has_byte.begin());
+  }
 }
 
 }  // namespace
 
-SentencePieceFile check_sentencepiece_file(std::string_view bytes, const std::string& file) {
-  if (looks_like_tiktoken(bytes)) {
-    fail(ErrorCode::unsupported,
-         "{}: expected a SentencePiece model, got a tiktoken file; its tokenizer.json is needed",
-         file);
-  }
+bool is_tiktoken(std::string_view bytes) {
+  const std::string_view line = bytes.substr(0, bytes.find('\n'));
+  const std::size_t space = line.find(' ');
+  return space != line.npos && space > 0 && space + 1 < line.size() &&
+         decode_base64(line.substr(0, space)) &&
+         std::all_of(line.begin() + static_cast<std::ptrdiff_t>(space) + 1, line.end(),
+                     [](char c) { return c >= '0' && c <= '9'; });
+}
+
+SentencePieceFile parse_sentencepiece_file(std::string_view bytes, const std::string& file) {
   SentencePieceFile result;
-  bool has_pieces = false;
+  bool has_trainer = false;
   bool has_normalizer = false;
-  std::optional<std::uint64_t> model_type;
   for_each_field(bytes, file, [&](const FieldReader::Field& field) {
-    if (field.number == kPieces) has_pieces = true;
+    if (field.number == kPieces) result.pieces.push_back(read_piece(field.bytes, file));
     if (field.number == kTrainerSpec) {
-      model_type = kUnigram;
-      for_each_field(field.bytes, file + ": trainer_spec", [&](const FieldReader::Field& setting) {
-        if (setting.number == kModelType) model_type = setting.value;
-      });
+      has_trainer = true;
+      read_trainer_spec(field.bytes, file, result);
     }
     if (field.number == kNormalizerSpec) {
       has_normalizer = true;
       read_normalizer_spec(field.bytes, file, result);
     }
   });
-  if (!has_pieces || !model_type || !has_normalizer) {
+  if (result.pieces.empty() || !has_trainer || !has_normalizer) {
     fail(ErrorCode::bad_file, "{}: not a whole SentencePiece model: it has no {}", file,
-         !has_pieces   ? "pieces"
-         : !model_type ? "trainer_spec"
-                       : "normalizer_spec");
+         result.pieces.empty() ? "pieces"
+         : !has_trainer        ? "trainer_spec"
+                               : "normalizer_spec");
   }
-  if (*model_type != kBpe && *model_type != kUnigram) {
-    fail(ErrorCode::unsupported, "{}: trainer_spec.model_type {}: expected unigram (1) or BPE (2)",
-         file, *model_type);
-  }
+  check_pieces(result, file);
   return result;
 }
 

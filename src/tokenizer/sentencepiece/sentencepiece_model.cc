@@ -1,168 +1,126 @@
 #include "tokenizer/sentencepiece/sentencepiece_model.h"
 
-#include <sentencepiece_processor.h>
-
-#include <charconv>
+#include <algorithm>
 #include <utility>
 
-#include "base/check.h"
+#include "base/error.h"
 #include "tokenizer/config/special_tokens.h"
+#include "tokenizer/models/split_rules.h"
+#include "tokenizer/models/unigram_model.h"
 #include "tokenizer/sentencepiece/sentencepiece_file.h"
+#include "tokenizer/sentencepiece/sentencepiece_normalizer.h"
 #include "tokenizer/tokenizer_file.h"
-
-namespace sentencepiece::logging {
-
-/// SentencePiece's own function and name. Not in the installed header of every version; weak, so
-/// that a version without it links too.
-[[gnu::weak]] void SetMinLogLevel(int level);  // NOLINT(readability-identifier-naming)
-
-}  // namespace sentencepiece::logging
 
 namespace quern {
 namespace {
 
-constexpr std::string_view kSpace = "\u2581";
+using PieceKind = SentencePieceFile::Kind;
 
-/// A ModelProto that holds only normalizer_spec.add_dummy_prefix = false. Behind another one it
-/// replaces that setting alone: Protocol Buffers merge a message that occurs twice.
-constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
+/// The piece of an id, if the file has one there.
+std::optional<std::string> piece_of(const SentencePieceFile& model, std::int32_t id) {
+  if (id < 0 || static_cast<std::size_t>(id) >= model.pieces.size()) return std::nullopt;
+  return model.pieces[static_cast<std::size_t>(id)].text;
+}
 
-using Processor = sentencepiece::SentencePieceProcessor;
+/// SentencePiece joins the neighbours whose piece has the highest score, of equals the leftmost.
+std::unique_ptr<TokenModel> make_bpe(const SentencePieceFile& model, const std::string& file) {
+  std::vector<float> scores;
+  for (const auto& piece : model.pieces) {
+    if (piece.kind == PieceKind::normal) scores.push_back(piece.score);
+  }
+  std::sort(scores.begin(), scores.end(), std::greater<>());
+  scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
+  std::vector<Vocabulary::Entry> entries;
+  std::vector<RankedToken> normal;
+  std::string unk_token;
+  for (const auto& piece : model.pieces) {
+    const auto id = static_cast<std::int32_t>(entries.size());
+    entries.emplace_back(piece.text, id);
+    if (piece.kind == PieceKind::unknown) unk_token = piece.text;
+    if (piece.kind != PieceKind::normal) continue;
+    const auto rank = std::lower_bound(scores.begin(), scores.end(), piece.score, std::greater<>());
+    normal.push_back({piece.text, id, static_cast<std::int32_t>(rank - scores.begin())});
+  }
+  BpeModel::Options options;
+  options.fuse_unk = true;
+  options.byte_fallback = model.byte_fallback;
+  options.unk_token = unk_token;
+  return std::make_unique<BpeModel>(Vocabulary(std::move(entries), file),
+                                    rules_of_splits(normal, true), std::move(options));
+}
 
-/// The library's string view, which before version 0.1.97 was not the standard one.
-absl::string_view library_view(std::string_view text) { return {text.data(), text.size()}; }
+std::unique_ptr<TokenModel> make_unigram(const SentencePieceFile& model, const std::string& file) {
+  std::vector<UnigramModel::Piece> pieces;
+  UnigramModel::Options options;
+  options.byte_fallback = model.byte_fallback;
+  options.single_precision = true;
+  for (const auto& piece : model.pieces) {
+    if (piece.kind == PieceKind::unknown) options.unk_id = static_cast<std::int32_t>(pieces.size());
+    pieces.push_back({piece.text, piece.score, piece.kind == PieceKind::normal});
+  }
+  return std::make_unique<UnigramModel>(pieces, options, file);
+}
 
-class SentencePieceModel final : public TokenModel {
+/// Control and user-defined pieces are added tokens; only the first are special.
+std::vector<AddedToken> added_pieces(const SentencePieceFile& model) {
+  std::vector<AddedToken> tokens;
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    const auto& piece = model.pieces[id];
+    if (piece.kind != PieceKind::control && piece.kind != PieceKind::user_defined) continue;
+    AddedToken token;
+    token.content = piece.text;
+    token.id = static_cast<std::int32_t>(id);
+    token.special = piece.kind == PieceKind::control;
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+/// A text that begins with a visible space gets another one: what SentencePiece itself does, and
+/// transformers' classes but LLaMA's.
+class DoubleFirstSpace final : public Normalizer {
  public:
-  enum class Prefix { never, at_start, always };
-
-  /// `changes_text`: as in SentencePieceFile.
-  SentencePieceModel(std::unique_ptr<Processor> processor, Prefix prefix, bool changes_text)
-      : processor_(std::move(processor)),
-        prefix_(prefix),
-        may_cut_(!changes_text && no_piece_spans_words(*processor_)) {}
-
-  void encode(std::string_view text, bool at_start, std::vector<std::int32_t>& ids) const override {
-    std::string prefixed;
-    if (prefix_ == Prefix::always || (prefix_ == Prefix::at_start && at_start)) {
-      prefixed = kSpace;
-    }
-    prefixed += text;
-    for (std::string_view rest = prefixed; !rest.empty();) {
-      const std::size_t size = may_cut_ ? first_cut(rest) : rest.size();
-      std::vector<int> pieces;
-      const auto status = processor_->Encode(library_view(rest.substr(0, size)), &pieces);
-      QUERN_CHECK(status.ok(), "sentencepiece: {}", status.ToString());
-      ids.insert(ids.end(), pieces.begin(), pieces.end());
-      rest.remove_prefix(size);
-    }
+  void normalize(NormalizedText& text) const override {
+    constexpr std::string_view kVisibleSpace = "\u2581";
+    if (text.text.starts_with(kVisibleSpace)) text.text.insert(0, kVisibleSpace);
   }
-
-  std::string token_bytes(std::int32_t id) const override {
-    const std::string& piece = processor_->IdToPiece(id);
-    if (processor_->IsByte(id)) return byte_of(piece);
-    if (processor_->IsControl(id) || processor_->IsUnknown(id)) return piece;
-    std::string bytes;
-    std::size_t done = 0;
-    for (std::size_t at = 0; (at = piece.find(kSpace, done)) != piece.npos;) {
-      bytes.append(piece, done, at - done).append(" ");
-      done = at + kSpace.size();
-    }
-    return bytes.append(piece, done);
-  }
-
-  std::optional<std::int32_t> find(std::string_view token) const override {
-    // The unknown token's id for an unknown one.
-    const int id = processor_->PieceToId(library_view(token));
-    if (id < 0 || processor_->IdToPiece(id) != token) return std::nullopt;
-    return id;
-  }
-
-  std::int32_t size() const override { return processor_->GetPieceSize(); }
-  bool drops_leading_space() const override { return prefix_ != Prefix::never; }
-
- private:
-  /// True when no piece has a space behind another character. Then text may be cut in front of the
-  /// first space after a word without changing its pieces, and the library, which is slow on long
-  /// texts, gets short ones.
-  static bool no_piece_spans_words(const Processor& processor) {
-    for (int id = 0; id < processor.GetPieceSize(); ++id) {
-      std::string_view piece = processor.IdToPiece(id);
-      while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());
-      if (piece.find(kSpace) != piece.npos || piece.find(' ') != piece.npos) return false;
-    }
-    return true;
-  }
-
-  /// Where to cut off a text's first part: in front of a space that follows another ASCII
-  /// character.
-  static std::size_t first_cut(std::string_view text) {
-    constexpr std::size_t kMinPartBytes = 1024;
-    for (std::size_t at = kMinPartBytes; at < text.size(); ++at) {
-      const auto before = static_cast<unsigned char>(text[at - 1]);
-      if (text[at] == ' ' && before != ' ' && before < 0x80) return at;
-    }
-    return text.size();
-  }
-
-  /// "<0x0A>" is the piece of byte 10; the library has checked its form.
-  static std::string byte_of(std::string_view piece) {
-    unsigned value = 0;
-    std::from_chars(piece.data() + 3, piece.data() + piece.size() - 1, value, 16);
-    return std::string(1, static_cast<char>(value));
-  }
-
-  std::unique_ptr<Processor> processor_;
-  Prefix prefix_;
-  bool may_cut_;
 };
-
-/// Older versions print remarks about good files to standard error, which is not the core's to use.
-/// What goes wrong comes back as a status all the same.
-void silence_library() {
-  constexpr int kFatalOnly = 3;
-  if (&sentencepiece::logging::SetMinLogLevel != nullptr) {
-    sentencepiece::logging::SetMinLogLevel(kFatalOnly);
-  }
-}
-
-/// The piece of a control id; -1 says that there is none.
-std::optional<std::string> piece_of(const Processor& processor, int id) {
-  if (id < 0) return std::nullopt;
-  return processor.IdToPiece(id);
-}
 
 }  // namespace
 
 TokenizerParts load_sentencepiece(const std::filesystem::path& path,
                                   const TokenizerConfig& config) {
-  std::string bytes = read_tokenizer_file(path);
-  const SentencePieceFile file = check_sentencepiece_file(bytes, path.string());
-  silence_library();
-  auto processor = std::make_unique<Processor>();
-  const auto status = processor->LoadFromSerializedProto(bytes.append(kNoDummyPrefix));
-  if (!status.ok()) {
-    fail(ErrorCode::bad_file, "{}: SentencePiece cannot load it: {}", path.string(),
-         status.ToString());
-  }
-  DefaultTokens defaults;
-  defaults.bos = piece_of(*processor, processor->bos_id());
-  defaults.eos = piece_of(*processor, processor->eos_id());
-  if (auto unknown = piece_of(*processor, processor->unk_id())) {
-    defaults.others.push_back(*std::move(unknown));
-  }
-  defaults.add_bos = true;
-
-  using Prefix = SentencePieceModel::Prefix;
-  const bool has_prefix = config.add_prefix_space.value_or(file.add_dummy_prefix);
-  const Prefix prefix = !has_prefix     ? Prefix::never
-                        : config.legacy ? Prefix::always
-                                        : Prefix::at_start;
+  const SentencePieceFile model =
+      parse_sentencepiece_file(read_tokenizer_file(path), path.string());
+  const bool is_llama = config.rebuilt_class == TokenizerClass::llama;
   TokenizerParts parts;
-  parts.model =
-      std::make_unique<SentencePieceModel>(std::move(processor), prefix, file.changes_text);
+  parts.normalizers.push_back(std::make_unique<SentencePieceNormalizer>(model, path.string()));
+  const bool shrinks = !model.charsmap.empty() || model.remove_extra_whitespaces;
+  parts.max_shrinkage = shrinks ? 0 : 1;
+  TokenizerConfig prefix = config;
+  // Other classes than LLaMA's put the prefix in front of all texts between added tokens.
+  prefix.legacy = config.legacy.value_or(!is_llama);
+  if (!is_llama && *prefix.legacy && model.add_dummy_prefix) {
+    parts.normalizers.push_back(std::make_unique<DoubleFirstSpace>());
+  }
+  if (!config.add_prefix_space || !is_llama) prefix.add_prefix_space = model.add_dummy_prefix;
+  if (model.whitespace_as_suffix) prefix.add_prefix_space = false;
+  build_llama_pipeline(prefix, parts);
+  parts.model = model.model == SentencePieceFile::Model::bpe ? make_bpe(model, path.string())
+                                                             : make_unigram(model, path.string());
+  SpecialTokens special;
+  special.file = path.string();
+  special.tokens_of_file = added_pieces(model);
+  special.bos = piece_of(model, model.bos_id);
+  special.eos = piece_of(model, model.eos_id);
+  special.unk = piece_of(model, model.unk_id);
+  TokenizerConfig tokens = config;
+  if (!is_llama && model.add_dummy_prefix) {
+    // These classes look for them in the text as written, so that what follows has its prefix.
+    for (AddedToken& token : tokens.added_tokens) token.normalized = false;
+  }
+  apply_config(tokens, special, TokenizerClass::none, parts);
   parts.description = fmt::format("SentencePiece ({})", path.filename().string());
-  apply_config(config, defaults, path.string(), parts);
   return parts;
 }
 

@@ -2,34 +2,32 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 #include <vector>
 
 #include "tests/support/expect_error.h"
+#include "tokenizer/pretokenize/known_patterns.h"
+#include "tokenizer/pretokenize/regex.h"
 
 namespace quern {
 namespace {
 
 using Texts = std::vector<std::string>;
-using Keep = PreTokenizer::Keep;
+using enum SplitBehavior;
 
-Regex regex(const std::string& pattern) {
-  return Regex(pattern, Regex::Syntax::pattern, "tokenizer.json: key 'pre_tokenizer'");
-}
-
-Texts pieces(const PreTokenizer& pretokenizer, std::string_view text) {
+Texts pieces(const PreTokenizer& step, std::string_view text, bool at_start = true) {
   Texts out;
-  pretokenizer.split(text, [&](std::string_view piece) { out.emplace_back(piece); });
+  step.split(text, at_start, [&](std::string_view piece, bool) { out.emplace_back(piece); });
   return out;
 }
 
-Texts split(const std::string& pattern, std::string_view text, Keep keep = Keep::all) {
-  PreTokenizer pretokenizer;
-  pretokenizer.add_split(regex(pattern), keep);
-  return pieces(pretokenizer, text);
+Texts split(const std::string& pattern, std::string_view text, SplitBehavior behavior = isolated,
+            bool invert = false) {
+  return pieces(SplitPreTokenizer(make_pattern(pattern, "tokenizer.json"), behavior, invert), text);
 }
 
-TEST(PreTokenizer, CutsAsGpt2Does) {
+TEST(PreTokenizer, SplitsAsGpt2Does) {
   EXPECT_EQ(split(kGpt2Pattern, "Hello world's  \n end"),
             (Texts{"Hello", " world", "'s", "  \n", " end"}));
   EXPECT_EQ(split(kGpt2Pattern, "a123 456!?"), (Texts{"a", "123", " 456", "!?"}));
@@ -37,8 +35,50 @@ TEST(PreTokenizer, CutsAsGpt2Does) {
   EXPECT_EQ(split(kGpt2Pattern, ""), Texts{});
 }
 
-TEST(PreTokenizer, CutsAsQwenDoes) {
+TEST(PreTokenizer, SplitsAsQwenDoes) {
   EXPECT_EQ(split(kQwenPattern, "it'S 12\n\n x"), (Texts{"it", "'S", " ", "1", "2", "\n\n", " x"}));
+}
+
+// Characters of Unicode up to 14 alone, which every PCRE2 in use knows.
+TEST(PreTokenizer, KnownPatternsDoWhatTheRegularExpressionsDo) {
+  const std::vector<std::string> parts = {
+      " ",       "  ",     "\n",     "\r\n", "\t",     "\u00a0",     "\u3000", "a",  "B",
+      "s",       "\u00e9", "\u4e2d", "1",    "23",     "\u00bd",     "'",      "'s", "'LL",
+      "'\u017f", "!",      "-",      "_",    "\u0301", "\U0001F600", "."};
+  std::mt19937 random(3);
+  for (const char* pattern : {kGpt2Pattern, kQwenPattern, kLlama3Pattern}) {
+    const SplitPreTokenizer known(find_known_pattern(pattern), isolated, false);
+    const SplitPreTokenizer regex(std::make_unique<Regex>(pattern, "here"), isolated, false);
+    for (int i = 0; i < 3000; ++i) {
+      std::string text;
+      for (std::size_t n = random() % 12; n > 0; --n) text += parts[random() % parts.size()];
+      ASSERT_EQ(pieces(known, text), pieces(regex, text)) << pattern << ": '" << text << "'";
+    }
+  }
+  EXPECT_EQ(find_known_pattern("a+"), nullptr);
+}
+
+// Expected pieces by Hugging Face's tokenizers 0.23.
+TEST(PreTokenizer, TreatsMatchesAsItsBehaviorSays) {
+  const std::string text = "  a  b c ";
+  EXPECT_EQ(split(" ", text, removed), (Texts{"a", "b", "c"}));
+  EXPECT_EQ(split(" ", text, removed, true), (Texts{" ", " ", " ", " ", " ", " "}));
+  EXPECT_EQ(split(" ", text, isolated), (Texts{" ", " ", "a", " ", " ", "b", " ", "c", " "}));
+  EXPECT_EQ(split(" ", text, merged_with_next), (Texts{" ", " a", " ", " b", " c", " "}));
+  EXPECT_EQ(split(" ", text, merged_with_next, true), (Texts{" ", " ", "a ", " ", "b ", "c "}));
+  EXPECT_EQ(split(" ", text, merged_with_previous), (Texts{" ", " ", "a ", " ", "b ", "c "}));
+  EXPECT_EQ(split(" ", text, contiguous), (Texts{"  ", "a", "  ", "b", " ", "c", " "}));
+  EXPECT_EQ(split("(?=b)", "abab"), (Texts{"a", "ba", "b"}));  // empty matches cut, too
+}
+
+TEST(PreTokenizer, MetaspacePutsASpaceInFrontWhereNoneIs) {
+  using Prepend = MetaspacePreTokenizer::Prepend;
+  EXPECT_EQ(pieces(MetaspacePreTokenizer("_", Prepend::always, false), "a b"), Texts{"_a_b"});
+  EXPECT_EQ(pieces(MetaspacePreTokenizer("_", Prepend::always, false), " a"), Texts{"_a"});
+  EXPECT_EQ(pieces(MetaspacePreTokenizer("_", Prepend::first, false), "a", false), Texts{"a"});
+  EXPECT_EQ(pieces(MetaspacePreTokenizer("_", Prepend::never, false), "a"), Texts{"a"});
+  EXPECT_EQ(pieces(MetaspacePreTokenizer("_", Prepend::always, true), "a  b c"),
+            (Texts{"_a", "_", "_b", "_c"}));
 }
 
 // PCRE2's own \s takes U+180E along; Unicode's White_Space and Oniguruma do not.
@@ -48,39 +88,19 @@ TEST(PreTokenizer, ReadsWhiteSpaceAsUnicodeDoes) {
   EXPECT_EQ(split("\\S+", "a\u180e b"), (Texts{"a\u180e", " ", "b"}));
 }
 
-TEST(PreTokenizer, KeepsWhatItIsToldTo) {
-  EXPECT_EQ(split("b+", "abbc"), (Texts{"a", "bb", "c"}));
-  EXPECT_EQ(split("b+", "abbc", Keep::matches), Texts{"bb"});
-  EXPECT_EQ(split("b+", "abbc", Keep::gaps), (Texts{"a", "c"}));
-  EXPECT_EQ(split("x*", "ab\u00e9"), Texts{"ab\u00e9"});  // only empty matches
-}
-
-TEST(PreTokenizer, RunsItsStepsOneAfterTheOther) {
-  PreTokenizer pretokenizer;
-  pretokenizer.add_split(Regex("+", Regex::Syntax::literal, "here"), Keep::gaps);
-  pretokenizer.add_prefix_space();
-  pretokenizer.add_split(regex(kGpt2Pattern), Keep::all);
-  EXPECT_EQ(pieces(pretokenizer, "one+two three+ four"),
-            (Texts{" one", " two", " three", " four"}));
-}
-
 TEST(PreTokenizer, RefusesPatternsThatPcre2ReadsInAnotherWay) {
   for (const char* pattern : {"\\h+", "[a[b]]", "[a-z&&b]", "[\\S]", "\\Qa\\E", "[]a]"}) {
-    EXPECT_QUERN_ERROR(ErrorCode::unsupported,
-                       ({"tokenizer.json: key 'pre_tokenizer'", "not supported"}), regex(pattern));
+    EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"tokenizer.json", "not supported"}),
+                       make_pattern(pattern, "tokenizer.json"));
   }
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"tokenizer.json", "'(a'", "PCRE2"}), regex("(a"));
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"tokenizer.json", "'(a'", "PCRE2"}),
+                     make_pattern("(a", "tokenizer.json"));
 }
 
 TEST(PreTokenizer, SaysWhereMatchingBecomesTooMuch) {
   const std::string text = "b" + std::string(40, 'a');
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"tokenizer.json", "at byte 0"}),
                      split("(a+)+$(?<!a)", text));
-}
-
-TEST(PreTokenizer, MatchesLongRepeatedGroups) {
-  const std::string text(1'000'000, 'a');
-  EXPECT_EQ(split("(?:a|b)+", text), Texts{text});
 }
 
 }  // namespace
