@@ -15,8 +15,9 @@ constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
 [[noreturn]] void refuse_length(std::string_view bound, std::size_t num_ids, std::size_t max_ids,
                                 std::size_t num_bytes) {
-  fail(ErrorCode::invalid_argument, "the text of {} bytes has {} {} tokens, expected at most {}",
-       num_bytes, bound, num_ids, max_ids);
+  fail(ErrorCode::invalid_argument,
+       "the prompt's text of {} bytes has {} {} tokens, expected at most {}", num_bytes, bound,
+       num_ids, max_ids);
 }
 
 }  // namespace

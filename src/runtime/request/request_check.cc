@@ -53,8 +53,9 @@ void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max
   const auto bad = std::find_if(ids.begin(), ids.end(),
                                 [&](std::int32_t id) { return id < 0 || id >= vocab_size; });
   if (bad != ids.end()) {
-    fail(ErrorCode::invalid_argument, "token id {} at place {} of the prompt: expected 0 to {}",
-         *bad, bad - ids.begin(), vocab_size - 1);
+    fail(ErrorCode::invalid_argument,
+         "token id {} at index {} of the prompt: the model's vocabulary has ids 0 to {}", *bad,
+         bad - ids.begin(), vocab_size - 1);
   }
 }
 
