@@ -263,7 +263,7 @@ TEST(Engine, RefusesBadRequestsAndStaysUsable) {
   empty.add_bos = false;
   refuse({"empty"}, empty);
   ids.prompt_ids = {1, 2, 2048};
-  refuse({"2048", "place 2", "2047"}, ids);
+  refuse({"2048", "index 2", "2047"}, ids);
   ids.prompt_ids = {-1};
   refuse({"-1"}, ids);
   ids.prompt_ids.assign(2049, 5);

@@ -86,9 +86,10 @@ TEST_P(VariantsTest, LogitsAndGreedyIds) {
       const VariantFolder folder(variant);
       options_.max_seq_len = variant.value("max_seq_len", 0);
       Engine engine = Engine::load(folder.path(), options_);
-      const auto entry = std::find_if(
-          logits.entries().begin(), logits.entries().end(),
-          [&](const SafetensorsEntry& tensor) { return tensor.name == variant["name"]; });
+      const auto entry = std::find_if(logits.entries().begin(), logits.entries().end(),
+                                      [&](const SafetensorsEntry& tensor) {
+                                        return tensor.name == variant["name"].get<std::string>();
+                                      });
       ASSERT_NE(entry, logits.entries().end());
       expect_logits(engine, variant, logits.read(*entry));
 

@@ -17,7 +17,7 @@ struct ZipEntry {
 };
 
 inline void append_number(std::string& bytes, std::uint64_t number, int size) {
-  for (int i = 0; i < size; ++i) bytes += static_cast<char>(number >> (8 * i) & 0xff);
+  for (int i = 0; i < size; ++i, number >>= 8) bytes += static_cast<char>(number & 0xff);
 }
 
 /// A zip archive of these entries, as torch.save writes one.

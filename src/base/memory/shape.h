@@ -29,7 +29,7 @@ constexpr std::size_t align_up(std::size_t bytes, std::size_t alignment) {
 /// ceil(a / b) for a >= 0 and b > 0.
 template <typename T>
 constexpr T ceil_div(T a, T b) {
-  return static_cast<T>((a + b - 1) / b);
+  return static_cast<T>(a / b + (a % b != 0 ? 1 : 0));
 }
 
 }  // namespace quern

@@ -45,7 +45,8 @@ TEST_F(CompareCommand, TellsEveryValueAsTextAndJson) {
   EXPECT_LT(std::count(summary.out.begin(), summary.out.end(), '\n'), 16);
   double worst = 0;
   std::string name;
-  for (const auto& value : json_of(compare(with({"--decode-steps", "1", "--json"})))["values"]) {
+  const auto whole = json_of(compare(with({"--decode-steps", "1", "--json"})));
+  for (const auto& value : whole["values"]) {
     if (value["nmse"].get<double>() <= worst) continue;
     worst = value["nmse"].get<double>();
     name = value["value"].get<std::string>();
