@@ -5,6 +5,7 @@ source "$(dirname "$0")/../cmake/setup.sh"
 
 # print_skips RESULTS: the reasons of the skipped tests in ctest's JUnit file, each with the number of tests and the groups
 # that they belong to. A reason is what follows "Skipped" in the output of Google Test, or "SKIPPED:" in that of a script.
+# Fails when a test gives none.
 print_skips() {
   awk '
     function finish() {
@@ -40,6 +41,7 @@ print_skips() {
         gsub(/&amp;/, "\\&", text)
         printf "   %4d in %s: %s\n", count[reason], substr(groups[reason], 3), text
       }
+      exit ("no reason given" in count)
     }' "$1"
 }
 
@@ -52,6 +54,9 @@ say "running all tests"
 preset=${QUERN_PRESET:-release}
 results=$PWD/build/$preset/results.xml
 status=0
-ctest --preset "$preset" --parallel "$(nproc)" --progress --output-junit "$results" "$@" || status=$?
-print_skips "$results"
+ctest --preset "$preset" --parallel "$(nproc)" --progress --output-junit "$results" --test-output-size-passed 100000 "$@" || status=$?
+if ! print_skips "$results"; then
+  echo "error: a test is skipped without a reason" >&2
+  ((status != 0)) || status=1
+fi
 exit $status

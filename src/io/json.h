@@ -25,11 +25,18 @@ using JsonFilter = Json::parser_callback_t;
 inline constexpr std::size_t kMaxConfigBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
 
-/// Parses one JSON document: UTF-8, at most 100 levels deep, nothing after it. Of keys that are
-/// given twice the last one counts, as in Python's json. `file` is what errors call the text.
+/// What a key means that an object has twice.
+enum class DuplicateKeys : std::uint8_t {
+  last_counts,  ///< as in Python's json, which reads Hugging Face's files
+  refused,
+};
+
+/// Parses one JSON document: UTF-8, at most 100 levels deep, nothing after it. `file` is what
+/// errors call the text.
 /// Cost: time n log n; memory of at most 10 times the text and 64 MiB, or it is an error.
 /// Errors: bad_file with the place.
-Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter = nullptr);
+Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter = nullptr,
+                DuplicateKeys duplicates = DuplicateKeys::last_counts);
 
 /// Reads and parses a file of at most `max_bytes`. Errors: not_found, bad_file.
 Json read_json(const std::filesystem::path& path, std::size_t max_bytes = kMaxConfigBytes);

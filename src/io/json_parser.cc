@@ -23,8 +23,12 @@ constexpr std::size_t kStringCost = 48;
 /// library's own callback parser does, which takes quadratic time over objects.
 class DocumentBuilder {
  public:
-  DocumentBuilder(std::string_view text, const std::string& file, const JsonFilter& filter)
-      : file_(file), filter_(filter), budget_bytes_(kFreeBytes + kMaxGrowth * text.size()) {}
+  DocumentBuilder(std::string_view text, const std::string& file, const JsonFilter& filter,
+                  DuplicateKeys duplicates)
+      : file_(file),
+        filter_(filter),
+        duplicates_(duplicates),
+        budget_bytes_(kFreeBytes + kMaxGrowth * text.size()) {}
 
   Json take() { return std::move(root_); }
   const std::string& parse_failure() const { return failure_; }
@@ -59,7 +63,12 @@ class DocumentBuilder {
     if (level.container == nullptr) return true;
     charge(kMemberCost + own.size());
     // Not null, so that a value that the filter takes out leaves no key behind.
-    level.member = &(*level.container)[std::move(own)];
+    const auto [member, is_new] =
+        level.container->emplace(std::move(own), Json(Json::value_t::discarded));
+    if (!is_new && duplicates_ == DuplicateKeys::refused) {
+      fail(ErrorCode::bad_file, "{}: duplicate key {}", file_, quoted_name(member.key()));
+    }
+    level.member = &*member;
     *level.member = Json(Json::value_t::discarded);
     return true;
   }
@@ -175,6 +184,7 @@ class DocumentBuilder {
 
   const std::string& file_;
   const JsonFilter& filter_;
+  DuplicateKeys duplicates_;
   std::size_t budget_bytes_;
   Json root_;
   std::vector<Level> levels_;
@@ -183,12 +193,13 @@ class DocumentBuilder {
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter) {
+Json parse_json(std::string_view text, const std::string& file, const JsonFilter& filter,
+                DuplicateKeys duplicates) {
   // The parser stops at a zero byte and would ignore what follows.
   if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
     fail(ErrorCode::bad_file, "{}: not valid JSON: a zero byte at offset {}", file, zero);
   }
-  DocumentBuilder builder(text, file, filter);
+  DocumentBuilder builder(text, file, filter, duplicates);
   if (Json::sax_parse(text, &builder)) return builder.take();
   constexpr std::size_t kMaxReasonBytes = 200;  // it quotes the last token, of any length
   std::string reason = replace_invalid_utf8(builder.parse_failure());

@@ -11,9 +11,11 @@ sys.dont_write_bytecode = True  # the checkout may be read-only
 try:
     suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[1])
 except unittest.SkipTest as reason:
-    print(f"skipped: {reason}")
+    print(f"SKIPPED: {reason}")  # what tests/run.sh looks for
     sys.exit(77)
 result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
 if not result.wasSuccessful() or result.testsRun == 0:
     sys.exit(1)
-sys.exit(77 if len(result.skipped) == result.testsRun else 0)
+if len(result.skipped) == result.testsRun:
+    print(f"SKIPPED: {'; '.join(sorted({reason for _, reason in result.skipped}))}")
+    sys.exit(77)

@@ -9,6 +9,7 @@
 #include "quern/engine.h"
 #include "quern/error.h"
 #include "quern/files.h"
+#include "quern/json.h"
 #include "quern/log.h"
 #include "quern/safetensors.h"
 #include "quern/text.h"
@@ -52,6 +53,8 @@ void check_files(const char* model) {
   quern::write_safetensors("x.safetensors", tensors);
   const auto file = quern::SafetensorsFile::open("x.safetensors");
   expect(file.entries().size() == 1 && file.read(file.entries()[0]).size() == 8, "SafetensorsFile");
+  const auto record = quern::JsonRecord::parse("{\"prompt\": \"a\"}", "prompts.jsonl:1");
+  expect(record.required_string("prompt") == "a", "JsonRecord");
   try {
     quern::find_model_folder("/nowhere");
     expect(false, "find_model_folder takes a folder that is not there");

@@ -27,6 +27,8 @@ expect() {
 }
 
 expect 0 "1 run, 0 left out, 0 failed" "quern run -m examples/models/tale-gpt2" '```' 'quern run -m MODEL  # a comment' '```'
+expect 0 "1 run, 0 left out, 0 failed" "quern run -m examples/models/tale-gpt2" '```' 'quern run -m FOLDER' '```'
+expect 0 "0 run, 0 left out, 0 failed" "" '```json' '{"prompt": "a"}' '```'
 expect 1 "1 run, 0 left out, 1 failed" "error: no luck" '```' 'quern fail' '```'
 expect 1 "1 run, 0 left out, 1 failed" "not-there" '```sh' 'not-there' 'quern run' '```'
 expect 0 "1 run, 0 left out, 0 failed" "" '```' 'quern accuracy -m MODEL' '```'

@@ -91,6 +91,12 @@ if command -v python3 >/dev/null; then
   expect good lint_docs a.md '```' "$long" '```'
   expect good lint_docs a.md "[a link](https://example.com/$(printf 'x%.0s' {1..160}))"
   expect bad lint_docs a.md '```' code '```' "$long"
+  echo '#!/bin/sh' >"$room/bench/a.sh"
+  expect bad lint_docs a.md "Call \`bench/a.sh FILE\`."
+  expect bad lint_docs a.md '```' "bench/a.sh" '```'
+  chmod +x "$room/bench/a.sh"
+  expect good lint_docs a.md "Call \`bench/a.sh FILE\`."
+  rm "$room/bench/a.sh"
   bash "$1/tests/lint/doc_commands_test.sh" "$1" || failures=$((failures + 1))
 else
   echo "note: no python3 here: the lints of documents are not tried"

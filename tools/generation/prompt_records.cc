@@ -5,9 +5,9 @@
 #include <limits>
 #include <utility>
 
+#include "quern/json.h"
 #include "tools/cli/fail.h"
 #include "tools/cli/numbers.h"
-#include "tools/input/json_input.h"
 
 namespace quern::tools {
 namespace {
@@ -16,75 +16,48 @@ constexpr std::array<std::string_view, 9> kKeys = {"prompt",      "prompt_ids", 
                                                    "temperature", "top_k",      "top_p",
                                                    "min_p",       "seed",       "stop"};
 
-std::optional<std::uint64_t> read_unsigned(const JsonObject& object, const char* key,
-                                           std::uint64_t low, std::uint64_t high) {
-  const Json* value = object.find(key);
-  if (value == nullptr) return std::nullopt;
-  if (value->is_number_unsigned()) {
-    const auto number = value->get<std::uint64_t>();
-    if (number >= low && number <= high) return number;
-  }
-  object.reject(key, fmt::format("an integer from {} to {}", low, high));
-}
-
-std::optional<int> read_int(const JsonObject& object, const char* key, int low) {
-  const auto number =
-      read_unsigned(object, key, static_cast<std::uint64_t>(low), std::numeric_limits<int>::max());
+std::optional<int> read_int(const JsonRecord& record, const char* key, std::uint64_t low) {
+  const auto number = record.unsigned_integer(key, low, std::numeric_limits<int>::max());
   return number ? std::optional(static_cast<int>(*number)) : std::nullopt;
 }
 
-std::optional<float> read_float(const JsonObject& object, const char* key,
+std::optional<float> read_float(const JsonRecord& record, const char* key,
                                 const NumberRange& range) {
-  const Json* value = object.find(key);
-  if (value == nullptr) return std::nullopt;
-  const auto number =
-      value->is_number() ? float_in_range(value->get<double>(), range) : std::nullopt;
-  if (!number) object.reject(key, range.expected);
+  constexpr double kMax = std::numeric_limits<double>::max();
+  const auto value = record.number(key, -kMax, kMax);
+  if (!value) return std::nullopt;
+  const auto number = float_in_range(*value, range);
+  if (!number) record.reject(key, range.expected);
   return number;
 }
 
-std::optional<std::vector<std::string>> read_stops(const JsonObject& object, const char* key) {
-  const Json* value = object.find(key);
-  if (value == nullptr) return std::nullopt;
-  const auto is_stop = [](const Json& stop) {
-    return stop.is_string() && !stop.get_ref<const std::string&>().empty();
-  };
-  if (is_stop(*value)) return std::vector{value->get<std::string>()};
-  if (!value->is_array() || !std::all_of(value->begin(), value->end(), is_stop)) {
-    object.reject(key, "a text or a list of texts, none of them empty");
-  }
-  return value->get<std::vector<std::string>>();
-}
-
-PromptSettings read_settings(const JsonObject& object) {
+PromptSettings read_settings(const JsonRecord& record) {
   PromptSettings settings;
-  settings.max_new_tokens = read_int(object, "max_new_tokens", 1);
-  settings.temperature = read_float(object, "temperature", kTemperatureRange);
-  settings.top_k = read_int(object, "top_k", 0);
-  settings.top_p = read_float(object, "top_p", kTopPRange);
-  settings.min_p = read_float(object, "min_p", kMinPRange);
-  settings.seed = read_unsigned(object, "seed", 0, std::numeric_limits<std::uint64_t>::max());
-  settings.stop = read_stops(object, "stop");
+  settings.max_new_tokens = read_int(record, "max_new_tokens", 1);
+  settings.temperature = read_float(record, "temperature", kTemperatureRange);
+  settings.top_k = read_int(record, "top_k", 0);
+  settings.top_p = read_float(record, "top_p", kTopPRange);
+  settings.min_p = read_float(record, "min_p", kMinPRange);
+  settings.seed = record.unsigned_integer("seed", 0, std::numeric_limits<std::uint64_t>::max());
+  settings.stop = record.strings("stop");
   return settings;
 }
 
 Prompt parse_prompt_line(std::string_view line, const std::string& place) {
-  const Json json = parse_json(line, place);
-  const JsonObject object(json, place);
-  object.require_only(kKeys);
-  if (object.has("prompt") == object.has("prompt_ids")) {
+  const JsonRecord record = JsonRecord::parse(line, place);
+  record.require_only(kKeys);
+  const auto text = record.string("prompt");
+  const auto ids = record.token_ids("prompt_ids");
+  if (text.has_value() == ids.has_value()) {
     fail(ErrorCode::bad_file, "{}: expected one of the keys 'prompt' and 'prompt_ids', got {}",
-         place, object.has("prompt") ? "both" : "neither");
+         place, text ? "both" : "neither");
   }
+  if (ids && ids->empty()) record.reject("prompt_ids", "at least one token id");
   Prompt prompt;
   prompt.source = place;
-  prompt.settings = read_settings(object);
-  if (object.has("prompt")) {
-    prompt.text = object.required_string("prompt");
-    return prompt;
-  }
-  prompt.ids = object.required_ids("prompt_ids");
-  if (prompt.ids.empty()) object.reject("prompt_ids", "at least one token id");
+  prompt.settings = read_settings(record);
+  prompt.text = text.value_or("");
+  prompt.ids = ids.value_or(std::vector<std::int32_t>());
   return prompt;
 }
 

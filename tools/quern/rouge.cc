@@ -12,6 +12,7 @@
 #include "tools/cli/usage_error.h"
 #include "tools/output/console.h"
 #include "tools/output/output_options.h"
+#include "tools/quality/data/records.h"
 #include "tools/quality/data/text_field.h"
 #include "tools/quality/rouge/rouge_report.h"
 #include "tools/quern/command.h"

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
 
 namespace quern::tools {
 namespace {
+
+using Json = nlohmann::json;
 
 class RecordsTest : public ::testing::Test {
  protected:
@@ -17,7 +21,7 @@ class RecordsTest : public ::testing::Test {
   Json read_all(const std::string& name, const std::string& content) {
     RecordReader records = reader(name, content);
     Json all = Json::array();
-    while (auto record = records.next()) all.push_back(std::move(record->json));
+    while (auto record = records.next()) all.push_back(Json::parse(record->text()));
     return all;
   }
 
@@ -46,26 +50,26 @@ TEST_F(RecordsTest, ReadsCsv) {
 
 TEST_F(RecordsTest, NamesTheLineAndGoesOn) {
   RecordReader json = reader("r.jsonl", "{\"a\": 1}\n{\"a\": \n[1]\n\"\xff\"\n{\"b\": 2}\n");
-  EXPECT_EQ(json.next()->json["a"], 1);
+  EXPECT_EQ(json.next()->number("a", 0, 9), 1);
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.jsonl:2", "not valid JSON"}), json.next());
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.jsonl:3", "expected an object"}), json.next());
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.jsonl:4", "JSON"}), json.next());
-  EXPECT_EQ(json.next()->json["b"], 2);
+  EXPECT_EQ(json.next()->number("b", 0, 9), 2);
   EXPECT_FALSE(json.next());
 
   RecordReader csv = reader("r.csv", "a,b\n\"1\n\",2\n3\n\"4\"x,5\n6,\xff\n7,8\n9,\"open\n");
-  EXPECT_EQ(csv.next()->place, (folder_ / "r.csv:2").string());
+  EXPECT_EQ(csv.next()->source(), (folder_ / "r.csv:2").string());
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:4", "expected 2 fields", "got 1"}), csv.next());
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:5", "got 'x'"}), csv.next());
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:6", "UTF-8"}), csv.next());
-  EXPECT_EQ(csv.next()->json["b"], "8");
+  EXPECT_EQ(csv.next()->string("b"), "8");
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.csv:8", "does not end"}), csv.next());
   EXPECT_FALSE(csv.next());
 
   RecordReader lines = reader("r.txt", "a\n\xff\nb");
-  EXPECT_EQ(lines.next()->json["text"], "a");
+  EXPECT_EQ(lines.next()->string("text"), "a");
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"r.txt:2", "UTF-8"}), lines.next());
-  EXPECT_EQ(lines.next()->place, (folder_ / "r.txt:3").string());
+  EXPECT_EQ(lines.next()->source(), (folder_ / "r.txt:3").string());
 }
 
 TEST_F(RecordsTest, ReadsFilesLongerThanAPiece) {

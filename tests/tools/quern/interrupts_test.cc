@@ -1,6 +1,8 @@
 // SIGINT at several moments: every command ends within about a second, with exit code 130.
 #include <chrono>
 #include <csignal>
+#include <functional>
+#include <numeric>
 #include <thread>
 
 #include "tests/support/sanitizers.h"
@@ -95,6 +97,61 @@ TEST_F(InterruptsTest, WhileWeightsAreMade) {
   interrupt_at({"bench", "--shape", "llama_7b", "--layers", "2", "--device", "cpu",
                 "--input-output-len", "8,2"},
                progress);
+}
+
+/// A model whose 160 MiB of weights are all zero, and of which the disk has next to nothing.
+std::string sparse_model(const std::filesystem::path& folder) {
+  std::filesystem::copy(demo_model("tale-llama"), folder, std::filesystem::copy_options::recursive);
+  nlohmann::json config = nlohmann::json::parse(read_file(folder / "config.json"));
+  constexpr int kHidden = 1024;
+  constexpr int kInner = 4096;
+  config.update({{"hidden_size", kHidden},
+                 {"intermediate_size", kInner},
+                 {"num_hidden_layers", 4},
+                 {"num_attention_heads", 8},
+                 {"num_key_value_heads", 8}});
+  write_file(folder / "config.json", config.dump());
+  nlohmann::json header = nlohmann::json::object();
+  std::uint64_t end = 0;
+  const auto add = [&](const std::string& name, const std::vector<std::uint64_t>& shape) {
+    const std::uint64_t begin = end;
+    end += std::accumulate(shape.begin(), shape.end(), std::uint64_t{2}, std::multiplies<>());
+    header[name] = {{"dtype", "F16"}, {"shape", shape}, {"data_offsets", {begin, end}}};
+  };
+  const std::uint64_t vocab = config["vocab_size"];
+  add("model.embed_tokens.weight", {vocab, kHidden});
+  for (int layer = 0; layer < 4; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) {
+      add(prefix + "self_attn." + name + ".weight", {kHidden, kHidden});
+    }
+    add(prefix + "mlp.gate_proj.weight", {kInner, kHidden});
+    add(prefix + "mlp.up_proj.weight", {kInner, kHidden});
+    add(prefix + "mlp.down_proj.weight", {kHidden, kInner});
+    add(prefix + "input_layernorm.weight", {kHidden});
+    add(prefix + "post_attention_layernorm.weight", {kHidden});
+  }
+  add("model.norm.weight", {kHidden});
+  add("lm_head.weight", {vocab, kHidden});
+  const std::string text = header.dump();
+  const std::uint64_t size = text.size();
+  const std::string length(reinterpret_cast<const char*>(&size), sizeof(size));
+  write_file(folder / "model.safetensors", length + text);
+  std::filesystem::resize_file(folder / "model.safetensors", length.size() + text.size() + end);
+  return folder.string();
+}
+
+TEST_F(InterruptsTest, WhileWeightsAreLoaded) {
+  const std::vector<std::string> model = {"-m", sparse_model(folder_ / "m"), "--device", "cpu"};
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), model.begin(), model.end());
+    return arguments;
+  };
+  const char* progress = "MiB of weights";
+  interrupt_at(with({"run", "--prompt-ids", "1,2", "-n", "2000"}), progress);
+  interrupt_at(with({"perplexity", "--file", long_text()}), progress);
+  interrupt_at(with({"bench", "--input-output-len", "8,900"}), progress);
+  interrupt_at(with({"summarize", "--dataset", data_set(), "--max-articles", "200"}), progress);
 }
 
 TEST_F(InterruptsTest, ProgressLeavesTheScreen) {

@@ -4,7 +4,7 @@
 #include <limits>
 #include <string_view>
 
-#include "tools/input/json_input.h"
+#include "quern/json.h"
 #include "tools/input/text_input.h"
 #include "tools/quality/accuracy/default_bounds_json.h"
 
@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 7> kBoundKeys = {
     "lock_step_nmse",     "free_running_nmse", "max_perplexity_increase", "max_kl",
     "min_top1_agreement", "max_rouge_drop",    "rouge1_threshold"};
 
-std::optional<NmseBounds> nmse_bounds(const JsonObject& bounds, const char* key) {
+std::optional<NmseBounds> nmse_bounds(const JsonRecord& bounds, const char* key) {
   const auto object = bounds.object(key);
   if (!object) return std::nullopt;
   object->require_only(kNmseKeys);
@@ -28,13 +28,13 @@ std::optional<NmseBounds> nmse_bounds(const JsonObject& bounds, const char* key)
                     object->required_number("other", 0, kAny)};
 }
 
-std::optional<float> float_bound(const JsonObject& bounds, const char* key, double low,
+std::optional<float> float_bound(const JsonRecord& bounds, const char* key, double low,
                                  double high) {
   const auto number = bounds.number(key, low, high);
   return number ? std::optional(static_cast<float>(*number)) : std::nullopt;
 }
 
-AccuracyBounds bounds_of(const JsonObject& bounds) {
+AccuracyBounds bounds_of(const JsonRecord& bounds) {
   bounds.require_only(kBoundKeys);
   return {nmse_bounds(bounds, "lock_step_nmse"),
           nmse_bounds(bounds, "free_running_nmse"),
@@ -49,8 +49,8 @@ AccuracyBounds bounds_of(const JsonObject& bounds) {
 
 AccuracyBounds read_accuracy_bounds(const std::string& file, DType dtype) {
   const std::string name = file.empty() ? "built-in bounds" : input_name(file);
-  const Json json = parse_json(file.empty() ? kDefaultBoundsJson : read_utf8_file(file), name);
-  const JsonObject all(json, name);
+  const JsonRecord all =
+      JsonRecord::parse(file.empty() ? kDefaultBoundsJson : read_utf8_file(file), name);
   all.require_only(kDTypes);
   std::optional<AccuracyBounds> found;
   for (const std::string_view key : kDTypes) {

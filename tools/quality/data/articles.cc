@@ -4,16 +4,17 @@
 
 #include "quern/text.h"
 #include "tools/cli/fail.h"
+#include "tools/quality/data/records.h"
 #include "tools/quality/data/trimmed_text.h"
 
 namespace quern::tools {
 namespace {
 
-std::string full_text_of(const RecordReader::Record& record, const TextField& field) {
+std::string full_text_of(const JsonRecord& record, const TextField& field) {
   std::string text = text_of(record, field);
   if (trimmed_text(text).empty()) {
-    fail(ErrorCode::bad_file, "{}: key {}: expected some text, got none but blanks", record.place,
-         quoted_name(field.name));
+    fail(ErrorCode::bad_file, "{}: key {}: expected some text, got none but blanks",
+         record.source(), quoted_name(field.name));
   }
   return text;
 }
@@ -29,7 +30,7 @@ Articles read_articles(const ArticleSource& source) {
       const auto record = reader.next();
       if (!record) break;
       articles.good.push_back({full_text_of(*record, source.article),
-                               full_text_of(*record, source.highlights), record->place});
+                               full_text_of(*record, source.highlights), record->source()});
     } catch (const Error& error) {
       if (!source.skip_bad || error.code() != ErrorCode::bad_file) throw;
       ++articles.num_skipped;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "tools/cli/fail.h"
@@ -14,8 +16,7 @@ namespace {
 constexpr std::size_t kMaxRecordBytes = std::size_t{64} << 20;
 
 bool is_json_object(std::string_view line) {
-  if (!line.starts_with('{')) return false;
-  return Json::parse(line, nullptr, false).is_object();
+  return line.starts_with('{') && nlohmann::json::accept(line);
 }
 
 RecordFormat guess_format(const std::filesystem::path& path, std::string_view text,
@@ -89,7 +90,7 @@ std::string_view RecordReader::take_line() {
   return line;
 }
 
-std::optional<RecordReader::Record> RecordReader::next() {
+std::optional<JsonRecord> RecordReader::next() {
   while (!rest_.empty() || read_more()) {
     std::string where = place();
     if (rest_.size() < 2) read_more();
@@ -98,12 +99,10 @@ std::optional<RecordReader::Record> RecordReader::next() {
     const std::string_view line = take_line();
     if (format_ == RecordFormat::lines) {
       require_utf8(line, where);
-      return Record{{{kLineKey, std::string(line)}}, std::move(where)};
+      return JsonRecord::of_texts({{kLineKey, std::string(line)}}, std::move(where));
     }
     if (is_blank(line)) continue;
-    Record record{parse_json(line, where), where};
-    record.object();  // which refuses what is none
-    return record;
+    return JsonRecord::parse(line, std::move(where));
   }
   return std::nullopt;
 }
@@ -129,15 +128,15 @@ std::vector<std::string> RecordReader::take_csv(const std::string& place) {
   }
 }
 
-RecordReader::Record RecordReader::read_csv(std::string place) {
+JsonRecord RecordReader::read_csv(std::string place) {
   std::vector<std::string> fields = take_csv(place);
   if (fields.size() != columns_.size()) {
     fail(ErrorCode::bad_file, "{}: expected {} fields, as the header has, got {}", place,
          columns_.size(), fields.size());
   }
-  Record record{Json::object(), std::move(place)};
-  for (std::size_t i = 0; i < fields.size(); ++i) record.json[columns_[i]] = std::move(fields[i]);
-  return record;
+  std::map<std::string, std::string> texts;
+  for (std::size_t i = 0; i < fields.size(); ++i) texts[columns_[i]] = std::move(fields[i]);
+  return JsonRecord::of_texts(texts, std::move(place));
 }
 
 }  // namespace quern::tools

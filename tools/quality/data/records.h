@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tools/input/json_input.h"
+#include "quern/json.h"
 #include "tools/input/text_input.h"
 
 namespace quern::tools {
@@ -21,13 +21,6 @@ enum class RecordFormat : std::uint8_t {
 /// and a file that is cut short meanwhile is an error. A record has at most 64 MiB.
 class RecordReader {
  public:
-  /// One record: a JSON object, whose values are strings where the file is no JSON.
-  struct Record {
-    Json json;
-    std::string place;  ///< "file:line", for errors
-    JsonObject object() const { return JsonObject(json, place); }
-  };
-
   /// Where a record of lines has its text.
   static constexpr const char* kLineKey = "text";
 
@@ -40,15 +33,16 @@ class RecordReader {
   RecordReader(const RecordReader&) = delete;
   RecordReader& operator=(const RecordReader&) = delete;
 
-  /// The next record, or nothing at the end. Errors: bad_file naming the line, for broken JSON or
+  /// The next record, or nothing at the end: its values are strings where the file is no JSON, and
+  /// its source is "file:line". Errors: bad_file naming the line, for broken JSON or
   /// CSV and for text that is not UTF-8; the next call continues after it.
-  std::optional<Record> next();
+  std::optional<JsonRecord> next();
 
  private:
   std::string place() const;
   std::string_view take_line();
   std::vector<std::string> take_csv(const std::string& place);
-  Record read_csv(std::string place);
+  JsonRecord read_csv(std::string place);
   /// Reads more behind what is left. Returns false at the end of the file.
   bool read_more();
   /// Reads on until what is left has a line end, or all of it.

@@ -9,16 +9,15 @@
 
 namespace quern::tools {
 
-std::string text_of(const RecordReader::Record& record, const TextField& field) {
-  const JsonObject object = record.object();
-  if (object.has(field.name)) return object.required_string(field.name);
+std::string text_of(const JsonRecord& record, const TextField& field) {
+  if (auto text = record.string(field.name)) return *std::move(text);
   constexpr std::size_t kMaxShown = 8;
   std::vector<std::string> names;
-  for (const auto& entry : record.json.items()) {
-    names.push_back(names.size() < kMaxShown ? quoted_name(entry.key()) : "…");
+  for (const std::string& key : record.keys()) {
+    names.push_back(names.size() < kMaxShown ? quoted_name(key) : "…");
     if (names.size() > kMaxShown) break;
   }
-  fail(ErrorCode::bad_file, "{}: expected a field {}, got {}; {} names another", record.place,
+  fail(ErrorCode::bad_file, "{}: expected a field {}, got {}; {} names another", record.source(),
        quoted_name(field.name), names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
        field.option);
 }

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "tools/quality/data/records.h"
+#include "quern/json.h"
 
 namespace quern::tools {
 
@@ -14,6 +14,6 @@ struct TextField {
 
 /// The text in that field. Errors: bad_file when it is no text, and when the record has no such
 /// field, naming those it has and the option.
-std::string text_of(const RecordReader::Record& record, const TextField& field);
+std::string text_of(const JsonRecord& record, const TextField& field);
 
 }  // namespace quern::tools

@@ -8,11 +8,6 @@
 namespace quern::tools {
 namespace {
 
-std::optional<TokenIds> read_ids(const JsonObject& object, const char* key) {
-  if (!object.has(key)) return std::nullopt;
-  return object.required_ids(key);
-}
-
 std::size_t shared_prefix(const TokenIds& left, const TokenIds& right) {
   const auto [end, unused] = std::mismatch(left.begin(), left.end(), right.begin(), right.end());
   return static_cast<std::size_t>(end - left.begin());
@@ -46,11 +41,10 @@ std::vector<Summary> read_summaries(const std::string& file, const std::vector<T
       fail(ErrorCode::bad_file, "{}: expected {} summaries, one for each article, got {}",
            input_name(file), prompts.size(), summaries.size());
     }
-    const JsonObject object = record->object();
-    if (const auto ids = read_ids(object, "prompt_ids")) {
-      require_same_prompt(record->place, *ids, prompt);
+    if (const auto ids = record->token_ids("prompt_ids")) {
+      require_same_prompt(record->source(), *ids, prompt);
     }
-    summaries.push_back({object.required_string("text"), read_ids(object, "output_ids")});
+    summaries.push_back({record->required_string("text"), record->token_ids("output_ids")});
   }
   return summaries;
 }
