@@ -85,7 +85,9 @@ void ReplaceNormalizer::normalize(NormalizedText& text) const {
   std::string out;
   out.reserve(text.text.size());
   std::size_t done = 0;
-  pattern_->find_matches(text.text, [&](std::size_t begin, std::size_t end) {
+  MatchBudget own_budget(text.text.size());
+  MatchBudget& budget = text.budget != nullptr ? *text.budget : own_budget;
+  pattern_->find_matches(text.text, budget, [&](std::size_t begin, std::size_t end) {
     out.append(text.text, done, begin - done).append(content_);
     if (begin == 0 && end > 0 && out.empty()) text.keeps_start = false;
     done = end;
