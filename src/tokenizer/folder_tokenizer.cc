@@ -51,6 +51,7 @@ void FolderTokenizer::note_decoders() {
     if (dynamic_cast<const MetaspaceDecoder*>(decoder.get()) && !decoder->is_per_token()) {
       drops_leading_space_ = true;
     }
+    if (dynamic_cast<const SpacesDecoder*>(decoder.get())) drops_leading_space_ = true;
     const auto* strip = dynamic_cast<const StripDecoder*>(decoder.get());
     if (is_fused && strip != nullptr && strip->character() == " " && strip->start() > 0) {
       drops_leading_space_ = true;

@@ -3,24 +3,12 @@
 
 #include "tests/fuzz/use_tokenizer.h"
 #include "tokenizer/config/special_tokens.h"
-#include "tokenizer/models/bpe_model.h"
-#include "tokenizer/models/byte_level.h"
+#include "tokenizer/models/word_level_model.h"
 #include "tokenizer/normalize/text_normalizers.h"
 
 namespace {
 
 using namespace quern;
-
-std::unique_ptr<TokenModel> byte_model() {
-  std::vector<Vocabulary::Entry> entries;
-  for (int byte = 0; byte < 256; ++byte) {
-    entries.emplace_back(symbols_from_bytes(std::string(1, static_cast<char>(byte))), byte);
-  }
-  BpeModel::Options options;
-  options.byte_level = true;
-  return std::make_unique<BpeModel>(Vocabulary(std::move(entries), "bytes"), BpeModel::Merges{},
-                                    options, "bytes");
-}
 
 void add_normalizers(unsigned flags, TokenizerParts& parts) {
   const auto add = [&](unsigned bit, std::unique_ptr<Normalizer> normalizer) {
@@ -37,8 +25,9 @@ void add_normalizers(unsigned flags, TokenizerParts& parts) {
 
 TokenizerParts make_parts(std::string_view& rest) {
   TokenizerParts parts;
-  parts.model = byte_model();
-  parts.decoders.push_back(std::make_unique<ByteLevelDecoder>());
+  // All text between added tokens is unknown to this model.
+  parts.model = std::make_unique<WordLevelModel>(Vocabulary({{"<unk>", 0}}, "model"), "<unk>");
+  parts.decoders.push_back(std::make_unique<FuseDecoder>());
   if (!rest.empty()) {
     add_normalizers(static_cast<unsigned char>(rest.front()), parts);
     rest.remove_prefix(1);

@@ -13,7 +13,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size % 3 == 0) config.legacy = size % 4 < 2;
   if (size % 5 == 0) config.add_prefix_space = false;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  quern::fuzz::load_and_use(bytes,
-                            [&] { return quern::load_sentencepiece(input.path(), config); });
+  quern::fuzz::load_and_use(bytes, [&] { return quern::load_sentencepiece(input.path(), config); });
   return 0;
 }

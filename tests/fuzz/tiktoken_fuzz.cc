@@ -10,7 +10,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!input.is_whole()) return -1;
   const auto kind = size % 2 == 0 ? quern::TiktokenKind::qwen : quern::TiktokenKind::llama3;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  quern::fuzz::load_and_use(bytes,
-                            [&] { return quern::load_tiktoken(input.path(), {}, kind); });
+  quern::fuzz::load_and_use(bytes, [&] { return quern::load_tiktoken(input.path(), {}, kind); });
   return 0;
 }

@@ -7,8 +7,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using quern::TokenizerClass;
-  constexpr TokenizerClass kClasses[] = {TokenizerClass::none, TokenizerClass::none,
-                                         TokenizerClass::none, TokenizerClass::gpt2,
+  constexpr TokenizerClass kClasses[] = {TokenizerClass::none,  TokenizerClass::none,
+                                         TokenizerClass::none,  TokenizerClass::gpt2,
                                          TokenizerClass::llama, TokenizerClass::qwen2};
   const quern::fuzz::InputFile input(data, size);
   if (!input.is_whole()) return -1;

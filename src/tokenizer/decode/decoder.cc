@@ -113,7 +113,7 @@ void BpeDecoder::decode(std::vector<std::string>& tokens) const {
 }
 
 void SpacesDecoder::decode(std::vector<std::string>& tokens) const {
-  for (std::size_t i = 0; i + 1 < tokens.size(); ++i) tokens[i] += ' ';
+  for (std::size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
 }
 
 }  // namespace quern
