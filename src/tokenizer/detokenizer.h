@@ -12,9 +12,9 @@ namespace quern {
 /// Turns ids into text as they come and never gives out half a character: bytes wait until their
 /// UTF-8 sequence is whole or is known to be broken (then U+FFFD, as decode() gives). Where
 /// decode() cleans up spaces, one that may go waits, too. From Start::text the pieces joined equal
-/// Tokenizer::decode of all ids, but for decoders that no family has: BPEDecoder, Metaspace
-/// where a first token has several spaces, and behind Fuse a Strip of more than one space or a
-/// Replace.
+/// Tokenizer::decode of all ids, but for decoders that no family has: BPEDecoder, Metaspace where a
+/// first token has several spaces, and behind Fuse a Replace, a Metaspace or a Strip of more than
+/// one space.
 class Detokenizer {
  public:
   /// What the ids follow. Where a text begins, some tokenizers (SentencePiece) take away the space

@@ -85,8 +85,9 @@ TEST(Detokenizer, DropsSentencePiecesSpaceAtTheStartOnly) {
 
 /// Unigram cleans up spaces on request. Each character is a token; id 0 is <unk>.
 std::unique_ptr<Tokenizer> cleaning_tokenizer(std::string_view characters) {
-  nlohmann::json vocab = {{"<unk>", 0.0}};
-  for (const char c : characters) vocab.push_back({std::string(1, c), -1.0});
+  using Json = nlohmann::json;
+  Json vocab = Json::array({Json::array({"<unk>", 0.0})});
+  for (const char c : characters) vocab.push_back(Json::array({std::string(1, c), -1.0}));
   const nlohmann::json file = {{"decoder", {{"type", "Fuse"}}},
                                {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocab}}}};
   const ModelFolder folder(

@@ -58,7 +58,8 @@ TEST(TokenizerReference, GivesTheIdsAndTextsOfThePythonPackages) {
     // See Detokenizer for the decoders that cannot be streamed exactly.
     const std::string name = reference["name"];
     const bool streams = name != "decoder Strip" && name != "decoder Replace pattern" &&
-                         name != "decoder Metaspace" && name != "decoder BPEDecoder";
+                         name != "decoder Metaspace" && name != "decoder Metaspace never" &&
+                         name != "decoder BPEDecoder";
     for (std::size_t i = 0; i < reference["texts"].size(); ++i) {
       const auto text = reference["texts"][i].get<std::string>();
       SCOPED_TRACE(text);
@@ -67,7 +68,9 @@ TEST(TokenizerReference, GivesTheIdsAndTextsOfThePythonPackages) {
       EXPECT_EQ(tokenizer->decode(ids, false), reference["decoded"][i].get<std::string>());
       const std::string without_special = tokenizer->decode(ids, true);
       EXPECT_EQ(without_special, reference["decoded_without_special"][i].get<std::string>());
-      if (streams) EXPECT_EQ(stream(*tokenizer, ids), without_special);
+      if (streams) {
+        EXPECT_EQ(stream(*tokenizer, ids), without_special);
+      }
     }
   }
 }

@@ -120,12 +120,13 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
          pattern.size(), kMaxPatternBytes);
   }
   const std::string text = translate(pattern, where);
+  // Oniguruma's ^ and $ match at every line.
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* compiled =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT, &error,
-                    &offset, nullptr);
+  pcre2_code* compiled = pcre2_compile(
+      reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT,
+      &error, &offset, nullptr);
   if (compiled == nullptr) {
     fail(ErrorCode::unsupported, "{}: pattern {}: PCRE2 cannot compile it: {}", where,
          quoted_name(pattern), pcre2_message(error));
