@@ -71,6 +71,9 @@ class QUERN_API Tokenizer {
   /// True when decode() drops one space at the very start of a text, as SentencePiece tokenizers
   /// do.
   virtual bool drops_leading_space() const { return false; }
+  /// True when decode() removes spaces in front of punctuation and contractions
+  /// (clean_up_tokenization_spaces).
+  virtual bool cleans_up_spaces() const { return false; }
 
   /// Which files it was loaded from and what kind it is, for people: "byte-level BPE (vocab.json,
   /// merges.txt)".

@@ -12,9 +12,16 @@ constexpr const char* kReplacementCharacter = "\uFFFD";
 }  // namespace
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special, Start start)
-    : tokenizer_(&tokenizer), skip_special_(skip_special), at_start_(start == Start::text) {}
+    : tokenizer_(&tokenizer), skip_special_(skip_special), at_start_(start == Start::text) {
+  if (tokenizer.cleans_up_spaces()) cleaner_.emplace();
+}
 
 std::string Detokenizer::add(std::int32_t id) {
+  std::string text = decode(id);
+  return cleaner_ ? cleaner_->add(text) : text;
+}
+
+std::string Detokenizer::decode(std::int32_t id) {
   // Models round their vocabulary up, so they may draw ids that no token has.
   if (id >= tokenizer_->vocab_size()) return {};
   if (skip_special_ && tokenizer_->is_special(id)) return {};
@@ -81,6 +88,10 @@ std::string Detokenizer::finish() {
   std::string text = flush_bytes();
   text += replace_invalid_utf8(pending_);
   pending_.clear();
+  if (cleaner_) {
+    text = cleaner_->add(text);
+    text += cleaner_->finish();
+  }
   return text;
 }
 

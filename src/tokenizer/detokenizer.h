@@ -1,15 +1,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "quern/tokenizer.h"
+#include "tokenizer/decode/clean_up.h"
 
 namespace quern {
 
 /// Turns ids into text as they come and never gives out half a character: bytes wait until their
-/// UTF-8 sequence is whole or is known to be broken (then U+FFFD, as decode() gives). From
-/// Start::text the pieces joined equal Tokenizer::decode of all ids.
+/// UTF-8 sequence is whole or is known to be broken (then U+FFFD, as decode() gives). Where
+/// decode() cleans up spaces, one that may go waits, too. From Start::text the pieces joined equal
+/// Tokenizer::decode of all ids, but for decoders that no family has: BPEDecoder, Metaspace where a
+/// first token has several spaces, and behind Fuse a Replace, a Metaspace or a Strip of more than
+/// one space.
 class Detokenizer {
  public:
   /// What the ids follow. Where a text begins, some tokenizers (SentencePiece) take away the space
@@ -28,6 +33,8 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
+  /// The text of one id before spaces are cleaned up.
+  std::string decode(std::int32_t id);
   /// Appends bytes of a token of text; returns what is whole now.
   std::string take(std::string bytes);
   /// The same for the byte of a byte token.
@@ -37,6 +44,7 @@ class Detokenizer {
 
   bool at_start_;
   std::string pending_;
+  std::optional<SpaceCleaner> cleaner_;  // where the tokenizer cleans up spaces
   // Byte tokens that follow each other: if together they are not UTF-8, each becomes U+FFFD, so
   // they wait until another token comes or they are known to be broken.
   std::string bytes_;

@@ -52,6 +52,7 @@ void FolderTokenizer::note_decoders() {
     if (dynamic_cast<const MetaspaceDecoder*>(decoder.get()) && !decoder->is_per_token()) {
       drops_leading_space_ = true;
     }
+    if (dynamic_cast<const SpacesDecoder*>(decoder.get())) drops_leading_space_ = true;
     const auto* strip = dynamic_cast<const StripDecoder*>(decoder.get());
     if (is_fused && strip != nullptr && strip->character() == " " && strip->start() > 0) {
       drops_leading_space_ = true;
@@ -100,6 +101,7 @@ std::vector<std::int32_t> FolderTokenizer::prefix(const EncodeOptions& options) 
 
 void FolderTokenizer::encode_text(std::string_view text, const EncodeOptions& options,
                                   std::size_t max_ids, std::vector<std::int32_t>& ids) const {
+  MatchBudget budget(text.size());
   const auto encoder = parts_.model->make_encoder(text.size());
   const auto check = [&] {
     if (ids.size() > max_ids) refuse_length("more than", ids.size() - 1, max_ids, text.size());
@@ -114,7 +116,7 @@ void FolderTokenizer::encode_text(std::string_view text, const EncodeOptions& op
       ids.push_back(token->id);
       check();
     } else {
-      split(parts_.pre_tokenizers, piece, at_start, encode_piece);
+      split(parts_.pre_tokenizers, piece, at_start, budget, encode_piece);
     }
     at_start = false;
   };
@@ -124,7 +126,7 @@ void FolderTokenizer::encode_text(std::string_view text, const EncodeOptions& op
         if (parts_.normalizers.empty()) {
           return added_tokens_.split(piece, true, options.parse_special, take_normalized);
         }
-        NormalizedText normalized{std::string(piece)};
+        NormalizedText normalized{std::string(piece), true, &budget};
         normalize(parts_.normalizers, normalized);
         at_start = at_start && normalized.keeps_start;
         added_tokens_.split(normalized.text, true, options.parse_special, take_normalized);
@@ -174,7 +176,7 @@ std::string FolderTokenizer::decode(std::span<const std::int32_t> ids, bool skip
   std::string bytes;
   for (const std::string& token : tokens) bytes += token;
   std::string text = replace_invalid_utf8(bytes);
-  return parts_.cleans_up_spaces ? clean_up_spaces(std::move(text)) : text;
+  return parts_.cleans_up_spaces ? clean_up_spaces(text) : text;
 }
 
 bool FolderTokenizer::is_special(std::int32_t id) const {

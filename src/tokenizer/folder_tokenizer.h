@@ -26,6 +26,7 @@ class FolderTokenizer final : public Tokenizer {
   std::optional<std::int32_t> bos_id() const override { return parts_.bos_id; }
   std::vector<std::int32_t> eos_ids() const override { return parts_.eos_ids; }
   bool drops_leading_space() const override { return drops_leading_space_; }
+  bool cleans_up_spaces() const override { return parts_.cleans_up_spaces; }
   std::string description() const override { return parts_.description; }
 
  private:

@@ -83,6 +83,50 @@ TEST(Detokenizer, DropsSentencePiecesSpaceAtTheStartOnly) {
   EXPECT_EQ(going_on, " the king");
 }
 
+/// Unigram cleans up spaces on request. Each character is a token; id 0 is <unk>.
+std::unique_ptr<Tokenizer> cleaning_tokenizer(std::string_view characters) {
+  using Json = nlohmann::json;
+  Json vocab = Json::array({Json::array({"<unk>", 0.0})});
+  for (const char c : characters) vocab.push_back(Json::array({std::string(1, c), -1.0}));
+  const nlohmann::json file = {{"decoder", {{"type", "Fuse"}}},
+                               {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocab}}}};
+  const ModelFolder folder(
+      {{"tokenizer.json", file.dump()},
+       {"tokenizer_config.json", R"({"clean_up_tokenization_spaces": true})"}});
+  return Tokenizer::load(folder.path());
+}
+
+TEST(Detokenizer, HoldsBackSpacesThatMayBeCleanedUp) {
+  const auto tokenizer = cleaning_tokenizer(" .a");
+  Detokenizer detokenizer(*tokenizer, false);
+  EXPECT_EQ(detokenizer.add(3), "a");
+  EXPECT_EQ(detokenizer.add(1), "");
+  EXPECT_EQ(detokenizer.add(2), ".");
+  EXPECT_EQ(detokenizer.add(1), "");
+  EXPECT_EQ(detokenizer.add(3), " a");
+  EXPECT_EQ(detokenizer.add(1), "");
+  EXPECT_EQ(detokenizer.finish(), " ");
+}
+
+TEST(Detokenizer, CleansUpSpacesAsTheWholeTextDoes) {
+  const auto tokenizer = cleaning_tokenizer(" '.?!,nmstvrex");
+  ASSERT_TRUE(tokenizer->cleans_up_spaces());
+  // What clean_up_tokenization of transformers 5.24 gives.
+  const auto ids = tokenizer->encode("  . ' x ' '  ,n 't n't 're 'r 's 've?!  ' 'm");
+  EXPECT_EQ(tokenizer->decode(ids, false), " .'x'' ,n 'tn't're 'r's've?! ''m");
+  std::mt19937 random(1);
+  std::uniform_int_distribution<std::int32_t> any_id(1, tokenizer->vocab_size() - 1);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<std::int32_t> some(24);
+    for (auto& id : some) id = any_id(random);
+    Detokenizer detokenizer(*tokenizer, false);
+    std::string text;
+    for (const std::int32_t id : some) text += detokenizer.add(id);
+    text += detokenizer.finish();
+    ASSERT_EQ(text, tokenizer->decode(some, false));
+  }
+}
+
 TEST(Detokenizer, JoinsToTheDecodedTextForAnyIds) {
   std::mt19937 random(1);
   for (const char* model : {"tale-gpt2", "tale-llama", "tale-qwen", "tale-qwen2"}) {

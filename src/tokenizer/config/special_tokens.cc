@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tokenizer/models/bpe_model.h"
 
 namespace quern {
 namespace {
@@ -140,7 +141,10 @@ void apply_config(const TokenizerConfig& config, const SpecialTokens& special,
   parts.bos_id = adder.id_named("bos_token");
   const auto eos_id = adder.id_named("eos_token");
   if (eos_id) parts.eos_ids = {*eos_id};
-  parts.cleans_up_spaces = config.clean_up_tokenization_spaces;
+  // It would corrupt the text of BPE, so that transformers 5 asks for a second key there.
+  const bool is_bpe = dynamic_cast<const BpeModel*>(parts.model.get()) != nullptr;
+  parts.cleans_up_spaces =
+      config.clean_up_tokenization_spaces && (!is_bpe || config.clean_up_even_for_bpe);
 
   // With a tokenizer.json its post-processor alone counts: transformers 5 drops add_bos_token and
   // add_eos_token then.

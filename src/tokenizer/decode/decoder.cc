@@ -85,10 +85,13 @@ void StripDecoder::decode(std::vector<std::string>& tokens) const {
 }
 
 void ReplaceDecoder::decode(std::vector<std::string>& tokens) const {
+  std::size_t num_bytes = 0;
+  for (const std::string& token : tokens) num_bytes += token.size();
+  MatchBudget budget(num_bytes);
   for (std::string& token : tokens) {
     std::string out;
     std::size_t done = 0;
-    pattern_->find_matches(token, [&](std::size_t begin, std::size_t end) {
+    pattern_->find_matches(token, budget, [&](std::size_t begin, std::size_t end) {
       out.append(token, done, begin - done).append(content_);
       done = end;
     });
@@ -110,7 +113,7 @@ void BpeDecoder::decode(std::vector<std::string>& tokens) const {
 }
 
 void SpacesDecoder::decode(std::vector<std::string>& tokens) const {
-  for (std::size_t i = 0; i + 1 < tokens.size(); ++i) tokens[i] += ' ';
+  for (std::size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
 }
 
 }  // namespace quern

@@ -13,7 +13,8 @@ namespace {
 /// Runs of word characters and of others, without the white space between.
 class WordPattern final : public Pattern {
  public:
-  void find_matches(std::string_view text, const OnMatch& on_match) const override {
+  void find_matches(std::string_view text, MatchBudget& /*budget*/,
+                    const OnMatch& on_match) const override {
     enum class Kind : std::uint8_t { none, word, other };
     Kind kind = Kind::none;
     std::size_t begin = 0;

@@ -126,11 +126,15 @@ TokenizerParts load_tokenizer_json(const std::filesystem::path& path,
   } else {
     read_normalizers(root, parts);
     const bool is_bpe = type == "BPE";
-    const bool as_bytes = read_pretokenizers(root, is_bpe, parts);
+    BpeModel::Options options;
+    if (is_bpe) options = read_bpe_options(*model);
+    // The symbols of bytes are characters like others where something is done to characters.
+    const bool may_be_bytes = is_bpe && !options.byte_fallback &&
+                              options.continuing_subword_prefix.empty() &&
+                              options.end_of_word_suffix.empty();
+    options.byte_level = read_pretokenizers(root, may_be_bytes, parts);
     read_decoders(root, parts);
     if (is_bpe) {
-      BpeModel::Options options = read_bpe_options(*model);
-      options.byte_level = as_bytes;
       parts.model = std::make_unique<BpeModel>(Vocabulary(std::move(tables.vocab), vocab_where),
                                                tables.merges, std::move(options),
                                                file + ": key 'model.merges'");

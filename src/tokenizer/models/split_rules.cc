@@ -42,9 +42,8 @@ class TokensByHash {
   std::vector<std::size_t> starts_;
 };
 
-}  // namespace
-
-MergeRules rules_of_splits(const std::vector<RankedToken>& tokens, bool at_characters) {
+std::vector<MergeRules::Rule> all_splits(const std::vector<RankedToken>& tokens,
+                                         bool at_characters) {
   const TokensByHash ids(tokens);
   const std::uint64_t base = HashSeed::get().base % PolynomialHash::kPrime;
   std::vector<MergeRules::Rule> rules;
@@ -68,9 +67,34 @@ MergeRules rules_of_splits(const std::vector<RankedToken>& tokens, bool at_chara
       if (right >= 0) rules.push_back({left, right, token.id, token.rank});
     }
   }
+  return rules;
+}
+
+MergeRules table_of(const std::vector<MergeRules::Rule>& rules) {
   MergeRules table(rules.size());
   for (const MergeRules::Rule& rule : rules) table.set(rule);
   return table;
+}
+
+}  // namespace
+
+MergeRules rules_of_splits(const std::vector<RankedToken>& tokens) {
+  return table_of(all_splits(tokens, false));
+}
+
+MergeRules ordered_rules_of_splits(const std::vector<RankedToken>& tokens) {
+  std::vector<MergeRules::Rule> rules = all_splits(tokens, true);
+  // Those of one token stand together, from the longest left part to the shortest.
+  for (auto begin = rules.begin(); begin != rules.end();) {
+    const auto end = std::find_if(begin, rules.end(), [&](const MergeRules::Rule& rule) {
+      return rule.result != begin->result;
+    });
+    std::reverse(begin, end);
+    begin = end;
+  }
+  std::int32_t rank = 0;
+  for (MergeRules::Rule& rule : rules) rule.rank = rank++;
+  return table_of(rules);
 }
 
 }  // namespace quern

@@ -103,7 +103,7 @@ TokenizerParts load_tiktoken(const std::filesystem::path& path, const TokenizerC
       find_known_pattern(is_qwen ? kQwenPattern : kLlama3Pattern), SplitBehavior::isolated, false));
   parts.pre_tokenizers.push_back(std::make_unique<ByteLevelPreTokenizer>(false, false, true));
   parts.decoders.push_back(std::make_unique<ByteLevelDecoder>());
-  parts.model = std::make_unique<BpeModel>(std::move(vocabulary), rules_of_splits(ranked, false),
+  parts.model = std::make_unique<BpeModel>(std::move(vocabulary), rules_of_splits(ranked),
                                            std::move(options));
   apply_config(config, special, TokenizerClass::none, parts);
   parts.description = fmt::format("byte-level BPE ({})", path.filename().string());

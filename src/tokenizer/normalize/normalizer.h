@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "tokenizer/pretokenize/pattern.h"
+
 namespace quern {
 
 /// A text on its way through the normalizers.
@@ -14,6 +16,8 @@ struct NormalizedText {
   /// The first character comes from the original's first: what Metaspace asks to know whether the
   /// text begins here.
   bool keeps_start = true;
+  /// Of the whole text that this is a part of; null: of this part alone.
+  MatchBudget* budget = nullptr;
 };
 
 /// Rewrites a text before it is split: one entry of "normalizer" in tokenizer.json. Immutable:

@@ -103,15 +103,14 @@ void PrecompiledNormalizer::normalize(NormalizedText& text) const {
     return true;
   };
   for (std::size_t at = 0; at < from.size();) {
+    // If the first is removed, the next counts as the text's start: tokenizers lets it take its
+    // place.
     const std::string_view grapheme = from.substr(at, grapheme_length(from, at));
     if (grapheme.size() >= kMaxWholeGrapheme || !replace(grapheme)) {
       for_each_code_point(grapheme, [&](char32_t, std::size_t begin, std::size_t length) {
         const std::string_view part = grapheme.substr(begin, length);
         if (!replace(part)) out += part;
-        if (at == 0 && begin == 0 && out.empty()) text.keeps_start = false;
       });
-    } else if (at == 0 && out.empty()) {
-      text.keeps_start = false;
     }
     at += grapheme.size();
   }

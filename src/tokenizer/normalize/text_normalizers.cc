@@ -37,7 +37,7 @@ constexpr bool is_chinese(char32_t c) {
 bool is_bert_control(char32_t c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
   const Category category = category_of(c);
-  return category >= Category::cc;
+  return category >= Category::cc && category != Category::cn && is_in_unicode_8(c);
 }
 
 }  // namespace
@@ -85,7 +85,9 @@ void ReplaceNormalizer::normalize(NormalizedText& text) const {
   std::string out;
   out.reserve(text.text.size());
   std::size_t done = 0;
-  pattern_->find_matches(text.text, [&](std::size_t begin, std::size_t end) {
+  MatchBudget own_budget(text.text.size());
+  MatchBudget& budget = text.budget != nullptr ? *text.budget : own_budget;
+  pattern_->find_matches(text.text, budget, [&](std::size_t begin, std::size_t end) {
     out.append(text.text, done, begin - done).append(content_);
     if (begin == 0 && end > 0 && out.empty()) text.keeps_start = false;
     done = end;
@@ -125,7 +127,7 @@ void BertNormalizer::normalize(NormalizedText& text) const {
   if (options_.strip_accents) {
     NormalFormNormalizer(NormalForm::nfd).normalize(text);
     rewrite_characters(text, [](char32_t c, std::string& out) {
-      if (category_of(c) != Category::mn) append_utf8(c, out);
+      if (category_of(c) != Category::mn || !is_in_unicode_8(c)) append_utf8(c, out);
     });
   }
   if (options_.lowercase) lowercase(text);

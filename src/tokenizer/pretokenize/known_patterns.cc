@@ -147,7 +147,8 @@ struct TiktokenRules {
 template <typename Rules>
 class KnownPattern final : public Pattern {
  public:
-  void find_matches(std::string_view text, const OnMatch& on_match) const override {
+  void find_matches(std::string_view text, MatchBudget& /*budget*/,
+                    const OnMatch& on_match) const override {
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = Rules::match_end(text, at);
       on_match(at, end);

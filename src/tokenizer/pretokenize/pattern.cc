@@ -6,7 +6,8 @@
 
 namespace quern {
 
-void CharacterPattern::find_matches(std::string_view text, const OnMatch& on_match) const {
+void CharacterPattern::find_matches(std::string_view text, MatchBudget& /*budget*/,
+                                    const OnMatch& on_match) const {
   for_each_code_point(text, [&](char32_t c, std::size_t at, std::size_t length) {
     if (contains_(c)) on_match(at, at + length);
   });

@@ -7,10 +7,10 @@ namespace quern {
 namespace {
 
 void run(const PreTokenizerList& list, std::size_t step, std::string_view piece, bool at_start,
-         const PreTokenizer::Sink& sink) {
-  if (step + 1 == list.size()) return list[step]->split(piece, at_start, sink);
-  list[step]->split(piece, at_start, [&](std::string_view part, bool part_at_start) {
-    run(list, step + 1, part, part_at_start, sink);
+         MatchBudget& budget, const PreTokenizer::Sink& sink) {
+  if (step + 1 == list.size()) return list[step]->split(piece, at_start, budget, sink);
+  list[step]->split(piece, at_start, budget, [&](std::string_view part, bool part_at_start) {
+    run(list, step + 1, part, part_at_start, budget, sink);
   });
 }
 
@@ -71,17 +71,18 @@ class PieceJoiner {
 
 }  // namespace
 
-void split(const PreTokenizerList& list, std::string_view text, bool at_start,
+void split(const PreTokenizerList& list, std::string_view text, bool at_start, MatchBudget& budget,
            const PreTokenizer::Sink& sink) {
   if (text.empty()) return;
   if (list.empty()) return sink(text, at_start);
-  run(list, 0, text, at_start, sink);
+  run(list, 0, text, at_start, budget, sink);
 }
 
-void SplitPreTokenizer::split(std::string_view text, bool at_start, const Sink& sink) const {
+void SplitPreTokenizer::split(std::string_view text, bool at_start, MatchBudget& budget,
+                              const Sink& sink) const {
   PieceJoiner joiner(text, at_start, behavior_, sink);
   std::size_t done = 0;
-  pattern_->find_matches(text, [&](std::size_t begin, std::size_t end) {
+  pattern_->find_matches(text, budget, [&](std::size_t begin, std::size_t end) {
     if (done < begin) joiner.take(done, begin, invert_);
     joiner.take(begin, end, !invert_);
     done = end;
@@ -95,7 +96,8 @@ ByteLevelPreTokenizer::ByteLevelPreTokenizer(bool add_prefix_space, bool use_reg
   if (use_regex) pattern_ = find_known_pattern(kGpt2Pattern);
 }
 
-void ByteLevelPreTokenizer::split(std::string_view text, bool at_start, const Sink& sink) const {
+void ByteLevelPreTokenizer::split(std::string_view text, bool at_start, MatchBudget& budget,
+                                  const Sink& sink) const {
   std::string prefixed;
   if (add_prefix_space_ && text.front() != ' ') {
     prefixed.reserve(text.size() + 1);
@@ -111,10 +113,11 @@ void ByteLevelPreTokenizer::split(std::string_view text, bool at_start, const Si
     }
   };
   if (pattern_ == nullptr) return give(0, text.size());
-  pattern_->find_matches(text, give);
+  pattern_->find_matches(text, budget, give);
 }
 
-void MetaspacePreTokenizer::split(std::string_view text, bool at_start, const Sink& sink) const {
+void MetaspacePreTokenizer::split(std::string_view text, bool at_start, MatchBudget& budget,
+                                  const Sink& sink) const {
   std::string replaced;
   replaced.reserve(text.size() + replacement_.size());
   const bool prepends = prepend_ == Prepend::always || (prepend_ == Prepend::first && at_start);
@@ -129,11 +132,12 @@ void MetaspacePreTokenizer::split(std::string_view text, bool at_start, const Si
   if (!split_) return sink(replaced, at_start);
   PieceJoiner joiner(replaced, at_start, SplitBehavior::merged_with_next, sink);
   std::size_t done = 0;
-  LiteralPattern(replacement_).find_matches(replaced, [&](std::size_t begin, std::size_t end) {
-    if (done < begin) joiner.take(done, begin, false);
-    joiner.take(begin, end, true);
-    done = end;
-  });
+  LiteralPattern(replacement_)
+      .find_matches(replaced, budget, [&](std::size_t begin, std::size_t end) {
+        if (done < begin) joiner.take(done, begin, false);
+        joiner.take(begin, end, true);
+        done = end;
+      });
   if (done < replaced.size()) joiner.take(done, replaced.size(), false);
   joiner.finish();
 }

@@ -23,7 +23,8 @@ class PreTokenizer {
   /// Takes a piece; `at_start`: the prompt begins with it.
   using Sink = std::function<void(std::string_view piece, bool at_start)>;
   /// Hands the pieces of `text`, well-formed UTF-8, to `sink` in order; no piece is empty.
-  virtual void split(std::string_view text, bool at_start, const Sink& sink) const = 0;
+  virtual void split(std::string_view text, bool at_start, MatchBudget& budget,
+                     const Sink& sink) const = 0;
 
  protected:
   PreTokenizer() = default;
@@ -31,7 +32,7 @@ class PreTokenizer {
 
 /// In several steps: each splits the pieces of the step before.
 using PreTokenizerList = std::vector<std::unique_ptr<PreTokenizer>>;
-void split(const PreTokenizerList& list, std::string_view text, bool at_start,
+void split(const PreTokenizerList& list, std::string_view text, bool at_start, MatchBudget& budget,
            const PreTokenizer::Sink& sink);
 
 /// What happens to the matches of a pattern.
@@ -49,7 +50,8 @@ class SplitPreTokenizer final : public PreTokenizer {
   /// `invert`: what lies between matches counts as the matches.
   SplitPreTokenizer(std::unique_ptr<Pattern> pattern, SplitBehavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
-  void split(std::string_view text, bool at_start, const Sink& sink) const override;
+  void split(std::string_view text, bool at_start, MatchBudget& budget,
+             const Sink& sink) const override;
 
  private:
   std::unique_ptr<Pattern> pattern_;
@@ -63,7 +65,8 @@ class ByteLevelPreTokenizer final : public PreTokenizer {
  public:
   /// `as_bytes`: the pieces stay text, for a model that reads their bytes.
   ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex, bool as_bytes);
-  void split(std::string_view text, bool at_start, const Sink& sink) const override;
+  void split(std::string_view text, bool at_start, MatchBudget& budget,
+             const Sink& sink) const override;
 
  private:
   bool add_prefix_space_;
@@ -77,7 +80,8 @@ class MetaspacePreTokenizer final : public PreTokenizer {
   enum class Prepend : std::uint8_t { always, first, never };
   MetaspacePreTokenizer(std::string replacement, Prepend prepend, bool split)
       : replacement_(std::move(replacement)), prepend_(prepend), split_(split) {}
-  void split(std::string_view text, bool at_start, const Sink& sink) const override;
+  void split(std::string_view text, bool at_start, MatchBudget& budget,
+             const Sink& sink) const override;
 
  private:
   std::string replacement_;

@@ -74,7 +74,23 @@ struct Release {
 using MatchData = std::unique_ptr<pcre2_match_data, Release<pcre2_match_data_free>>;
 using MatchContext = std::unique_ptr<pcre2_match_context, Release<pcre2_match_context_free>>;
 
-MatchContext limited_context() {
+/// What a match costs: each item of the pattern, and the text passed since the last one. Both, as
+/// an item such as `[^b]*` takes any amount of text at once.
+struct MatchWork {
+  MatchBudget* budget;
+  PCRE2_SIZE position = 0;
+};
+
+int charge_item(pcre2_callout_block* block, void* data) {
+  constexpr std::uint64_t kItem = 16;
+  auto& work = *static_cast<MatchWork*>(data);
+  const PCRE2_SIZE at = block->current_position;
+  const std::uint64_t moved = at > work.position ? at - work.position : work.position - at;
+  work.position = at;
+  return work.budget->spend(kItem + moved) ? 0 : PCRE2_ERROR_CALLOUT;
+}
+
+MatchContext limited_context(MatchWork& work) {
   constexpr std::uint32_t kMaxBacktracks = 1'000'000;
   constexpr std::uint32_t kMaxDepth = 100'000;
   constexpr std::uint32_t kMaxHeapKib = 64 << 10;
@@ -83,6 +99,7 @@ MatchContext limited_context() {
   pcre2_set_match_limit(context.get(), kMaxBacktracks);
   pcre2_set_depth_limit(context.get(), kMaxDepth);
   pcre2_set_heap_limit(context.get(), kMaxHeapKib);
+  pcre2_set_callout(context.get(), charge_item, &work);
   return context;
 }
 
@@ -103,11 +120,13 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
          pattern.size(), kMaxPatternBytes);
   }
   const std::string text = translate(pattern, where);
+  // Oniguruma's ^ and $ match at every line.
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* compiled =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  pcre2_code* compiled = pcre2_compile(
+      reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT,
+      &error, &offset, nullptr);
   if (compiled == nullptr) {
     fail(ErrorCode::unsupported, "{}: pattern {}: PCRE2 cannot compile it: {}", where,
          quoted_name(pattern), pcre2_message(error));
@@ -117,11 +136,13 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
   pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
 }
 
-void Regex::find_matches(std::string_view text, const OnMatch& on_match) const {
+void Regex::find_matches(std::string_view text, MatchBudget& budget,
+                         const OnMatch& on_match) const {
   const pcre2_code* code = code_->pcre2;
   const MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
   if (data == nullptr) throw std::bad_alloc();
-  const MatchContext context = limited_context();
+  MatchWork work{&budget};
+  const MatchContext context = limited_context(work);
   const auto match = [&](std::size_t from, std::uint32_t options) {
     return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                        options | PCRE2_NO_UTF_CHECK, data.get(), context.get());
@@ -133,6 +154,11 @@ void Regex::find_matches(std::string_view text, const OnMatch& on_match) const {
     // The interpreter's stack is the heap.
     if (count == PCRE2_ERROR_JIT_STACKLIMIT) count = match(from, PCRE2_NO_JIT);
     if (count == PCRE2_ERROR_NOMATCH) break;
+    if (count == PCRE2_ERROR_CALLOUT) {
+      fail(ErrorCode::invalid_argument,
+           "{}: splitting the text failed at byte {} of {}: the pattern takes too much work",
+           where_, from, text.size());
+    }
     if (count < 0) {
       fail(ErrorCode::invalid_argument, "{}: splitting the text failed at byte {}: {}", where_,
            from, pcre2_message(count));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tokenizer/unicode/code_points.h"
 
 namespace quern {
@@ -48,6 +50,25 @@ void SentencePieceNormalizer::normalize(NormalizedText& text) const {
   }
   while (remove_extra_whitespaces_ && out.ends_with(space)) out.erase(out.size() - space.size());
   if (dummy_suffix_ && !out.empty()) out += space;
+  text.text = std::move(out);
+}
+
+void SpaceNormalizer::normalize(NormalizedText& text) const {
+  std::string_view from = text.text;
+  if (remove_extra_whitespaces_) {
+    if (from.starts_with(' ')) text.keeps_start = false;
+    from.remove_prefix(std::min(from.find_first_not_of(' '), from.size()));
+    from = from.substr(0, from.find_last_not_of(' ') + 1);
+  }
+  std::string out;
+  out.reserve(from.size() + from.size() / 4);
+  for (std::size_t at = 0; at < from.size(); ++at) {
+    if (from[at] != ' ') {
+      out += from[at];
+    } else if (!remove_extra_whitespaces_ || from[at - 1] != ' ') {
+      out += escape_whitespaces_ ? "\u2581" : " ";
+    }
+  }
   text.text = std::move(out);
 }
 

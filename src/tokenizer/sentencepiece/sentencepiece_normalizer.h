@@ -25,4 +25,17 @@ class SentencePieceNormalizer final : public Normalizer {
   bool dummy_suffix_;
 };
 
+/// The white space alone as transformers 5 has it: a U+2581 of the text is no space.
+class SpaceNormalizer final : public Normalizer {
+ public:
+  explicit SpaceNormalizer(const SentencePieceFile& model)
+      : remove_extra_whitespaces_(model.remove_extra_whitespaces),
+        escape_whitespaces_(model.escape_whitespaces) {}
+  void normalize(NormalizedText& text) const override;
+
+ private:
+  bool remove_extra_whitespaces_;
+  bool escape_whitespaces_;
+};
+
 }  // namespace quern

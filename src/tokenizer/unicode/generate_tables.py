@@ -4,14 +4,17 @@
 Needs `unicodedata2` of the version below (pip install unicodedata2==16.0.0) and DerivedAge.txt (Debian's package unicode-data).
 
 The versions are those of Hugging Face's tokenizers 0.22 and 0.23: its regular expressions know Unicode 16.0, its normal forms and
-its marks 9.0, its punctuation 8.0. With others, text that holds newer characters would get other ids than the models were
+its marks 9.0, its punctuation and the
+categories that BertNormalizer removes 8.0. With others, text that holds newer characters would get other ids than the models were
 trained with.
 """
+import unicodedata
+
 import unicodedata2 as ucd
 
 VERSION = "16.0.0"
 NORMAL_FORMS_VERSION = (9, 0)
-PUNCTUATION_VERSION = (8, 0)
+OLD_VERSION = (8, 0)
 AGES = "/usr/share/unicode/DerivedAge.txt"
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 ASCII_PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -51,7 +54,7 @@ def lowercase(c):
     if text.lower() != text:
         return text.lower()[0]
     name = ucd.name(text, "")
-    if ucd.category(text) != "Lu" or "CAPITAL" not in name:
+    if unicodedata.category(text) != "Cn" or ucd.category(text) != "Lu" or "CAPITAL" not in name:
         return text
     try:
         return ucd.lookup(name.replace("CAPITAL", "SMALL"))
@@ -68,7 +71,7 @@ def main():
 
     def is_punctuation(c):  # two characters were classed anew since
         return chr(c) in ASCII_PUNCTUATION or c in (0x166D, 0x111C9) or (
-            ucd.category(chr(c))[0] == "P" and is_in(c, PUNCTUATION_VERSION))
+            ucd.category(chr(c))[0] == "P" and is_in(c, OLD_VERSION))
 
     def is_mark(c):
         return c in (0x1CF2, 0x1CF3) or (
@@ -82,6 +85,8 @@ def main():
            runs(lambda c: ucd.combining(chr(c)) if is_in(c, NORMAL_FORMS_VERSION) else 0)], 12)
     table("First code points of runs of punctuation (1) and of the rest (0).", "kPunctuationRuns", "ValueRun",
           [f"{{0x{c:X},{v}}}," for c, v in runs(lambda c: int(is_punctuation(c)))], 14)
+    table("First code points of runs of characters that Unicode 8.0 has (1) and of the rest (0).", "kOldRuns", "ValueRun",
+          [f"{{0x{c:X},{v}}}," for c, v in runs(lambda c: int(is_in(c, OLD_VERSION)))], 14)
     table("First code points of runs of marks (1) and of the rest (0).", "kMarkRuns", "ValueRun",
           [f"{{0x{c:X},{v}}}," for c, v in runs(lambda c: int(is_mark(c)))], 14)
     lower = [(c, ord(lowercase(c)) - c) for c in CODE_POINTS]

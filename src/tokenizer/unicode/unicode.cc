@@ -13,10 +13,11 @@ using namespace unicode_tables;  // NOLINT(google-build-using-namespace)
 
 constexpr std::size_t kNumCodePoints = 0x110000;
 
-/// What the loops over text ask of a character, in one byte: the category and two flags.
+/// What the loops over text ask of a character, in one byte: the category and three flags.
 constexpr std::uint8_t kCategoryBits = 0x1F;
 constexpr std::uint8_t kPunctuationBit = 0x20;
 constexpr std::uint8_t kMarkBit = 0x40;
+constexpr std::uint8_t kOldBit = 0x80;
 
 template <typename Run, std::size_t kNumRuns, typename Take>
 void for_each_run(const Run (&runs)[kNumRuns], const Take& take) {
@@ -47,6 +48,7 @@ const std::uint8_t* properties() {
     };
     for_each_run(kPunctuationRuns, set(kPunctuationBit));
     for_each_run(kMarkRuns, set(kMarkBit));
+    for_each_run(kOldRuns, set(kOldBit));
     return bytes;
   }();
   return table.get();
@@ -59,6 +61,8 @@ Category category_of(char32_t c) { return static_cast<Category>(properties()[c] 
 bool is_punctuation(char32_t c) { return (properties()[c] & kPunctuationBit) != 0; }
 
 bool is_mark(char32_t c) { return (properties()[c] & kMarkBit) != 0; }
+
+bool is_in_unicode_8(char32_t c) { return (properties()[c] & kOldBit) != 0; }
 
 bool is_word_character(char32_t c) {
   const Category category = category_of(c);

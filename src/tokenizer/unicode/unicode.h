@@ -67,6 +67,9 @@ bool is_word_character(char32_t c);
 /// and category P.
 bool is_punctuation(char32_t c);
 
+/// Whether Unicode 8.0 has the character: of others BertNormalizer knows nothing.
+bool is_in_unicode_8(char32_t c);
+
 /// What StripAccents removes.
 bool is_mark(char32_t c);
 

@@ -57,6 +57,15 @@ TEST_F(TokenizerConfigTest, AddsTokens) {
   EXPECT_EQ(tokenizer->decode(Ids{260, 265, 261}, true), "<tool>");
 }
 
+TEST_F(TokenizerConfigTest, CleansUpSpacesOfBpeOnlyWhereAskedTwice) {
+  const Ids ids = {'a', ' ', '.'};
+  EXPECT_EQ(load("{}")->decode(ids, true), "a .");
+  EXPECT_EQ(load(R"({"clean_up_tokenization_spaces": true})")->decode(ids, true), "a .");
+  constexpr const char* kAskedTwice = R"({"clean_up_tokenization_spaces": true,
+    "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": true})";
+  EXPECT_EQ(load(kAskedTwice)->decode(ids, true), "a.");
+}
+
 TEST_F(TokenizerConfigTest, ReadsTheOlderFiles) {
   folder_.write("special_tokens_map.json",
                 R"({"eos_token": {"content": "<|end|>"}, "additional_special_tokens": ["<a>"]})");

@@ -18,13 +18,33 @@ using enum SplitBehavior;
 
 Texts pieces(const PreTokenizer& step, std::string_view text, bool at_start = true) {
   Texts out;
-  step.split(text, at_start, [&](std::string_view piece, bool) { out.emplace_back(piece); });
+  MatchBudget budget(text.size());
+  step.split(text, at_start, budget,
+             [&](std::string_view piece, bool) { out.emplace_back(piece); });
   return out;
 }
 
 Texts split(const std::string& pattern, std::string_view text, SplitBehavior behavior = isolated,
             bool invert = false) {
   return pieces(SplitPreTokenizer(make_pattern(pattern, "tokenizer.json"), behavior, invert), text);
+}
+
+// Each match is cheap, but looks at all the text behind it.
+TEST(PreTokenizer, EndsWhereManyMatchesTogetherTakeTooMuchWork) {
+  const auto pattern = make_pattern("x(?=[^b]*b)", "here");
+  const std::string text = std::string(2000, 'x') + "b";
+  std::size_t num_matches = 0;
+  const auto find_all = [&](MatchBudget& budget) {
+    pattern->find_matches(text, budget, [&](std::size_t, std::size_t) { ++num_matches; });
+  };
+  MatchBudget budget(text.size());
+  find_all(budget);
+  EXPECT_EQ(num_matches, 2000u);
+  // The same text again and again, as between added tokens: each reading takes 2000 * 2000 / 2.
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"here", "of 2001", "too much work"}), [&] {
+    for (int i = 0; i < 1000; ++i) find_all(budget);
+  }());
+  EXPECT_GT(num_matches, 2000u * 10);
 }
 
 TEST(PreTokenizer, SplitsAsGpt2Does) {
