@@ -23,14 +23,17 @@ void close_step(Graph& graph) {
   graph.nodes.push_back({Advance{}, "advance"});
 }
 
-/// The dtype of the largest tensor: torch_dtype of a config may be wrong.
+/// The dtype of the largest tensor of floats: torch_dtype of a config may be wrong.
 DType largest_tensor_dtype(const Checkpoint& checkpoint) {
   std::uint64_t largest_bytes = 0;
   std::optional<DType> dtype;
   for (const auto& [name, tensor] : checkpoint.tensors()) {
-    if (tensor.size_bytes <= largest_bytes) continue;
+    const auto own =
+        tensor.stored_type == "F64" ? DType::float32 : parse_safetensors_dtype(tensor.stored_type);
+    const bool is_float = own == DType::float32 || own == DType::float16 || own == DType::bfloat16;
+    if (!is_float || tensor.size_bytes <= largest_bytes) continue;
     largest_bytes = tensor.size_bytes;
-    dtype = parse_safetensors_dtype(tensor.stored_type);
+    dtype = own;
   }
   return dtype.value_or(DType::float32);
 }
