@@ -45,4 +45,17 @@ inline float round_to_float8_e4m3(float value) {
   return std::nearbyint(value / unit) * unit;
 }
 
+/// The bits of that number; NaN is 0x7f.
+inline std::uint8_t float8_e4m3_bits(float value) {
+  if (std::isnan(value)) return 0x7f;
+  const float rounded = round_to_float8_e4m3(value);
+  const unsigned sign = std::signbit(value) ? 0x80u : 0u;
+  const float magnitude = std::fabs(rounded);
+  if (magnitude < 0x1p-6f) return static_cast<std::uint8_t>(sign | std::lround(magnitude * 512));
+  const int exponent = std::ilogb(magnitude);
+  const auto mantissa = static_cast<unsigned>(std::lround(std::ldexp(magnitude, 3 - exponent)));
+  return static_cast<std::uint8_t>(sign | static_cast<unsigned>(exponent + 7) << 3 |
+                                   (mantissa - 8));
+}
+
 }  // namespace quern

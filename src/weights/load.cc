@@ -15,6 +15,7 @@
 #include "quern/text.h"
 #include "weights/convert.h"
 #include "weights/quant/join.h"
+#include "weights/quant/quantize.h"
 
 namespace quern {
 namespace {
@@ -192,6 +193,16 @@ Weight load_quantized(const WeightSpec& spec, const WeightFormat& format, const 
   return weight;
 }
 
+/// Loads a weight of floats and quantizes it.
+Weight quantize_weight(const Checkpoint& checkpoint, const WeightSpec& spec,
+                       const WeightFormat& format, const WeightSink& sink) {
+  return load_weight(checkpoint, spec, {.stored = DType::float32}, [&](const WeightSource& floats) {
+    const QuantizingReader reader(floats.reader(WeightComponent::values), format, floats.shape,
+                                  spec.name);
+    return sink({floats.use, format, floats.shape, reader.components()});
+  });
+}
+
 }  // namespace
 
 WeightFormat stored_format(WeightUse use, DType own, DType activation) {
@@ -221,7 +232,10 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
                    const WeightSink& sink) {
   check_spec(spec);
   check_format(format, spec.use);
-  if (format.is_quantized()) return load_quantized(spec, format, sink);
+  if (format.is_quantized()) {
+    if (!quantized_parts(spec).empty()) return load_quantized(spec, format, sink);
+    return quantize_weight(checkpoint, spec, format, sink);
+  }
   std::vector<Source> sources(spec.parts.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const WeightPart& part = spec.parts[i];

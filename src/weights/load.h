@@ -23,9 +23,9 @@ using WeightSink = std::function<Weight(const WeightSource& source)>;
 /// Passes the tensors of `spec` from the checkpoint, stacked by rows, transposed and converted to
 /// `format` as needed, to `sink` and returns its result. Shapes and dtypes are checked first.
 /// Numbers that are not finite are logged with their count and the tensor's name, and so is
-/// float16 overflow of finite ones. Quantized parts are dequantized where `format` is one of
-/// floats. Errors: bad_file naming file, tensor, expected and actual shape or dtype; a missing
-/// tensor.
+/// float16 overflow of finite ones. Parts of floats are quantized where `format` is a
+/// load_time_format(). Quantized parts are dequantized where `format` is one of floats. Errors:
+/// bad_file naming file, tensor, expected and actual shape or dtype; a missing tensor.
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
                    const WeightSink& sink);
 

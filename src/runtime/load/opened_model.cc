@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "io/open_file.h"
 #include "model/model.h"
@@ -93,6 +94,11 @@ OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) 
   const auto* random = std::get_if<RandomModel>(&model);
   OpenedModel opened = random != nullptr ? open_random(*random, resolved)
                                          : open_folder(std::get<std::string>(model), resolved);
+  if (resolved.quantize && opened.config.quantization && !opened.random) {
+    fail(ErrorCode::invalid_argument, "quantize {}: {} is quantized already ({})",
+         dtype_name(*resolved.quantize), opened.name, opened.config.quantization->method());
+  }
+  opened.quantize = resolved.quantize;
   close_step(opened.graph);
   validate(opened.graph);
   return opened;
