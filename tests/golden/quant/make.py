@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the quantized model folders beside this file: make.py
+"""Writes the quantized model folders beside this file, and the inputs of tests/fuzz/quant_fuzz.cc: make.py
 
 Each is a tiny LLaMA with random weights, config.json, model.safetensors, and expected.json with the SHA-256 of every
 dequantized matrix: float32, little-endian, row-major, -0.0 as +0.0. The integers, zero points and scales come first; the
@@ -323,10 +323,20 @@ def write_case(folder, quantization, maker, seed):
     (folder / "expected.json").write_text(json.dumps({"dequantised_sha256": hashes}, indent=1) + "\n")
 
 
+def write_fuzz_input(path, quantization, maker, seed):
+    """The config's length in two bytes, its text, and a safetensors file of a module m of [32, 48]."""
+    _, tensors = maker(np.random.default_rng(seed), "m", (HIDDEN, WIDTH))
+    text = json.dumps(quantization).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, tensors)
+    path.write_bytes(struct.pack("<H", len(text)) + text + path.read_bytes())
+
+
 def main():
-    here = pathlib.Path(__file__).parent
+    here = pathlib.Path(__file__).resolve().parent
     for seed, (name, (quantization, maker)) in enumerate(CASES.items()):
         write_case(here / name, quantization, maker, seed)
+        write_fuzz_input(here.parents[1] / "fuzz/corpus/quant" / name, quantization, maker, seed)
 
 
 if __name__ == "__main__":
