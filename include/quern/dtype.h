@@ -6,9 +6,18 @@
 namespace quern {
 
 /// Element types of weights, activations and indices.
-enum class DType : std::uint8_t { float32, float16, bfloat16, int32, int64, uint8 };
+enum class DType : std::uint8_t {
+  float32,
+  float16,
+  bfloat16,
+  int32,
+  int64,
+  uint8,
+  float8_e4m3,  ///< 4 exponent and 3 mantissa bits, no infinities (OCP's E4M3, torch's e4m3fn)
+  uint4,        ///< two to a byte, the first in the lower bits; weights only
+};
 
-/// Bytes per element.
+/// Bytes per element; of uint4 the byte that two elements share.
 constexpr std::size_t dtype_bytes(DType dtype) {
   switch (dtype) {
     case DType::float32:
@@ -20,6 +29,8 @@ constexpr std::size_t dtype_bytes(DType dtype) {
     case DType::int64:
       return 8;
     case DType::uint8:
+    case DType::float8_e4m3:
+    case DType::uint4:
       return 1;
   }
   return 0;
@@ -40,6 +51,10 @@ constexpr const char* dtype_name(DType dtype) {
       return "int64";
     case DType::uint8:
       return "uint8";
+    case DType::float8_e4m3:
+      return "float8_e4m3";
+    case DType::uint4:
+      return "uint4";
   }
   return "unknown";
 }

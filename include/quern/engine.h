@@ -65,6 +65,10 @@ struct EngineOptions {
   /// Activation dtype. Unset: float32 on the CPU; on a GPU the checkpoint's own, float16 for
   /// float32 ones.
   std::optional<DType> dtype;
+  /// Quantizes the matrices of the layers at load: uint4, uint8 or float8_e4m3, rounded to nearest,
+  /// with a scale for each 128 inputs. Embeddings and lm_head stay as they are. Not for a
+  /// checkpoint that is quantized already.
+  std::optional<DType> quantize = std::nullopt;
   int threads = 0;      ///< CPU threads, up to kMaxThreads; 0: all CPUs that the process may use
   int max_seqs = 8;     ///< concurrent sequences, up to kMaxSeqs; further requests wait
   int max_seq_len = 0;  ///< tokens of one sequence; 0: the model's max_position_embeddings
@@ -253,13 +257,33 @@ class QUERN_API Engine {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Weights that are kept in one format.
+struct WeightStorage {
+  std::string format;  ///< "float16", "uint4 (float16 scales of 128 inputs)"
+  std::int64_t num_weights = 0;
+  std::uint64_t num_parameters = 0;
+  std::uint64_t bytes = 0;  ///< with scales, zero points and the order of inputs
+};
+
+/// How a checkpoint is quantized.
+struct QuantizationSummary {
+  std::string method;              ///< "gptq", "awq", "compressed-tensors" or "fp8"; empty: not
+  std::int64_t num_quantized = 0;  ///< modules
+  std::vector<std::string> float_modules;    ///< those that the checkpoint has in floats
+  std::vector<std::string> widened_modules;  ///< quantized ones that are kept in floats here
+  /// GPTQ zero points stored as the largest number, which are taken for 0.
+  std::int64_t num_wrapped_zero_points = 0;
+};
+
 /// What `Engine::load` would create.
 struct ModelSummary {
   ModelInfo info;
   MemoryPlan memory_plan;
-  EngineOptions options;  ///< as resolved
-  std::string tokenizer;  ///< kind and files
-  std::string graph;      ///< the layer graph, one line a node
+  EngineOptions options;               ///< as resolved
+  std::string tokenizer;               ///< kind and files
+  std::string graph;                   ///< the layer graph, one line a node
+  std::vector<WeightStorage> weights;  ///< the largest first
+  QuantizationSummary quantization;
 };
 
 /// Plans an engine without reading weights or allocating. Errors: those of Engine::load.

@@ -26,7 +26,7 @@ struct SafetensorsEntry {
   std::uint64_t size_bytes = 0;  ///< of its data: row-major, little-endian
 };
 
-/// The DType of a stored type (F32, F16, BF16, I32, I64, U8), or nothing for the others.
+/// The DType of a stored type (F32, F16, BF16, I32, I64, U8, F8_E4M3), or nothing for the others.
 QUERN_API std::optional<DType> parse_safetensors_dtype(std::string_view stored_type);
 
 /// An open safetensors file whose header has been checked whole: length at most 100 MB and inside

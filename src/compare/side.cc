@@ -47,12 +47,33 @@ void ComparedSide::write(ValueId id, const HostRows& rows) {
 
 HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int64_t count) {
   const Weight& weight = step().weight(id);
-  QUERN_CHECK(weight.layout == WeightLayout::row_major && weight.scales.empty());
-  Weight rows = row_major_weight(weight.format, {count, weight.in_features}, nullptr, Device{});
-  std::vector<std::byte> bytes(storage_bytes(weight.format, rows.shape()));
-  const auto row_bytes = static_cast<std::int64_t>(bytes.size()) / std::max<std::int64_t>(count, 1);
-  backend_->copy_out(bytes.data(), weight.values.data + first_row * row_bytes, bytes.size());
-  rows.values.data = bytes.data();
+  QUERN_CHECK(weight.layout == WeightLayout::row_major);
+  // Rows of one scale each, whatever blocks the weight has: a block's scales are copied for each.
+  WeightFormat format = weight.format;
+  format.group_rows = 1;
+  std::vector<std::byte> bytes(storage_bytes(format, {count, weight.in_features}));
+  const Weight rows = row_major_weight(format, {count, weight.in_features}, bytes.data(), Device{});
+  const auto copy_row = [&](const Tensor& from, std::int64_t from_row, const Tensor& to,
+                            std::int64_t to_row) {
+    if (from.empty()) return;
+    const auto row_bytes = from.cols * static_cast<std::int64_t>(dtype_bytes(from.dtype));
+    backend_->copy_out(to.data + to_row * row_bytes, from.data + from_row * row_bytes,
+                       static_cast<std::size_t>(row_bytes));
+  };
+  if (format.is_quantized()) {
+    copy_row(weight.input_permutation, 0, rows.input_permutation, 0);
+    for (std::int64_t row = 0; row < count; ++row) {
+      const std::int64_t group_rows = weight.format.group_rows;
+      const std::int64_t block = group_rows == 0 ? 0 : (first_row + row) / group_rows;
+      copy_row(weight.values, first_row + row, rows.values, row);
+      copy_row(weight.scales, block, rows.scales, row);
+      copy_row(weight.zero_points, block, rows.zero_points, row);
+    }
+  } else {
+    const auto row_bytes =
+        static_cast<std::int64_t>(bytes.size()) / std::max<std::int64_t>(count, 1);
+    backend_->copy_out(bytes.data(), weight.values.data + first_row * row_bytes, bytes.size());
+  }
   HostRows result{std::vector<float>(static_cast<std::size_t>(count * weight.in_features)),
                   weight.in_features};
   for (std::int64_t row = 0; row < count; ++row) {

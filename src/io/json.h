@@ -74,6 +74,8 @@ class JsonObject {
 
   const Json& json() const { return *json_; }
   const std::string& file() const { return file_; }
+  /// What errors put before a key: "quantization_config.".
+  const std::string& prefix() const { return prefix_; }
 
  private:
   const Json* json_;

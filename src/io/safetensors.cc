@@ -21,8 +21,9 @@ constexpr std::size_t kMaxRank = 64;
 constexpr std::size_t kMaxTensors = 1'000'000;
 
 constexpr std::pair<std::string_view, DType> kDTypes[] = {
-    {"F32", DType::float32}, {"F16", DType::float16}, {"BF16", DType::bfloat16},
-    {"I32", DType::int32},   {"I64", DType::int64},   {"U8", DType::uint8},
+    {"F32", DType::float32},         {"F16", DType::float16}, {"BF16", DType::bfloat16},
+    {"I32", DType::int32},           {"I64", DType::int64},   {"U8", DType::uint8},
+    {"F8_E4M3", DType::float8_e4m3},
 };
 
 /// An entry of the header together with where its data should lie, in bytes from the end of the

@@ -20,6 +20,10 @@ const char* stored_name(DType dtype) {
       return "I64";
     case DType::uint8:
       return "U8";
+    case DType::float8_e4m3:
+      return "F8_E4M3";
+    case DType::uint4:
+      break;  // safetensors has no type of less than a byte
   }
   return "";
 }

@@ -14,19 +14,23 @@
 #include "base/log.h"
 #include "base/memory/shape.h"
 #include "quern/text.h"
+#include "weights/quant/quantized_tensor.h"
 
 namespace quern {
 namespace {
 
 constexpr std::string_view kLmHead = "lm_head.weight";
+constexpr std::string_view kLmHeadModule = "lm_head";
+constexpr std::string_view kWeightEnding = ".weight";
 constexpr std::array<std::string_view, 4> kFloatTypes = {"F32", "F16", "BF16", "F64"};
 
-/// Endings of buffers that old versions of transformers stored, which are no weights: rotary tables
-/// and attention masks.
-constexpr std::array<std::string_view, 9> kBufferEndings = {
+/// Endings of buffers that are no weights: rotary tables and attention masks that old versions of
+/// transformers stored, scales of a quantized KV cache.
+constexpr std::array<std::string_view, 12> kBufferEndings = {
     ".attn.bias",  ".attn.masked_bias", ".rotary_emb.inv_freq",
     ".cos_cached", ".sin_cached",       ".rotary_emb.original_inv_freq",
     ".inv_freq",   ".masked_bias",      ".position_ids",
+    ".k_scale",    ".v_scale",          ".q_scale",
 };
 
 bool is_float_type(std::string_view stored_type) {
@@ -82,9 +86,10 @@ std::string_view layer_stem(std::string_view name) {
 }
 
 /// How many there are and the first few names, for a message.
-std::string shown_names(const std::vector<std::string_view>& names) {
+std::string shown_names(const std::vector<std::string_view>& names,
+                        std::string_view what = "tensor") {
   constexpr std::size_t kMaxNamed = 3;
-  std::string shown = fmt::format("{} tensor{}: ", names.size(), names.size() == 1 ? "" : "s");
+  std::string shown = fmt::format("{} {}{}: ", names.size(), what, names.size() == 1 ? "" : "s");
   for (std::size_t i = 0; i < std::min(names.size(), kMaxNamed); ++i) {
     shown += (i == 0 ? "" : ", ") + quoted_name(names[i]);
   }
@@ -93,8 +98,11 @@ std::string shown_names(const std::vector<std::string_view>& names) {
 
 }  // namespace
 
-WeightMap::WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming)
-    : checkpoint_(checkpoint), ignored_endings_(naming.ignored_endings) {
+WeightMap::WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming,
+                     const std::optional<QuantizationConfig>& quantization)
+    : checkpoint_(checkpoint),
+      ignored_endings_(naming.ignored_endings),
+      quantization_(quantization) {
   QUERN_CHECK(!naming.prefixes.empty());
   prefix_ = naming.prefixes.front();
   if (checkpoint == nullptr) return;
@@ -124,21 +132,62 @@ void WeightMap::check_tensor(const std::string& name,
 
 WeightPart WeightMap::part(std::string name, std::vector<std::int64_t> shape, bool transposed) {
   if (checkpoint_ != nullptr) check_tensor(name, shape);
-  const bool is_new = used_.insert(name).second;
-  QUERN_CHECK(is_new, "tensor '{}' is used twice", name);
+  use(name);
   return {std::move(name), std::move(shape), transposed};
+}
+
+void WeightMap::use(std::string name) {
+  const auto [place, is_new] = used_.insert(std::move(name));
+  QUERN_CHECK(is_new, "tensor '{}' is used twice", *place);
+}
+
+WeightPart WeightMap::matrix_part(const std::string& name, std::int64_t rows,
+                                  std::int64_t in_features, bool transposed) {
+  QUERN_CHECK(name.ends_with(kWeightEnding), "matrix '{}'", name);
+  std::string module = name.substr(0, name.size() - kWeightEnding.size());
+  if (checkpoint_ != nullptr && is_stored_quantized(*checkpoint_, module)) {
+    return quantized_part(module, {rows, in_features});
+  }
+  if (quantization_ && quantization_->scheme(module)) float_modules_.push_back(std::move(module));
+  return part(name, transposed ? std::vector{in_features, rows} : std::vector{rows, in_features},
+              transposed);
+}
+
+WeightPart WeightMap::quantized_part(const std::string& module, const WeightShape& shape) {
+  const std::string folder = checkpoint_->folder().string();
+  if (!quantization_) {
+    fail(ErrorCode::bad_file,
+         "{}: the tensors of '{}' are quantized, expected a quantization_config in config.json",
+         folder, module);
+  }
+  const auto scheme = quantization_->scheme(module);
+  if (!scheme) {
+    fail(
+        ErrorCode::bad_file,
+        "{}: the tensors of '{}' are quantized, expected floats: quantization_config leaves it out",
+        folder, module);
+  }
+  const std::string weight = module + std::string(kWeightEnding);
+  const CheckpointTensor* plain = checkpoint_->find(weight);
+  if (plain != nullptr && is_float_type(plain->stored_type)) {
+    fail(ErrorCode::bad_file,
+         "{}: tensor '{}': '{}' is there in floats and quantized, expected one", plain->file_name(),
+         weight, module);
+  }
+  WeightPart part{weight, {shape.out_features, shape.in_features}};
+  part.quantized = find_quantized(*checkpoint_, module, *scheme, shape);
+  for (std::string& name : quantized_tensor_names(module)) use(std::move(name));
+  ++num_quantized_;
+  return part;
 }
 
 WeightSpec WeightMap::matrix(std::int64_t in_features, std::initializer_list<Band> bands,
                              Order order) {
-  const bool transposed = order == Order::in_out;
   WeightSpec spec{"", WeightUse::matrix, 0, in_features, {}};
   for (const Band& band : bands) {
     spec.out_features += band.rows;
     spec.parts.push_back(
-        part(prefix_ + band.name,
-             transposed ? std::vector{in_features, band.rows} : std::vector{band.rows, in_features},
-             transposed));
+        matrix_part(prefix_ + band.name, band.rows, in_features, order == Order::in_out));
   }
   return spec;
 }
@@ -160,11 +209,17 @@ WeightMap::TokenWeights WeightMap::token_weights(const std::string& embedding_na
                                                  std::int64_t vocab_size, std::int64_t hidden_size,
                                                  bool tied) {
   const auto stored_as = [&](WeightUse use, std::string_view name) {
-    return WeightSpec{
-        "", use, vocab_size, hidden_size, {part(std::string(name), {vocab_size, hidden_size})}};
+    const std::string stored_name(name);
+    WeightPart stored = use == WeightUse::matrix
+                            ? matrix_part(stored_name, vocab_size, hidden_size, false)
+                            : part(stored_name, {vocab_size, hidden_size});
+    return WeightSpec{"", use, vocab_size, hidden_size, {std::move(stored)}};
   };
   const std::string full_name = prefix_ + embedding_name;
-  if (!tied) {
+  // A quantized lm_head cannot be the embedding.
+  const bool is_head_quantized =
+      checkpoint_ != nullptr && is_stored_quantized(*checkpoint_, kLmHeadModule);
+  if (!tied || is_head_quantized) {
     return {stored_as(WeightUse::embedding, full_name), stored_as(WeightUse::matrix, kLmHead)};
   }
   if (checkpoint_ == nullptr) return {stored_as(WeightUse::embedding, full_name), std::nullopt};
@@ -184,8 +239,26 @@ WeightMap::TokenWeights WeightMap::token_weights(const std::string& embedding_na
   return {stored_as(WeightUse::embedding, full_name), std::nullopt};
 }
 
+void WeightMap::check_quantization() const {
+  if (!quantization_) return;
+  if (num_quantized_ == 0 && !quantization_->is_required()) return;
+  if (num_quantized_ == 0) {
+    fail(ErrorCode::bad_file, "{}: quantization_config: expected {} tensors, got none but floats",
+         quantization_->where(), quantization_->method());
+  }
+  std::vector<std::string_view> names;
+  for (const std::string& module : float_modules_) {
+    if (module != kLmHeadModule) names.push_back(module);
+  }
+  if (names.empty()) return;
+  log(LogLevel::warning,
+      "{}: not quantized, although quantization_config does not leave it out: {}",
+      checkpoint_->folder().string(), shown_names(names, "module"));
+}
+
 void WeightMap::finish() const {
   if (checkpoint_ == nullptr) return;
+  check_quantization();
   std::set<std::string_view> layer_stems;
   for (const std::string& name : used_) layer_stems.insert(layer_stem(name));
   const auto is_buffer = [&](std::string_view name) {

@@ -7,8 +7,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/checkpoint.h"
+#include "weights/quant/config.h"
 #include "weights/source.h"
 
 namespace quern {
@@ -23,13 +25,16 @@ struct TensorNaming {
 };
 
 /// Finds the checkpoint's tensors for the weights of a model and keeps account of them: every one
-/// that is asked for must be there with the right shape and a float dtype, and in the end none that
-/// contradicts the config is left over. Without a checkpoint the weights are only declared. They
+/// that is asked for must be there with the right shape and a float dtype, or, of a matrix, as
+/// quantized tensors that the quantization config describes, and in the end none that contradicts
+/// the config is left over. Without a checkpoint the weights are only declared. They
 /// come without a name: see DecoderBuilder. Errors: bad_file naming file, tensor, expected and
 /// actual.
 class WeightMap {
  public:
-  WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming);
+  /// The configuration must outlive this.
+  WeightMap(const Checkpoint* checkpoint, const TensorNaming& naming,
+            const std::optional<QuantizationConfig>& quantization);
 
   /// A checkpoint tensor that makes `rows` rows of a weight, or as many elements of a vector.
   struct Band {
@@ -56,10 +61,16 @@ class WeightMap {
   /// Ends the account of the tensors that are left over. Buffers that old versions of transformers
   /// stored are ignored; others are logged as unused, as in Hugging Face, unless they show that the
   /// config is wrong: tensors of the layers that are not all zeros (more layers, biases, norms).
-  /// Errors: bad_file that counts those and names a few.
+  /// Errors: bad_file that counts those and names a few, and for a quantization config without any
+  /// quantized tensors.
   void finish() const;
 
  private:
+  WeightPart matrix_part(const std::string& name, std::int64_t rows, std::int64_t in_features,
+                         bool transposed);
+  WeightPart quantized_part(const std::string& module, const WeightShape& shape);
+  void use(std::string name);
+  void check_quantization() const;
   WeightPart part(std::string name, std::vector<std::int64_t> shape, bool transposed = false);
   void check_tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
 
@@ -67,6 +78,9 @@ class WeightMap {
   std::span<const std::string_view> ignored_endings_;
   std::string prefix_;
   std::set<std::string, std::less<>> used_;
+  const std::optional<QuantizationConfig>& quantization_;
+  std::int64_t num_quantized_ = 0;
+  std::vector<std::string> float_modules_;  ///< that the quantization config describes
 };
 
 }  // namespace quern

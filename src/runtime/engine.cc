@@ -8,6 +8,7 @@
 #include "model/shapes.h"
 #include "runtime/engine_impl.h"
 #include "runtime/load/device_scope.h"
+#include "runtime/load/weight_placement.h"
 #include "runtime/request/request_check.h"
 
 namespace quern {
@@ -147,8 +148,13 @@ ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {
   const auto backend = make_backend(resolved);
   EnginePlan plan = plan_engine(opened, *backend, resolved);
   plan.options.on_load = nullptr;
-  return {model_info(opened), plan.memory, plan.options, opened.tokenizer->description(),
-          dump(opened.graph)};
+  return {model_info(opened),
+          plan.memory,
+          plan.options,
+          opened.tokenizer->description(),
+          dump(opened.graph),
+          summarize_weights(opened, *backend),
+          summarize_quantization(opened)};
 }
 
 }  // namespace quern

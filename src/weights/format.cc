@@ -18,6 +18,28 @@ std::int64_t num_blocks(std::int64_t count, std::int64_t block) {
   return block == 0 ? 1 : ceil_div(count, block);
 }
 
+/// What one scale serves: "64 inputs", "a row", "128 rows by 128 inputs", "the whole matrix".
+std::string block_name(const WeightFormat& format) {
+  if (format.group_rows == 1) {
+    return format.group_size == 0 ? "a row" : fmt::format("{} inputs", format.group_size);
+  }
+  if (format.group_rows == 0 && format.group_size == 0) return "the whole matrix";
+  const auto counted = [](std::int64_t count, const char* what) {
+    return count == 0 ? fmt::format("all {}", what) : fmt::format("{} {}", count, what);
+  };
+  return fmt::format("{} by {}", counted(format.group_rows, "rows"),
+                     counted(format.group_size, "inputs"));
+}
+
+/// Whether a format with scales has a definition in dequantize_row().
+bool is_scaled_format(const WeightFormat& format) {
+  const auto is_float = [](DType dtype) {
+    return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16;
+  };
+  return format.scale_dtype && is_float(*format.scale_dtype) && format.group_size >= 0 &&
+         format.group_rows >= 0 && !(format.stored == DType::float8_e4m3 && format.has_zero_points);
+}
+
 void append(std::vector<ComponentPlace>& places, ComponentPlace place) {
   const std::int64_t sizes[] = {place.rows, place.cols,
                                 static_cast<std::int64_t>(dtype_bytes(place.dtype))};
@@ -33,13 +55,10 @@ void append(std::vector<ComponentPlace>& places, ComponentPlace place) {
 
 std::string format_name(const WeightFormat& format) {
   std::string name = dtype_name(format.stored);
-  if (format.scale_dtype) {
-    name += fmt::format(" ({} scales of {} inputs and {} rows{}{})",
-                        dtype_name(*format.scale_dtype), format.group_size, format.group_rows,
-                        format.has_zero_points ? ", zero points" : "",
-                        format.permuted_inputs ? ", permuted inputs" : "");
-  }
-  return name;
+  if (!format.scale_dtype) return name;
+  return name + fmt::format(" ({} scales of {}{}{})", dtype_name(*format.scale_dtype),
+                            block_name(format), format.has_zero_points ? ", zero points" : "",
+                            format.permuted_inputs ? ", permuted inputs" : "");
 }
 
 void check_format(const WeightFormat& format, WeightUse use) {
@@ -49,8 +68,8 @@ void check_format(const WeightFormat& format, WeightUse use) {
   }
   std::string expected;
   for (const StoredType& type : kStoredTypes) {
-    const bool fits = type.has_scales ? format.scale_dtype.has_value()
-                                      : format == WeightFormat{.stored = type.dtype};
+    const bool fits =
+        type.has_scales ? is_scaled_format(format) : format == WeightFormat{.stored = type.dtype};
     if (format.stored == type.dtype && fits) return;
     expected += expected.empty() ? "" : ", ";
     expected += fmt::format("{}{}", dtype_name(type.dtype), type.has_scales ? " with scales" : "");
@@ -64,8 +83,10 @@ std::vector<ComponentPlace> component_places(const WeightFormat& format, const W
   const std::int64_t blocks = num_blocks(shape.out_features, format.group_rows);
   const std::int64_t groups = num_blocks(shape.in_features, format.group_size);
   std::vector<ComponentPlace> places;
+  const bool is_packed = format.stored == DType::uint4;
   append(places,
-         {WeightComponent::values, format.stored, shape.out_features, shape.in_features, 0});
+         {WeightComponent::values, is_packed ? DType::uint8 : format.stored, shape.out_features,
+          is_packed ? ceil_div(shape.in_features, std::int64_t{2}) : shape.in_features, 0});
   if (format.scale_dtype) {
     append(places, {WeightComponent::scales, *format.scale_dtype, blocks, groups, 0});
   }

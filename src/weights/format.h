@@ -24,19 +24,26 @@ enum class ActivationFormat : std::uint8_t {
 };
 
 /// How a weight's numbers are stored. With scales a number is scale · (value - zero point), else
-/// the value itself. One scale and zero point serve a block of group_rows rows and group_size
-/// inputs.
+/// the value itself: a product of float32, rounded once. One scale and zero point serve a block of
+/// group_rows rows and group_size inputs. Integers are unsigned; without zero points that of uint4
+/// is 8, of uint8 128. float8_e4m3 has none: its zero point is 0.
 struct WeightFormat {
   DType stored = DType::float32;                    ///< element type of the values
   std::optional<DType> scale_dtype = std::nullopt;  ///< nothing: no scales
   std::int64_t group_size = 0;                      ///< 0: all inputs
   std::int64_t group_rows = 1;                      ///< 0: all rows
-  bool has_zero_points = false;                     ///< uint8; false: symmetric, all are 0
+  bool has_zero_points = false;                     ///< uint8; false: symmetric
   bool permuted_inputs = false;                     ///< see WeightComponent
   ActivationFormat activation = ActivationFormat::step_dtype;
 
+  bool is_quantized() const { return scale_dtype.has_value(); }
   bool operator==(const WeightFormat&) const = default;
 };
+
+/// The zero point of a symmetric format.
+constexpr int symmetric_zero_point(DType stored) {
+  return stored == DType::uint4 ? 8 : stored == DType::uint8 ? 128 : 0;
+}
 
 /// [out_features, in_features]; a vector has out_features 1.
 struct WeightShape {
@@ -46,7 +53,9 @@ struct WeightShape {
 
 /// The arrays that make up a weight.
 enum class WeightComponent : std::uint8_t {
-  values,       ///< [out_features, in_features] WeightFormat::stored
+  /// [out_features, in_features] WeightFormat::stored; of uint4 a row is padded to whole bytes, and
+  /// the component is one of bytes: [out_features, ⌈in_features / 2⌉] uint8
+  values,
   scales,       ///< [row blocks, groups] WeightFormat::scale_dtype
   zero_points,  ///< [row blocks, groups] uint8
   /// [1, in_features] int32: stored input i is input input_permutation[i] of the op
@@ -65,12 +74,13 @@ struct StoredType {
   bool has_scales = false;
 };
 inline constexpr std::array kStoredTypes = {
-    StoredType{DType::float32},
-    StoredType{DType::float16},
-    StoredType{DType::bfloat16},
+    StoredType{DType::float32},     StoredType{DType::float16},
+    StoredType{DType::bfloat16},    StoredType{DType::uint4, true},
+    StoredType{DType::uint8, true}, StoredType{DType::float8_e4m3, true},
 };
 
-/// "float16", or with scales "uint8 (float16 scales of 64 inputs and 1 rows, zero points)".
+/// "float16", or with scales "uint4 (float16 scales of 64 inputs, zero points)", "float8_e4m3
+/// (float32 scales of 128 x 128)", "uint8 (float16 scales of a row)".
 std::string format_name(const WeightFormat& format);
 
 /// Errors: unsupported naming the format and what is expected: a row of kStoredTypes, nothing but

@@ -14,6 +14,8 @@
 #include "quern/safetensors.h"
 #include "quern/text.h"
 #include "weights/convert.h"
+#include "weights/quant/join.h"
+#include "weights/quant/quantize.h"
 
 namespace quern {
 namespace {
@@ -27,6 +29,7 @@ struct Source {
   std::int64_t numel = 0;
   std::atomic<std::int64_t> num_nonfinite = 0;
   std::atomic<std::int64_t> num_overflowed = 0;
+  std::optional<DequantizingReader> quantized;  ///< in place of all of the above but numel
 };
 
 void find_part(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightPart& part,
@@ -138,7 +141,10 @@ std::int64_t read_elements(const WeightSpec& spec, std::span<Source> sources, El
     const std::int64_t end = std::min(wanted.first + wanted.count - part_begin, source.numel);
     part_begin += source.numel;
     if (first >= end) continue;
-    if (part.transposed) {
+    if (source.quantized) {
+      source.quantized->read(first / spec.in_features, (end - first) / spec.in_features, out.dtype,
+                             out.data);
+    } else if (part.transposed) {
       const std::int64_t rows = part.shape[0];
       overflowed += convert_transposed({source.values.data(), source.dtype}, out,
                                        {rows, part.shape[1], first / rows, (end - first) / rows});
@@ -152,6 +158,7 @@ std::int64_t read_elements(const WeightSpec& spec, std::span<Source> sources, El
 
 /// Logs what would make the model's output useless without a word.
 void warn_of_numbers(const Source& source, const WeightPart& part) {
+  if (source.quantized) return;
   if (source.num_nonfinite > source.num_overflowed) {
     log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are not finite",
         source.tensor->file_name(), quoted_name(part.name),
@@ -164,6 +171,38 @@ void warn_of_numbers(const Source& source, const WeightPart& part) {
   }
 }
 
+std::vector<const QuantizedTensor*> quantized_parts(const WeightSpec& spec) {
+  std::vector<const QuantizedTensor*> parts;
+  for (const WeightPart& part : spec.parts) {
+    if (part.quantized) parts.push_back(part.quantized.get());
+  }
+  return parts;
+}
+
+/// Loads a weight all of whose parts are quantized.
+Weight load_quantized(const WeightSpec& spec, const WeightFormat& format, const WeightSink& sink) {
+  const auto parts = quantized_parts(spec);
+  QUERN_CHECK(parts.size() == spec.parts.size(), "{}: {} of {} parts are quantized", spec.name,
+              parts.size(), spec.parts.size());
+  const JoinedReader reader(parts, format);
+  Weight weight = sink({spec.use, format, spec.shape(), reader.components()});
+  if (reader.num_nan() > 0) {
+    log(LogLevel::warning, "{}: {} of {} numbers are not finite", spec.name, reader.num_nan(),
+        spec.out_features * spec.in_features);
+  }
+  return weight;
+}
+
+/// Loads a weight of floats and quantizes it.
+Weight quantize_weight(const Checkpoint& checkpoint, const WeightSpec& spec,
+                       const WeightFormat& format, const WeightSink& sink) {
+  return load_weight(checkpoint, spec, {.stored = DType::float32}, [&](const WeightSource& floats) {
+    const QuantizingReader reader(floats.reader(WeightComponent::values), format, floats.shape,
+                                  spec.name);
+    return sink({floats.use, format, floats.shape, reader.components()});
+  });
+}
+
 }  // namespace
 
 WeightFormat stored_format(WeightUse use, DType own, DType activation) {
@@ -172,6 +211,12 @@ WeightFormat stored_format(WeightUse use, DType own, DType activation) {
 }
 
 WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation) {
+  const auto quantized = quantized_parts(spec);
+  if (!quantized.empty()) {
+    const auto joined =
+        quantized.size() == spec.parts.size() ? joined_format(quantized) : std::nullopt;
+    return joined.value_or(stored_format(spec.use, DType::float32, activation));
+  }
   std::optional<DType> common;
   for (const WeightPart& part : spec.parts) {
     Source source;
@@ -187,10 +232,20 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
                    const WeightSink& sink) {
   check_spec(spec);
   check_format(format, spec.use);
+  if (format.is_quantized()) {
+    if (!quantized_parts(spec).empty()) return load_quantized(spec, format, sink);
+    return quantize_weight(checkpoint, spec, format, sink);
+  }
   std::vector<Source> sources(spec.parts.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    find_part(checkpoint, spec, spec.parts[i], sources[i]);
-    if (spec.parts[i].transposed || !sources[i].tensor->is_dense()) read_all_numbers(sources[i]);
+    const WeightPart& part = spec.parts[i];
+    if (part.quantized) {
+      sources[i].quantized.emplace(*part.quantized);
+      sources[i].numel = checked_numel(part.shape).value();
+      continue;
+    }
+    find_part(checkpoint, spec, part, sources[i]);
+    if (part.transposed || !sources[i].tensor->is_dense()) read_all_numbers(sources[i]);
   }
 
   std::atomic<std::int64_t> overflowed = 0;

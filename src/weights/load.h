@@ -8,9 +8,10 @@
 
 namespace quern {
 
-/// The format in which a weight is kept: float32 for vectors; for the others `activation`, if that
-/// is a 16-bit type; else the checkpoint's dtype (widening it would cost memory and give the same
-/// numbers).
+/// The format in which a weight is kept: float32 for vectors; for the others the checkpoint's
+/// quantized format, where all parts have one (see joined_format); else `activation`, if that is a
+/// 16-bit type; else the checkpoint's dtype (widening it would cost memory and give the same
+/// numbers), which is float32 for quantized parts beside others.
 WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint, DType activation);
 
 /// The same for a weight with a known checkpoint dtype.
@@ -22,8 +23,9 @@ using WeightSink = std::function<Weight(const WeightSource& source)>;
 /// Passes the tensors of `spec` from the checkpoint, stacked by rows, transposed and converted to
 /// `format` as needed, to `sink` and returns its result. Shapes and dtypes are checked first.
 /// Numbers that are not finite are logged with their count and the tensor's name, and so is
-/// float16 overflow of finite ones. Errors: bad_file naming file, tensor, expected and actual shape
-/// or dtype; a missing tensor.
+/// float16 overflow of finite ones. Parts of floats are quantized where `format` is a
+/// load_time_format(). Quantized parts are dequantized where `format` is one of floats. Errors:
+/// bad_file naming file, tensor, expected and actual shape or dtype; a missing tensor.
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
                    const WeightSink& sink);
 

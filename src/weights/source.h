@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,11 +32,16 @@ struct WeightSource {
   const RowReader& reader(WeightComponent component) const;
 };
 
+struct QuantizedTensor;
+
 /// One tensor of a checkpoint that becomes (a range of rows of) a weight.
 struct WeightPart {
   std::string name;                 ///< the checkpoint's tensor name
   std::vector<std::int64_t> shape;  ///< the shape it must have there
   bool transposed = false;          ///< stored [in_features, out_features], as GPT-2's Conv1D does
+  /// Set where the checkpoint has it quantized: `name` is then "<module>.weight", `shape`
+  /// [out_features, in_features].
+  std::shared_ptr<const QuantizedTensor> quantized = nullptr;
 };
 
 /// Declares a weight: the checkpoint tensors that it is stacked from, by rows.

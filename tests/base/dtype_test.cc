@@ -24,6 +24,8 @@ TEST(DType, BytesOfAnElement) {
   EXPECT_EQ(dtype_bytes(DType::int32), 4u);
   EXPECT_EQ(dtype_bytes(DType::int64), 8u);
   EXPECT_EQ(dtype_bytes(DType::uint8), 1u);
+  EXPECT_EQ(dtype_bytes(DType::float8_e4m3), 1u);
+  EXPECT_EQ(dtype_bytes(DType::uint4), 1u) << "two share it";
 }
 
 }  // namespace

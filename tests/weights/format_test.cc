@@ -35,6 +35,10 @@ TEST(StorageBytes, ScalesAreCountedByBlocks) {
   EXPECT_EQ(storage_bytes(format, shape), 2048u + 64 + 32);
   format.permuted_inputs = true;
   EXPECT_EQ(storage_bytes(format, shape), 2048u + 64 + 32 + 128 * 4);
+  format.stored = DType::uint4;
+  EXPECT_EQ(storage_bytes(format, shape), 1024u + 64 + 32 + 128 * 4) << "two to a byte";
+  EXPECT_EQ(storage_bytes({.stored = DType::uint4, .scale_dtype = DType::float16}, {2, 5}), 20u)
+      << "rows of whole bytes";
 }
 
 TEST(StorageBytes, ComponentsAreAlignedAndInOrder) {
@@ -60,13 +64,37 @@ TEST(CheckFormat, FloatsAreLegal) {
   check_format({}, WeightUse::vector);
 }
 
+TEST(CheckFormat, IntegersAndFloat8WithScalesAreLegal) {
+  for (const DType dtype : {DType::uint4, DType::uint8, DType::float8_e4m3}) {
+    check_format({.stored = dtype, .scale_dtype = DType::float16, .group_size = 64},
+                 WeightUse::matrix);
+    EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({dtype_name(dtype), "with scales"}),
+                       check_format({.stored = dtype}, WeightUse::matrix));
+  }
+}
+
+TEST(FormatName, SaysWhatOneScaleServes) {
+  EXPECT_EQ(format_name({.stored = DType::float16}), "float16");
+  EXPECT_EQ(format_name(scaled(64)), "uint8 (float16 scales of 64 inputs)");
+  EXPECT_EQ(format_name(scaled(0)), "uint8 (float16 scales of a row)");
+  EXPECT_EQ(format_name(scaled(0, 0)), "uint8 (float16 scales of the whole matrix)");
+  EXPECT_EQ(format_name(scaled(128, 128)), "uint8 (float16 scales of 128 rows by 128 inputs)");
+  EXPECT_EQ(format_name(scaled(0, 8)), "uint8 (float16 scales of 8 rows by all inputs)");
+}
+
 TEST(CheckFormat, TheRestIsRefusedByNameWithWhatIsExpected) {
   EXPECT_QUERN_ERROR(ErrorCode::unsupported,
                      ({"a weight of int32", "expected float32, float16, bfloat16"}),
                      check_format({.stored = DType::int32}, WeightUse::matrix));
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported,
-                     ({"uint8 (float16 scales of 64 inputs and 1 rows)", "expected float32"}),
-                     check_format(scaled(64), WeightUse::matrix));
+  EXPECT_QUERN_ERROR(
+      ErrorCode::unsupported,
+      ({"float8_e4m3 (float16 scales of a row, zero points)", "expected float32"}),
+      check_format(
+          {.stored = DType::float8_e4m3, .scale_dtype = DType::float16, .has_zero_points = true},
+          WeightUse::matrix));
+  EXPECT_QUERN_ERROR(
+      ErrorCode::unsupported, ({"uint8 (int32 scales of a row)"}),
+      check_format({.stored = DType::uint8, .scale_dtype = DType::int32}, WeightUse::matrix));
   WeightFormat format = {.stored = DType::float16, .scale_dtype = DType::float32};
   format.has_zero_points = format.permuted_inputs = true;
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"zero points, permuted inputs"}),

@@ -76,6 +76,14 @@ std::optional<DType> parse_dtype(const std::string& option, const std::string& v
               quoted_name(value));
 }
 
+std::optional<DType> parse_quantize(const std::string& option, const std::string& value) {
+  if (value == "none") return std::nullopt;
+  if (value == "int8") return DType::uint8;
+  if (value == "int4") return DType::uint4;
+  if (value == "fp8") return DType::float8_e4m3;
+  usage_error("{}: expected none, int8, int4 or fp8, got {}", option, quoted_name(value));
+}
+
 void add_model_option(CLI::App& app, std::string& model) {
   OptionGroup group(app, "Model");
   group.value(
@@ -141,6 +149,12 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
       [&options](const std::string& option, const std::string& value) {
         options.dtype = parse_dtype(option, value, "auto");
       });
+  group.value({"--quantize", "TYPE",
+               "Quantize the layers' matrices at load, rounded to nearest in groups of 128: int8, "
+               "int4 or fp8 (default: none)"},
+              [&options](const std::string& option, const std::string& value) {
+                options.quantize = parse_quantize(option, value);
+              });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
                 options.threads, 1, kMaxThreads);
   group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},

@@ -41,8 +41,11 @@ void parse_device(const std::string& option, const std::string& value, EngineOpt
 std::optional<DType> parse_dtype(const std::string& option, const std::string& value,
                                  std::string_view unset);
 
-/// Adds device, dtype, threads and the KV cache's memory; `options` must live as long as the
-/// subcommand.
+/// What --quantize names; nothing for "none". Errors: UsageError.
+std::optional<DType> parse_quantize(const std::string& option, const std::string& value);
+
+/// Adds device, dtype, quantize, threads and the KV cache's memory; `options` must live as long as
+/// the subcommand.
 void add_device_options(CLI::App& app, EngineOptions& options);
 
 /// Adds those and the limits; `options` must live as long as the subcommand.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -37,6 +38,26 @@ std::string token_text(const Tokenizer* tokenizer, std::int32_t id) {
   return tokenizer != nullptr && id < tokenizer->vocab_size() ? tokenizer->token_bytes(id) : "";
 }
 
+OrderedJson storage_json(const ModelSummary& summary) {
+  OrderedJson formats = OrderedJson::array();
+  for (const WeightStorage& storage : summary.weights) {
+    formats.push_back({{"format", storage.format},
+                       {"num_weights", storage.num_weights},
+                       {"num_parameters", storage.num_parameters},
+                       {"bytes", storage.bytes}});
+  }
+  return formats;
+}
+
+OrderedJson quantization_json(const QuantizationSummary& quantization) {
+  if (quantization.method.empty()) return nullptr;
+  return {{"method", quantization.method},
+          {"num_quantized", quantization.num_quantized},
+          {"float_modules", quantization.float_modules},
+          {"widened_modules", quantization.widened_modules},
+          {"num_wrapped_zero_points", quantization.num_wrapped_zero_points}};
+}
+
 OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer, bool graph) {
   const ModelInfo& info = summary.info;
   const MemoryPlan& plan = summary.memory_plan;
@@ -49,6 +70,8 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer
   json.update({{"model_type", info.model_type},
                {"num_parameters", info.num_parameters},
                {"checkpoint_dtype", checkpoint_dtype(info)},
+               {"weights", storage_json(summary)},
+               {"quantization", quantization_json(summary.quantization)},
                {"vocab_size", info.vocab_size},
                {"hidden_size", info.hidden_size},
                {"intermediate_size", info.intermediate_size},
@@ -76,6 +99,36 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer
                  {"num_recordings", plan.num_recordings}}}});
   if (graph) json["graph"] = summary.graph;
   return json;
+}
+
+/// How many there are and the first few names.
+std::string short_list(const std::vector<std::string>& names) {
+  constexpr std::size_t kMaxNamed = 3;
+  const std::size_t shown = std::min(names.size(), kMaxNamed);
+  std::string text = std::to_string(names.size());
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? ": " : ", ") + names[i];
+  return names.size() > shown ? text + ", …" : text;
+}
+
+void add_storage_rows(const ModelSummary& summary, TextTable& table) {
+  table.heading("Weights");
+  for (const WeightStorage& storage : summary.weights) {
+    table.row(human_bytes(storage.bytes),
+              fmt::format("{} of {}, {} parameters", storage.num_weights, storage.format,
+                          grouped_digits(storage.num_parameters)));
+  }
+  const QuantizationSummary& quantization = summary.quantization;
+  if (quantization.method.empty()) return;
+  table.row("quantized",
+            fmt::format("{} matrices by {}", quantization.num_quantized, quantization.method));
+  table.row("left in floats", short_list(quantization.float_modules));
+  if (!quantization.widened_modules.empty()) {
+    table.row("kept in floats", short_list(quantization.widened_modules));
+  }
+  if (quantization.num_wrapped_zero_points > 0) {
+    table.row("ambiguous zero points", fmt::format("{} stored as the largest number, taken for 0",
+                                                   quantization.num_wrapped_zero_points));
+  }
 }
 
 void add_model_rows(const ModelInfo& info, const std::string& tokenizer, TextTable& table) {
@@ -136,6 +189,7 @@ ExitCode run_inspect(const InspectOptions& options) {
   }
   TextTable table;
   add_model_rows(summary.info, summary.tokenizer, table);
+  add_storage_rows(summary, table);
   add_end_rows(summary.info, tokenizer.get(), table);
   add_memory_rows(summary, table);
   if (options.graph) table.heading("Graph");

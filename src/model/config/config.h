@@ -9,6 +9,7 @@
 #include "base/dtype.h"
 #include "graph/op.h"
 #include "io/json.h"
+#include "weights/quant/config.h"
 
 namespace quern {
 
@@ -41,6 +42,7 @@ struct ModelConfig {
       false;                   ///< GPT-2: scores of layer i (from 0) also times 1 / (i + 1)
   int logn_length = 0;         ///< Qwen's use_logn_attn: its seq_length, else 0
   std::optional<DType> dtype;  ///< torch_dtype / dtype, when given
+  std::optional<QuantizationConfig> quantization;
   std::optional<std::int32_t> bos_token_id;
   std::vector<std::int32_t> eos_token_ids;
 };

@@ -82,7 +82,7 @@ class Gpt2Weights {
 }  // namespace
 
 Graph build_gpt2(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kGpt2Prefixes, "ln_f.weight", kGpt2Buffers});
+  WeightMap map(checkpoint, {kGpt2Prefixes, "ln_f.weight", kGpt2Buffers}, config.quantization);
   Gpt2Weights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,

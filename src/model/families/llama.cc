@@ -233,7 +233,7 @@ class LlamaWeights {
 }  // namespace
 
 Graph build_llama(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kLlamaPrefixes, "norm.weight", kLlamaBuffers});
+  WeightMap map(checkpoint, {kLlamaPrefixes, "norm.weight", kLlamaBuffers}, config.quantization);
   LlamaWeights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("embed_tokens.weight", config.vocab_size, config.hidden_size,

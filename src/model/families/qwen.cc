@@ -121,7 +121,7 @@ class QwenWeights {
 }  // namespace
 
 Graph build_qwen(const ModelConfig& config, const Checkpoint* checkpoint, DType dtype) {
-  WeightMap map(checkpoint, {kQwenPrefixes, "ln_f.weight", kQwenBuffers});
+  WeightMap map(checkpoint, {kQwenPrefixes, "ln_f.weight", kQwenBuffers}, config.quantization);
   QwenWeights names(config, map);
   ModelWeights weights;
   weights.tokens = map.token_weights("wte.weight", config.vocab_size, config.hidden_size,

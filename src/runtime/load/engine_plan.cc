@@ -219,6 +219,11 @@ EngineOptions resolve_options(EngineOptions options) {
     fail(ErrorCode::invalid_argument, "dtype {}: expected float32, float16 or bfloat16",
          dtype_name(*options.dtype));
   }
+  if (options.quantize && *options.quantize != DType::uint4 && *options.quantize != DType::uint8 &&
+      *options.quantize != DType::float8_e4m3) {
+    fail(ErrorCode::invalid_argument, "quantize {}: expected uint4, uint8 or float8_e4m3",
+         dtype_name(*options.quantize));
+  }
   require_range("threads", options.threads, 0, kMaxThreads);
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
   require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "io/open_file.h"
 #include "model/model.h"
@@ -23,14 +24,17 @@ void close_step(Graph& graph) {
   graph.nodes.push_back({Advance{}, "advance"});
 }
 
-/// The dtype of the largest tensor: torch_dtype of a config may be wrong.
+/// The dtype of the largest tensor of floats: torch_dtype of a config may be wrong.
 DType largest_tensor_dtype(const Checkpoint& checkpoint) {
   std::uint64_t largest_bytes = 0;
   std::optional<DType> dtype;
   for (const auto& [name, tensor] : checkpoint.tensors()) {
-    if (tensor.size_bytes <= largest_bytes) continue;
+    const auto own =
+        tensor.stored_type == "F64" ? DType::float32 : parse_safetensors_dtype(tensor.stored_type);
+    const bool is_float = own == DType::float32 || own == DType::float16 || own == DType::bfloat16;
+    if (!is_float || tensor.size_bytes <= largest_bytes) continue;
     largest_bytes = tensor.size_bytes;
-    dtype = parse_safetensors_dtype(tensor.stored_type);
+    dtype = own;
   }
   return dtype.value_or(DType::float32);
 }
@@ -90,6 +94,11 @@ OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) 
   const auto* random = std::get_if<RandomModel>(&model);
   OpenedModel opened = random != nullptr ? open_random(*random, resolved)
                                          : open_folder(std::get<std::string>(model), resolved);
+  if (resolved.quantize && opened.config.quantization && !opened.random) {
+    fail(ErrorCode::invalid_argument, "quantize {}: {} is quantized already ({})",
+         dtype_name(*resolved.quantize), opened.name, opened.config.quantization->method());
+  }
+  opened.quantize = resolved.quantize;
   close_step(opened.graph);
   validate(opened.graph);
   return opened;

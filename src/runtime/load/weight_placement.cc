@@ -1,9 +1,16 @@
 #include "runtime/load/weight_placement.h"
 
+#include <algorithm>
+#include <map>
+#include <variant>
+
 #include "base/check.h"
 #include "model/random_weights.h"
 #include "runtime/load/timed_phase.h"
 #include "weights/load.h"
+#include "weights/quant/quantize.h"
+#include "weights/quant/quantized_tensor.h"
+#include "weights/random.h"
 
 namespace quern {
 namespace {
@@ -34,14 +41,46 @@ class ProgressReport {
   LoadProgress progress_;
 };
 
+/// Which weights are the matrices of projections other than the lm_head.
+std::vector<bool> layer_matrices(const Graph& graph) {
+  std::vector<bool> chosen(graph.weights.size());
+  for (const Node& node : graph.nodes) {
+    const auto* norm_linear = std::get_if<NormLinear>(&node.op);
+    const auto* linear = std::get_if<Linear>(&node.op);
+    if (linear != nullptr) chosen[static_cast<std::size_t>(linear->weight)] = true;
+    if (norm_linear != nullptr && !norm_linear->logit_rows_only) {
+      chosen[static_cast<std::size_t>(norm_linear->weight)] = true;
+    }
+  }
+  return chosen;
+}
+
+/// Makes random numbers on the host and quantizes them.
+void make_random_quantized(const WeightSpec& spec, std::span<const RandomRun> runs,
+                           Backend& backend, const Weight& weight) {
+  QUERN_CHECK(runs.size() == 1 && runs.front().stride == 1, "{}: {} runs", spec.name, runs.size());
+  const RowReader floats = [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
+    RandomRun rows = runs.front().part(first_row * spec.in_features, num_rows * spec.in_features);
+    rows.first = 0;
+    fill_random(rows, DType::float32, out);
+  };
+  const QuantizingReader reader(floats, weight.format, spec.shape(), spec.name);
+  backend.upload({spec.use, weight.format, spec.shape(), reader.components()}, weight.layout,
+                 weight.values.data);
+}
+
 void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights,
                  ProgressReport& progress) {
   const auto runs = random_weights(model.graph, *model.random);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const Weight& weight = weights[i];
-    QUERN_CHECK(weight.layout == WeightLayout::row_major);
-    for (const RandomRun& run : runs[i]) {
-      backend.fill_random(run, weight.format.stored, weight.values.data);
+    if (weight.format.is_quantized()) {
+      make_random_quantized(model.graph.weights[i], runs[i], backend, weight);
+    } else {
+      QUERN_CHECK(weight.layout == WeightLayout::row_major);
+      for (const RandomRun& run : runs[i]) {
+        backend.fill_random(run, weight.format.stored, weight.values.data);
+      }
     }
     progress.add(weight);
   }
@@ -68,11 +107,57 @@ std::vector<WeightFormat> stored_formats(const OpenedModel& model) {
   const DType own = model.config.dtype.value_or(DType::float32);
   std::vector<WeightFormat> formats;
   formats.reserve(model.graph.weights.size());
-  for (const WeightSpec& spec : model.graph.weights) {
-    formats.push_back(model.random ? stored_format(spec.use, own, activation)
-                                   : stored_format(spec, model.checkpoint, activation));
+  const std::vector<bool> is_layer_matrix = layer_matrices(model.graph);
+  for (std::size_t i = 0; i < model.graph.weights.size(); ++i) {
+    const WeightSpec& spec = model.graph.weights[i];
+    if (model.quantize && is_layer_matrix[i]) {
+      formats.push_back(load_time_format(*model.quantize, spec.in_features));
+    } else {
+      formats.push_back(model.random ? stored_format(spec.use, own, activation)
+                                     : stored_format(spec, model.checkpoint, activation));
+    }
   }
   return formats;
+}
+
+std::vector<WeightStorage> summarize_weights(const OpenedModel& model, const Backend& backend) {
+  std::map<std::string, WeightStorage> by_format;
+  const auto formats = stored_formats(model);
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    const WeightSpec& spec = model.graph.weights[i];
+    WeightStorage& storage = by_format[format_name(formats[i])];
+    ++storage.num_weights;
+    storage.num_parameters += static_cast<std::uint64_t>(spec.out_features * spec.in_features);
+    storage.bytes += storage_bytes(formats[i], spec.shape(), backend.prepare(formats[i], spec.use));
+  }
+  std::vector<WeightStorage> summary;
+  for (auto& [name, storage] : by_format) {
+    storage.format = name;
+    summary.push_back(storage);
+  }
+  std::ranges::stable_sort(summary, std::ranges::greater(), &WeightStorage::bytes);
+  return summary;
+}
+
+QuantizationSummary summarize_quantization(const OpenedModel& model) {
+  QuantizationSummary summary;
+  if (!model.config.quantization) return summary;
+  summary.method = model.config.quantization->method();
+  const auto formats = stored_formats(model);
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    const WeightSpec& spec = model.graph.weights[i];
+    if (spec.use != WeightUse::matrix) continue;
+    for (const WeightPart& part : spec.parts) {
+      if (!part.quantized) {
+        summary.float_modules.push_back(part.name.substr(0, part.name.rfind('.')));
+        continue;
+      }
+      ++summary.num_quantized;
+      summary.num_wrapped_zero_points += part.quantized->num_wrapped_zero_points;
+      if (!formats[i].is_quantized()) summary.widened_modules.push_back(part.quantized->module);
+    }
+  }
+  return summary;
 }
 
 std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& backend,
