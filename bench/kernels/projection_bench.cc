@@ -157,8 +157,11 @@ class ProjectionCase {
     NormLinear op{};
     op.residual = ValueId{kResidual};
     op.delta = ValueId{kIn};
-    op.logit_rows_only = shape_.float32_out;
-    if (!op.logit_rows_only) op.residual_out = ValueId{kResidualOut};
+    if (shape_.float32_out) {
+      op.in_rows = op.out_rows = Rows::logit_rows;
+    } else {
+      op.residual_out = ValueId{kResidualOut};
+    }
     op.out = ValueId{kOut};
     op.gain = WeightId{kGain};
     op.weight = WeightId{kWeight};

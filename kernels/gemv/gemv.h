@@ -20,7 +20,7 @@ struct GemvParams {
   const void* in =
       nullptr;  ///< [num_rows, in_features] T, dense; null: the norm of `norm`, of one row
   NormInput norm;
-  float* residual_out = nullptr;  ///< [tokens, in_features] or null; only without token_rows
+  float* residual_out = nullptr;  ///< [in_features] of the norm's row, or null
   Epilogue epilogue;
   int num_multiprocessors = 0;
   bool use_pdl = false;  ///< see LaunchShape

@@ -25,17 +25,8 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(const __grid_constant__ 
   const std::int64_t row = blockIdx.x;
   const std::int64_t token_row = p.input.token_rows != nullptr ? p.input.token_rows[row] : row;
   norm.load(token_row);
-  if (p.residual_out != nullptr) norm.store(p.residual_out + token_row * p.input.in_features);
+  if (p.residual_out != nullptr) norm.store(p.residual_out + row * p.input.in_features);
   norm.store_norm(static_cast<T*>(p.out) + row * p.input.in_features);
-}
-
-template <typename T, int kWidth, int kThreads>
-__global__ void __launch_bounds__(kThreads) add_delta_kernel(const __grid_constant__ NormParams p) {
-  let_next_kernel_start();
-  NormRow<T, kWidth, kHeld<kWidth, kThreads>> row(p.input);
-  wait_for_earlier_kernels();
-  row.load(blockIdx.x);
-  row.store(p.residual_out + std::int64_t{blockIdx.x} * p.input.in_features);
 }
 
 /// Calls body<T, kWidth, kThreads>(shape). Vectors of four need a row length that is a multiple of
@@ -61,13 +52,6 @@ void norm(const NormParams& params, cudaStream_t stream) {
   dispatch_rows(params, "norm",
                 [&]<typename T, int kWidth, int kThreads>(const LaunchShape& shape) {
                   launch(norm_kernel<T, kWidth, kThreads>, shape, stream, params);
-                });
-}
-
-void add_delta(const NormParams& params, cudaStream_t stream) {
-  dispatch_rows(params, "add_delta",
-                [&]<typename T, int kWidth, int kThreads>(const LaunchShape& shape) {
-                  launch(add_delta_kernel<T, kWidth, kThreads>, shape, stream, params);
                 });
 }
 

@@ -11,7 +11,7 @@ namespace quern::kernels {
 /// As in graph/op.h.
 enum class NormKind : std::uint8_t { rms, layer };
 
-/// Input of NormLinear's norm: residual (+ delta), of all token rows or of some. "T" is `dtype`:
+/// Input of NormLinear's norm: residual (+ delta), of all rows or of some. "T" is `dtype`:
 /// float32, float16 or bfloat16. All arrays are dense.
 struct NormInput {
   DType dtype = DType::float32;
@@ -29,17 +29,13 @@ struct NormInput {
 struct NormParams {
   NormInput input;
   int num_rows = 0;
-  /// [tokens, in_features] or null: receives residual + delta of the normed rows
-  float* residual_out = nullptr;
-  void* out = nullptr;   ///< [num_rows, in_features] T
-  bool use_pdl = false;  ///< see LaunchShape
+  float* residual_out = nullptr;  ///< [num_rows, in_features] or null: receives residual + delta
+  void* out = nullptr;            ///< [num_rows, in_features] T
+  bool use_pdl = false;           ///< see LaunchShape
 };
 
 /// The norm of NormLinear as a separate kernel, one block per row. Rounding: the norm is float32,
 /// `out` is rounded once. Errors: see launch.h.
 void norm(const NormParams& params, cudaStream_t stream);
-
-/// residual_out = residual + delta for the first num_rows rows, without the norm; `out` is unused.
-void add_delta(const NormParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

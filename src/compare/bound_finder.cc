@@ -112,7 +112,7 @@ HostRows BoundFinder::normed_rows(const NormLinear& op, const ScheduledStep& ste
     std::transform(sum.values.begin(), sum.values.end(), delta.values.begin(), sum.values.begin(),
                    std::plus<>());
   }
-  if (!op.logit_rows_only) return sum;
+  if (op.in_rows == op.out_rows) return sum;
   HostRows chosen{{}, sum.cols};
   std::int64_t end_row = 0;
   for (const ScheduledRun& run : step.runs) {

@@ -30,8 +30,7 @@ ComparedSide::ComparedSide(OpenedModel model, const EngineOptions& resolved,
 void ComparedSide::run(const Node& node) { execute(*backend_, {&node, 1}, step()); }
 
 std::int64_t ComparedSide::num_rows(ValueId id) {
-  const BatchView& batch = step().batch;
-  return graph().value(id).rows == Rows::tokens ? batch.num_tokens : batch.num_logit_rows;
+  return step().batch.num_rows(graph().value(id).rows);
 }
 
 HostRows ComparedSide::read(ValueId id) {

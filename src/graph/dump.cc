@@ -74,7 +74,7 @@ struct Attributes {
     if (op.activation != Activation::none)
       text += fmt::format(" {}", activation_name(op.activation));
     if (op.gated) text += " gated";
-    if (op.logit_rows_only) text += " logit_rows_only";
+    if (op.in_rows != op.out_rows) text += " logit_rows_only";
     return text;
   }
 

@@ -11,9 +11,6 @@
 
 namespace quern {
 
-/// The symbolic leading dimension of a value.
-enum class Rows : std::uint8_t { tokens, logit_rows };
-
 /// A value: the output of a node, [rows, cols].
 struct Value {
   Rows rows = Rows::tokens;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "graph/op.h"
 #include "quern/limits.h"
 
 namespace quern {
@@ -24,9 +25,12 @@ struct Limits {
   /// Rows of a step in which many sequences decode and few are in prefill: so many take hardly
   /// longer than the decode sequences alone, and what is left of the prompts can wait for the next.
   int max_mixed_tokens = std::numeric_limits<int>::max();
-  int max_logit_rows = 0;       ///< rows that the lm_head computes in one step, at least max_seqs
+  int max_logit_rows = 0;       ///< rows of a step whose logits are computed, at least max_seqs
   int block_size = kBlockSize;  ///< tokens of one KV block
   std::int64_t num_blocks = 0;  ///< KV blocks of the whole engine
+  int max_rows(Rows rows) const {
+    return rows == Rows::tokens ? max_tokens_per_step : max_logit_rows;
+  }
   /// Rows of the persistent state: one per sequence, and padding_row().
   int num_state_rows() const { return max_seqs + 1; }
   /// The state row of padding in a decode batch: never a sequence's, always finished.

@@ -23,7 +23,7 @@ struct Lifetime {
 };
 
 std::size_t value_bytes(const Value& value, const Limits& limits) {
-  const int rows = value.rows == Rows::tokens ? limits.max_tokens_per_step : limits.max_logit_rows;
+  const int rows = limits.max_rows(value.rows);
   const auto numel = checked_product(rows, value.cols);
   const auto bytes =
       numel ? checked_product(*numel, static_cast<std::int64_t>(dtype_bytes(value.dtype)))
@@ -47,8 +47,12 @@ std::vector<Lifetime> lifetimes(const Graph& graph, const Limits& limits) {
       lifetime(id).first_node = node;
       lifetime(id).last_node = stays ? graph.nodes.size() : node;
     }
+    const auto* norm_linear = std::get_if<NormLinear>(&graph.nodes[node].op);
+    // What logit rows are chosen from is read again if others are wanted after the step.
+    const bool chooses = norm_linear != nullptr && norm_linear->in_rows != norm_linear->out_rows;
     for (const ValueId id : op_inputs(graph.nodes[node].op)) {
-      lifetime(id).last_node = std::max(lifetime(id).last_node, node);
+      const std::size_t last = chooses ? graph.nodes.size() : node;
+      lifetime(id).last_node = std::max(lifetime(id).last_node, last);
     }
   }
   return result;

@@ -16,8 +16,8 @@ struct ActivationPlan {
   std::size_t total_bytes = 0;
 };
 
-/// Plans the activations at the limits. The logits (outputs of logit_rows_only nodes) live to the
-/// end of the step.
+/// Plans the activations at the limits. Values of logit rows, and what these are chosen from, live
+/// to the end of the step.
 ActivationPlan plan_activations(const Graph& graph, const Limits& limits);
 
 /// The KV geometry of the graph's Attention nodes.

@@ -25,7 +25,7 @@ class Counter {
     NodeCost cost = product(op.weight, rows_of(graph_.value(op.out)));
     cost.weight_bytes += bytes_of(op.gain) + bytes_of(op.norm_bias) + bytes_of(op.bias);
     cost.activation_bytes = bytes_of(op.residual_out) + bytes_of(op.out);
-    // The lm_head reads its own rows only.
+    // Where rows are chosen, only those are read.
     const double rows = rows_of(graph_.value(op.out));
     cost.activation_bytes += rows * bytes_of_row(op.residual);
     if (op.delta) cost.activation_bytes += rows * bytes_of_row(*op.delta);

@@ -13,9 +13,9 @@ enum class ValueId : std::int32_t {};
 enum class WeightId : std::int32_t {};
 
 // The contract between models and backends. Shapes are [rows, cols]; `tokens` and `logit_rows` are
-// the two kinds of rows. "T" is the activation dtype (float32, float16 or bfloat16). Where rounding
-// is not mentioned the arithmetic is float32, in any order. A store to T rounds to nearest even and
-// does not saturate: float16 overflow becomes infinity.
+// the two kinds of rows (Rows). "T" is the activation dtype (float32, float16 or bfloat16). Where
+// rounding is not mentioned the arithmetic is float32, in any order. A store to T rounds to nearest
+// even and does not saturate: float16 overflow becomes infinity.
 
 /// The first node: out[t] = token_embedding[token_ids[t]] (+ position_embedding[positions[t]]).
 /// Shapes: out [tokens, hidden_size] float32. Rounding: none; the sum is float32.
@@ -46,11 +46,16 @@ enum class Activation : std::uint8_t {
   sqrt_softplus,  ///< √log(1 + e^x)
 };
 
+/// The symbolic leading dimension of a value: all rows of the step, or those of
+/// BatchView::logit_rows.
+enum class Rows : std::uint8_t { tokens, logit_rows };
+
 /// residual_out = residual (+ delta); out = act(W · n + bias) with n = norm(residual_out), or gated
 /// out = act(Wg · n + bg) * (Wu · n + bu) with W = [Wg; Wu] stacked by rows.
-/// Shapes: residual, residual_out [tokens, in] float32; delta [tokens, in] T;
-///   weight [out, in], gated [2·out, in]; out [tokens, out] T, or [logit_rows, out] float32 with
-///   logit_rows_only, which reads only the token rows named in BatchView::logit_rows.
+/// Shapes: residual [in_rows, in] float32; delta [in_rows, in] T; residual_out [out_rows, in]
+///   float32; weight [out, in], gated [2·out, in]; out [out_rows, out] T, or the logits: float32.
+///   in_rows tokens and out_rows logit_rows: reads only the token rows named in
+///   BatchView::logit_rows, in their order. Else both are the same.
 /// Norms: rms is x / √(mean(x²) + ε) · gain; layer is (x - mean) / √(var + ε) · gain + norm_bias.
 /// Rounding: n is rounded to T once, after gain and norm_bias; products accumulate in float32;
 ///   bias, activation and gate act on float32; out is rounded once.
@@ -69,7 +74,8 @@ struct NormLinear {
   float epsilon = 0.0f;
   Activation activation = Activation::none;
   bool gated = false;
-  bool logit_rows_only = false;
+  Rows in_rows = Rows::tokens;
+  Rows out_rows = Rows::tokens;
 };
 
 enum class RopeType : std::uint8_t { standard, linear, dynamic, llama3, yarn, longrope, qwen_ntk };
@@ -134,13 +140,14 @@ struct Attention {
   int logn_length = 0;   ///< 0: none
 };
 
-/// out = W · in + bias. Shapes: in [tokens, in] T; weight [out, in]; out [tokens, out] T.
+/// out = W · in + bias. Shapes: in [rows, in] T; weight [out, in]; out [rows, out] T.
 /// Rounding: float32 accumulation and bias, one rounding of out.
 struct Linear {
   ValueId in;
   ValueId out;
   WeightId weight;
   std::optional<WeightId> bias;
+  Rows rows = Rows::tokens;
 };
 
 /// out = the sum of `in` over all ranks. Shapes: both [rows, cols] of one dtype.

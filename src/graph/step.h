@@ -18,6 +18,9 @@ namespace quern {
 /// Limits::padding_row(). All ops treat them as finished sequences. Scalars are host values, and
 /// upper bounds where a sequence may have finished; arrays are on the device.
 struct BatchView {
+  /// Rows in use of a value.
+  int num_rows(Rows rows) const { return rows == Rows::tokens ? num_tokens : num_logit_rows; }
+
   int num_tokens = 0;
   int num_seqs = 0;
   int num_decode_seqs = 0;  ///< these come first, with one token each from the state

@@ -31,16 +31,17 @@ class NodeChecker {
     const std::int64_t in = graph_.value(op.residual).cols;
     const std::int64_t out = graph_.value(op.out).cols;
     const std::int64_t out_features = op.gated ? 2 * out : out;
-    expect_value(op.residual, "residual", Rows::tokens, in, DType::float32);
-    if (op.delta) expect_value(*op.delta, "delta", Rows::tokens, in, graph_.activation_dtype);
+    expect(op.in_rows == Rows::tokens || op.out_rows == Rows::logit_rows,
+           "rows of tokens out of logit rows");
+    expect_value(op.residual, "residual", op.in_rows, in, DType::float32);
+    if (op.delta) expect_value(*op.delta, "delta", op.in_rows, in, graph_.activation_dtype);
     if (op.residual_out) {
-      expect_value(*op.residual_out, "residual_out", Rows::tokens, in, DType::float32);
+      expect_value(*op.residual_out, "residual_out", op.out_rows, in, DType::float32);
     }
-    if (op.logit_rows_only) {
-      expect_value(op.out, "out", Rows::logit_rows, out, DType::float32);
-    } else {
-      expect_value(op.out, "out", Rows::tokens, out, graph_.activation_dtype);
-    }
+    const bool is_logits =
+        op.out_rows == Rows::logit_rows && graph_.value(op.out).dtype == DType::float32;
+    expect_value(op.out, "out", op.out_rows, out,
+                 is_logits ? DType::float32 : graph_.activation_dtype);
     expect_vector(op.gain, "gain", in);
     if (op.norm_bias) expect_vector(*op.norm_bias, "norm_bias", in);
     expect(!op.norm_bias || op.norm == NormKind::layer, "norm_bias with an rms norm");
@@ -70,8 +71,8 @@ class NodeChecker {
   void operator()(const Linear& op) const {
     const std::int64_t in = graph_.value(op.in).cols;
     const std::int64_t out = graph_.value(op.out).cols;
-    expect_value(op.in, "in", Rows::tokens, in, graph_.activation_dtype);
-    expect_value(op.out, "out", Rows::tokens, out, graph_.activation_dtype);
+    expect_value(op.in, "in", op.rows, in, graph_.activation_dtype);
+    expect_value(op.out, "out", op.rows, out, graph_.activation_dtype);
     expect_matrix(op.weight, out, in);
     if (op.bias) expect_vector(*op.bias, "bias", out);
   }

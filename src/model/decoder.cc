@@ -23,8 +23,9 @@ class DecoderBuilder {
  private:
   std::optional<WeightId> declare(std::optional<WeightSpec> spec, std::string name);
   WeightId declare(WeightSpec spec, std::string name);
-  /// A NormLinear over the residual stream so far; its matrix is the caller's to fill in.
-  NormLinear norm_linear(const std::string& name, NormWeights norm);
+  /// A NormLinear over the residual stream so far, for these rows from here on; its matrix is the
+  /// caller's to fill in.
+  NormLinear norm_linear(const std::string& name, NormWeights norm, Rows rows);
   ValueId linear(const std::string& name, ValueId in, LinearWeights weights);
   ValueId attention(const std::string& prefix, ValueId qkv, LayerWeights& weights);
 
@@ -35,6 +36,7 @@ class DecoderBuilder {
   WeightId token_embedding_{};
   ValueId residual_{};
   std::optional<ValueId> delta_;  ///< what the next NormLinear adds to the residual
+  Rows rows_ = Rows::tokens;      ///< of both
 };
 
 WeightId DecoderBuilder::declare(WeightSpec spec, std::string name) {
@@ -59,7 +61,7 @@ void DecoderBuilder::layer(LayerWeights weights) {
   const DType dtype = graph_.activation_dtype();
 
   const std::string qkv_name = prefix + "qkv";
-  NormLinear qkv = norm_linear(qkv_name, std::move(weights.attention_norm));
+  NormLinear qkv = norm_linear(qkv_name, std::move(weights.attention_norm), Rows::tokens);
   qkv.out = graph_.value(qkv_name, weights.qkv.weight.out_features, dtype);
   qkv.weight = declare(std::move(weights.qkv.weight), qkv_name);
   qkv.bias = declare(std::move(weights.qkv.bias), qkv_name + ".bias");
@@ -68,9 +70,12 @@ void DecoderBuilder::layer(LayerWeights weights) {
   const ValueId heads = attention(prefix, qkv.out, weights);
   delta_ = linear(prefix + "attention_out", heads, std::move(weights.attention_out));
 
+  // No later token attends to what the last MLP computes, so it takes the rows of logits alone.
+  const bool is_last = num_layers_ + 1 == config_.num_hidden_layers;
   const std::string up_name = prefix + (style_.gated ? "gate_up" : "up");
-  NormLinear up = norm_linear(up_name, std::move(weights.mlp_norm));
-  up.out = graph_.value(up_name, config_.intermediate_size, dtype);
+  NormLinear up =
+      norm_linear(up_name, std::move(weights.mlp_norm), is_last ? Rows::logit_rows : Rows::tokens);
+  up.out = graph_.value(up_name, config_.intermediate_size, dtype, rows_);
   up.weight = declare(std::move(weights.up.weight), up_name);
   up.bias = declare(std::move(weights.up.bias), up_name + ".bias");
   up.activation = config_.activation;
@@ -83,16 +88,17 @@ void DecoderBuilder::layer(LayerWeights weights) {
 
 Graph DecoderBuilder::finish(NormWeights final_norm, std::optional<WeightSpec> lm_head) && {
   const std::string name = "lm_head";
-  NormLinear head = norm_linear(name, std::move(final_norm));
+  NormLinear head = norm_linear(name, std::move(final_norm), Rows::logit_rows);
   head.out = graph_.value("logits", config_.vocab_size, DType::float32, Rows::logit_rows);
   head.weight = declare(std::move(lm_head), name).value_or(token_embedding_);
-  head.logit_rows_only = true;
   graph_.node(name, head);
   return std::move(graph_).finish();
 }
 
-NormLinear DecoderBuilder::norm_linear(const std::string& name, NormWeights norm) {
+NormLinear DecoderBuilder::norm_linear(const std::string& name, NormWeights norm, Rows rows) {
   NormLinear op{};
+  op.in_rows = std::exchange(rows_, rows);
+  op.out_rows = rows;
   op.residual = residual_;
   op.delta = std::exchange(delta_, std::nullopt);
   op.gain = declare(std::move(norm.gain), name + ".norm");
@@ -101,7 +107,7 @@ NormLinear DecoderBuilder::norm_linear(const std::string& name, NormWeights norm
   op.epsilon = config_.norm_epsilon;
   // Without a delta the stream stays as it is; after the last norm it is unused.
   if (op.delta && num_layers_ < config_.num_hidden_layers) {
-    residual_ = graph_.value(name + ".residual", config_.hidden_size, DType::float32);
+    residual_ = graph_.value(name + ".residual", config_.hidden_size, DType::float32, rows);
     op.residual_out = residual_;
   }
   return op;
@@ -110,7 +116,8 @@ NormLinear DecoderBuilder::norm_linear(const std::string& name, NormWeights norm
 ValueId DecoderBuilder::linear(const std::string& name, ValueId in, LinearWeights weights) {
   Linear op{};
   op.in = in;
-  op.out = graph_.value(name, weights.weight.out_features, graph_.activation_dtype());
+  op.out = graph_.value(name, weights.weight.out_features, graph_.activation_dtype(), rows_);
+  op.rows = rows_;
   op.weight = declare(std::move(weights.weight), name);
   op.bias = declare(std::move(weights.bias), name + ".bias");
   graph_.node(name, op);

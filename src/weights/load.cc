@@ -16,6 +16,7 @@
 #include "weights/convert.h"
 #include "weights/quant/join.h"
 #include "weights/quant/quantize.h"
+#include "weights/tensor_numbers.h"
 
 namespace quern {
 namespace {
@@ -23,9 +24,12 @@ namespace {
 /// A tensor of the spec as found in the checkpoint, checked.
 struct Source {
   const CheckpointTensor* tensor = nullptr;
-  DType dtype = DType::float32;   ///< of the numbers as they are converted
-  bool is_float64 = false;        ///< stored so; narrowed to float32 first
-  std::vector<std::byte> values;  ///< all of them, where they are not read piece by piece
+  DType dtype = DType::float32;  ///< of the numbers as they are converted
+  bool is_float64 = false;       ///< stored so; narrowed to float32 first
+  /// All of them, where they are not read block by block: of a tensor that is transposed, or has
+  /// gaps, which would be read in bits and pieces otherwise.
+  std::optional<TensorNumbers> shared;
+  std::vector<std::byte> gathered;
   std::int64_t numel = 0;
   std::atomic<std::int64_t> num_nonfinite = 0;
   std::atomic<std::int64_t> num_overflowed = 0;
@@ -92,25 +96,32 @@ void read_numbers(Source& source, std::int64_t first, std::int64_t count, std::b
   source.num_nonfinite += count_nonfinite({out, source.dtype}, count);
 }
 
-/// The same for all of them, which are then read from memory: a tensor that is transposed or has
-/// gaps would be read in bits and pieces otherwise.
-void read_all_numbers(Source& source) {
-  source.values = source.tensor->read_all();
+/// The same for all of a tensor with gaps.
+void gather_numbers(Source& source) {
+  source.gathered = source.tensor->read_all();
   if (source.is_float64) {
     std::vector<double> wide(static_cast<std::size_t>(source.numel));
-    std::memcpy(wide.data(), source.values.data(), source.values.size());
-    source.values.resize(wide.size() * sizeof(float));
-    source.num_overflowed += narrow_doubles(wide, reinterpret_cast<float*>(source.values.data()));
+    std::memcpy(wide.data(), source.gathered.data(), source.gathered.size());
+    source.gathered.resize(wide.size() * sizeof(float));
+    source.num_overflowed += narrow_doubles(wide, reinterpret_cast<float*>(source.gathered.data()));
   }
-  source.num_nonfinite += count_nonfinite({source.values.data(), source.dtype}, source.numel);
+  source.num_nonfinite += count_nonfinite({source.gathered.data(), source.dtype}, source.numel);
+}
+
+/// All numbers of a part that is not read block by block; null of the others.
+const std::byte* numbers_in_memory(Source& source) {
+  if (!source.gathered.empty()) return source.gathered.data();
+  if (!source.shared) return nullptr;
+  return source.shared->get([&](std::int64_t first, std::int64_t count, std::byte* out) {
+    read_numbers(source, first, count, out);
+  });
 }
 
 /// Converts elements of a part that is stored as it is used. Returns how many overflowed.
 std::int64_t read_rows(Source& source, Elements wanted, FloatDestination out) {
   const auto from_bytes = static_cast<std::int64_t>(dtype_bytes(source.dtype));
-  if (!source.values.empty()) {
-    return convert_floats({source.values.data() + wanted.first * from_bytes, source.dtype}, out,
-                          wanted.count);
+  if (const std::byte* values = numbers_in_memory(source)) {
+    return convert_floats({values + wanted.first * from_bytes, source.dtype}, out, wanted.count);
   }
   std::int64_t overflowed = 0;
   const bool in_place = source.dtype == out.dtype;
@@ -146,7 +157,7 @@ std::int64_t read_elements(const WeightSpec& spec, std::span<Source> sources, El
                              out.data);
     } else if (part.transposed) {
       const std::int64_t rows = part.shape[0];
-      overflowed += convert_transposed({source.values.data(), source.dtype}, out,
+      overflowed += convert_transposed({numbers_in_memory(source), source.dtype}, out,
                                        {rows, part.shape[1], first / rows, (end - first) / rows});
     } else {
       overflowed += read_rows(source, {first, end - first}, out);
@@ -239,13 +250,18 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
   std::vector<Source> sources(spec.parts.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const WeightPart& part = spec.parts[i];
+    Source& source = sources[i];
     if (part.quantized) {
-      sources[i].quantized.emplace(*part.quantized);
-      sources[i].numel = checked_numel(part.shape).value();
+      source.quantized.emplace(*part.quantized);
+      source.numel = checked_numel(part.shape).value();
       continue;
     }
-    find_part(checkpoint, spec, part, sources[i]);
-    if (part.transposed || !sources[i].tensor->is_dense()) read_all_numbers(sources[i]);
+    find_part(checkpoint, spec, part, source);
+    if (!source.tensor->is_dense()) {
+      gather_numbers(source);
+    } else if (part.transposed) {
+      source.shared.emplace(source.numel, dtype_bytes(source.dtype), kBlockElements);
+    }
   }
 
   std::atomic<std::int64_t> overflowed = 0;

@@ -42,15 +42,25 @@ bool contains(const std::vector<ValueId>& ids, ValueId id) {
 }
 
 /// Brute force: a value is live at a node if it is written at or before the node and accessed at or
-/// after it. Logits are live at every node after their own.
-bool is_live(const std::vector<Touched>& nodes, ValueId value, std::size_t node, bool is_logits) {
+/// after it. Those that stay are live at every node after their own.
+bool is_live(const std::vector<Touched>& nodes, ValueId value, std::size_t node, bool stays) {
   const auto here = nodes.begin() + static_cast<std::ptrdiff_t>(node);
   const auto writes = [&](const Touched& touched) { return contains(touched.outputs, value); };
   const auto touches = [&](const Touched& touched) {
     return writes(touched) || contains(touched.inputs, value);
   };
   return std::any_of(nodes.begin(), here + 1, writes) &&
-         (is_logits || std::any_of(here, nodes.end(), touches));
+         (stays || std::any_of(here, nodes.end(), touches));
+}
+
+/// Values of logit rows, and what they are chosen from.
+bool stays(const Graph& graph, ValueId value) {
+  return graph.value(value).rows == Rows::logit_rows ||
+         std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+           const auto* op = std::get_if<NormLinear>(&node.op);
+           return op != nullptr && op->in_rows != op->out_rows &&
+                  (op->residual == value || op->delta == value);
+         });
 }
 
 /// Checks the plan node by node and returns the largest number of bytes live at one of them.
@@ -62,8 +72,8 @@ std::size_t check_plan(const Graph& graph, const Limits& limits, const Activatio
     std::vector<std::pair<std::size_t, std::size_t>> live;
     std::size_t total = 0;
     for (std::size_t value = 0; value < graph.values.size(); ++value) {
-      const bool is_logits = graph.values[value].rows == Rows::logit_rows;
-      if (!is_live(touched, ValueId{static_cast<int>(value)}, node, is_logits)) continue;
+      const ValueId id{static_cast<int>(value)};
+      if (!is_live(touched, id, node, stays(graph, id))) continue;
       const std::size_t size_bytes = padded_bytes(graph.values[value], limits);
       live.emplace_back(plan.offsets[value], plan.offsets[value] + size_bytes);
       total += size_bytes;
@@ -102,6 +112,23 @@ TEST(PlanActivations, LogitsOutliveTheStep) {
               offset(late) + padded_bytes(graph.value(late), limits) <= offset(logits));
 }
 
+TEST(PlanActivations, WhatLogitRowsAreChosenFromOutlivesTheStep) {
+  Graph graph = testing::small_graph();
+  const NormLinear head = testing::op_of<NormLinear>(graph, "lm_head");
+  const std::int64_t cols = graph.value(head.residual).cols;
+  graph.values.push_back({Rows::tokens, cols, DType::float32, "late"});
+  const ValueId late{static_cast<int>(graph.values.size()) - 1};
+  graph.nodes.push_back({AllReduce{testing::op_of<Linear>(graph, "layers.0.down").out, late}, "x"});
+  const Limits limits = make_limits(64, 4);
+  const ActivationPlan plan = plan_activations(graph, limits);
+  check_plan(graph, limits, plan);
+  const auto offset = [&](ValueId id) { return plan.offsets[static_cast<std::size_t>(id)]; };
+  for (const ValueId chosen : {head.residual, *head.delta}) {
+    EXPECT_TRUE(offset(late) >= offset(chosen) + padded_bytes(graph.value(chosen), limits) ||
+                offset(late) + padded_bytes(graph.value(late), limits) <= offset(chosen));
+  }
+}
+
 /// Nodes that read a few earlier values and write one or two new ones.
 Graph random_graph(std::mt19937& random) {
   const auto pick = [&](std::size_t count) { return static_cast<int>(random() % count); };
@@ -121,6 +148,7 @@ Graph random_graph(std::mt19937& random) {
     if (pick(2) == 0) op.delta = ValueId{pick(num_values)};
     if (pick(2) == 0) op.residual_out = new_value();
     op.out = new_value();
+    if (pick(6) == 0) op.out_rows = Rows::logit_rows;
     graph.nodes.push_back({op, "n"});
   }
   return graph;

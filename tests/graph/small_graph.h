@@ -26,7 +26,7 @@ class SmallGraph {
     layer(1);
     NormLinear head = norm_linear("lm_head", 10, false);
     head.out = builder_.value("logits", 10, DType::float32, Rows::logit_rows);
-    head.logit_rows_only = true;
+    head.out_rows = Rows::logit_rows;
     builder_.node("lm_head", head);
     builder_.node("sample", Sample{head.out});
     builder_.node("advance", Advance{});

@@ -189,7 +189,22 @@ TEST(Validate, NormLinear) {
        {"layers.1.qkv", "float16"}},
       {"16-bit logits",
        [](Graph& g) { value_of(g, "logits").dtype = DType::float16; },
-       {"lm_head", "float32"}},
+       {"sample", "float32"}},
+      {"32-bit tokens",
+       [](Graph& g) { value_of(g, "layers.0.gate_up").dtype = DType::float32; },
+       {"layers.0.gate_up", "float16"}},
+      {"tokens of logit rows",
+       [](Graph& g) { op_of<NormLinear>(g, "layers.1.qkv").in_rows = Rows::logit_rows; },
+       {"layers.1.qkv", "tokens out of logit rows"}},
+      {"residual of other rows",
+       [](Graph& g) { op_of<NormLinear>(g, "lm_head").in_rows = Rows::logit_rows; },
+       {"lm_head", "residual", "logit_rows", "tokens"}},
+      {"residual_out of other rows",
+       [](Graph& g) {
+         op_of<NormLinear>(g, "layers.1.gate_up").out_rows = Rows::logit_rows;
+         value_of(g, "layers.1.gate_up").rows = Rows::logit_rows;
+       },
+       {"layers.1.gate_up", "residual_out", "logit_rows", "tokens"}},
       {"logits for every token",
        [](Graph& g) { value_of(g, "logits").rows = Rows::tokens; },
        {"lm_head", "logit_rows"}},

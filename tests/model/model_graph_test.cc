@@ -64,13 +64,18 @@ void expect_decoder(const Graph& graph, int num_layers, const std::string& up, D
     delta = out.out;
     const auto& mlp = op_at<NormLinear>(graph, prefix + up);
     expect_norm(mlp, true);
+    const Rows rows = i + 1 == num_layers ? Rows::logit_rows : Rows::tokens;
+    EXPECT_EQ(mlp.in_rows, Rows::tokens);
+    EXPECT_EQ(mlp.out_rows, rows);
     const auto& down = op_at<Linear>(graph, prefix + "down");
     EXPECT_EQ(down.in, mlp.out);
+    EXPECT_EQ(down.rows, rows);
     delta = down.out;
   }
   const auto& head = op_at<NormLinear>(graph, "lm_head");
   expect_norm(head, false);
-  EXPECT_TRUE(head.logit_rows_only);
+  EXPECT_EQ(head.in_rows, Rows::logit_rows);
+  EXPECT_EQ(head.out_rows, Rows::logit_rows);
   EXPECT_EQ(graph.value(head.out).name, "logits");
   EXPECT_EQ(graph.nodes.back().name, "lm_head");
 }

@@ -52,8 +52,7 @@ void ModelRunner::place_values(const EnginePlan& plan) {
     const Value& value = graph_.values[i];
     Tensor tensor;
     tensor.data = base + plan.activations.offsets[i];
-    tensor.rows =
-        value.rows == Rows::tokens ? plan.limits.max_tokens_per_step : plan.limits.max_logit_rows;
+    tensor.rows = plan.limits.max_rows(value.rows);
     tensor.cols = value.cols;
     tensor.row_stride = value.cols;
     tensor.dtype = value.dtype;
@@ -143,17 +142,22 @@ void ModelRunner::start_device_loop(const BatchView& batch, const LoopControl& c
 
 void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink) {
   step_.batch = batch;
-  const auto body = nodes().first(graph_.nodes.size() - kClosingNodes - 1);
-  const Node& lm_head = graph_.nodes[body.size()];
-  execute(*backend_, body, step_);
+  const auto all = nodes().first(graph_.nodes.size() - kClosingNodes);
+  const auto chooses = std::find_if(all.begin(), all.end(), [&](const Node& node) {
+    const std::vector<ValueId> outputs = op_outputs(node.op);
+    return graph_.value(outputs.front()).rows == Rows::logit_rows;
+  });
+  const auto of_tokens = all.first(static_cast<std::size_t>(chooses - all.begin()));
+  const auto of_logit_rows = all.subspan(of_tokens.size());
+  execute(*backend_, of_tokens, step_);
 
-  const Tensor& logits = step_.value(op_outputs(lm_head.op).front());
+  const Tensor& logits = step_.value(op_outputs(all.back().op).front());
   std::vector<float> rows;
   for (int done = 0; done < num_rows; done += max_logit_rows_) {
     const int count = std::min(max_logit_rows_, num_rows - done);
     arrays_.write_logit_rows(batch, first_row + done, count);
     step_.batch = batch;
-    execute(*backend_, {&lm_head, 1}, step_);
+    execute(*backend_, of_logit_rows, step_);
     rows.resize(static_cast<std::size_t>(count * logits.cols));
     backend_->copy_out(rows.data(), logits.data, std::span(rows).size_bytes());
     sink(rows);

@@ -11,10 +11,15 @@ class LinearConformance : public TypedBackendTest {
  protected:
   /// Runs one Linear of these sizes and checks it against the reference.
   void check(int rows, std::int64_t in_features, std::int64_t out_features, bool with_bias,
-             DType stored, float outlier = 1.0f) {
+             DType stored, float outlier = 1.0f, Rows kind = Rows::tokens) {
     SCOPED_TRACE(::testing::Message() << rows << " x " << in_features << " -> " << out_features
                                       << " stored as " << dtype_name(stored));
-    StepHarness harness(*backend_, dtype(), {{.q_len = rows}});
+    std::vector<SequenceSpec> seqs = {{.q_len = rows}};
+    if (kind == Rows::logit_rows) {
+      seqs.assign(static_cast<std::size_t>(rows), {.q_len = 2});
+      seqs.push_back({.q_len = 3, .wants_logits = false});
+    }
+    StepHarness harness(*backend_, dtype(), seqs);
     auto content = random_floats(rows * in_features, 1);
     for (std::size_t i = 3; i < content.size(); i += static_cast<std::size_t>(in_features)) {
       content[i] *= outlier;
@@ -24,8 +29,9 @@ class LinearConformance : public TypedBackendTest {
     const auto bias = with_bias ? random_floats(out_features, 3) : std::vector<float>{};
 
     Linear op{};
-    op.in = harness.add_value(dtype(), in_features, in);
-    op.out = harness.add_value(dtype(), out_features);
+    op.rows = kind;
+    op.in = harness.add_value(dtype(), in_features, in, kind);
+    op.out = harness.add_value(dtype(), out_features, {}, kind);
     op.weight = harness.add_weight(WeightUse::matrix, stored, out_features, in_features, weight);
     if (with_bias) op.bias = harness.add_vector(bias);
     harness.run(op);
@@ -36,6 +42,13 @@ class LinearConformance : public TypedBackendTest {
     expect_close(harness.read(op.out), expected, static_cast<std::size_t>(out_features), dtype());
   }
 };
+
+TEST_P(LinearConformance, LogitRows) {
+  for (const int rows : {0, 1, 3, 40}) {
+    check(rows, 256, 96, true, dtype(), 1.0f, Rows::logit_rows);
+    check(rows, 37, 41, false, DType::float32, 1.0f, Rows::logit_rows);
+  }
+}
 
 TEST_P(LinearConformance, SizesOddAndEven) {
   for (const int rows : {1, 2, 3, 4, 5, 7, 8, 9, 17, 33}) {

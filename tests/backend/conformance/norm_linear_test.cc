@@ -16,7 +16,9 @@ struct Case {
   bool residual_out = true;
   bool bias = false;
   bool norm_bias = false;
-  bool logit_rows_only = false;
+  bool logit_rows_only = false;  ///< out has the chosen rows
+  bool in_logit_rows = false;    ///< with logit_rows_only: the inputs have no others
+  bool is_logits = true;         ///< with logit_rows_only: out is float32
   DType stored = DType::float32;
   float outlier = 1.0f;
 };
@@ -25,12 +27,13 @@ class NormLinearConformance : public TypedBackendTest {
  protected:
   void check(const Case& c) {
     StepHarness harness(*backend_, dtype(), c.seqs);
-    const int tokens = harness.num_tokens();
-    auto residual = random_floats(tokens * c.in, 1);
+    const auto num_logit_rows = static_cast<int>(harness.logit_rows().size());
+    const int in_rows = c.in_logit_rows ? num_logit_rows : harness.num_tokens();
+    auto residual = random_floats(in_rows * c.in, 1);
     for (std::size_t i = 2; i < residual.size(); i += static_cast<std::size_t>(c.in)) {
       residual[i] *= c.outlier;
     }
-    const auto delta = rounded(dtype(), random_floats(tokens * c.in, 2));
+    const auto delta = rounded(dtype(), random_floats(in_rows * c.in, 2));
     const std::int64_t weight_rows = c.gated ? 2 * c.out : c.out;
     const auto weight = rounded(c.stored, random_floats(weight_rows * c.in, 3));
     const auto bias = c.bias ? random_floats(weight_rows, 4) : std::vector<float>{};
@@ -38,11 +41,13 @@ class NormLinearConformance : public TypedBackendTest {
                              c.norm_bias ? random_floats(c.in, 6) : std::vector<float>{}, 1e-5f};
 
     NormLinear op{};
-    op.residual = harness.add_value(DType::float32, c.in, residual);
-    if (c.delta) op.delta = harness.add_value(dtype(), c.in, delta);
-    if (c.residual_out) op.residual_out = harness.add_value(DType::float32, c.in);
-    op.out = c.logit_rows_only ? harness.add_value(DType::float32, c.out, {}, Rows::logit_rows)
-                               : harness.add_value(dtype(), c.out);
+    const DType out_dtype = c.logit_rows_only && c.is_logits ? DType::float32 : dtype();
+    op.in_rows = c.in_logit_rows ? Rows::logit_rows : Rows::tokens;
+    op.out_rows = c.logit_rows_only ? Rows::logit_rows : Rows::tokens;
+    op.residual = harness.add_value(DType::float32, c.in, residual, op.in_rows);
+    if (c.delta) op.delta = harness.add_value(dtype(), c.in, delta, op.in_rows);
+    if (c.residual_out) op.residual_out = harness.add_value(DType::float32, c.in, {}, op.out_rows);
+    op.out = harness.add_value(out_dtype, c.out, {}, op.out_rows);
     op.gain = harness.add_vector(norm.gain);
     if (c.norm_bias) op.norm_bias = harness.add_vector(norm.bias);
     op.weight = harness.add_weight(WeightUse::matrix, c.stored, weight_rows, c.in, weight);
@@ -51,30 +56,28 @@ class NormLinearConformance : public TypedBackendTest {
     op.epsilon = 1e-5f;
     op.activation = c.activation;
     op.gated = c.gated;
-    op.logit_rows_only = c.logit_rows_only;
     harness.run(op);
 
     std::vector<float> sum = residual;
     for (std::size_t i = 0; c.delta && i < sum.size(); ++i) sum[i] += delta[i];
-    if (c.residual_out) {
-      EXPECT_EQ(harness.read(*op.residual_out), sum);
-    }
     std::vector<float> wanted = sum;
-    if (c.logit_rows_only) {
+    if (op.in_rows != op.out_rows) {
       wanted.clear();
       for (const std::int32_t row : harness.logit_rows()) {
         wanted.insert(wanted.end(), sum.begin() + row * c.in, sum.begin() + (row + 1) * c.in);
       }
+    }
+    if (c.residual_out) {
+      EXPECT_EQ(harness.read(*op.residual_out), wanted);
     }
     const std::int64_t rows = std::ssize(wanted) / c.in;
     Matrix slack(0, 0);
     const Matrix normed = reference_norm(Matrix(rows, c.in, wanted), norm, dtype(), slack);
     const Expected expected = reference_projection(normed, slack, Matrix(weight_rows, c.in, weight),
                                                    bias, c.activation, c.gated);
-    const DType out_dtype = c.logit_rows_only ? DType::float32 : dtype();
     // One ulp of a rounded norm shows in the logits, which are not rounded themselves.
     NmseLimits limits;
-    if (c.logit_rows_only) limits.float32 = limits.of(dtype());
+    if (out_dtype != dtype()) limits.float32 = limits.of(dtype());
     expect_close(harness.read(op.out), expected, static_cast<std::size_t>(c.out), out_dtype,
                  limits);
   }
@@ -218,6 +221,29 @@ TEST_P(NormLinearConformance, LogitRowsOnly) {
   check({.seqs = seqs, .delta = false, .residual_out = false, .logit_rows_only = true});
   check({.seqs = seqs, .norm = NormKind::layer, .norm_bias = true, .logit_rows_only = true});
   check({.seqs = {{.q_len = 4, .wants_logits = false}}, .logit_rows_only = true});
+  check({.seqs = seqs, .residual_out = false, .logit_rows_only = true, .in_logit_rows = true});
+}
+
+TEST_P(NormLinearConformance, LastMlp) {
+  const std::vector<SequenceSpec> one = {{.q_len = 7, .wants_logits = false}, {.q_len = 5}};
+  const std::vector<SequenceSpec> many(70, SequenceSpec{.q_len = 2});
+  for (const auto& seqs : {one, many}) {
+    for (const bool gated : {false, true}) {
+      check({.seqs = seqs,
+             .in = 264,
+             .out = 48,
+             .activation = gated ? Activation::silu : Activation::gelu_tanh,
+             .gated = gated,
+             .logit_rows_only = true,
+             .is_logits = false,
+             .stored = dtype()});
+    }
+    check({.seqs = seqs, .logit_rows_only = true, .is_logits = false});
+  }
+  check({.seqs = {{.q_len = 4, .wants_logits = false}},
+         .logit_rows_only = true,
+         .is_logits = false,
+         .stored = dtype()});
 }
 
 TEST_P(NormLinearConformance, OutlierChannels) {

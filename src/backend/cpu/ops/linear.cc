@@ -22,7 +22,7 @@ LinearScratch take_linear_scratch(Workspace& workspace, std::int64_t rows, std::
 }  // namespace
 
 void run_linear(const Linear& op, const Step& step, ThreadPool& pool) {
-  const std::int64_t rows = step.batch.num_tokens;
+  const std::int64_t rows = step.batch.num_rows(op.rows);
   Tensor in = row_slice(step.value(op.in), 0, rows);
   Workspace workspace(step.workspace);
   const LinearScratch scratch =
@@ -44,7 +44,7 @@ std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const L
                                    int threads) {
   Workspace workspace;
   const Value& in = graph.value(op.in);
-  take_linear_scratch(workspace, limits.max_tokens_per_step, in.cols, in.dtype, threads);
+  take_linear_scratch(workspace, limits.max_rows(op.rows), in.cols, in.dtype, threads);
   return workspace.used_bytes();
 }
 

@@ -21,7 +21,7 @@ NormLinearScratch take_norm_linear_scratch(Workspace& workspace, std::int64_t ro
           take_projection_scratch(workspace, rows, in_features, threads)};
 }
 
-/// out = residual (+ delta) of one token row.
+/// out = residual (+ delta) of one row.
 void add_delta(const NormLinear& op, const Step& step, std::int64_t row, std::span<float> out) {
   const std::span<const float> residual = float_row(step.value(op.residual), row);
   if (!op.delta) {
@@ -48,7 +48,8 @@ void normalize(const NormLinear& op, const Step& step, std::span<float> values) 
 
 void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
   const BatchView& batch = step.batch;
-  const std::int64_t rows = op.logit_rows_only ? batch.num_logit_rows : batch.num_tokens;
+  const std::int64_t rows = batch.num_rows(op.out_rows);
+  const bool chooses = op.in_rows != op.out_rows;
   const std::int64_t in_features = step.value(op.residual).cols;
   Workspace workspace(step.workspace);
   const NormLinearScratch scratch =
@@ -56,15 +57,12 @@ void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
 
   constexpr std::int64_t kElementCost = 4;  // sum, norm and rounding, in multiply-adds
   const std::int64_t work = rows * in_features * kElementCost;
-  if (op.residual_out) {
-    const Tensor& residual_out = step.value(*op.residual_out);
-    parallel_for(pool, work, batch.num_tokens, [&](std::int64_t row, int) {
-      add_delta(op, step, row, float_row(residual_out, row));
-    });
-  }
   parallel_for(pool, work, rows, [&](std::int64_t row, int) {
     const std::span<float> values = float_row(scratch.normed, row);
-    add_delta(op, step, op.logit_rows_only ? batch.logit_rows[row] : row, values);
+    add_delta(op, step, chooses ? batch.logit_rows[row] : row, values);
+    if (op.residual_out) {
+      std::copy(values.begin(), values.end(), float_row(step.value(*op.residual_out), row).begin());
+    }
     normalize(op, step, values);
   });
   project({.in = scratch.normed,
@@ -79,7 +77,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
                                         const Limits& limits, int threads) {
   Workspace workspace;
-  const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
+  const int rows = limits.max_rows(op.out_rows);
   take_norm_linear_scratch(workspace, rows, graph.value(op.residual).cols, threads);
   return workspace.used_bytes();
 }

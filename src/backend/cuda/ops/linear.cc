@@ -9,7 +9,7 @@ void run_linear(const Linear& op, const Step& step, const OpContext& context) {
   Projection projection;
   projection.in = in.data;
   projection.in_dtype = in.dtype;
-  projection.num_rows = step.batch.num_tokens;
+  projection.num_rows = step.batch.num_rows(op.rows);
   projection.weight = &step.weight(op.weight);
   projection.epilogue = make_epilogue(
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, Activation::none, false);
@@ -21,7 +21,7 @@ void run_linear(const Linear& op, const Step& step, const OpContext& context) {
 
 std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits) {
   Workspace workspace;
-  plan_projection(workspace, limits.max_tokens_per_step, graph.weight(op.weight).out_features);
+  plan_projection(workspace, limits.max_rows(op.rows), graph.weight(op.weight).out_features);
   return workspace.used_bytes();
 }
 

@@ -21,7 +21,7 @@ kernels::NormInput norm_input(const NormLinear& op, const Step& step) {
                 delta.dtype == input.dtype);
     input.delta = delta.data;
   }
-  if (op.logit_rows_only) input.token_rows = step.batch.logit_rows;
+  if (op.in_rows != op.out_rows) input.token_rows = step.batch.logit_rows;
   input.in_features = static_cast<int>(residual.cols);
   input.kind = op.norm == NormKind::rms ? kernels::NormKind::rms : kernels::NormKind::layer;
   input.epsilon = op.epsilon;
@@ -45,18 +45,11 @@ std::byte* take_normed(Workspace& workspace, std::int64_t rows, std::int64_t col
 }  // namespace
 
 void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context) {
-  const BatchView& batch = step.batch;
   kernels::NormParams norm;
   norm.input = norm_input(op, step);
   norm.residual_out = residual_out_of(op, step);
   norm.use_pdl = context.use_pdl;
-  if (op.logit_rows_only && norm.residual_out != nullptr) {
-    // It needs all token rows, but only some are normed.
-    norm.num_rows = batch.num_tokens;
-    if (norm.num_rows > 0) kernels::add_delta(norm, context.stream);
-    norm.residual_out = nullptr;
-  }
-  norm.num_rows = op.logit_rows_only ? batch.num_logit_rows : batch.num_tokens;
+  norm.num_rows = step.batch.num_rows(op.out_rows);
 
   Projection projection;
   projection.in_dtype = norm.input.dtype;
@@ -83,7 +76,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
 std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph,
                                         const Limits& limits) {
   Workspace workspace;
-  const int rows = op.logit_rows_only ? limits.max_logit_rows : limits.max_tokens_per_step;
+  const int rows = limits.max_rows(op.out_rows);
   take_normed(workspace, rows, graph.value(op.residual).cols, graph.activation_dtype);
   plan_projection(workspace, rows, graph.weight(op.weight).out_features);
   return workspace.used_bytes();

@@ -1,12 +1,7 @@
 #include "backend/cuda/stream/memory.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <exception>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 #include "backend/cuda/stream/allocation_fault.h"
 #include "backend/cuda/stream/check_cuda.h"
@@ -16,34 +11,6 @@
 
 namespace quern::cuda {
 namespace {
-
-/// Calls body(index) for each index below `count`, each on a thread of its own that uses the
-/// device, the last on the caller's. An exception of a body is rethrown after all have ended.
-template <typename Body>
-void for_each_thread(std::size_t count, Device device, const Body& body) {
-  if (count == 0) return;
-  std::vector<std::exception_ptr> errors(count);
-  const auto run = [&](std::size_t index) {
-    try {
-      check_cuda(cudaSetDevice(device.index), "cudaSetDevice");
-      body(index);
-    } catch (...) {
-      errors[index] = std::current_exception();
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    try {
-      for (std::size_t i = 0; i + 1 < count; ++i) threads.emplace_back(run, i);
-    } catch (const std::system_error&) {
-      // No more threads are to be had; those that there are share the work.
-    }
-    run(count - 1);
-  }
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
-}
 
 /// Rows per read: an equal share per thread, if that is worth it, and at most what fits into a
 /// slot.
@@ -128,25 +95,36 @@ void StagingRing::copy_rows(std::byte* device_destination, const ComponentPlace&
          kSlotBytes, row_bytes);
   }
   const auto num_rows = static_cast<std::size_t>(component.rows);
-  const auto processors = static_cast<std::size_t>(available_threads());
+  ThreadPool& pool = readers();
   const std::size_t chunk_rows =
-      rows_per_chunk(num_rows, row_bytes, std::min(kSlots, processors), kSlotBytes);
+      rows_per_chunk(num_rows, row_bytes, static_cast<std::size_t>(pool.num_threads()), kSlotBytes);
   const std::size_t num_chunks = (num_rows + chunk_rows - 1) / chunk_rows;
   if (used_bytes_ > 0) read_[slot_].record(stream_);
   used_bytes_ = kSlotBytes;  // the next copy() waits for its slot
 
-  std::atomic<std::size_t> next_chunk = 0;
-  const auto copy_chunks = [&](std::size_t index) {
-    for (std::size_t chunk = next_chunk++; chunk < num_chunks; chunk = next_chunk++) {
-      const std::size_t first = chunk * chunk_rows;
-      const std::size_t count = std::min(chunk_rows, num_rows - first);
-      read_[index].synchronize();
-      read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count), slot(index));
-      send(device_destination + first * row_bytes, slot(index), count * row_bytes);
-      read_[index].record(stream_);
+  pool.parallel_for(static_cast<std::int64_t>(num_chunks), [&](std::int64_t chunk, int thread) {
+    check_cuda(cudaSetDevice(device_.index), "cudaSetDevice");
+    const auto index = static_cast<std::size_t>(thread);  // of the thread's own slot
+    const std::size_t first = static_cast<std::size_t>(chunk) * chunk_rows;
+    const std::size_t count = std::min(chunk_rows, num_rows - first);
+    read_[index].synchronize();
+    read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count), slot(index));
+    send(device_destination + first * row_bytes, slot(index), count * row_bytes);
+    read_[index].record(stream_);
+  });
+}
+
+/// Starting threads for each weight would take a tenth of the time.
+ThreadPool& StagingRing::readers() {
+  if (!readers_) {
+    const int processors = static_cast<int>(available_threads());
+    try {
+      readers_.emplace(std::min(static_cast<int>(kSlots), processors));
+    } catch (const Error&) {
+      readers_.emplace(1);  // no more threads are to be had
     }
-  };
-  for_each_thread(std::min({kSlots, num_chunks, processors}), device_, copy_chunks);
+  }
+  return *readers_;
 }
 
 void StagingRing::send(std::byte* device_destination, const std::byte* staged,

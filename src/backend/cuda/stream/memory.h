@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 
 #include "backend/cuda/stream/stream.h"
 #include "base/memory/buffer.h"
+#include "base/thread_pool.h"
 #include "weights/source.h"
 
 namespace quern::cuda {
@@ -35,12 +37,13 @@ class StagingRing {
                  const RowReader& read);
 
  private:
-  static constexpr std::size_t kSlotBytes = std::size_t{4} << 20;
-  static constexpr std::size_t kSlots = 8;
+  static constexpr std::size_t kSlotBytes = std::size_t{2} << 20;
+  static constexpr std::size_t kSlots = 16;
 
   std::byte* slot(std::size_t index) const { return memory_.data() + index * kSlotBytes; }
   void send(std::byte* device_destination, const std::byte* staged, std::size_t size_bytes) const;
   void next_slot();
+  ThreadPool& readers();
 
   const Stream& stream_;
   Device device_;
@@ -48,6 +51,7 @@ class StagingRing {
   std::array<Event, kSlots> read_;  ///< the slot's last copy is done
   std::size_t slot_ = 0;
   std::size_t used_bytes_ = 0;  ///< of the slot
+  std::optional<ThreadPool> readers_;
 };
 
 }  // namespace quern::cuda
