@@ -41,16 +41,16 @@ class ProgressReport {
   LoadProgress progress_;
 };
 
-/// Which weights are the matrices of projections other than the lm_head.
+/// Which weights are the matrices of projections other than the lm_head, the last one.
 std::vector<bool> layer_matrices(const Graph& graph) {
   std::vector<bool> chosen(graph.weights.size());
+  std::optional<WeightId> last;
   for (const Node& node : graph.nodes) {
     const auto* norm_linear = std::get_if<NormLinear>(&node.op);
     const auto* linear = std::get_if<Linear>(&node.op);
-    if (linear != nullptr) chosen[static_cast<std::size_t>(linear->weight)] = true;
-    if (norm_linear != nullptr && !norm_linear->logit_rows_only) {
-      chosen[static_cast<std::size_t>(norm_linear->weight)] = true;
-    }
+    if (norm_linear == nullptr && linear == nullptr) continue;
+    if (last) chosen[static_cast<std::size_t>(*last)] = true;
+    last = norm_linear != nullptr ? norm_linear->weight : linear->weight;
   }
   return chosen;
 }
