@@ -240,7 +240,8 @@ class QUERN_API Engine {
   /// `request` with the sampling that submit() would use: every field of `sampling` that
   /// generation_config.json or a default fills in is set, with temperature 0 for greedy decoding,
   /// and so is max_new_tokens. An unset seed stays unset.
-  /// Errors: invalid_argument for values out of range.
+  /// Errors: invalid_argument for values out of range and, where generation_config.json's
+  /// max_length asks for the prompt's length, for a prompt of more than max_seq_len tokens.
   Request resolve(const Request& request) const;
 
   const Tokenizer& tokenizer() const;

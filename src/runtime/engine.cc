@@ -127,7 +127,7 @@ const MemoryPlan& Engine::memory_plan() const { return impl_->plan().memory; }
 const EngineOptions& Engine::options() const { return impl_->plan().options; }
 
 Request Engine::resolve(const Request& request) const {
-  return resolve_request(request, impl_->model());
+  return resolve_request(request, impl_->model(), options().max_seq_len);
 }
 
 Timing Engine::timing() const {

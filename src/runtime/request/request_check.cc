@@ -26,7 +26,7 @@ int resolve_max_new_tokens(const Request& request, const GenerationConfig& gener
 
 /// `max_tokens`: a longer prompt is an error, found early.
 std::vector<std::int32_t> encode_prompt(const Request& request, const OpenedModel& model,
-                                        std::optional<std::int64_t> max_tokens = std::nullopt) {
+                                        std::int64_t max_tokens) {
   if (!request.prompt_ids.empty()) return request.prompt_ids;
   return model.tokenizer->encode(request.prompt,
                                  {request.parse_special, request.add_bos, max_tokens});
@@ -59,7 +59,7 @@ void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max
   }
 }
 
-Request resolve_request(const Request& request, const OpenedModel& model) {
+Request resolve_request(const Request& request, const OpenedModel& model, int max_seq_len) {
   Request seeded = request;
   seeded.sampling.seed = request.sampling.seed.value_or(0);
   const SamplingRow row = resolve_sampling(seeded, model.generation, {}, model.config.vocab_size);
@@ -77,7 +77,7 @@ Request resolve_request(const Request& request, const OpenedModel& model) {
   // Only max_length makes it depend on the prompt.
   const bool by_length = !request.max_new_tokens && model.generation.max_length;
   resolved.max_new_tokens = resolve_max_new_tokens(
-      request, model.generation, by_length ? encode_prompt(request, model).size() : 0);
+      request, model.generation, by_length ? encode_prompt(request, model, max_seq_len).size() : 0);
   return resolved;
 }
 

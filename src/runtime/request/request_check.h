@@ -20,8 +20,9 @@ void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len);
 
-/// See Engine::resolve. Errors: invalid_argument for values out of range.
-Request resolve_request(const Request& request, const OpenedModel& model);
+/// See Engine::resolve. Errors: invalid_argument for values out of range and, where max_length asks
+/// for the prompt's length, for a prompt of more than max_seq_len tokens.
+Request resolve_request(const Request& request, const OpenedModel& model, int max_seq_len);
 
 /// The sequence's scale of the rope base, which its prompt's length fixes; see graph/rope.h.
 float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence);
