@@ -22,12 +22,13 @@ struct ValueKind {
 
 /// By what values are called in help.
 ValueKind value_kind(std::string_view value) {
-  constexpr std::array<std::pair<std::string_view, ValueKind>, 6> kKinds = {{
+  constexpr std::array<std::pair<std::string_view, ValueKind>, 7> kKinds = {{
       {"FILE", {true, false, ""}},
       {"MODEL", {false, true, ""}},
       {"FOLDER", {false, true, ""}},
       {"DEVICE", {false, false, "auto cpu cuda"}},
       {"DTYPE", {false, false, "auto float32 float16 bfloat16"}},
+      {"TYPE", {false, false, "int8 int4 fp8"}},
       {"ENGINE", {false, false, "cpu-float32 cuda-float32"}},
   }};
   for (const auto& [name, kind] : kKinds) {

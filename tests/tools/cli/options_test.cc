@@ -128,6 +128,7 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
                                                                    {"--device", "cuda:x"},
                                                                    {"--device", "cuda:-1"},
                                                                    {"--dtype", "int8"},
+                                                                   {"--quantize", "int3"},
                                                                    {"--device-loop", "on"},
                                                                    {"--prompt-ids", ""},
                                                                    {"--prompt-ids", "1,x"},

@@ -71,6 +71,7 @@ expect --max-new-tokens run --max-n
 expect --graph inspect --g
 expect_not --graph run --g
 expect bfloat16 run --dtype b
+expect int4 run --quantize int
 if [[ $shell != zsh ]]; then  # which completes paths by another way than compadd's plain words
   expect "a folder" run -m a
   expect_not "a file" run -m a
