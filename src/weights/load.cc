@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/memory/shape.h"
 #include "quern/safetensors.h"
 #include "quern/text.h"
@@ -150,18 +149,11 @@ std::int64_t read_elements(const WeightSpec& spec, std::span<Source> sources, El
   return overflowed;
 }
 
-/// Logs what would make the model's output useless without a word.
-void warn_of_numbers(const Source& source, const WeightPart& part) {
-  if (source.num_nonfinite > source.num_overflowed) {
-    log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are not finite",
-        source.tensor->file_name(), quoted_name(part.name),
-        source.num_nonfinite - source.num_overflowed, source.numel);
-  }
-  if (source.num_overflowed > 0) {
-    log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are too large for float32",
-        source.tensor->file_name(), quoted_name(part.name), source.num_overflowed.load(),
-        source.numel);
-  }
+void add_warnings(const Source& source, const WeightPart& part, NumberWarnings& warnings) {
+  const std::string file = source.tensor->file_name();
+  const std::string name = quoted_name(part.name);
+  warnings.add_nonfinite(file, name, {source.num_nonfinite - source.num_overflowed, source.numel});
+  warnings.add_beyond_float32(file, name, {source.num_overflowed, source.numel});
 }
 
 }  // namespace
@@ -184,7 +176,7 @@ WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint,
 }
 
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
-                   const WeightSink& sink) {
+                   NumberWarnings& warnings, const WeightSink& sink) {
   check_spec(spec);
   check_format(format, spec.use);
   std::vector<Source> sources(spec.parts.size());
@@ -204,11 +196,11 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
       .shape = spec.shape(),
       .components = {{WeightComponent::values, read_values}},
   });
-  for (std::size_t i = 0; i < sources.size(); ++i) warn_of_numbers(sources[i], spec.parts[i]);
-  if (overflowed > 0) {
-    log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
-        spec.name, overflowed.load(), spec.out_features * spec.in_features, format_name(format));
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    add_warnings(sources[i], spec.parts[i], warnings);
   }
+  warnings.add_overflow(spec.name, format_name(format),
+                        {overflowed, spec.out_features * spec.in_features});
   return weight;
 }
 
