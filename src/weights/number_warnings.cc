@@ -34,16 +34,15 @@ void NumberWarnings::add_beyond_float32(const std::string& file, const std::stri
 
 void NumberWarnings::add_overflow(const std::string& weight, const std::string& format,
                                   Count count) {
-  add(overflow_, weight, weight,
-      fmt::format("are too large for {} and become infinite", format), count);
+  add(overflow_, weight, weight, fmt::format("are too large for {} and become infinite", format),
+      count);
 }
 
 void NumberWarnings::log_kind(const Kind& kind, const std::string& model) {
   if (kind.num_tensors == 0) return;
   if (kind.num_tensors == 1) return log_message(LogLevel::warning, kind.first);
   log(LogLevel::warning, "{}: {} tensors have numbers that {}: {}{}", model, kind.num_tensors,
-      kind.trouble, fmt::join(kind.shown, ", "),
-      kind.num_tensors > kind.shown.size() ? ", …" : "");
+      kind.trouble, fmt::join(kind.shown, ", "), kind.num_tensors > kind.shown.size() ? ", …" : "");
 }
 
 void NumberWarnings::log_all(const std::string& model) const {
