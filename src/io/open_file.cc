@@ -78,8 +78,13 @@ std::string OpenFile::read_text(std::uint64_t offset, std::size_t size_bytes) co
 }
 
 bool is_listed(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(fs::symlink_status(path, ignored));
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(path, error);
+  if (status.type() == fs::file_type::none) {
+    fail(ErrorCode::bad_file, "{}: cannot tell whether it is there: {}", path.string(),
+         error.message());
+  }
+  return fs::exists(status);
 }
 
 }  // namespace quern

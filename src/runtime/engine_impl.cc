@@ -1,6 +1,8 @@
 #include "runtime/engine_impl.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <utility>
 
 #include "backend/trace_range.h"
@@ -8,6 +10,14 @@
 #include "runtime/request/request_check.h"
 
 namespace quern {
+namespace {
+
+/// "std::bad_alloc" would tell a person nothing.
+const char* reason_of(const std::exception& error) {
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ? "out of memory" : error.what();
+}
+
+}  // namespace
 
 Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved)
     : Impl(model, resolved, nullptr) {}
@@ -51,7 +61,7 @@ std::vector<Update> Engine::Impl::step() {
     const TraceRange range(*backend_, "step");
     run_step();
   } catch (const std::exception& error) {
-    abandon_step(error.what());
+    abandon_step(reason_of(error));
   }
   clock_.add_step(begin, waits_for_prefill_);
   std::vector<Update> updates = collect_updates();
@@ -89,7 +99,7 @@ void Engine::Impl::discard(std::span<const RequestId> ids) {
   try {
     settle();
   } catch (const std::exception& error) {
-    abandon_step(error.what());
+    abandon_step(reason_of(error));
   }
   for (const RequestId id : ids) {
     forget(id);

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/memory/shape.h"
 #include "quern/safetensors.h"
 #include "quern/text.h"
@@ -167,19 +166,12 @@ std::int64_t read_elements(const WeightSpec& spec, std::span<Source> sources, El
   return overflowed;
 }
 
-/// Logs what would make the model's output useless without a word.
-void warn_of_numbers(const Source& source, const WeightPart& part) {
+void add_warnings(const Source& source, const WeightPart& part, NumberWarnings& warnings) {
   if (source.quantized) return;
-  if (source.num_nonfinite > source.num_overflowed) {
-    log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are not finite",
-        source.tensor->file_name(), quoted_name(part.name),
-        source.num_nonfinite - source.num_overflowed, source.numel);
-  }
-  if (source.num_overflowed > 0) {
-    log(LogLevel::warning, "{}: tensor {}: {} of {} numbers are too large for float32",
-        source.tensor->file_name(), quoted_name(part.name), source.num_overflowed.load(),
-        source.numel);
-  }
+  const std::string file = source.tensor->file_name();
+  const std::string name = quoted_name(part.name);
+  warnings.add_nonfinite(file, name, {source.num_nonfinite - source.num_overflowed, source.numel});
+  warnings.add_beyond_float32(file, name, {source.num_overflowed, source.numel});
 }
 
 std::vector<const QuantizedTensor*> quantized_parts(const WeightSpec& spec) {
@@ -191,27 +183,28 @@ std::vector<const QuantizedTensor*> quantized_parts(const WeightSpec& spec) {
 }
 
 /// Loads a weight all of whose parts are quantized.
-Weight load_quantized(const WeightSpec& spec, const WeightFormat& format, const WeightSink& sink) {
+Weight load_quantized(const WeightSpec& spec, const WeightFormat& format, NumberWarnings& warnings,
+                      const WeightSink& sink) {
   const auto parts = quantized_parts(spec);
   QUERN_CHECK(parts.size() == spec.parts.size(), "{}: {} of {} parts are quantized", spec.name,
               parts.size(), spec.parts.size());
   const JoinedReader reader(parts, format);
   Weight weight = sink({spec.use, format, spec.shape(), reader.components()});
-  if (reader.num_nan() > 0) {
-    log(LogLevel::warning, "{}: {} of {} numbers are not finite", spec.name, reader.num_nan(),
-        spec.out_features * spec.in_features);
-  }
+  warnings.add_nonfinite(parts.front()->values.file_name(), quoted_name(spec.name),
+                         {reader.num_nan(), spec.out_features * spec.in_features});
   return weight;
 }
 
 /// Loads a weight of floats and quantizes it.
 Weight quantize_weight(const Checkpoint& checkpoint, const WeightSpec& spec,
-                       const WeightFormat& format, const WeightSink& sink) {
-  return load_weight(checkpoint, spec, {.stored = DType::float32}, [&](const WeightSource& floats) {
+                       const WeightFormat& format, NumberWarnings& warnings,
+                       const WeightSink& sink) {
+  const WeightSink quantize = [&](const WeightSource& floats) {
     const QuantizingReader reader(floats.reader(WeightComponent::values), format, floats.shape,
                                   spec.name);
     return sink({floats.use, format, floats.shape, reader.components()});
-  });
+  };
+  return load_weight(checkpoint, spec, {.stored = DType::float32}, warnings, quantize);
 }
 
 }  // namespace
@@ -240,12 +233,12 @@ WeightFormat stored_format(const WeightSpec& spec, const Checkpoint& checkpoint,
 }
 
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
-                   const WeightSink& sink) {
+                   NumberWarnings& warnings, const WeightSink& sink) {
   check_spec(spec);
   check_format(format, spec.use);
   if (format.is_quantized()) {
-    if (!quantized_parts(spec).empty()) return load_quantized(spec, format, sink);
-    return quantize_weight(checkpoint, spec, format, sink);
+    if (!quantized_parts(spec).empty()) return load_quantized(spec, format, warnings, sink);
+    return quantize_weight(checkpoint, spec, format, warnings, sink);
   }
   std::vector<Source> sources(spec.parts.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -275,11 +268,11 @@ Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const W
       .shape = spec.shape(),
       .components = {{WeightComponent::values, read_values}},
   });
-  for (std::size_t i = 0; i < sources.size(); ++i) warn_of_numbers(sources[i], spec.parts[i]);
-  if (overflowed > 0) {
-    log(LogLevel::warning, "{}: {} of {} numbers are too large for {} and become infinite",
-        spec.name, overflowed.load(), spec.out_features * spec.in_features, format_name(format));
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    add_warnings(sources[i], spec.parts[i], warnings);
   }
+  warnings.add_overflow(spec.name, format_name(format),
+                        {overflowed, spec.out_features * spec.in_features});
   return weight;
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "io/checkpoint.h"
+#include "weights/number_warnings.h"
 #include "weights/source.h"
 #include "weights/weight.h"
 
@@ -22,11 +23,11 @@ using WeightSink = std::function<Weight(const WeightSource& source)>;
 
 /// Passes the tensors of `spec` from the checkpoint, stacked by rows, transposed and converted to
 /// `format` as needed, to `sink` and returns its result. Shapes and dtypes are checked first.
-/// Numbers that are not finite are logged with their count and the tensor's name, and so is
-/// float16 overflow of finite ones. Parts of floats are quantized where `format` is a
-/// load_time_format(). Quantized parts are dequantized where `format` is one of floats. Errors:
+/// Parts of floats are quantized where `format` is a load_time_format(); quantized parts are
+/// dequantized where `format` is one of floats. Numbers that are not finite, and those that
+/// overflow in `format`, are added to `warnings`, with the tensor's name and their count. Errors:
 /// bad_file naming file, tensor, expected and actual shape or dtype; a missing tensor.
 Weight load_weight(const Checkpoint& checkpoint, const WeightSpec& spec, const WeightFormat& format,
-                   const WeightSink& sink);
+                   NumberWarnings& warnings, const WeightSink& sink);
 
 }  // namespace quern

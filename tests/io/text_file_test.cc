@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/open_file.h"
 #include "quern/files.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
@@ -33,6 +34,17 @@ TEST(TextFile, NamesMissingFiles) {
                      read_text_file(folder / "none", 10));
   EXPECT_QUERN_ERROR(ErrorCode::not_found, ({(path / "below").string()}),
                      read_text_file(path / "below", 10));
+}
+
+TEST(TextFile, IsListedOrNotOrUnknown) {
+  const TempFolder folder;
+  EXPECT_TRUE(is_listed(write_file(folder / "file", "x")));
+  EXPECT_FALSE(is_listed(folder / "none"));
+  EXPECT_FALSE(is_listed(folder / "file" / "below"));
+  std::filesystem::create_symlink("nowhere", folder / "link");
+  EXPECT_TRUE(is_listed(folder / "link"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"cannot tell whether it is there"}),
+                     is_listed(folder / std::string(300, 'x')));
 }
 
 TEST(TextFile, NamesFoldersAndPipes) {

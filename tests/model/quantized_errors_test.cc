@@ -60,7 +60,8 @@ struct Folder {
     for (const WeightSpec& spec : graph.weights) {
       const WeightFormat format = stored_format(spec, checkpoint, DType::float32);
       std::vector<std::byte> bytes(storage_bytes(format, spec.shape()));
-      load_weight(checkpoint, spec, format, [&](const WeightSource& source) {
+      NumberWarnings warnings;
+      load_weight(checkpoint, spec, format, warnings, [&](const WeightSource& source) {
         for (const ComponentPlace& place : component_places(format, spec.shape())) {
           source.reader(place.component)(0, place.rows, bytes.data() + place.offset);
         }

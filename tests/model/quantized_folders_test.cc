@@ -40,12 +40,14 @@ class QuantizedFolderTest : public ::testing::TestWithParam<QuantizedFolder> {
   /// A weight's numbers, loaded in that format.
   std::vector<float> load(const WeightSpec& spec, const WeightFormat& format) const {
     std::vector<std::byte> bytes(storage_bytes(format, spec.shape()));
-    const Weight weight = load_weight(checkpoint_, spec, format, [&](const WeightSource& source) {
-      for (const ComponentPlace& place : component_places(format, spec.shape())) {
-        source.reader(place.component)(0, place.rows, bytes.data() + place.offset);
-      }
-      return row_major_weight(format, spec.shape(), bytes.data(), Device{});
-    });
+    NumberWarnings warnings;
+    const Weight weight =
+        load_weight(checkpoint_, spec, format, warnings, [&](const WeightSource& source) {
+          for (const ComponentPlace& place : component_places(format, spec.shape())) {
+            source.reader(place.component)(0, place.rows, bytes.data() + place.offset);
+          }
+          return row_major_weight(format, spec.shape(), bytes.data(), Device{});
+        });
     std::vector<float> numbers(static_cast<std::size_t>(spec.out_features * spec.in_features));
     for (std::int64_t row = 0; row < spec.out_features; ++row) {
       dequantize_row(weight, row,

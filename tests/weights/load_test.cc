@@ -36,7 +36,8 @@ class LoadWeight : public ::testing::Test {
   std::vector<std::vector<float>> load(const WeightSpec& spec, DType dtype) {
     buffer_.assign(spec.out_features * spec.in_features * dtype_bytes(dtype), std::byte{});
     const WeightFormat format = {.stored = dtype};
-    const Weight weight = load_weight(*checkpoint_, spec, format, [&](const WeightSource& source) {
+    NumberWarnings warnings;
+    const auto sink = [&](const WeightSource& source) {
       const RowReader& read = source.reader(WeightComponent::values);
       const std::int64_t row_bytes = source.shape.in_features * dtype_bytes(dtype);
       for (std::int64_t row = 0; row < source.shape.out_features; row += band_rows_) {
@@ -44,7 +45,9 @@ class LoadWeight : public ::testing::Test {
              buffer_.data() + row * row_bytes);
       }
       return row_major_weight(source.format, source.shape, buffer_.data(), Device{});
-    });
+    };
+    const Weight weight = load_weight(*checkpoint_, spec, format, warnings, sink);
+    warnings.log_all("model");
     EXPECT_EQ(weight.values.data, buffer_.data());
     EXPECT_EQ(weight.values.dtype, dtype);
     EXPECT_EQ(weight.values.rows, spec.out_features);
@@ -143,11 +146,30 @@ TEST_F(LoadWeight, LogsNumbersThatAreNotFinite) {
     for (band_rows_ = 1; band_rows_ <= 4; ++band_rows_) {
       const testing::LogCapture log;
       load(spec, dtype);
-      EXPECT_TRUE(log.has("model.safetensors: tensor 'a': 3 of 6 numbers are not finite"));
-      EXPECT_TRUE(log.has("tensor 'b': 1 of 3 numbers are not finite"));
-      EXPECT_TRUE(log.has("tensor 'c': 1 of 3 numbers are not finite")) << log.text();
+      EXPECT_TRUE(
+          log.has("model: 3 tensors have numbers that are not finite: 'a' (3 of 6), 'b' "
+                  "(1 of 3), 'c' (1 of 3)"))
+          << log.text();
     }
   }
+  const testing::LogCapture log;
+  load({"b", WeightUse::matrix, 1, 3, {{"b", {1, 3}}}}, DType::float32);
+  EXPECT_TRUE(log.has("model.safetensors: tensor 'b': 1 of 3 numbers are not finite"));
+}
+
+TEST(NumberWarnings, ManyTensorsAreOneLineOfEachKind) {
+  NumberWarnings warnings;
+  for (int i = 0; i < 300; ++i) {
+    warnings.add_nonfinite("m.safetensors", "'t" + std::to_string(i) + "'", {i, 1000});
+    warnings.add_overflow("layers." + std::to_string(i) + ".up", "float16", {1, 4});
+  }
+  const testing::LogCapture log;
+  warnings.log_all("folder");
+  EXPECT_EQ(log.text(),
+            "folder: 299 tensors have numbers that are not finite: 't1' (1 of 1000), 't2' (2 of "
+            "1000), 't3' (3 of 1000), …\n"
+            "folder: 300 tensors have numbers that are too large for float16 and become infinite: "
+            "layers.0.up (1 of 4), layers.1.up (1 of 4), layers.2.up (1 of 4), …\n");
 }
 
 TEST_F(LoadWeight, NarrowsFloat64) {

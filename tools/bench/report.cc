@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace quern::tools {
 namespace {
@@ -151,8 +152,9 @@ OrderedJson bench_cell_json(const CellResult& result) {
       json[name] = rounded(*value, column.digits);
     }
   }
-  for (const auto& [phase, reason] : result.withheld())
-    json["withheld"][std::string(phase)] = reason;
+  OrderedJson withheld = OrderedJson::object();
+  for (const auto& [phase, reason] : result.withheld()) withheld[std::string(phase)] = reason;
+  if (!withheld.empty()) json["withheld"] = std::move(withheld);
   json["loop"] = loop_runner_name(result.loop);
   json["prefill_bound"] = result.prefill_work.bound(result.ceilings);
   json["decode_bound"] = result.decode_work.bound(result.ceilings);

@@ -63,7 +63,7 @@ std::string step_table(const StepTimes& times) {
 }
 
 OrderedJson step_json(const StepTimes& times) {
-  OrderedJson json;
+  OrderedJson json = OrderedJson::object();
   for (const auto& [name, kind] : rows_of(times)) {
     json[name] = {{"launches", kind.num_launches},
                   {"tokens", kind.num_tokens},

@@ -5,8 +5,11 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <exception>
+#include <new>
 
 #include "quern/output_file.h"
 #include "tools/cli/exit_code.h"
@@ -41,15 +44,19 @@ void start_deadline(long nanoseconds) {
   errno = error;
 }
 
+void write_last_words() {
+  if (const char* text = last_words) {
+    [[maybe_unused]] const auto written = ::write(kStderr, text, std::strlen(text));
+  }
+}
+
 /// At once, or soon where output is being written.
 void end_process() {
   if (num_whole_writes > 0 && ++num_retries <= kMaxRetries) {
     start_deadline(kRetry);
     return;
   }
-  if (const char* text = last_words) {
-    [[maybe_unused]] const auto written = ::write(kStderr, text, std::strlen(text));
-  }
+  write_last_words();
   quern::remove_unfinished_files();
   ::_exit(static_cast<int>(ExitCode::interrupted));
 }
@@ -83,7 +90,26 @@ void handle(int signal, void (*handler)(int), int flags) {
   sigaction(signal, &action, nullptr);
 }
 
+[[noreturn]] void end_by_error() {
+  write_last_words();
+  quern::remove_unfinished_files();
+  try {
+    if (std::current_exception() != nullptr) throw;
+    print_error("the program ended itself");
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory");
+    ::_exit(static_cast<int>(ExitCode::failed));
+  } catch (const std::exception& error) {
+    print_error(error.what());
+  } catch (...) {
+    print_error("unknown failure");
+  }
+  std::abort();  // a bug, of which a core dump tells more
+}
+
 }  // namespace
+
+void install_terminate_handler() { std::set_terminate(end_by_error); }
 
 void install_signal_handlers() {
   handle(SIGPIPE, SIG_IGN, 0);

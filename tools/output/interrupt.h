@@ -9,6 +9,10 @@ namespace quern::tools {
 /// For the start of main().
 void install_signal_handlers();
 
+/// Makes memory that runs out where no exception may leave, as in destructors of JSON values, an
+/// error like any other: one line, exit code 1, no temporary files. For the start of main().
+void install_terminate_handler();
+
 /// While one lives, the first SIGINT only sets a flag, so that what was generated so far can be
 /// printed. If the process has not ended 0.8 s later, in a long step for example, it is ended with
 /// exit code 130; a second SIGINT kills at once.

@@ -2,8 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <span>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "quern/files.h"
@@ -14,6 +15,7 @@
 #include "tools/cli/option_group.h"
 #include "tools/generation/prompts.h"
 #include "tools/output/console.h"
+#include "tools/output/interrupt.h"
 #include "tools/output/json_output.h"
 #include "tools/output/output_options.h"
 #include "tools/quern/command.h"
@@ -51,32 +53,82 @@ std::string decode(const Tokenizer& tokenizer, const TokenizeOptions& options,
   return tokenizer.decode(*ids, !options.keep_special);
 }
 
+/// What becomes of one prompt: ids, or with --decode text.
+struct Answer {
+  std::vector<std::int32_t> ids;
+  std::string text;
+};
+
+/// Writes in blocks, since the ids of a long text take much memory as text and more as JSON.
+class Writer {
+ public:
+  void add(std::string_view text) {
+    constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+    buffer_ += text;
+    if (buffer_.size() >= kBlockBytes) flush();
+  }
+  void add_ids(std::span<const std::int32_t> ids) {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (i > 0) add(",");
+      add(fmt::format_int(ids[i]).c_str());
+    }
+  }
+  void flush() {
+    write_stdout(buffer_);
+    buffer_.clear();
+  }
+
+ private:
+  std::string buffer_;
+};
+
 /// One prompt's answer alone, several as {"results": […]}.
-void print_results(std::vector<OrderedJson> results) {
-  print_json(results.size() == 1 ? std::move(results.front()) : OrderedJson{{"results", results}});
+void print_json_answers(const std::vector<Answer>& answers, bool decoded) {
+  const WholeWrite whole;
+  Writer writer;
+  if (answers.size() != 1) writer.add("{\"results\":[");
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (i > 0) writer.add(",");
+    if (decoded) {
+      const std::string line = json_line({{"text", answers[i].text}});
+      writer.add(std::string_view(line).substr(0, line.size() - 1));
+    } else {
+      writer.add("{\"ids\":[");
+      writer.add_ids(answers[i].ids);
+      writer.add("]}");
+    }
+  }
+  writer.add(answers.size() != 1 ? "]}\n" : "\n");
+  writer.flush();
+}
+
+void print_answers(const std::vector<Answer>& answers) {
+  Writer writer;
+  for (const Answer& answer : answers) {
+    writer.add_ids(answer.ids);
+    writer.add(answer.text);
+    writer.add("\n");
+  }
+  writer.flush();
 }
 
 ExitCode tokenize(const TokenizeOptions& options) {
   const std::string model = chosen_model(options.model);
   const std::vector<Prompt> prompts = read_prompts(options.prompts);
   const auto tokenizer = Tokenizer::load(find_model_folder(model));
-  std::vector<OrderedJson> results;
-  std::string lines;
+  std::vector<Answer> answers;
   for (const Prompt& prompt : prompts) {
+    Answer& answer = answers.emplace_back();
     if (options.decode) {
-      const std::string text = decode(*tokenizer, options, prompt);
-      results.push_back({{"text", text}});
-      lines += text + "\n";
+      answer.text = decode(*tokenizer, options, prompt);
     } else {
-      const std::vector<std::int32_t> ids = encode(*tokenizer, options, prompt);
-      results.push_back({{"ids", ids}});
-      lines += fmt::format("{}\n", fmt::join(ids, ","));
+      answer.ids = encode(*tokenizer, options, prompt);
     }
   }
   if (options.output.json) {
-    print_results(std::move(results));
+    print_json_answers(answers, options.decode);
   } else {
-    write_stdout(lines);
+    print_answers(answers);
   }
   return ExitCode::done;
 }

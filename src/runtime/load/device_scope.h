@@ -16,7 +16,7 @@ class DeviceScope {
   ~DeviceScope();
 
  private:
-  bool entered_ = false;
+  [[maybe_unused]] bool entered_ = false;  ///< unused in a build without CUDA
 };
 
 /// The first scope of a device, which may create its context: logged as a phase.

@@ -88,16 +88,19 @@ void make_random(const OpenedModel& model, Backend& backend, std::span<const Wei
 
 void load_from_checkpoint(const OpenedModel& model, Backend& backend,
                           std::span<const Weight> weights, ProgressReport& progress) {
+  NumberWarnings warnings;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const Weight& weight = weights[i];
-    const Weight uploaded = load_weight(
-        model.checkpoint, model.graph.weights[i], weight.format, [&](const WeightSource& source) {
-          return backend.upload(source, weight.layout, weight.values.data);
-        });
+    const Weight uploaded =
+        load_weight(model.checkpoint, model.graph.weights[i], weight.format, warnings,
+                    [&](const WeightSource& source) {
+                      return backend.upload(source, weight.layout, weight.values.data);
+                    });
     QUERN_CHECK(uploaded.layout == weight.layout &&
                 uploaded.values.row_stride == weight.values.row_stride);
     progress.add(weight);
   }
+  warnings.log_all(model.name);
 }
 
 }  // namespace

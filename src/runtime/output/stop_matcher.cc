@@ -7,6 +7,9 @@ namespace quern {
 
 std::string StopMatcher::add(std::string_view piece, bool hidden) {
   if (matched_) return {};
+  // Memory may run out: then both stay as long as each other.
+  const std::size_t size = hidden_.size() + piece.size();
+  if (size > hidden_.capacity()) hidden_.reserve(std::max(size, 2 * hidden_.capacity()));
   pending_ += piece;
   hidden_.insert(hidden_.end(), piece.size(), hidden);
   // The first complete match: the result does not depend on how the text is split.

@@ -12,7 +12,7 @@ OrderedJson score_json(const rouge::Score& score) {
 }  // namespace
 
 OrderedJson scores_json(const rouge::Scores& scores) {
-  OrderedJson json;
+  OrderedJson json = OrderedJson::object();
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
     json[rouge::kRougeNames[kind]] = score_json(scores[kind]);
   }
@@ -20,7 +20,7 @@ OrderedJson scores_json(const rouge::Scores& scores) {
 }
 
 OrderedJson summaries_json(const RougeSummaries& summaries) {
-  OrderedJson json;
+  OrderedJson json = OrderedJson::object();
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
     OrderedJson score = score_json(summaries[kind].mean);
     const Interval& interval = summaries[kind].fmeasure;

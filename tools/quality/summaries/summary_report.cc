@@ -57,7 +57,7 @@ std::string against_reference_text(const SummarySet& ours, const SummarySet& ref
 
 OrderedJson against_reference_json(const SummarySet& ours, const SummarySet& reference) {
   const auto differences = rouge_differences(ours.scores, reference.scores);
-  OrderedJson points;
+  OrderedJson points = OrderedJson::object();
   for (std::size_t kind = 0; kind < rouge::kNumRouge; ++kind) {
     const auto& [mean, interval] = differences[kind];
     points[rouge::kRougeNames[kind]] = {
