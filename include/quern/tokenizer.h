@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,6 +14,12 @@
 
 namespace quern {
 
+/// Bytes [begin, end) of a text.
+struct TextRange {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
 struct EncodeOptions {
   /// Parses special tokens in the text as their ids, as Hugging Face does; otherwise they are
   /// ordinary text.
@@ -21,6 +28,12 @@ struct EncodeOptions {
   std::optional<bool> add_bos = std::nullopt;
   /// A text of more tokens is an error, found as early as its length or its first part shows it.
   std::optional<std::int64_t> max_tokens = std::nullopt;
+  /// Ascending ranges of untrusted text, such as that of a chat's messages: a special token that
+  /// touches one is ordinary text there. All else is encoded as without them.
+  std::span<const TextRange> plain_ranges = {};
+  /// Within plain_ranges an added token that this text contains counts as special, if it is more
+  /// than white space: the control tokens of a chat template.
+  std::string_view control_text = {};
 };
 
 /// Text to token ids and back, with the tokenizer files of a model folder. Immutable after loading,

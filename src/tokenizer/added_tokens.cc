@@ -123,7 +123,7 @@ const AddedToken* AddedTokens::find(std::string_view content) const {
 }
 
 void AddedTokens::split(std::string_view text, bool normalized, bool parse_special,
-                        const Sink& sink) const {
+                        const Sink& sink, const IsPlain& is_plain) const {
   const StringFinder& finder = normalized ? normalized_ : as_written_;
   std::size_t done = 0;         // what has been handed out
   std::size_t stripped_to = 0;  // where white space ends that was passed before
@@ -132,6 +132,7 @@ void AddedTokens::split(std::string_view text, bool normalized, bool parse_speci
     std::size_t begin = match.begin;
     std::size_t end = begin + match.length;
     if (token.special && !parse_special) continue;
+    if (is_plain && is_plain(token, begin, end)) continue;
     if (token.single_word && touches_word(text, begin, end)) continue;
     if (token.lstrip) begin = std::max(done, spaces_begin(text, std::min(done, begin), begin));
     if (token.rstrip) {

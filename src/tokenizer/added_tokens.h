@@ -70,7 +70,10 @@ class AddedTokens {
   using Sink = std::function<void(std::string_view text, const AddedToken* token)>;
   /// Cuts `text` at the added tokens that are looked for in normalized text, or at those that are
   /// looked for in the text as written. The leftmost is found first, of those the longest.
-  void split(std::string_view text, bool normalized, bool parse_special, const Sink& sink) const;
+  /// `is_plain`: whether a token found at these bytes of `text` is ordinary text; null: never.
+  using IsPlain = std::function<bool(const AddedToken& token, std::size_t begin, std::size_t end)>;
+  void split(std::string_view text, bool normalized, bool parse_special, const Sink& sink,
+             const IsPlain& is_plain = nullptr) const;
 
  private:
   std::vector<AddedToken> tokens_;    // by id

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "tokenizer/decode/clean_up.h"
+#include "tokenizer/plain_text.h"
 
 namespace quern {
 namespace {
@@ -120,18 +121,23 @@ void FolderTokenizer::encode_text(std::string_view text, const EncodeOptions& op
     }
     at_start = false;
   };
+  const PlainText plain(text, options);
   added_tokens_.split(
-      text, false, options.parse_special, [&](std::string_view piece, const AddedToken* token) {
+      text, false, options.parse_special,
+      [&](std::string_view piece, const AddedToken* token) {
         if (token != nullptr) return take_normalized(piece, token);
         if (parts_.normalizers.empty()) {
-          return added_tokens_.split(piece, true, options.parse_special, take_normalized);
+          return added_tokens_.split(piece, true, options.parse_special, take_normalized,
+                                     plain.within(piece));
         }
         NormalizedText normalized{std::string(piece), true, &budget};
         normalize(parts_.normalizers, normalized);
         at_start = at_start && normalized.keeps_start;
-        added_tokens_.split(normalized.text, true, options.parse_special, take_normalized);
+        added_tokens_.split(normalized.text, true, options.parse_special, take_normalized,
+                            plain.within_normalized(piece));
         at_start = false;
-      });
+      },
+      plain.within(text));
 }
 
 std::string FolderTokenizer::written(std::int32_t id) const {
