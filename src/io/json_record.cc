@@ -1,10 +1,9 @@
-#include "quern/json.h"
-
 #include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "io/json.h"
+#include "quern/json.h"
 
 namespace quern {
 
