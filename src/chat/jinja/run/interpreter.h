@@ -31,6 +31,8 @@ struct Loop final : Object {
   Value changed_value;  ///< what loop.changed() saw last
 };
 
+inline Loop& Value::loop() const { return *static_cast<Loop*>(object_); }
+
 /// Runs one rendering of a template. Errors: Failure with the line.
 class Interpreter {
  public:
