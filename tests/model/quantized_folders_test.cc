@@ -73,7 +73,8 @@ TEST_P(QuantizedFolderTest, DequantizedMatricesHaveTheExpectedBits) {
     }
   }
   EXPECT_EQ(hashes.size(), expected.size());
-  for (const auto& [module, hash] : hashes) EXPECT_EQ(hash, expected[module]) << module;
+  for (const auto& [module, hash] : hashes)
+    EXPECT_EQ(hash, expected[module].get<std::string>()) << module;
 }
 
 TEST_P(QuantizedFolderTest, JoinedWeightsHaveTheNumbersOfTheirParts) {
