@@ -20,11 +20,12 @@ OrderedJson tool_call_to_json(const ToolCall& call, std::size_t number) {
   check_text(call.name, number, "a tool call's name");
   check_text(call.arguments, number, "a tool call's arguments");
   OrderedJson function = {{"name", call.name}};
-  function["arguments"] = OrderedJson::parse(call.arguments.empty() ? "{}" : call.arguments,
-                                             nullptr, false);
+  function["arguments"] =
+      OrderedJson::parse(call.arguments.empty() ? "{}" : call.arguments, nullptr, false);
   if (function["arguments"].is_discarded()) {
-    fail(ErrorCode::invalid_argument, "message {}: the arguments of the tool call {} are not JSON: {}",
-         number, quoted_name(call.name), quoted_name(call.arguments));
+    fail(ErrorCode::invalid_argument,
+         "message {}: the arguments of the tool call {} are not JSON: {}", number,
+         quoted_name(call.name), quoted_name(call.arguments));
   }
   OrderedJson json = OrderedJson::object();
   if (!call.id.empty()) json["id"] = call.id;

@@ -101,7 +101,8 @@ std::map<std::string, std::string> read_special_tokens(const fs::path& folder) {
                 {"pad_token", "<|endoftext|>"},
                 {"unk_token", "<|endoftext|>"}};
       break;
-    case TokenizerClass::none: break;
+    case TokenizerClass::none:
+      break;
   }
   for (const std::string& key : config.null_tokens) tokens.erase(key);
   for (const NamedToken& token : config.named_tokens) tokens[token.key] = token.content;

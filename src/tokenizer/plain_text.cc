@@ -48,7 +48,7 @@ AddedTokens::IsPlain PlainText::within_normalized(std::string_view piece) const 
   };
   // Once for each token, so that time stays linear.
   return [find_out, known = std::map<std::int32_t, bool>()](const AddedToken& token, std::size_t,
-                                                             std::size_t) mutable {
+                                                            std::size_t) mutable {
     const auto it = known.find(token.id);
     if (it != known.end()) return it->second;
     return known.emplace(token.id, find_out(token)).first->second;

@@ -11,8 +11,7 @@ namespace quern {
 class PlainText {
  public:
   /// Both must outlive this.
-  PlainText(std::string_view text, const EncodeOptions& options)
-      : text_(text), options_(options) {}
+  PlainText(std::string_view text, const EncodeOptions& options) : text_(text), options_(options) {}
 
   // For split() of `piece`, a part of the text: as it is, or normalized, where a token's place in
   // the text is not known. There it is plain if one of its occurrences in the piece is.
