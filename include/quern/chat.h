@@ -17,7 +17,7 @@ namespace quern {
 
 /// A call of a tool that the model asks for.
 struct ToolCall {
-  std::string id;         ///< empty where the format has none
+  std::string id;  ///< empty where the format has none
   std::string name;
   std::string arguments;  ///< JSON
 };
@@ -33,15 +33,15 @@ struct Message {
   std::string name;
 };
 
-/// The messages as a JSON list, as ChatInput::messages takes them. Errors: invalid_argument for text
-/// that is not UTF-8 and for arguments of a tool call that are not JSON.
+/// The messages as a JSON list, as ChatInput::messages takes them. Errors: invalid_argument for
+/// text that is not UTF-8 and for arguments of a tool call that are not JSON.
 QUERN_API std::string messages_to_json(std::span<const Message> messages);
 
 /// What a chat template is rendered with. JSON keeps the order of keys, which templates show.
 struct ChatInput {
-  std::string messages;                   ///< a JSON list of objects, not empty
-  std::optional<std::string> tools;       ///< a JSON list of function schemas
-  std::optional<std::string> documents;   ///< a JSON list of objects
+  std::string messages;                  ///< a JSON list of objects, not empty
+  std::optional<std::string> tools;      ///< a JSON list of function schemas
+  std::optional<std::string> documents;  ///< a JSON list of objects
   bool add_generation_prompt = true;
   /// Further variables by name, as JSON: {"enable_thinking", "false"}.
   std::map<std::string, std::string> variables;
@@ -82,8 +82,8 @@ class QUERN_API ChatTemplate {
   RenderedChat render(const ChatInput& input) const;
 
   /// The ids of a rendered prompt: no BOS is added, as the template writes it. Special tokens are
-  /// parsed where the template wrote them; in text of messages they, and the other added tokens that
-  /// the template writes, stay text unless `parse_special_in_messages`. Errors: as
+  /// parsed where the template wrote them; in text of messages they, and the other added tokens
+  /// that the template writes, stay text unless `parse_special_in_messages`. Errors: as
   /// Tokenizer::encode.
   std::vector<std::int32_t> encode(const Tokenizer& tokenizer, const RenderedChat& chat,
                                    bool parse_special_in_messages = false) const;
@@ -108,8 +108,8 @@ enum class ToolCallFormat : std::uint8_t {
 
 struct AnswerOptions {
   ToolCallFormat tool_calls = ToolCallFormat::none;
-  bool parse_reasoning = true;      ///< takes <think>…</think> apart
-  bool begins_in_reasoning = false; ///< the prompt ended with <think>
+  bool parse_reasoning = true;       ///< takes <think>…</think> apart
+  bool begins_in_reasoning = false;  ///< the prompt ended with <think>
 };
 
 /// What a piece of an answer adds.

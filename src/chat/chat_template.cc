@@ -29,7 +29,8 @@ constexpr std::string_view kQwen =
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 [[noreturn]] void rethrow(const jinja::Failure& failure, const std::string& name, bool is_parsed) {
-  const std::string message = shortened_text(replace_invalid_utf8(failure.message), kMaxMessageBytes);
+  const std::string message =
+      shortened_text(replace_invalid_utf8(failure.message), kMaxMessageBytes);
   ErrorCode code = is_parsed ? ErrorCode::invalid_argument : ErrorCode::bad_file;
   if (failure.kind == jinja::Failure::Kind::unsupported) code = ErrorCode::unsupported;
   const char* what =
@@ -139,8 +140,7 @@ RenderedChat ChatTemplate::render(const ChatInput& input) const {
                            prepared_messages(heap, read_values(heap, input.messages, "messages")));
     variables.emplace_back("tools", list(input.tools, "tools"));
     variables.emplace_back("documents", list(input.documents, "documents"));
-    variables.emplace_back("add_generation_prompt",
-                           jinja::Value::of(input.add_generation_prompt));
+    variables.emplace_back("add_generation_prompt", jinja::Value::of(input.add_generation_prompt));
     jinja::Interpreter interpreter(impl_->program, heap, day_of(input.date));
     const jinja::Text text = interpreter.render(variables);
     RenderedChat chat;

@@ -31,7 +31,8 @@ class ValueBuilder {
   bool number_integer(std::int64_t value) { return place(Value::of(value)); }
   bool number_unsigned(std::uint64_t value) {
     if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      fail(ErrorCode::unsupported, "{}: the integer {} is beyond 64 bits with a sign", what_, value);
+      fail(ErrorCode::unsupported, "{}: the integer {} is beyond 64 bits with a sign", what_,
+           value);
     }
     return place(Value::of(static_cast<std::int64_t>(value)));
   }
@@ -42,9 +43,7 @@ class ValueBuilder {
     }
     return place(Value::of(value));
   }
-  bool string(std::string& value) {
-    return place(heap_.string(Text(std::move(value), true)));
-  }
+  bool string(std::string& value) { return place(heap_.string(Text(std::move(value), true))); }
   bool binary(Json::binary_t& /*value*/) { return false; }
   bool start_object(std::size_t /*size*/) { return start(heap_.dict()); }
   bool start_array(std::size_t /*size*/) { return start(heap_.list({})); }
@@ -99,8 +98,7 @@ class ValueBuilder {
 
 bool is_plain_word(std::string_view text) {
   constexpr std::size_t kMaxRoleBytes = 64;
-  return text.size() <= kMaxRoleBytes &&
-         std::all_of(text.begin(), text.end(), [](char c) {
+  return text.size() <= kMaxRoleBytes && std::all_of(text.begin(), text.end(), [](char c) {
            return c == '_' || c == '-' || std::isalnum(static_cast<unsigned char>(c)) != 0;
          });
 }
@@ -120,8 +118,8 @@ Value prepared_message(Heap& heap, const Value& message) {
   if (reasoning != nullptr) set("thinking", *reasoning);
   for (const auto& [key, value] : message.dict().entries) {
     if (value.is(Kind::none)) continue;
-    const bool is_word = key.text().view() == "role" && value.is(Kind::string) &&
-                         is_plain_word(value.text().view());
+    const bool is_word =
+        key.text().view() == "role" && value.is(Kind::string) && is_plain_word(value.text().view());
     heap.set(result.dict(), key, is_word ? heap.string(value.text().bytes()) : value);
   }
   if (reasoning != nullptr) set("reasoning_content", *reasoning);

@@ -16,10 +16,14 @@ constexpr std::string_view kToolCallEnd = "</tool_call>";
 
 std::string_view tool_marker(ToolCallFormat format) {
   switch (format) {
-    case ToolCallFormat::hermes: return "<tool_call>";
-    case ToolCallFormat::llama3: return "<|python_tag|>";
-    case ToolCallFormat::mistral: return "[TOOL_CALLS]";
-    case ToolCallFormat::none: break;
+    case ToolCallFormat::hermes:
+      return "<tool_call>";
+    case ToolCallFormat::llama3:
+      return "<|python_tag|>";
+    case ToolCallFormat::mistral:
+      return "[TOOL_CALLS]";
+    case ToolCallFormat::none:
+      break;
   }
   return {};
 }
@@ -62,10 +66,14 @@ struct AnswerParser::Impl {
   /// False once nothing more can be told from what is there.
   bool step(AnswerDelta& delta, bool ends) {
     switch (state) {
-      case State::reasoning: return step_reasoning(delta, ends);
-      case State::content: return step_content(delta, ends);
-      case State::call: return step_call(delta, ends);
-      case State::after_call: return step_after_call(ends);
+      case State::reasoning:
+        return step_reasoning(delta, ends);
+      case State::content:
+        return step_content(delta, ends);
+      case State::call:
+        return step_call(delta, ends);
+      case State::after_call:
+        return step_after_call(ends);
     }
     return false;
   }
@@ -154,8 +162,8 @@ struct AnswerParser::Impl {
     call_text += rest();
     at = pending.size();
     const std::string_view body = std::string_view(call_text).substr(call_begin);
-    const JsonScanner::Status status = is_scanned ? JsonScanner::Status::complete
-                                                  : scanner.scan(body);
+    const JsonScanner::Status status =
+        is_scanned ? JsonScanner::Status::complete : scanner.scan(body);
     if (status == JsonScanner::Status::incomplete && !ends) return false;
     if (status != JsonScanner::Status::complete) return refuse_call(delta);
     is_scanned = true;
@@ -222,13 +230,13 @@ struct AnswerParser::Impl {
   AnswerOptions options;
   std::string_view marker;
   State state;
-  std::string pending;      ///< not taken yet
-  std::size_t at = 0;       ///< in pending: taken before
-  std::string call_text;    ///< of a call that is being read, its marker in front
+  std::string pending;    ///< not taken yet
+  std::size_t at = 0;     ///< in pending: taken before
+  std::string call_text;  ///< of a call that is being read, its marker in front
   std::size_t call_begin = 0;
   JsonScanner scanner;
   bool is_scanned = false;
-  std::string dropped;      ///< line ends in front of call_text
+  std::string dropped;  ///< line ends in front of call_text
   bool has_content = false;
   bool had_reasoning = false;
   bool skips_newlines = true;

@@ -5,8 +5,8 @@
 
 namespace quern {
 
-/// Finds the end of a JSON object or list in a text that grows, reading each byte once. Whether what
-/// lies between is JSON it does not tell.
+/// Finds the end of a JSON object or list in a text that grows, reading each byte once. Whether
+/// what lies between is JSON it does not tell.
 class JsonScanner {
  public:
   enum class Status { incomplete, complete, invalid };

@@ -106,8 +106,8 @@ Value range(Interpreter& run, const Value&, Arguments& arguments) {
 /// dict(mapping or pairs, **named).
 void fill(Interpreter& run, Dict& dict, Arguments& arguments, bool checks_names) {
   if (arguments.positional.size() > 1) {
-    type_error(fmt::format("dict expected at most 1 argument, got {}",
-                           arguments.positional.size()));
+    type_error(
+        fmt::format("dict expected at most 1 argument, got {}", arguments.positional.size()));
   }
   const auto set = [&](const Value& key, const Value& value) {
     if (checks_names && key.is(Kind::string) && key.text().view().starts_with('_')) {
@@ -164,10 +164,14 @@ void add_globals(Interpreter& run, Globals& globals) {
     const char* name;
     Filter function;
   } kFunctions[] = {
-      {"raise_exception", raise_exception}, {"strftime_now", strftime_now},
-      {"range", range},                     {"dict", make_dict},
-      {"namespace", make_namespace},        {"joiner", make_joiner},
-      {"cycler", make_cycler},              {"lipsum", lipsum},
+      {"raise_exception", raise_exception},
+      {"strftime_now", strftime_now},
+      {"range", range},
+      {"dict", make_dict},
+      {"namespace", make_namespace},
+      {"joiner", make_joiner},
+      {"cycler", make_cycler},
+      {"lipsum", lipsum},
   };
   for (const auto& [name, function] : kFunctions) {
     auto* made = run.heap().make<Function>();

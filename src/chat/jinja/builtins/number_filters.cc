@@ -96,8 +96,7 @@ Value to_int(Interpreter&, const Value& self, Arguments& arguments) {
   }
   if (!number || !std::isfinite(*number)) {
     if (self.is(Kind::floating) && std::isinf(*number)) {
-      fail_at(0, Failure::Kind::runtime,
-              "OverflowError: cannot convert float infinity to integer");
+      fail_at(0, Failure::Kind::runtime, "OverflowError: cannot convert float infinity to integer");
     }
     return otherwise;
   }
@@ -144,8 +143,7 @@ Value round(Interpreter&, const Value& self, Arguments& arguments) {
   const std::string method = p.has(1) ? p.text(1).bytes() : "common";
   if (self.is(Kind::undefined)) undefined_error(self);
   if (method != "common" && method != "ceil" && method != "floor") {
-    fail_at(0, Failure::Kind::runtime,
-            "FilterArgumentError: method must be common, ceil or floor");
+    fail_at(0, Failure::Kind::runtime, "FilterArgumentError: method must be common, ceil or floor");
   }
   if (!self.is_number()) {
     type_error(fmt::format("type {} doesn't define __round__ method", type_name(self)));
@@ -262,19 +260,25 @@ Filter find_number_filter(std::string_view name) { return find_in(kNumberFilters
 
 Filter find_method(const Value& object, std::string_view name) {
   switch (object.kind()) {
-    case Kind::string: return find_string_method(name);
-    case Kind::dict: return find_in(kDictMethods, name);
-    case Kind::list: return find_in(kListMethods, name);
+    case Kind::string:
+      return find_string_method(name);
+    case Kind::dict:
+      return find_in(kDictMethods, name);
+    case Kind::list:
+      return find_in(kListMethods, name);
     case Kind::tuple:
-    case Kind::range: return name == "copy" ? nullptr : find_in(kListMethods, name);
-    case Kind::floating: return name == "is_integer" ? is_integer : nullptr;
-    default: return nullptr;
+    case Kind::range:
+      return name == "copy" ? nullptr : find_in(kListMethods, name);
+    case Kind::floating:
+      return name == "is_integer" ? is_integer : nullptr;
+    default:
+      return nullptr;
   }
 }
 
 bool is_mutator(const Value& object, std::string_view name) {
-  static constexpr std::string_view kOfLists[] = {"append", "clear",   "pop", "reverse", "insert",
-                                                  "sort",   "extend", "remove"};
+  static constexpr std::string_view kOfLists[] = {"append", "clear", "pop",    "reverse",
+                                                  "insert", "sort",  "extend", "remove"};
   static constexpr std::string_view kOfDicts[] = {"clear", "pop", "popitem", "setdefault",
                                                   "update"};
   const auto is_in = [&](const auto& names) {

@@ -53,8 +53,7 @@ const Text& Parameters::text(std::size_t i) const {
   if (!has(i)) return kEmpty;
   if (!values_[i]->is(Kind::string)) {
     if (values_[i]->is(Kind::undefined)) undefined_error(*values_[i]);
-    type_error(
-        fmt::format("{}() argument must be str, not {}", function_, type_name(*values_[i])));
+    type_error(fmt::format("{}() argument must be str, not {}", function_, type_name(*values_[i])));
   }
   return values_[i]->text();
 }

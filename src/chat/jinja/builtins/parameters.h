@@ -9,8 +9,8 @@
 
 namespace quern::jinja {
 
-/// The arguments of a builtin by its parameters' names. Errors (TypeError): too many, unknown, twice
-/// or missing ones.
+/// The arguments of a builtin by its parameters' names. Errors (TypeError): too many, unknown,
+/// twice or missing ones.
 class Parameters {
  public:
   Parameters(const char* function, const Arguments& arguments,

@@ -135,8 +135,8 @@ constexpr NamedFilter kSelectionFilters[] = {
 };
 
 /// Of Jinja's own filters those that no chat template has a use for.
-constexpr std::string_view kOtherFilters[] = {"filesizeformat", "pprint", "random", "urlize",
-                                              "wordwrap", "xmlattr"};
+constexpr std::string_view kOtherFilters[] = {"filesizeformat", "pprint",   "random",
+                                              "urlize",         "wordwrap", "xmlattr"};
 
 }  // namespace
 

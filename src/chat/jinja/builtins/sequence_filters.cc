@@ -21,8 +21,8 @@ AttributePath::AttributePath(Interpreter& run, const Value& attribute) : run_(ru
     std::int64_t index = 0;
     const char* end = part.bytes().data() + part.size();
     const auto result = std::from_chars(part.bytes().data(), end, index);
-    const bool is_index = result.ec == std::errc() && result.ptr == end &&
-                          !part.view().starts_with('-');
+    const bool is_index =
+        result.ec == std::errc() && result.ptr == end && !part.view().starts_with('-');
     parts_.push_back(is_index ? Value::of(index) : run.heap().string(part));
   }
 }
@@ -264,8 +264,7 @@ Value slice(Interpreter& run, const Value& self, Arguments& arguments) {
   const std::vector<Value>& values = run.items(self);
   const std::int64_t slices = p.integer(0, 1);
   if (slices == 0) {
-    fail_at(0, Failure::Kind::runtime,
-            "ZeroDivisionError: integer division or modulo by zero");
+    fail_at(0, Failure::Kind::runtime, "ZeroDivisionError: integer division or modulo by zero");
   }
   charge_fill(run, slices);
   std::vector<Value> columns;
@@ -309,20 +308,18 @@ Value groupby(Interpreter& run, const Value& self, Arguments& arguments) {
     }
     // The group is called as its first member is written.
     const Value grouper = path.of(members.front(), p.get(1));
-    groups.push_back(
-        run.heap().list({grouper, run.heap().list(std::move(members))}, Kind::tuple));
+    groups.push_back(run.heap().list({grouper, run.heap().list(std::move(members))}, Kind::tuple));
     begin = end;
   }
   return run.heap().list(std::move(groups));
 }
 
 constexpr NamedFilter kSequenceFilters[] = {
-    {"sort", sort},       {"dictsort", dictsort},   {"unique", unique},
-    {"min", extreme<false>}, {"max", extreme<true>}, {"join", join},
-    {"first", first},     {"last", last},           {"length", length},
-    {"count", length},    {"list", list},           {"items", items},
-    {"reverse", reverse}, {"batch", batch},         {"slice", slice},
-    {"sum", sum},         {"groupby", groupby},
+    {"sort", sort},         {"dictsort", dictsort}, {"unique", unique}, {"min", extreme<false>},
+    {"max", extreme<true>}, {"join", join},         {"first", first},   {"last", last},
+    {"length", length},     {"count", length},      {"list", list},     {"items", items},
+    {"reverse", reverse},   {"batch", batch},       {"slice", slice},   {"sum", sum},
+    {"groupby", groupby},
 };
 
 }  // namespace

@@ -59,9 +59,8 @@ Value trim(Interpreter& run, const Value& self, Arguments& arguments) {
 
 Value replace(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("replace", arguments, {"old", "new", "count"}, 2);
-  return run.heap().string(replaced(run.heap(), text_of(run, self),
-                                    text_of(run, p.get(0)).view(), text_of(run, p.get(1)),
-                                    p.is_given(2) ? p.integer(2, -1) : -1));
+  return run.heap().string(replaced(run.heap(), text_of(run, self), text_of(run, p.get(0)).view(),
+                                    text_of(run, p.get(1)), p.is_given(2) ? p.integer(2, -1) : -1));
 }
 
 Value string(Interpreter& run, const Value& self, Arguments& arguments) {
@@ -144,8 +143,7 @@ Value indent(Interpreter& run, const Value& self, Arguments& arguments) {
 
 Value center(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("center", arguments, {"width"});
-  return run.heap().string(
-      aligned(run.heap(), text_of(run, self), p.integer(0, 80), " ", 'c'));
+  return run.heap().string(aligned(run.heap(), text_of(run, self), p.integer(0, 80), " ", 'c'));
 }
 
 Value truncate(Interpreter& run, const Value& self, Arguments& arguments) {

@@ -17,8 +17,7 @@ template <Side kSide>
 Value strip_method(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("strip", arguments, {"chars"});
   run.heap().read(self.text().size() * (1 + (p.is_given(0) ? p.text(0).size() : 0)));
-  return run.heap().string(
-      stripped(self.text(), p.is_given(0) ? &p.text(0) : nullptr, kSide));
+  return run.heap().string(stripped(self.text(), p.is_given(0) ? &p.text(0) : nullptr, kSide));
 }
 
 template <Case kCase>
@@ -38,9 +37,8 @@ Value split_method(Interpreter& run, const Value& self, Arguments& arguments) {
                                         : split_words(self.text(), max_splits));
   }
   if (p.text(0).empty()) value_error("empty separator");
-  return as_list(run.heap(), kFromEnd
-                                 ? split_at_from_end(self.text(), p.text(0).view(), max_splits)
-                                 : split_at(self.text(), p.text(0).view(), max_splits));
+  return as_list(run.heap(), kFromEnd ? split_at_from_end(self.text(), p.text(0).view(), max_splits)
+                                      : split_at(self.text(), p.text(0).view(), max_splits));
 }
 
 Value splitlines(Interpreter& run, const Value& self, Arguments& arguments) {
@@ -57,13 +55,13 @@ Value partition(Interpreter& run, const Value& self, Arguments& arguments) {
   if (separator.empty()) value_error("empty separator");
   Heap& heap = run.heap();
   heap.read(text.size());
-  const std::size_t at = kFromEnd ? text.view().rfind(separator.view())
-                                  : text.view().find(separator.view());
+  const std::size_t at =
+      kFromEnd ? text.view().rfind(separator.view()) : text.view().find(separator.view());
   std::vector<Value> parts;
   if (at == Text::npos) {
     const Value empty = heap.string(Text());
-    parts = kFromEnd ? std::vector<Value>{empty, empty, self}
-                     : std::vector<Value>{self, empty, empty};
+    parts =
+        kFromEnd ? std::vector<Value>{empty, empty, self} : std::vector<Value>{self, empty, empty};
   } else {
     const std::size_t end = at + separator.size();
     parts = {heap.string(text.part(0, at)), p.get(0),
@@ -83,11 +81,9 @@ Value remove_affix(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("removeprefix", arguments, {"affix"}, 1);
   const std::string_view affix = p.text(0).view();
   const Text& text = self.text();
-  const bool is_there =
-      kSuffix ? text.view().ends_with(affix) : text.view().starts_with(affix);
+  const bool is_there = kSuffix ? text.view().ends_with(affix) : text.view().starts_with(affix);
   if (!is_there) return self;
-  return run.heap().string(
-      text.part(kSuffix ? 0 : affix.size(), text.size() - affix.size()));
+  return run.heap().string(text.part(kSuffix ? 0 : affix.size(), text.size() - affix.size()));
 }
 
 template <char kAlign>
@@ -96,8 +92,8 @@ Value justify(Interpreter& run, const Value& self, Arguments& arguments) {
   if (p.has(1) && p.text(1).length() != 1) {
     type_error("The fill character must be exactly one character long");
   }
-  return run.heap().string(aligned(run.heap(), self.text(), p.integer(0, 0),
-                                   p.has(1) ? p.text(1).view() : " ", kAlign));
+  return run.heap().string(
+      aligned(run.heap(), self.text(), p.integer(0, 0), p.has(1) ? p.text(1).view() : " ", kAlign));
 }
 
 Value zfill(Interpreter& run, const Value& self, Arguments& arguments) {

@@ -48,8 +48,7 @@ Value has_affix(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p(kAtEnd ? "endswith" : "startswith", arguments, {"affix", "start", "end"}, 1);
   const Window window = window_of(run, self.text(), p);
   if (window.is_empty) return Value::of(false);
-  const std::string_view text =
-      self.text().view().substr(window.begin, window.end - window.begin);
+  const std::string_view text = self.text().view().substr(window.begin, window.end - window.begin);
   const Value affix = p.get(0);
   if (!affix.is(Kind::tuple)) return Value::of(is_affix(text, affix, kAtEnd));
   for (const Value& one : affix.list().items) {
@@ -63,8 +62,7 @@ template <bool kFromEnd, bool kFails>
 Value find(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p(kFails ? "index" : "find", arguments, {"sub", "start", "end"}, 1);
   const Window window = window_of(run, self.text(), p);
-  const std::string_view text =
-      self.text().view().substr(window.begin, window.end - window.begin);
+  const std::string_view text = self.text().view().substr(window.begin, window.end - window.begin);
   const std::string_view needle = p.text(0).view();
   const std::size_t at = window.is_empty ? Text::npos
                          : kFromEnd      ? text.rfind(needle)
@@ -104,18 +102,15 @@ bool is_digit_like(char32_t c) {
 }
 bool is_alnum(char32_t c) { return is_alpha(c) || is_number(c); }
 bool is_space(char32_t c) { return is_python_space(c); }
-bool is_printable_character(char32_t c) {
-  return c == ' ' || category_of(c) < Category::zs;
-}
+bool is_printable_character(char32_t c) { return c == ' ' || category_of(c) < Category::zs; }
 
 template <CharacterTest kTest, bool kOfEmpty = false>
 Value all_are(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("str", arguments, {});
   run.heap().read(self.text().size() * 8);
   bool holds = kOfEmpty || !self.text().empty();
-  for_each_code_point(self.text().view(), [&](char32_t c, std::size_t, std::size_t) {
-    holds = holds && kTest(c);
-  });
+  for_each_code_point(self.text().view(),
+                      [&](char32_t c, std::size_t, std::size_t) { holds = holds && kTest(c); });
   return Value::of(holds);
 }
 
@@ -164,9 +159,12 @@ Value istitle(Interpreter& run, const Value& self, Arguments& arguments) {
 }
 
 constexpr NamedFilter kSearchMethods[] = {
-    {"startswith", has_affix<false>}, {"endswith", has_affix<true>},
-    {"find", find<false, false>},     {"rfind", find<true, false>},
-    {"index", find<false, true>},     {"rindex", find<true, true>},
+    {"startswith", has_affix<false>},
+    {"endswith", has_affix<true>},
+    {"find", find<false, false>},
+    {"rfind", find<true, false>},
+    {"index", find<false, true>},
+    {"rindex", find<true, true>},
     {"count", count},
 };
 

@@ -94,11 +94,15 @@ bool same_as(Interpreter&, const Value& self, Arguments& arguments) {
   const Value other = p.get(0);
   if (self.kind() != other.kind()) return false;
   switch (self.kind()) {
-    case Kind::none: return true;
+    case Kind::none:
+      return true;
     case Kind::boolean:
-    case Kind::integer: return self.integer() == other.integer();
-    case Kind::floating: return self.number() == other.number();
-    default: return self.object() == other.object();
+    case Kind::integer:
+      return self.integer() == other.integer();
+    case Kind::floating:
+      return self.number() == other.number();
+    default:
+      return self.object() == other.object();
   }
 }
 
@@ -117,10 +121,14 @@ bool compares(Interpreter&, const Value& self, Arguments& arguments) {
   const Parameters p("comparison", arguments, {"other"}, 1);
   const Value other = p.get(0);
   switch (kOp) {
-    case Comparison::eq: return equals(self, other);
-    case Comparison::ne: return !equals(self, other);
-    case Comparison::lt: return compare(self, other, "<") == -1;
-    case Comparison::gt: return compare(self, other, ">") == 1;
+    case Comparison::eq:
+      return equals(self, other);
+    case Comparison::ne:
+      return !equals(self, other);
+    case Comparison::lt:
+      return compare(self, other, "<") == -1;
+    case Comparison::gt:
+      return compare(self, other, ">") == 1;
     case Comparison::le: {
       const int order = compare(self, other, "<=");
       return order == 0 || order == -1;

@@ -203,8 +203,8 @@ char32_t uppercase_of(char32_t c) {
 Text with_case(Heap& heap, const Text& text, Case to) {
   heap.charge(text.cost() * 4);
   Text out;
-  bool starts = true;       // the text
-  bool in_word = false;     // behind a cased character
+  bool starts = true;    // the text
+  bool in_word = false;  // behind a cased character
   std::string character;
   for_each_code_point(text.view(), [&](char32_t c, std::size_t at, std::size_t) {
     const bool is_upper = category_of(c) == Category::lu;

@@ -106,8 +106,8 @@ bool macro_attribute(Interpreter& run, const Macro& macro, std::string_view name
 Value Interpreter::bound_attribute(const Value& object, std::string_view name) {
   const bool is_internal = name.size() > 4 && name.starts_with("__") && name.ends_with("__");
   if (is_internal || is_mutator(object, name)) {
-    const Value value = heap_.undefined(fmt::format("access to attribute {} of '{}' object is unsafe.",
-                                                    quoted_name(name), type_name(object)));
+    const Value value = heap_.undefined(fmt::format(
+        "access to attribute {} of '{}' object is unsafe.", quoted_name(name), type_name(object)));
     static_cast<Undefined*>(value.object())->is_unsafe = true;
     return value;
   }
@@ -123,9 +123,8 @@ Value Interpreter::bound_attribute(const Value& object, std::string_view name) {
   if (const Filter method = find_method(object, name)) {
     return bind_method(heap_, object, method, name);
   }
-  const std::string described = object.is(Kind::none)
-                                    ? std::string("None")
-                                    : fmt::format("'{} object'", type_name(object));
+  const std::string described =
+      object.is(Kind::none) ? std::string("None") : fmt::format("'{} object'", type_name(object));
   return heap_.undefined(fmt::format("{} has no attribute {}", described, quoted_name(name)));
 }
 

@@ -16,13 +16,20 @@ constexpr int kMaxEvaluationDepth = 1000;
 
 const char* op_name(char op) {
   switch (op) {
-    case '+': return "+";
-    case '-': return "-";
-    case '*': return "*";
-    case '/': return "/";
-    case 'f': return "//";
-    case '%': return "%";
-    default: return "** or pow()";
+    case '+':
+      return "+";
+    case '-':
+      return "-";
+    case '*':
+      return "*";
+    case '/':
+      return "/";
+    case 'f':
+      return "//";
+    case '%':
+      return "%";
+    default:
+      return "** or pow()";
   }
 }
 
@@ -63,15 +70,16 @@ Value Interpreter::evaluate(const Expr& expr) {
 
 Value Interpreter::evaluate_node(const Expr& expr) {
   switch (expr.kind) {
-    case ExprKind::literal: return expr.value;
-    case ExprKind::name: return name(expr);
+    case ExprKind::literal:
+      return expr.value;
+    case ExprKind::name:
+      return name(expr);
     case ExprKind::list:
     case ExprKind::tuple: {
       std::vector<Value> values;
       values.reserve(expr.children.size());
       for (const ExprPtr& child : expr.children) values.push_back(evaluate(*child));
-      return heap_.list(std::move(values),
-                        expr.kind == ExprKind::list ? Kind::list : Kind::tuple);
+      return heap_.list(std::move(values), expr.kind == ExprKind::list ? Kind::list : Kind::tuple);
     }
     case ExprKind::dict: {
       const Value dict = heap_.dict();
@@ -92,8 +100,10 @@ Value Interpreter::evaluate_node(const Expr& expr) {
       line_ = expr.line;
       return item(object, key);
     }
-    case ExprKind::slice: return slice_of(expr);
-    case ExprKind::call: return call(expr, nullptr);
+    case ExprKind::slice:
+      return slice_of(expr);
+    case ExprKind::call:
+      return call(expr, nullptr);
     case ExprKind::filter: {
       const Value operand = evaluate(*expr.children[0]);
       Arguments given = arguments(expr.arguments.get());
@@ -120,7 +130,8 @@ Value Interpreter::evaluate_node(const Expr& expr) {
       return calculate(expr.kind == ExprKind::negate ? '-' : '+', Value::of(std::int64_t{0}),
                        operand);
     }
-    case ExprKind::logical_not: return Value::of(!is_true(evaluate(*expr.children[0])));
+    case ExprKind::logical_not:
+      return Value::of(!is_true(evaluate(*expr.children[0])));
     case ExprKind::logical_and: {
       const Value left = evaluate(*expr.children[0]);
       return is_true(left) ? evaluate(*expr.children[1]) : left;
@@ -129,9 +140,12 @@ Value Interpreter::evaluate_node(const Expr& expr) {
       const Value left = evaluate(*expr.children[0]);
       return is_true(left) ? left : evaluate(*expr.children[1]);
     }
-    case ExprKind::arithmetic: return arithmetic(expr);
-    case ExprKind::concat: return concat(expr);
-    case ExprKind::comparison: return Value::of(comparison(expr));
+    case ExprKind::arithmetic:
+      return arithmetic(expr);
+    case ExprKind::concat:
+      return concat(expr);
+    case ExprKind::comparison:
+      return Value::of(comparison(expr));
     case ExprKind::conditional:
       if (is_true(evaluate(*expr.children[0]))) return evaluate(*expr.children[1]);
       if (expr.children[2]) return evaluate(*expr.children[2]);
@@ -170,8 +184,8 @@ Value Interpreter::add(const Value& a, const Value& b) {
     type_error(fmt::format("can only concatenate str (not \"{}\") to str", type_name(b)));
   }
   if (a.is(Kind::list) || a.is(Kind::tuple)) {
-    type_error(fmt::format("can only concatenate {0} (not \"{1}\") to {0}", type_name(a),
-                           type_name(b)));
+    type_error(
+        fmt::format("can only concatenate {0} (not \"{1}\") to {0}", type_name(a), type_name(b)));
   }
   refuse_operands('+', a, b);
 }
@@ -230,8 +244,8 @@ Value Interpreter::concat(const Expr& expr) {
 bool Interpreter::contains(const Value& haystack, const Value& needle) {
   if (haystack.is(Kind::string)) {
     if (!needle.is(Kind::string)) {
-      type_error(fmt::format("'in <string>' requires string as left operand, not {}",
-                             type_name(needle)));
+      type_error(
+          fmt::format("'in <string>' requires string as left operand, not {}", type_name(needle)));
     }
     heap_.read(haystack.text().size() * 2);
     return haystack.text().view().find(needle.text().view()) != Text::npos;
@@ -255,22 +269,34 @@ bool Interpreter::comparison(const Expr& expr) {
     line_ = expr.line;
     bool holds = false;
     switch (expr.comparisons[i]) {
-      case Comparison::eq: holds = equals(left, right); break;
-      case Comparison::ne: holds = !equals(left, right); break;
-      case Comparison::lt: holds = compare(left, right, "<") == -1; break;
+      case Comparison::eq:
+        holds = equals(left, right);
+        break;
+      case Comparison::ne:
+        holds = !equals(left, right);
+        break;
+      case Comparison::lt:
+        holds = compare(left, right, "<") == -1;
+        break;
       case Comparison::le: {
         const int order = compare(left, right, "<=");
         holds = order == -1 || order == 0;
         break;
       }
-      case Comparison::gt: holds = compare(left, right, ">") == 1; break;
+      case Comparison::gt:
+        holds = compare(left, right, ">") == 1;
+        break;
       case Comparison::ge: {
         const int order = compare(left, right, ">=");
         holds = order == 1 || order == 0;
         break;
       }
-      case Comparison::in: holds = contains(right, left); break;
-      case Comparison::not_in: holds = !contains(right, left); break;
+      case Comparison::in:
+        holds = contains(right, left);
+        break;
+      case Comparison::not_in:
+        holds = !contains(right, left);
+        break;
     }
     if (!holds) return false;
     left = right;
@@ -332,9 +358,9 @@ Value Interpreter::filter(std::string_view filter_name, const Value& value, Argu
   const Filter found = find_filter(filter_name);
   if (found == nullptr) {
     if (is_other_filter(filter_name)) unsupported("the filter " + quoted_name(filter_name));
-    fail_at(line_, Failure::Kind::runtime,
-            fmt::format("TemplateRuntimeError: No filter named {} found.",
-                        quoted_name(filter_name)));
+    fail_at(
+        line_, Failure::Kind::runtime,
+        fmt::format("TemplateRuntimeError: No filter named {} found.", quoted_name(filter_name)));
   }
   heap_.step(2);
   return found(*this, value, given);
@@ -356,7 +382,8 @@ const std::vector<Value>& Interpreter::items(const Value& value) {
     case Kind::list:
     case Kind::tuple:
     case Kind::range:
-    case Kind::dict_view: return value.list().items;
+    case Kind::dict_view:
+      return value.list().items;
     case Kind::iterator: {
       List& source = value.list();
       if (source.next == 0) {
@@ -379,7 +406,8 @@ const std::vector<Value>& Interpreter::items(const Value& value) {
       std::vector<Value> characters;
       for (std::size_t at = 0; at < text.size();) {
         std::size_t end = at + 1;
-        while (end < text.size() && (static_cast<unsigned char>(text.bytes()[end]) & 0xC0U) == 0x80U) {
+        while (end < text.size() &&
+               (static_cast<unsigned char>(text.bytes()[end]) & 0xC0U) == 0x80U) {
           ++end;
         }
         characters.push_back(heap_.string(text.part(at, end - at)));
@@ -387,15 +415,17 @@ const std::vector<Value>& Interpreter::items(const Value& value) {
       }
       return heap_.list(std::move(characters)).list().items;
     }
-    case Kind::undefined: return kNone;
-    default: type_error(fmt::format("'{}' object is not iterable", type_name(value)));
+    case Kind::undefined:
+      return kNone;
+    default:
+      type_error(fmt::format("'{}' object is not iterable", type_name(value)));
   }
 }
 
 Value Interpreter::sliced(const Value& object, const List& slice) {
   const bool is_text = object.is(Kind::string);
-  const auto length = static_cast<std::int64_t>(is_text ? object.text().length()
-                                                        : object.list().items.size());
+  const auto length =
+      static_cast<std::int64_t>(is_text ? object.text().length() : object.list().items.size());
   const Value step_value = slice_bound(slice.items[2]);
   const std::int64_t step = step_value.is(Kind::none) ? 1 : step_value.integer();
   if (step == 0) value_error("slice step cannot be zero");
@@ -427,7 +457,8 @@ Value Interpreter::sliced(const Value& object, const List& slice) {
     chosen.push_back(all[static_cast<std::size_t>(i)]);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  if (!is_text) return heap_.list(std::move(chosen), object.is(Kind::tuple) ? Kind::tuple : Kind::list);
+  if (!is_text)
+    return heap_.list(std::move(chosen), object.is(Kind::tuple) ? Kind::tuple : Kind::list);
   Text text;
   for (const Value& character : chosen) text.append(character.text());
   return heap_.string(std::move(text));
@@ -447,8 +478,8 @@ Value Interpreter::indexed(const Value& object, const Value& key, bool& found) {
   if (is_sequence_here && key.is_integral()) {
     const bool is_text = object.is(Kind::string);
     if (is_text) heap_.read(object.text().is_ascii() ? 0 : object.text().size() * 4);
-    const auto length = static_cast<std::int64_t>(is_text ? object.text().length()
-                                                          : object.list().items.size());
+    const auto length =
+        static_cast<std::int64_t>(is_text ? object.text().length() : object.list().items.size());
     std::int64_t index = key.integer();
     if (index < 0 && index >= -length) index += length;
     if (index >= 0 && index < length) {
@@ -472,8 +503,8 @@ Value Interpreter::item(const Value& object, const Value& key) {
   }
   Text shown;
   print_repr(heap_, key, shown);
-  return heap_.undefined(fmt::format(
-      "'{} object' has no element {}", type_name(object), shortened_text(shown.view(), 100)));
+  return heap_.undefined(fmt::format("'{} object' has no element {}", type_name(object),
+                                     shortened_text(shown.view(), 100)));
 }
 
 Value Interpreter::attribute(const Value& object, std::string_view attribute_name) {

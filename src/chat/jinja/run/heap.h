@@ -16,8 +16,8 @@ namespace quern::jinja {
 /// conversation fits and a template that does not end stops soon.
 struct Limits {
   std::int64_t max_steps = 400'000;
-  std::size_t max_bytes = std::size_t{32} << 20;         ///< of values made, cumulative
-  std::size_t max_output_bytes = std::size_t{8} << 20;   ///< of rendered text
+  std::size_t max_bytes = std::size_t{32} << 20;        ///< of values made, cumulative
+  std::size_t max_output_bytes = std::size_t{8} << 20;  ///< of rendered text
 
   static Limits for_input(std::size_t input_bytes) {
     Limits limits;

@@ -96,11 +96,14 @@ Interpreter::Flow Interpreter::run(const Statement& statement) {
     case StatementKind::output:
       for (const ExprPtr& expr : statement.exprs) output(evaluate(*expr));
       break;
-    case StatementKind::branch: return run_branch(statement);
+    case StatementKind::branch:
+      return run_branch(statement);
     case StatementKind::loop:
       run_loop(statement, scope_, evaluate(*statement.exprs[0]), 0);
       break;
-    case StatementKind::set: assign(statement.target, evaluate(*statement.exprs[0])); break;
+    case StatementKind::set:
+      assign(statement.target, evaluate(*statement.exprs[0]));
+      break;
     case StatementKind::set_block: {
       const Value text = captured(statement.bodies[0]);
       assign(statement.target, filtered(statement.exprs[0].get(), text));
@@ -109,18 +112,29 @@ Interpreter::Flow Interpreter::run(const Statement& statement) {
     case StatementKind::macro:
       assign(statement.symbol, make_macro(heap_, statement, scope_, statement.text));
       break;
-    case StatementKind::call_block: run_call_block(statement); break;
+    case StatementKind::call_block:
+      run_call_block(statement);
+      break;
     case StatementKind::filter_block: {
       const Value text = captured(statement.bodies[0]);
       output(filtered(statement.exprs[0].get(), text));
       break;
     }
-    case StatementKind::with: run_with(statement); break;
-    case StatementKind::scope: run_in_scope(statement.bodies[0], make_scope(scope_)); break;
-    case StatementKind::block: run_in_scope(statement.bodies[0], make_scope(nullptr)); break;
-    case StatementKind::break_loop: return Flow::break_loop;
-    case StatementKind::continue_loop: return Flow::continue_loop;
-    case StatementKind::unsupported: unsupported(statement.text);
+    case StatementKind::with:
+      run_with(statement);
+      break;
+    case StatementKind::scope:
+      run_in_scope(statement.bodies[0], make_scope(scope_));
+      break;
+    case StatementKind::block:
+      run_in_scope(statement.bodies[0], make_scope(nullptr));
+      break;
+    case StatementKind::break_loop:
+      return Flow::break_loop;
+    case StatementKind::continue_loop:
+      return Flow::continue_loop;
+    case StatementKind::unsupported:
+      unsupported(statement.text);
   }
   return Flow::normal;
 }

@@ -84,18 +84,18 @@ struct Signature {
 };
 
 enum class StatementKind : std::uint8_t {
-  data,         ///< text
-  output,       ///< exprs, printed
-  branch,       ///< exprs[i] → bodies[i], else the last body
-  loop,         ///< for target in exprs[0] if exprs[1]: bodies[0] else bodies[1]
-  set,          ///< target = exprs[0]
-  set_block,    ///< target = bodies[0] | exprs[0]
-  macro,        ///< name, signature, bodies[0]
-  call_block,   ///< exprs[0] with a caller of signature, bodies[0]
-  filter_block, ///< bodies[0] | exprs[0]
-  with,         ///< targets = exprs: bodies[0]
-  scope,        ///< bodies[0] in a scope of its own: generation, autoescape false
-  block,        ///< bodies[0], which sees the variables of the top level alone
+  data,          ///< text
+  output,        ///< exprs, printed
+  branch,        ///< exprs[i] → bodies[i], else the last body
+  loop,          ///< for target in exprs[0] if exprs[1]: bodies[0] else bodies[1]
+  set,           ///< target = exprs[0]
+  set_block,     ///< target = bodies[0] | exprs[0]
+  macro,         ///< name, signature, bodies[0]
+  call_block,    ///< exprs[0] with a caller of signature, bodies[0]
+  filter_block,  ///< bodies[0] | exprs[0]
+  with,          ///< targets = exprs: bodies[0]
+  scope,         ///< bodies[0] in a scope of its own: generation, autoescape false
+  block,         ///< bodies[0], which sees the variables of the top level alone
   break_loop,
   continue_loop,
   unsupported,  ///< text says what: an error where it is reached

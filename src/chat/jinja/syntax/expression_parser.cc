@@ -13,8 +13,7 @@ namespace quern::jinja {
 namespace {
 
 [[noreturn]] void refuse_depth(int line) {
-  fail_at(line, Failure::Kind::limit,
-          fmt::format("nested deeper than {} levels", kMaxSyntaxDepth));
+  fail_at(line, Failure::Kind::limit, fmt::format("nested deeper than {} levels", kMaxSyntaxDepth));
 }
 
 }  // namespace
@@ -216,8 +215,8 @@ ExprPtr ExpressionParser::primary() {
   if (token.kind == TokenKind::string) return string_literal();
   if (token.kind == TokenKind::integer || token.kind == TokenKind::floating) {
     ExprPtr expr = make(ExprKind::literal, token.line);
-    expr->value = token.kind == TokenKind::integer ? Value::of(token.integer)
-                                                   : Value::of(token.number);
+    expr->value =
+        token.kind == TokenKind::integer ? Value::of(token.integer) : Value::of(token.number);
     tokens_.next();
     return expr;
   }

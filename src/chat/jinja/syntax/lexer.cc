@@ -258,13 +258,15 @@ class Lexer {
       const char letter = static_cast<char>(text_[at_ + 1] | 0x20);
       base = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 10;
       const auto is_of_base = [&](char c) {
-        const int digit = is_digit(c) ? c - '0' : std::isxdigit(c) != 0 ? (c | 0x20) - 'a' + 10 : 99;
+        const int digit = is_digit(c)             ? c - '0'
+                          : std::isxdigit(c) != 0 ? (c | 0x20) - 'a' + 10
+                                                  : 99;
         return digit < base;
       };
       std::size_t next = at_ + 2;
       while (base != 10 && next < text_.size() &&
-             (is_of_base(text_[next]) || (text_[next] == '_' && next + 1 < text_.size() &&
-                                          is_of_base(text_[next + 1])))) {
+             (is_of_base(text_[next]) ||
+              (text_[next] == '_' && next + 1 < text_.size() && is_of_base(text_[next + 1])))) {
         end = ++next;
       }
       if (end == at_) base = 10;
@@ -273,7 +275,10 @@ class Lexer {
       end = at_ + digits_at(at_);
       if (text_[at_] == '0') {  // of 012 the zeros alone: the rest is the next token
         end = at_ + 1;
-        while (end < text_.size() && (text_[end] == '0' || (text_[end] == '_' && end + 1 < text_.size() && text_[end + 1] == '0'))) ++end;
+        while (end < text_.size() &&
+               (text_[end] == '0' ||
+                (text_[end] == '_' && end + 1 < text_.size() && text_[end + 1] == '0')))
+          ++end;
       }
     }
     std::string written(text_.substr(at_, end - at_));
@@ -328,8 +333,7 @@ class Lexer {
     const char c = text_[at_];
     if (kSingle.find(c) == std::string_view::npos) {
       const CodePoint bad = code_point_at(text_, at_);
-      syntax_error(line_,
-                   fmt::format("unexpected char '{}'", text_.substr(at_, bad.length_bytes)));
+      syntax_error(line_, fmt::format("unexpected char '{}'", text_.substr(at_, bad.length_bytes)));
     }
     if (c == '(') open += ')';
     if (c == '[') open += ']';

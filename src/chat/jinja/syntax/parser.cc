@@ -53,8 +53,9 @@ class TemplateParser {
       const Token& token = tokens_.current();
       if (token.kind == TokenKind::end) {
         if (ends.size() == 0) break;
-        fail_at(token.line, Failure::Kind::syntax,
-                fmt::format("Unexpected end of template, expected '{}'", fmt::join(ends, "' or '")));
+        fail_at(
+            token.line, Failure::Kind::syntax,
+            fmt::format("Unexpected end of template, expected '{}'", fmt::join(ends, "' or '")));
       }
       if (token.kind == TokenKind::data) {
         StatementPtr data = make(StatementKind::data);
@@ -117,8 +118,9 @@ class TemplateParser {
     for (const auto& [tag, parse] : kTags) {
       if (tag == name) return (this->*parse)();
     }
-    const std::string wanted =
-        ends.size() == 0 ? std::string() : fmt::format(", expected '{}'", fmt::join(ends, "' or '"));
+    const std::string wanted = ends.size() == 0
+                                   ? std::string()
+                                   : fmt::format(", expected '{}'", fmt::join(ends, "' or '"));
     fail_at(token.line, Failure::Kind::syntax,
             fmt::format("Encountered unknown tag {}{}", quoted_name(name), wanted));
   }

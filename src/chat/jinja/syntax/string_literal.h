@@ -5,8 +5,8 @@
 
 namespace quern::jinja {
 
-/// The value of a string literal between its quotes, with Python's escapes. Errors: Failure (syntax)
-/// for an escape that Python refuses; unsupported for surrogates and \N{…}.
+/// The value of a string literal between its quotes, with Python's escapes. Errors: Failure
+/// (syntax) for an escape that Python refuses; unsupported for surrogates and \N{…}.
 std::string unescaped_literal(std::string_view written, int line);
 
 }  // namespace quern::jinja

@@ -10,14 +10,22 @@ namespace {
 
 std::string described(const Token& token) {
   switch (token.kind) {
-    case TokenKind::data: return "template data";
-    case TokenKind::variable_begin: return "'{{'";
-    case TokenKind::variable_end: return "'}}'";
-    case TokenKind::block_begin: return "'{%'";
-    case TokenKind::block_end: return "'%}'";
-    case TokenKind::end: return "the end of the template";
-    case TokenKind::string: return "the string " + quoted_name(token.text);
-    default: return quoted_name(token.text);
+    case TokenKind::data:
+      return "template data";
+    case TokenKind::variable_begin:
+      return "'{{'";
+    case TokenKind::variable_end:
+      return "'}}'";
+    case TokenKind::block_begin:
+      return "'{%'";
+    case TokenKind::block_end:
+      return "'%}'";
+    case TokenKind::end:
+      return "the end of the template";
+    case TokenKind::string:
+      return "the string " + quoted_name(token.text);
+    default:
+      return quoted_name(token.text);
   }
 }
 

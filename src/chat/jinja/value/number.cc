@@ -150,9 +150,12 @@ Value calculate(char op, const Value& a, const Value& b) {
   const double x = a.number();
   const double y = b.number();
   switch (op) {
-    case '+': return Value::of(x + y);
-    case '-': return Value::of(x - y);
-    case '*': return Value::of(x * y);
+    case '+':
+      return Value::of(x + y);
+    case '-':
+      return Value::of(x - y);
+    case '*':
+      return Value::of(x * y);
     case '/':
       if (y == 0) division_by_zero("float division by zero");
       return Value::of(x / y);
@@ -162,7 +165,8 @@ Value calculate(char op, const Value& a, const Value& b) {
     case '%':
       if (y == 0) division_by_zero("float modulo");
       return Value::of(float_modulo(x, y));
-    default: return Value::of(float_power(x, y));
+    default:
+      return Value::of(float_power(x, y));
   }
 }
 

@@ -22,11 +22,16 @@ std::string format_integer(std::int64_t value, char conversion, bool is_alternat
       is_negative ? ~static_cast<std::uint64_t>(value) + 1 : static_cast<std::uint64_t>(value);
   const std::string sign = is_negative ? "-" : "";
   switch (conversion) {
-    case 'x': return sign + (is_alternate ? "0x" : "") + fmt::format("{:x}", magnitude);
-    case 'X': return sign + (is_alternate ? "0X" : "") + fmt::format("{:X}", magnitude);
-    case 'o': return sign + (is_alternate ? "0o" : "") + fmt::format("{:o}", magnitude);
-    case 'b': return sign + (is_alternate ? "0b" : "") + fmt::format("{:b}", magnitude);
-    default: return sign + fmt::format("{}", magnitude);
+    case 'x':
+      return sign + (is_alternate ? "0x" : "") + fmt::format("{:x}", magnitude);
+    case 'X':
+      return sign + (is_alternate ? "0X" : "") + fmt::format("{:X}", magnitude);
+    case 'o':
+      return sign + (is_alternate ? "0o" : "") + fmt::format("{:o}", magnitude);
+    case 'b':
+      return sign + (is_alternate ? "0b" : "") + fmt::format("{:b}", magnitude);
+    default:
+      return sign + fmt::format("{}", magnitude);
   }
 }
 
@@ -45,9 +50,9 @@ class PercentFormatter {
       if (at_ < bytes_.size()) read_conversion();
     }
     const bool is_consumed =
-        arguments_.is(Kind::tuple) ? next_ >= arguments_.list().items.size()
-                                   : next_ > 0 || used_mapping_ || arguments_.is(Kind::dict) ||
-                                         arguments_.is(Kind::list);
+        arguments_.is(Kind::tuple)
+            ? next_ >= arguments_.list().items.size()
+            : next_ > 0 || used_mapping_ || arguments_.is(Kind::dict) || arguments_.is(Kind::list);
     if (!is_consumed) type_error("not all arguments converted during string formatting");
     return std::move(out_);
   }
@@ -131,8 +136,8 @@ class PercentFormatter {
     if (conversion == '%') return out_.append("%");
     const Value& value = keyed != nullptr ? *keyed : next_argument();
     Text text = converted(value, conversion, alternate, precision, begin);
-    const bool is_number = conversion != 's' && conversion != 'r' && conversion != 'a' &&
-                           conversion != 'c';
+    const bool is_number =
+        conversion != 's' && conversion != 'r' && conversion != 'a' && conversion != 'c';
     if (is_number && sign != '\0' && !text.view().starts_with('-')) {
       Text with_sign(std::string(1, sign));
       with_sign.append(text);
@@ -211,10 +216,11 @@ std::string format_number(Heap& heap, const Value& value, char conversion, bool 
                           std::int64_t precision) {
   if (value.is(Kind::undefined)) undefined_error(value);
   if (!value.is_number()) {
-    type_error(fmt::format("%{} format: a real number is required, not {}", conversion,
-                           type_name(value)));
+    type_error(
+        fmt::format("%{} format: a real number is required, not {}", conversion, type_name(value)));
   }
-  const bool is_integer_form = std::string_view("diuxXob").find(conversion) != std::string_view::npos;
+  const bool is_integer_form =
+      std::string_view("diuxXob").find(conversion) != std::string_view::npos;
   if (is_integer_form) {
     std::int64_t integer = value.integer();
     if (value.is(Kind::floating)) {
@@ -233,8 +239,7 @@ std::string format_number(Heap& heap, const Value& value, char conversion, bool 
   }
   if (precision > kMaxPrecision) unsupported("a precision of more than 400 digits");
   const char format[] = {'%', is_alternate ? '#' : '.', '.', '*', conversion, '\0'};
-  const std::string chosen =
-      is_alternate ? std::string(format) : fmt::format("%.*{}", conversion);
+  const std::string chosen = is_alternate ? std::string(format) : fmt::format("%.*{}", conversion);
   char buffer[1024];
   heap.charge(sizeof buffer);
   const int length = std::snprintf(buffer, sizeof buffer, chosen.c_str(),

@@ -72,12 +72,18 @@ void print_repr(Heap& heap, const Value& value, Text& out, int depth) {
   heap.step();
   if (out.size() > heap.limits().max_bytes) heap.charge(out.size());
   switch (value.kind()) {
-    case Kind::undefined: return out.append("Undefined");
-    case Kind::none: return out.append("None");
-    case Kind::boolean: return out.append(value.boolean() ? "True" : "False");
-    case Kind::integer: return out.append(std::to_string(value.integer()));
-    case Kind::floating: return out.append(float_repr(value.number()));
-    case Kind::string: return print_string_repr(heap, value.text(), out);
+    case Kind::undefined:
+      return out.append("Undefined");
+    case Kind::none:
+      return out.append("None");
+    case Kind::boolean:
+      return out.append(value.boolean() ? "True" : "False");
+    case Kind::integer:
+      return out.append(std::to_string(value.integer()));
+    case Kind::floating:
+      return out.append(float_repr(value.number()));
+    case Kind::string:
+      return print_string_repr(heap, value.text(), out);
     case Kind::list:
       out.append("[");
       print_items(heap, value.list().items, out, depth);
@@ -86,7 +92,8 @@ void print_repr(Heap& heap, const Value& value, Text& out, int depth) {
       out.append("(");
       print_items(heap, value.list().items, out, depth);
       return out.append(value.list().items.size() == 1 ? ",)" : ")");
-    case Kind::dict: return print_entries(heap, value.dict(), out, depth);
+    case Kind::dict:
+      return print_entries(heap, value.dict(), out, depth);
     case Kind::range: {
       const auto& bounds = value.list().bounds;
       out.append(bounds[2] == 1
@@ -103,8 +110,10 @@ void print_repr(Heap& heap, const Value& value, Text& out, int depth) {
       out.append("<Namespace ");
       print_entries(heap, value.name_space().attributes, out, depth);
       return out.append(">");
-    case Kind::callable: return out.append(fmt::format("<function {}>", value.callable().name()));
-    default: return out.append(fmt::format("<{} object>", type_name(value)));
+    case Kind::callable:
+      return out.append(fmt::format("<function {}>", value.callable().name()));
+    default:
+      return out.append(fmt::format("<{} object>", type_name(value)));
   }
 }
 

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cctype>
+#include <charconv>
 #include <optional>
 #include <string>
 
@@ -105,22 +105,22 @@ Text format_value(Heap& heap, const Value& value, std::string_view written) {
   if (!as_number) {
     if (!value.is(Kind::string) && !value.is(Kind::boolean)) {
       if (value.is(Kind::undefined)) undefined_error(value);
-      type_error(fmt::format("unsupported format string passed to {}.__format__",
-                             type_name(value)));
+      type_error(
+          fmt::format("unsupported format string passed to {}.__format__", type_name(value)));
     }
     if ((spec.type != '\0' && spec.type != 's') || spec.align == '=') {
       value_error("Unknown format code for object of type 'str'");
     }
     Text text = printed(heap, value);
     if (spec.precision >= 0) {
-      text = text.part(0, text.offset_of(std::min(text.length(),
-                                                  static_cast<std::size_t>(spec.precision))));
+      text = text.part(
+          0, text.offset_of(std::min(text.length(), static_cast<std::size_t>(spec.precision))));
     }
     return aligned(heap, text, spec.width, spec.fill, spec.align == '\0' ? '<' : spec.align);
   }
   std::string digits;
-  const bool is_float_type = std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos &&
-                             spec.type != '\0';
+  const bool is_float_type =
+      std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos && spec.type != '\0';
   if (spec.type == '\0' && value.is(Kind::floating) && spec.precision < 0) {
     digits = float_repr(value.number());
   } else if (spec.type == '%') {
@@ -130,10 +130,10 @@ Text format_value(Heap& heap, const Value& value, std::string_view written) {
   } else if (spec.type == '\0' || spec.type == 'd' || is_float_type ||
              std::string_view("xXob").find(spec.type) != std::string_view::npos) {
     if (!is_float_type && (value.is(Kind::floating) || spec.precision >= 0)) {
-      value_error(value.is(Kind::floating)
-                      ? fmt::format("Unknown format code '{}' for object of type 'float'",
-                                    spec.type)
-                      : std::string("Precision not allowed in integer format specifier"));
+      value_error(
+          value.is(Kind::floating)
+              ? fmt::format("Unknown format code '{}' for object of type 'float'", spec.type)
+              : std::string("Precision not allowed in integer format specifier"));
     }
     digits = format_number(heap, value, spec.type == '\0' ? 'd' : spec.type, spec.is_alternate,
                            spec.precision);

@@ -19,17 +19,23 @@ class JsonWriter {
     if (depth > kMaxValueDepth) too_deep();
     heap_.step();
     switch (value.kind()) {
-      case Kind::none: return out_.append("null");
-      case Kind::boolean: return out_.append(value.boolean() ? "true" : "false");
-      case Kind::integer: return out_.append(std::to_string(value.integer()));
-      case Kind::floating: return out_.append(number(value.number()));
-      case Kind::string: return write_string(value.text());
+      case Kind::none:
+        return out_.append("null");
+      case Kind::boolean:
+        return out_.append(value.boolean() ? "true" : "false");
+      case Kind::integer:
+        return out_.append(std::to_string(value.integer()));
+      case Kind::floating:
+        return out_.append(number(value.number()));
+      case Kind::string:
+        return write_string(value.text());
       case Kind::list:
-      case Kind::tuple: return write_list(value.list().items, depth);
-      case Kind::dict: return write_dict(value.dict(), depth);
+      case Kind::tuple:
+        return write_list(value.list().items, depth);
+      case Kind::dict:
+        return write_dict(value.dict(), depth);
       default:
-        type_error(
-            fmt::format("Object of type {} is not JSON serializable", type_name(value)));
+        type_error(fmt::format("Object of type {} is not JSON serializable", type_name(value)));
     }
   }
 
@@ -90,7 +96,8 @@ class JsonWriter {
 
   void write_key(const Value& key) {
     switch (key.kind()) {
-      case Kind::string: return write_string(key.text());
+      case Kind::string:
+        return write_string(key.text());
       case Kind::none:
       case Kind::boolean:
       case Kind::integer:
@@ -99,21 +106,29 @@ class JsonWriter {
         write(key, 0);
         return out_.append("\"");
       default:
-        type_error(fmt::format("keys must be str, int, float, bool or None, not {}",
-                               type_name(key)));
+        type_error(
+            fmt::format("keys must be str, int, float, bool or None, not {}", type_name(key)));
     }
   }
 
   std::string escaped(char32_t c) const {
     switch (c) {
-      case '"': return "\\\"";
-      case '\\': return "\\\\";
-      case '\n': return "\\n";
-      case '\r': return "\\r";
-      case '\t': return "\\t";
-      case '\b': return "\\b";
-      case '\f': return "\\f";
-      default: break;
+      case '"':
+        return "\\\"";
+      case '\\':
+        return "\\\\";
+      case '\n':
+        return "\\n";
+      case '\r':
+        return "\\r";
+      case '\t':
+        return "\\t";
+      case '\b':
+        return "\\b";
+      case '\f':
+        return "\\f";
+      default:
+        break;
     }
     auto n = static_cast<unsigned>(c);
     if (n >= 0x20 && !style_.ensure_ascii) return {};

@@ -120,22 +120,38 @@ void Dict::set(const Value& key, const Value& value) {
 
 const char* type_name(const Value& value) {
   switch (value.kind()) {
-    case Kind::undefined: return "Undefined";
-    case Kind::none: return "NoneType";
-    case Kind::boolean: return "bool";
-    case Kind::integer: return "int";
-    case Kind::floating: return "float";
-    case Kind::string: return "str";
-    case Kind::list: return "list";
-    case Kind::tuple: return "tuple";
-    case Kind::dict: return "dict";
-    case Kind::range: return "range";
-    case Kind::iterator: return "generator";
-    case Kind::dict_view: return value.list().view;
-    case Kind::name_space: return "Namespace";
-    case Kind::loop: return "LoopContext";
-    case Kind::callable: return "function";
-    case Kind::slice: return "slice";
+    case Kind::undefined:
+      return "Undefined";
+    case Kind::none:
+      return "NoneType";
+    case Kind::boolean:
+      return "bool";
+    case Kind::integer:
+      return "int";
+    case Kind::floating:
+      return "float";
+    case Kind::string:
+      return "str";
+    case Kind::list:
+      return "list";
+    case Kind::tuple:
+      return "tuple";
+    case Kind::dict:
+      return "dict";
+    case Kind::range:
+      return "range";
+    case Kind::iterator:
+      return "generator";
+    case Kind::dict_view:
+      return value.list().view;
+    case Kind::name_space:
+      return "Namespace";
+    case Kind::loop:
+      return "LoopContext";
+    case Kind::callable:
+      return "function";
+    case Kind::slice:
+      return "slice";
   }
   return "object";
 }
@@ -143,17 +159,24 @@ const char* type_name(const Value& value) {
 bool is_true(const Value& value) {
   switch (value.kind()) {
     case Kind::undefined:
-    case Kind::none: return false;
+    case Kind::none:
+      return false;
     case Kind::boolean:
-    case Kind::integer: return value.integer() != 0;
-    case Kind::floating: return value.number() != 0;
-    case Kind::string: return !value.text().empty();
+    case Kind::integer:
+      return value.integer() != 0;
+    case Kind::floating:
+      return value.number() != 0;
+    case Kind::string:
+      return !value.text().empty();
     case Kind::list:
     case Kind::tuple:
     case Kind::range:
-    case Kind::dict_view: return !value.list().items.empty();
-    case Kind::dict: return !value.dict().entries.empty();
-    default: return true;
+    case Kind::dict_view:
+      return !value.list().items.empty();
+    case Kind::dict:
+      return !value.dict().entries.empty();
+    default:
+      return true;
   }
 }
 
@@ -185,13 +208,18 @@ bool equals(const Value& a, const Value& b, int depth) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::undefined:
-    case Kind::none: return true;
-    case Kind::string: return a.text().view() == b.text().view();
+    case Kind::none:
+      return true;
+    case Kind::string:
+      return a.text().view() == b.text().view();
     case Kind::list:
     case Kind::tuple:
-    case Kind::range: return same_items(a.list(), b.list(), depth);
-    case Kind::dict: return same_entries(a.dict(), b.dict(), depth);
-    default: return a.object() == b.object();
+    case Kind::range:
+      return same_items(a.list(), b.list(), depth);
+    case Kind::dict:
+      return same_entries(a.dict(), b.dict(), depth);
+    default:
+      return a.object() == b.object();
   }
 }
 

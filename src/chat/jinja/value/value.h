@@ -108,7 +108,7 @@ class Value {
 };
 
 struct Undefined final : Object {
-  std::string message;  ///< what using it says
+  std::string message;     ///< what using it says
   bool is_unsafe = false;  ///< the sandbox keeps it from the template
 };
 
@@ -119,9 +119,9 @@ struct String final : Object {
 
 struct List final : Object {
   std::vector<Value> items;
-  std::size_t next = 0;           ///< of an iterator
-  const char* view = "";          ///< of a dict view: "dict_items"
-  std::int64_t bounds[3] = {};    ///< of a range, and of a slice's integers
+  std::size_t next = 0;         ///< of an iterator
+  const char* view = "";        ///< of a dict view: "dict_items"
+  std::int64_t bounds[3] = {};  ///< of a range, and of a slice's integers
 };
 
 /// Keeps the order of insertion. Keys are equal as in Python: 1 == 1.0 == True.
