@@ -440,7 +440,7 @@ ExprPtr ExpressionParser::filters(ExprPtr operand, bool is_named) {
     is_named = false;
     ExprPtr expr = make(ExprKind::filter, tokens_.current().line);
     expr->text = tokens_.any_name();
-    while (tokens_.skip_op(".")) expr->text += "." + tokens_.any_name();
+    while (tokens_.skip_op(".")) expr->text.append(1, '.').append(tokens_.any_name());
     expr->children.push_back(std::move(operand));
     if (tokens_.current().is_op("(")) expr->arguments = arguments();
     check_is_known("filter", find_filter(expr->text) != nullptr, is_other_filter(expr->text),
@@ -454,7 +454,7 @@ ExprPtr ExpressionParser::test(ExprPtr operand) {
   ExprPtr expr = make(ExprKind::test, tokens_.next().line);
   const bool is_negated = tokens_.skip_name("not");
   expr->text = tokens_.any_name();
-  while (tokens_.skip_op(".")) expr->text += "." + tokens_.any_name();
+  while (tokens_.skip_op(".")) expr->text.append(1, '.').append(tokens_.any_name());
   expr->children.push_back(std::move(operand));
   const Token& token = tokens_.current();
   const bool begins_argument =

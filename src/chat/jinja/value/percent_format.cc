@@ -234,7 +234,7 @@ std::string format_number(Heap& heap, const Value& value, char conversion, bool 
     std::string text = format_integer(integer, conversion, is_alternate);
     if (precision > kMaxPrecision) unsupported("a precision of more than 400 digits");
     const std::size_t sign = text.starts_with('-') ? 1 : 0;
-    while (static_cast<std::int64_t>(text.size() - sign) < precision) text.insert(sign, "0");
+    while (static_cast<std::int64_t>(text.size() - sign) < precision) text.insert(sign, 1, '0');
     return text;
   }
   if (precision > kMaxPrecision) unsupported("a precision of more than 400 digits");

@@ -71,7 +71,7 @@ Specification parse_specification(std::string_view text) {
   if (peek() == '0') {
     ++at;
     if (spec.align == '\0') {
-      spec.fill = "0";
+      spec.fill.assign(1, '0');
       spec.align = '=';
     }
   }

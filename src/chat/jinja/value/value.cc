@@ -32,7 +32,7 @@ void append_key(const Value& key, std::string& out, int depth) {
       if (const auto integer = to_integer(key.number())) {
         out += fmt::format("i{}", *integer);
       } else {
-        out += "f" + float_repr(key.number());
+        out.append(1, 'f').append(float_repr(key.number()));
       }
       return;
     case Kind::tuple:
@@ -88,7 +88,7 @@ const Value* Dict::find(std::string_view key) const {
     }
     return nullptr;
   }
-  const auto it = index_.find("s" + std::string(key));
+  const auto it = index_.find(std::string(1, 's').append(key));
   return it == index_.end() ? nullptr : &entries[it->second].second;
 }
 
