@@ -46,7 +46,10 @@ fs::path follow_links(const fs::path& path) {
   fs::path target = path;
   std::error_code error;
   for (int i = 0; i < kMaxLinks; ++i) {
-    if (descriptor_of(target) || !fs::is_symlink(fs::symlink_status(target, error))) return target;
+    if (descriptor_of(target)) return target;
+    const fs::file_status status = fs::symlink_status(target, error);
+    if (status.type() == fs::file_type::none) refuse_path(path, error.message());
+    if (!fs::is_symlink(status)) return target;
     const fs::path next = fs::read_symlink(target, error);
     if (error) refuse_path(path, error.message());
     target = next.is_absolute() ? next : target.parent_path() / next;
