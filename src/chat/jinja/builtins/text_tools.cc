@@ -157,8 +157,7 @@ std::vector<Text> split_words(const Text& text, std::int64_t max_splits) {
     begin = at;
   }
   if (begin < bytes.size()) {
-    Text last = rest.part(begin, bytes.size() - begin);
-    words.push_back(max_splits == 0 ? stripped(last, nullptr, Side::right) : std::move(last));
+    words.push_back(rest.part(begin, bytes.size() - begin));
   }
   return words;
 }
@@ -177,7 +176,6 @@ std::vector<Text> split_words_from_end(const Text& text, std::int64_t max_splits
     rest = stripped(rest.part(0, begin), nullptr, Side::right);
     if (max_splits > 0) --max_splits;
   }
-  rest = stripped(rest, nullptr, Side::left);
   if (!rest.empty()) words.push_back(rest);
   std::reverse(words.begin(), words.end());
   return words;

@@ -15,7 +15,7 @@ namespace quern::jinja {
 /// What one rendering may use. The numbers grow with the size of its input, so that a long
 /// conversation fits and a template that does not end stops soon.
 struct Limits {
-  std::int64_t max_steps = 400'000;
+  std::int64_t max_steps = 250'000;
   std::size_t max_bytes = std::size_t{32} << 20;        ///< of values made, cumulative
   std::size_t max_output_bytes = std::size_t{8} << 20;  ///< of rendered text
 
