@@ -70,7 +70,7 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer
   json.update({{"model_type", info.model_type},
                {"num_parameters", info.num_parameters},
                {"checkpoint_dtype", checkpoint_dtype(info)},
-               {"weights", storage_json(summary)},
+               {"weight_formats", storage_json(summary)},
                {"quantization", quantization_json(summary.quantization)},
                {"vocab_size", info.vocab_size},
                {"hidden_size", info.hidden_size},

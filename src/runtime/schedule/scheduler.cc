@@ -49,13 +49,16 @@ void Scheduler::release_exhausted(std::int64_t next_step) {
 std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
   std::vector<Sequence*> admitted;
   while (can_admit()) {
-    Sequence& sequence = *running_.emplace_back(std::move(waiting_.front()));
-    waiting_.pop_front();
+    // First what may run out of memory: a running sequence has a row and blocks.
+    Sequence& sequence = *waiting_.front();
+    running_.reserve(running_.size() + 1);
+    admitted.push_back(&sequence);
     sequence.blocks = blocks_.reserve(blocks_needed(sequence)).value();
     sequence.state_row = free_rows_.back();
     free_rows_.pop_back();
     sequence.first_step = next_step;
-    admitted.push_back(&sequence);
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
   }
   return admitted;
 }

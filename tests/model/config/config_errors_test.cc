@@ -134,7 +134,8 @@ TEST(ConfigErrors, UnsupportedMathematics) {
        {R"({"is_encoder_decoder": true})", {"is_encoder_decoder"}}});
   expect_errors(ErrorCode::unsupported, testing::kLlama3_8B,
                 {{R"({"hidden_act": "xielu"})", {"hidden_act", "'xielu'", "silu"}},
-                 {R"({"quantization_config": {"quant_method": "gptq"}})", {"quantization_config"}},
+                 {R"({"quantization_config": {"quant_method": "bitsandbytes"}})",
+                  {"quantization_config", "bitsandbytes"}},
                  {R"({"torch_dtype": "float8_e4m3fn"})", {"torch_dtype", "float8_e4m3fn"}},
                  {R"({"torch_dtype": "int8"})", {"torch_dtype", "float32, float16 or bfloat16"}}});
   expect_errors(ErrorCode::unsupported, testing::kQwen7BChat,

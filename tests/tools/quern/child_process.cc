@@ -168,9 +168,10 @@ ChildResult ChildProcess::finish() {
   id_ = -1;
   if (WIFEXITED(status)) result_.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) result_.signal = WTERMSIG(status);
-  // A CUDA build says once, first of all, why it falls back to the CPU of this machine.
-  if (result_.err.starts_with("warning: CUDA cannot be used: ")) {
-    result_.err.erase(0, result_.err.find('\n') + 1);
+  // A program says once, first of all, why it falls back to the CPU of this machine.
+  for (const char* start :
+       {"warning: CUDA cannot be used: ", "warning: this build of Quern is without CUDA"}) {
+    if (result_.err.starts_with(start)) result_.err.erase(0, result_.err.find('\n') + 1);
   }
   return result_;
 }

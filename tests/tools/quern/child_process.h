@@ -44,8 +44,8 @@ class ChildProcess {
   /// Closes our end of its standard output.
   void close_output();
   void send(int signal);
-  /// Reads its output to the end and waits for it. `err` lacks the one warning of a CUDA build on a
-  /// machine without a GPU.
+  /// Reads its output to the end and waits for it. `err` lacks the one warning of a
+  /// machine whose GPU is not there, or not for this build.
   ChildResult finish();
 
  private:

@@ -62,9 +62,9 @@ class InterruptsTest : public ProgramTest {
     return interrupt(child);
   }
 
-  std::string long_text() const {
+  std::string long_text(int num_lines = 40'000) const {
     std::string text;
-    for (int i = 0; i < 40000; ++i) text += "Once upon a time there was a king with three sons.\n";
+    for (int i = 0; i < num_lines; ++i) text += "Once upon a time there was a king with three sons.\n";
     return write_file(folder_ / "long.txt", text).string();
   }
   std::string data_set() const {
@@ -179,7 +179,8 @@ TEST_F(InterruptsTest, WhileItTokenizesAndMeasures) {
   interrupt_after(perplexity, std::chrono::milliseconds(100));
   const ChildResult found = interrupt_at(perplexity, "1/");
   expect_partial(found, "interrupted");
-  interrupt_after({"tokenize", "-m", model("tale-llama"), "--prompt-file", text},
+  const std::string longer = long_text(800'000);  // 40 MB, about a second
+  interrupt_after({"tokenize", "-m", model("tale-llama"), "--prompt-file", longer},
                   std::chrono::milliseconds(100));
 }
 
