@@ -64,7 +64,8 @@ class InterruptsTest : public ProgramTest {
 
   std::string long_text(int num_lines = 40'000) const {
     std::string text;
-    for (int i = 0; i < num_lines; ++i) text += "Once upon a time there was a king with three sons.\n";
+    for (int i = 0; i < num_lines; ++i)
+      text += "Once upon a time there was a king with three sons.\n";
     return write_file(folder_ / "long.txt", text).string();
   }
   std::string data_set() const {
