@@ -70,7 +70,7 @@ Value partition(Interpreter& run, const Value& self, Arguments& arguments) {
   return heap.list(std::move(parts), Kind::tuple);
 }
 
-Value replace(Interpreter& run, const Value& self, Arguments& arguments) {
+Value replace_method(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("replace", arguments, {"old", "new", "count"}, 2);
   return run.heap().string(
       replaced(run.heap(), self.text(), p.text(0).view(), p.text(1), p.integer(2, -1)));
@@ -107,7 +107,7 @@ Value zfill(Interpreter& run, const Value& self, Arguments& arguments) {
   return run.heap().string(std::move(out));
 }
 
-Value join(Interpreter& run, const Value& self, Arguments& arguments) {
+Value join_method(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("join", arguments, {"iterable"}, 1);
   std::vector<Text> parts;
   for (const Value& item : run.items(p.get(0))) {
@@ -122,7 +122,7 @@ Value join(Interpreter& run, const Value& self, Arguments& arguments) {
   return run.heap().string(joined(run.heap(), parts, self.text()));
 }
 
-Value format(Interpreter& run, const Value& self, Arguments& arguments) {
+Value format_method(Interpreter& run, const Value& self, Arguments& arguments) {
   return run.heap().string(str_format(run, self.text(), arguments));
 }
 
@@ -176,15 +176,15 @@ constexpr NamedFilter kStringMethods[] = {
     {"splitlines", splitlines},
     {"partition", partition<false>},
     {"rpartition", partition<true>},
-    {"replace", replace},
+    {"replace", replace_method},
     {"removeprefix", remove_affix<false>},
     {"removesuffix", remove_affix<true>},
     {"ljust", justify<'<'>},
     {"rjust", justify<'>'>},
     {"center", justify<'c'>},
     {"zfill", zfill},
-    {"join", join},
-    {"format", format},
+    {"join", join_method},
+    {"format", format_method},
     {"format_map", format_map},
     {"expandtabs", expandtabs},
 };
