@@ -281,7 +281,7 @@ struct ModelSummary {
   ModelInfo info;
   MemoryPlan memory_plan;
   EngineOptions options;               ///< as resolved
-  std::string tokenizer;               ///< kind and files
+  std::string tokenizer;               ///< kind and files, or "none"
   std::string graph;                   ///< the layer graph, one line a node
   std::vector<WeightStorage> weights;  ///< the largest first
   QuantizationSummary quantization;

@@ -182,7 +182,9 @@ void add_memory_rows(const ModelSummary& summary, TextTable& table) {
 ExitCode run_inspect(const InspectOptions& options) {
   const ModelSummary summary = inspect(chosen_source(options.source), options.engine);
   std::unique_ptr<Tokenizer> tokenizer;
-  if (!summary.info.random_weights) tokenizer = Tokenizer::load(summary.info.folder);
+  if (!summary.info.random_weights && summary.tokenizer != "none") {
+    tokenizer = Tokenizer::load(summary.info.folder);
+  }
   if (options.output.json) {
     print_json(inspect_json(summary, tokenizer.get(), options.graph));
     return ExitCode::done;

@@ -81,6 +81,18 @@ TEST_F(CommandsTest, InspectTellsSizesEndsAndMemory) {
   expect_failure(run_quern({"inspect", "-m", "/nowhere"}), 1, {"/nowhere"});
 }
 
+TEST_F(CommandsTest, InspectsAFolderWithoutATokenizer) {
+  const TempFolder folder;
+  for (const char* name : {"config.json", "generation_config.json", "model.safetensors"}) {
+    std::filesystem::copy_file(models() / "tale-qwen2" / name, folder / name);
+  }
+  const auto json = json_of(run_quern({"inspect", "-m", folder.path().string(), "--json"}));
+  EXPECT_EQ(json["tokenizer"], "none");
+  EXPECT_EQ(json["eos_token_ids"][1]["id"], 1842);
+  EXPECT_EQ(json["eos_token_ids"][1]["token"], "");
+  EXPECT_EQ(run_quern({"inspect", "-m", folder.path().string()}).exit_code, 0);
+}
+
 TEST_F(CommandsTest, LogitsAreHuggingFaces) {
   const std::vector<std::pair<std::string, std::string>> families = {{"tale-gpt2", "gpt2"},
                                                                      {"tale-llama", "llama"},
