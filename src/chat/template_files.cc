@@ -58,6 +58,7 @@ TemplateSource built_in_source(std::string_view name) {
 
 std::string names_of(const std::map<std::string, TemplateSource>& templates) {
   std::vector<std::string> names;
+  names.reserve(templates.size());
   for (const auto& [name, source] : templates) names.push_back(quoted_name(name));
   return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
 }

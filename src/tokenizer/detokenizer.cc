@@ -29,7 +29,7 @@ std::string Detokenizer::decode(std::int32_t id) {
   if (bytes.empty()) return {};
   if (tokenizer_->is_byte(id)) return take_byte(bytes.front());
   std::string text = flush_bytes();
-  return text += take(std::move(bytes));
+  return text += take(bytes);
 }
 
 std::string Detokenizer::take_byte(char byte) {
@@ -53,7 +53,7 @@ std::string Detokenizer::replace_bytes() {
   std::string replaced;
   for (std::size_t i = 0; i < bytes_.size(); ++i) replaced += kReplacementCharacter;
   bytes_.clear();
-  return take(std::move(replaced));
+  return take(replaced);
 }
 
 std::string Detokenizer::flush_bytes() {
@@ -67,7 +67,7 @@ std::string Detokenizer::flush_bytes() {
   return text;
 }
 
-std::string Detokenizer::take(std::string bytes) {
+std::string Detokenizer::take(std::string_view bytes) {
   pending_ += bytes;
   if (at_start_) {
     if (tokenizer_->drops_leading_space() && pending_.front() == ' ') pending_.erase(0, 1);

@@ -36,7 +36,7 @@ class Detokenizer {
   /// The text of one id before spaces are cleaned up.
   std::string decode(std::int32_t id);
   /// Appends bytes of a token of text; returns what is whole now.
-  std::string take(std::string bytes);
+  std::string take(std::string_view bytes);
   /// The same for the byte of a byte token.
   std::string take_byte(char byte);
   std::string replace_bytes();

@@ -49,8 +49,8 @@ std::int64_t Parameters::integer(std::size_t i, std::int64_t otherwise) const {
 }
 
 const Text& Parameters::text(std::size_t i) const {
-  static const Text kEmpty;
-  if (!has(i)) return kEmpty;
+  static const Text empty;
+  if (!has(i)) return empty;
   if (!values_[i]->is(Kind::string)) {
     if (values_[i]->is(Kind::undefined)) undefined_error(*values_[i]);
     type_error(fmt::format("{}() argument must be str, not {}", function_, type_name(*values_[i])));

@@ -17,7 +17,7 @@ namespace {
 
 /// The first of the arguments, which is taken from them: a filter's or test's name.
 std::string take_name(Interpreter& run, Arguments& arguments) {
-  const std::string name = printed(run.heap(), arguments.positional.front()).bytes();
+  std::string name = printed(run.heap(), arguments.positional.front()).bytes();
   arguments.positional.erase(arguments.positional.begin());
   return name;
 }

@@ -59,6 +59,7 @@ void sort_keyed(Interpreter& run, std::vector<Keyed>& values, bool reverse) {
 
 Value values_of(Interpreter& run, const std::vector<Keyed>& keyed) {
   std::vector<Value> values;
+  values.reserve(keyed.size());
   for (const auto& [key, value] : keyed) values.push_back(value);
   return run.heap().list(std::move(values));
 }

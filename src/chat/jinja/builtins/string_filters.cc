@@ -204,7 +204,7 @@ Value striptags(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("striptags", arguments, {});
   const Text text = text_of(run, self);
   run.heap().charge(text.cost() * 2);
-  if (text.view().find('&') != Text::npos) unsupported("striptags of a text with entities");
+  if (text.view().find('&') != std::string::npos) unsupported("striptags of a text with entities");
   Text out;
   const std::string_view bytes = text.view();
   for (std::size_t at = 0; at < bytes.size();) {

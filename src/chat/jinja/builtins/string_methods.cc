@@ -58,7 +58,7 @@ Value partition(Interpreter& run, const Value& self, Arguments& arguments) {
   const std::size_t at =
       kFromEnd ? text.view().rfind(separator.view()) : text.view().find(separator.view());
   std::vector<Value> parts;
-  if (at == Text::npos) {
+  if (at == std::string::npos) {
     const Value empty = heap.string(Text());
     parts =
         kFromEnd ? std::vector<Value>{empty, empty, self} : std::vector<Value>{self, empty, empty};

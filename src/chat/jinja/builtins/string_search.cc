@@ -64,10 +64,10 @@ Value find(Interpreter& run, const Value& self, Arguments& arguments) {
   const Window window = window_of(run, self.text(), p);
   const std::string_view text = self.text().view().substr(window.begin, window.end - window.begin);
   const std::string_view needle = p.text(0).view();
-  const std::size_t at = window.is_empty ? Text::npos
+  const std::size_t at = window.is_empty ? std::string::npos
                          : kFromEnd      ? text.rfind(needle)
                                          : text.find(needle);
-  if (at == Text::npos) {
+  if (at == std::string::npos) {
     if (kFails) value_error("substring not found");
     return Value::of(std::int64_t{-1});
   }
@@ -83,7 +83,7 @@ Value count(Interpreter& run, const Value& self, Arguments& arguments) {
   if (window.is_empty) return Value::of(std::int64_t{0});
   if (needle.empty()) return Value::of(static_cast<std::int64_t>(text.length()) + 1);
   std::int64_t found = 0;
-  for (std::size_t at = text.view().find(needle); at != Text::npos;
+  for (std::size_t at = text.view().find(needle); at != std::string::npos;
        at = text.view().find(needle, at + needle.size())) {
     ++found;
   }

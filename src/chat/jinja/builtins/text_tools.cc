@@ -193,9 +193,9 @@ Text joined(Heap& heap, const std::vector<Text>& parts, const Text& separator) {
 
 char32_t uppercase_of(char32_t c) {
   if (c < 0x80) return c >= 'a' && c <= 'z' ? c - 32 : c;
-  static const std::unordered_map<char32_t, char32_t> kUppercase = make_uppercase();
-  const auto it = kUppercase.find(c);
-  return it == kUppercase.end() ? c : it->second;
+  static const std::unordered_map<char32_t, char32_t> uppercase = make_uppercase();
+  const auto it = uppercase.find(c);
+  return it == uppercase.end() ? c : it->second;
 }
 
 Text with_case(Heap& heap, const Text& text, Case to) {
@@ -230,6 +230,7 @@ Text with_case(Heap& heap, const Text& text, Case to) {
 
 Value as_list(Heap& heap, std::vector<Text> texts) {
   std::vector<Value> values;
+  values.reserve(texts.size());
   for (Text& text : texts) values.push_back(heap.string(std::move(text)));
   return heap.list(std::move(values));
 }

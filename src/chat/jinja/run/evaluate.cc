@@ -248,7 +248,7 @@ bool Interpreter::contains(const Value& haystack, const Value& needle) {
           fmt::format("'in <string>' requires string as left operand, not {}", type_name(needle)));
     }
     heap_.read(haystack.text().size() * 2);
-    return haystack.text().view().find(needle.text().view()) != Text::npos;
+    return haystack.text().view().find(needle.text().view()) != std::string::npos;
   }
   if (haystack.is(Kind::dict)) return haystack.dict().find(needle) != nullptr;
   if (haystack.is(Kind::undefined)) return false;
@@ -377,7 +377,7 @@ bool Interpreter::test(std::string_view test_name, const Value& value, Arguments
 }
 
 const std::vector<Value>& Interpreter::items(const Value& value) {
-  static const std::vector<Value> kNone;
+  static const std::vector<Value> none;
   switch (value.kind()) {
     case Kind::list:
     case Kind::tuple:
@@ -416,7 +416,7 @@ const std::vector<Value>& Interpreter::items(const Value& value) {
       return heap_.list(std::move(characters)).list().items;
     }
     case Kind::undefined:
-      return kNone;
+      return none;
     default:
       type_error(fmt::format("'{}' object is not iterable", type_name(value)));
   }

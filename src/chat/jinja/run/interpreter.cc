@@ -178,8 +178,8 @@ void Interpreter::run_loop(const Statement& statement, Scope* around, const Valu
   loop->scope = around;
   loop->items = chosen;
   loop->depth = depth;
-  static const std::string kLoop = "loop";
-  const auto symbol = template_.symbols.find(kLoop);
+  static const std::string loop_name = "loop";
+  const auto symbol = template_.symbols.find(loop_name);
   for (; loop->index < chosen->size(); ++loop->index) {
     heap_.step();
     line_ = statement.line;

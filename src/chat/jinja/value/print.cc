@@ -19,8 +19,8 @@ bool is_printable(char32_t c) {
 void print_string_repr(Heap& heap, const Text& text, Text& out) {
   heap.read(text.size() * 4);
   const std::string_view bytes = text.view();
-  const bool has_single = bytes.find('\'') != Text::npos;
-  const char quote = has_single && bytes.find('"') == Text::npos ? '"' : '\'';
+  const bool has_single = bytes.find('\'') != std::string::npos;
+  const char quote = has_single && bytes.find('"') == std::string::npos ? '"' : '\'';
   out.append(std::string_view(&quote, 1));
   std::size_t done = 0;
   const auto escape = [&](std::size_t at, std::size_t length, const std::string& replacement) {

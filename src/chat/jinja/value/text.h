@@ -34,8 +34,6 @@ class Text {
   void append(const Text& other) { append(other, 0, other.size()); }
   void append(const Text& other, std::size_t begin, std::size_t length);
   Text part(std::size_t begin, std::size_t length) const;
-  /// What follows replaces what was there: the result of a search in `bytes()`.
-  static constexpr std::size_t npos = std::string::npos;
 
   // In code points, as Python counts.
   std::size_t length() const;
