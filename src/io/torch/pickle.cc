@@ -235,7 +235,6 @@ void PickleReader::Machine::step(unsigned char code) {
     case 'c':
       return push_global();
     case 'R':
-      return reduce();
     case 0x81:  // NEWOBJ: a class and its arguments
       return reduce();
     case 'b':  // BUILD: attributes, which no tensor needs

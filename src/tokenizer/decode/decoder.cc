@@ -67,7 +67,8 @@ void ByteFallbackDecoder::decode(std::vector<std::string>& tokens) const {
 void FuseDecoder::decode(std::vector<std::string>& tokens) const {
   std::string all;
   for (const std::string& token : tokens) all += token;
-  tokens.assign(1, std::move(all));
+  tokens.clear();
+  tokens.push_back(std::move(all));
 }
 
 void StripDecoder::decode(std::vector<std::string>& tokens) const {
