@@ -1,24 +1,14 @@
 #include "tokenizer/pretokenize/regex.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include <array>
 #include <cstdint>
-#include <new>
 
 #include "base/error.h"
-#include "base/utf8.h"
-#include "io/json.h"
+#include "base/text/pcre2.h"
+#include "base/text/utf8.h"
+#include "io/json/json.h"
 
 namespace quern {
 namespace {
-
-std::string pcre2_message(int code) {
-  std::array<PCRE2_UCHAR, 256> text{};
-  pcre2_get_error_message(code, text.data(), text.size());
-  return reinterpret_cast<const char*>(text.data());
-}
 
 /// White_Space as the inside of a character class. PCRE2's own `\s` also takes U+180E, and only
 /// newer versions know the property by name.
@@ -63,17 +53,6 @@ std::string translate(std::string_view pattern, const std::string& where) {
   return out;
 }
 
-/// Calls PCRE2's own release function.
-template <auto kRelease>
-struct Release {
-  template <typename T>
-  void operator()(T* object) const {
-    kRelease(object);
-  }
-};
-using MatchData = std::unique_ptr<pcre2_match_data, Release<pcre2_match_data_free>>;
-using MatchContext = std::unique_ptr<pcre2_match_context, Release<pcre2_match_context_free>>;
-
 /// What a match costs: each item of the pattern, and the text passed since the last one. Both, as
 /// an item such as `[^b]*` takes any amount of text at once.
 struct MatchWork {
@@ -90,15 +69,9 @@ int charge_item(pcre2_callout_block* block, void* data) {
   return work.budget->spend(kItem + moved) ? 0 : PCRE2_ERROR_CALLOUT;
 }
 
-MatchContext limited_context(MatchWork& work) {
-  constexpr std::uint32_t kMaxBacktracks = 1'000'000;
-  constexpr std::uint32_t kMaxDepth = 100'000;
-  constexpr std::uint32_t kMaxHeapKib = 64 << 10;
-  MatchContext context(pcre2_match_context_create(nullptr));
-  if (context == nullptr) throw std::bad_alloc();
-  pcre2_set_match_limit(context.get(), kMaxBacktracks);
-  pcre2_set_depth_limit(context.get(), kMaxDepth);
-  pcre2_set_heap_limit(context.get(), kMaxHeapKib);
+pcre2::MatchContext limited_context(MatchWork& work) {
+  constexpr pcre2::MatchLimits kLimits{.calls = 1'000'000, .depth = 100'000, .heap_kib = 64 << 10};
+  pcre2::MatchContext context = pcre2::match_context(kLimits);
   pcre2_set_callout(context.get(), charge_item, &work);
   return context;
 }
@@ -106,11 +79,7 @@ MatchContext limited_context(MatchWork& work) {
 }  // namespace
 
 struct Regex::Code {
-  explicit Code(pcre2_code* compiled) : pcre2(compiled) {}
-  Code(const Code&) = delete;
-  Code& operator=(const Code&) = delete;
-  ~Code() { pcre2_code_free(pcre2); }
-  pcre2_code* pcre2;
+  pcre2::Code pcre2;
 };
 
 Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
@@ -121,31 +90,28 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
   }
   const std::string text = translate(pattern, where);
   // Oniguruma's ^ and $ match at every line.
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  pcre2_code* compiled = pcre2_compile(
-      reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT,
-      &error, &offset, nullptr);
+  std::string error;
+  pcre2::Code compiled = pcre2::compile(
+      text, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT,
+      error);
   if (compiled == nullptr) {
     fail(ErrorCode::unsupported, "{}: pattern {}: PCRE2 cannot compile it: {}", where,
-         quoted_name(pattern), pcre2_message(error));
+         quoted_name(pattern), error);
   }
-  code_ = std::make_shared<const Code>(compiled);
   // Without a just-in-time compiler the pattern is interpreted, which gives the same matches.
-  pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
+  pcre2_jit_compile(compiled.get(), PCRE2_JIT_COMPLETE);
+  code_ = std::make_shared<const Code>(std::move(compiled));
 }
 
 void Regex::find_matches(std::string_view text, MatchBudget& budget,
                          const OnMatch& on_match) const {
-  const pcre2_code* code = code_->pcre2;
-  const MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
-  if (data == nullptr) throw std::bad_alloc();
+  const pcre2_code* code = code_->pcre2.get();
+  const pcre2::MatchData data = pcre2::match_data(code);
   MatchWork work{&budget};
-  const MatchContext context = limited_context(work);
+  const pcre2::MatchContext context = limited_context(work);
   const auto match = [&](std::size_t from, std::uint32_t options) {
-    return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                       options | PCRE2_NO_UTF_CHECK, data.get(), context.get());
+    return pcre2_match(code, pcre2::units(text), text.size(), from, options | PCRE2_NO_UTF_CHECK,
+                       data.get(), context.get());
   };
   std::size_t done = 0;  // the end of the last match
   bool has_match = false;
@@ -161,7 +127,7 @@ void Regex::find_matches(std::string_view text, MatchBudget& budget,
     }
     if (count < 0) {
       fail(ErrorCode::invalid_argument, "{}: splitting the text failed at byte {}: {}", where_,
-           from, pcre2_message(count));
+           from, pcre2::message(count));
     }
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
     const std::size_t begin = span[0];

@@ -1,56 +1,24 @@
 #include "weights/quant/module_pattern.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include <array>
-#include <cstdint>
-#include <new>
-
 #include "base/error.h"
+#include "base/text/pcre2.h"
 #include "quern/text.h"
 
 namespace quern {
-namespace {
-
-std::string pcre2_message(int code) {
-  std::array<PCRE2_UCHAR, 256> text{};
-  pcre2_get_error_message(code, text.data(), text.size());
-  return reinterpret_cast<const char*>(text.data());
-}
-
-/// Calls PCRE2's own release function.
-template <auto kRelease>
-struct Release {
-  template <typename T>
-  void operator()(T* object) const {
-    kRelease(object);
-  }
-};
-
-}  // namespace
-
 struct ModulePattern::Expression {
-  std::unique_ptr<pcre2_code, Release<pcre2_code_free>> code;
+  pcre2::Code code;
   std::string where;
 
   bool matches(std::string_view text, const std::string& pattern) const {
-    constexpr std::uint32_t kMaxBacktracks = 100'000;
-    constexpr std::uint32_t kMaxHeapKib = 4 << 10;
-    const std::unique_ptr<pcre2_match_data, Release<pcre2_match_data_free>> data(
-        pcre2_match_data_create_from_pattern(code.get(), nullptr));
-    const std::unique_ptr<pcre2_match_context, Release<pcre2_match_context_free>> context(
-        pcre2_match_context_create(nullptr));
-    if (data == nullptr || context == nullptr) throw std::bad_alloc();
-    pcre2_set_match_limit(context.get(), kMaxBacktracks);
-    pcre2_set_depth_limit(context.get(), kMaxBacktracks);
-    pcre2_set_heap_limit(context.get(), kMaxHeapKib);
-    const int count = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()),
-                                  text.size(), 0, PCRE2_ANCHORED, data.get(), context.get());
+    constexpr pcre2::MatchLimits kLimits{.calls = 100'000, .depth = 100'000, .heap_kib = 4 << 10};
+    const pcre2::MatchData data = pcre2::match_data(code.get());
+    const pcre2::MatchContext context = pcre2::match_context(kLimits);
+    const int count = pcre2_match(code.get(), pcre2::units(text), text.size(), 0, PCRE2_ANCHORED,
+                                  data.get(), context.get());
     if (count >= 0) return true;
     if (count == PCRE2_ERROR_NOMATCH) return false;
     fail(ErrorCode::unsupported, "{}: expression {}: matching {} failed: {}", where,
-         quoted_name(pattern), quoted_name(text), pcre2_message(count));
+         quoted_name(pattern), quoted_name(text), pcre2::message(count));
   }
 };
 
@@ -60,18 +28,16 @@ ModulePattern ModulePattern::expression(const std::string& text, const std::stri
     fail(ErrorCode::unsupported, "{}: an expression of {} bytes, expected at most {}", where,
          text.size(), kMaxBytes);
   }
-  int error = 0;
-  PCRE2_SIZE offset = 0;
+  std::string error;
   ModulePattern pattern;
   pattern.kind_ = Kind::expression;
   pattern.text_ = text;
   Expression compiled;
   compiled.where = where;
-  compiled.code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                                    PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr));
+  compiled.code = pcre2::compile(text, PCRE2_NEVER_BACKSLASH_C, error);
   if (compiled.code == nullptr) {
     fail(ErrorCode::unsupported, "{}: expression {}: PCRE2 cannot compile it: {}", where,
-         quoted_name(text), pcre2_message(error));
+         quoted_name(text), error);
   }
   pattern.expression_ = std::make_shared<const Expression>(std::move(compiled));
   return pattern;
