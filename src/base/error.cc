@@ -1,7 +1,7 @@
 #include "base/error.h"
 
 #include "base/check.h"
-#include "base/printable.h"
+#include "base/text/printable.h"
 
 namespace quern {
 

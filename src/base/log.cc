@@ -3,7 +3,7 @@
 #include <memory>
 #include <mutex>
 
-#include "base/printable.h"
+#include "base/text/printable.h"
 
 namespace quern {
 namespace {

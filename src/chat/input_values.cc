@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 
 namespace quern {
 namespace {

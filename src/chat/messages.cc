@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/chat.h"
 #include "quern/text.h"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "io/open_file.h"
 #include "quern/chat.h"
 #include "quern/files.h"

@@ -14,7 +14,7 @@
 #include "base/memory/shape.h"
 #include "compare/lock_step.h"
 #include "compare/side.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/compare.h"
 #include "quern/safetensors.h"
 #include "runtime/load/backend_choice.h"

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "io/open_file.h"
 #include "io/torch/torch_file.h"
 #include "quern/safetensors.h"

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/files.h"
 
 namespace quern {

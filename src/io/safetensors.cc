@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/memory/shape.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "io/tensor_file.h"
 #include "quern/files.h"
 

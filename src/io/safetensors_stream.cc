@@ -1,6 +1,6 @@
 #include "base/check.h"
 #include "base/memory/shape.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/safetensors.h"
 
 namespace quern {

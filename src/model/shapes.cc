@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/shapes_json.h"
 
 namespace quern {

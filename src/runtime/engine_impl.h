@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "base/system.h"
-#include "graph/node_cost.h"
+#include "base/system/system.h"
+#include "graph/plan/node_cost.h"
 #include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "runtime/load/backend_choice.h"

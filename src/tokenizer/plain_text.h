@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "quern/tokenizer.h"
-#include "tokenizer/added_tokens.h"
+#include "tokenizer/added/added_tokens.h"
 
 namespace quern {
 

@@ -5,7 +5,7 @@
 #include "tokenizer/config/special_tokens.h"
 #include "tokenizer/config/tokenizer_class.h"
 #include "tokenizer/config/tokenizer_config.h"
-#include "tokenizer/folder_tokenizer.h"
+#include "tokenizer/folder/folder_tokenizer.h"
 #include "tokenizer/json/model_tables.h"
 #include "tokenizer/json/tokenizer_json.h"
 #include "tokenizer/models/tiktoken.h"

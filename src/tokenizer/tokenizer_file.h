@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/files.h"
 
 namespace quern {

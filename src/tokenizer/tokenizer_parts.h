@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tokenizer/added_tokens.h"
+#include "tokenizer/added/added_tokens.h"
 #include "tokenizer/decode/decoder.h"
 #include "tokenizer/normalize/normalizer.h"
 #include "tokenizer/pretokenize/pretokenizer.h"

@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/models/seeded_hash.h"
 
 namespace quern {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/json.h"
 
 namespace {

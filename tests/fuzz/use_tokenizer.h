@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "quern/error.h"
 #include "tokenizer/detokenizer.h"
-#include "tokenizer/folder_tokenizer.h"
+#include "tokenizer/folder/folder_tokenizer.h"
 
 namespace quern::fuzz {
 

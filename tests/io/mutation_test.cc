@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "quern/safetensors.h"
 #include "tests/support/test_files.h"
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <functional>
 
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/model.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"

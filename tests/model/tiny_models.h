@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "io/checkpoint.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/config/config.h"
 #include "model/model.h"
 #include "tests/support/test_files.h"

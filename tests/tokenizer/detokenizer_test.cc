@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "tests/support/expect_error.h"
 #include "tests/tokenizer/folders.h"
 

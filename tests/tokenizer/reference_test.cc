@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "quern/tokenizer.h"
 #include "tests/tokenizer/folders.h"
 #include "tokenizer/base64.h"

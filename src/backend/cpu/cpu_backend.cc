@@ -11,8 +11,8 @@
 #include "backend/executor.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
-#include "base/system.h"
-#include "base/thread_pool.h"
+#include "base/system/system.h"
+#include "base/threads/thread_pool.h"
 
 namespace quern {
 namespace {

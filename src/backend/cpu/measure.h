@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "base/thread_pool.h"
+#include "base/threads/thread_pool.h"
 
 namespace quern::cpu {
 

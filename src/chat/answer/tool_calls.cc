@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "io/json.h"
+#include "io/json/json.h"
 
 namespace quern {
 namespace {

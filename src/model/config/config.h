@@ -8,7 +8,7 @@
 
 #include "base/dtype.h"
 #include "graph/op.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "weights/quant/config.h"
 
 namespace quern {

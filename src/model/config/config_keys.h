@@ -8,7 +8,7 @@
 
 #include "base/dtype.h"
 #include "graph/op.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/config/config.h"
 
 namespace quern {

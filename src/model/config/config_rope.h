@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "graph/op.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/config/config.h"
 
 namespace quern {

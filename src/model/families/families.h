@@ -2,7 +2,7 @@
 
 #include "graph/graph.h"
 #include "io/checkpoint.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/config/config.h"
 
 namespace quern {

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory/shape.h"
-#include "base/system.h"
+#include "base/system/system.h"
 #include "model/config/config_rope.h"
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/timed_phase.h"

@@ -3,7 +3,7 @@
 #include "backend/backend.h"
 #include "graph/kv_format.h"
 #include "graph/limits.h"
-#include "graph/memory_plan.h"
+#include "graph/plan/memory_plan.h"
 #include "quern/engine.h"
 #include "runtime/load/opened_model.h"
 #include "runtime/run/decode_buckets.h"

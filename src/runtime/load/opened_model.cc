@@ -12,7 +12,7 @@
 #include "quern/safetensors.h"
 #include "runtime/load/timed_phase.h"
 #include "runtime/request/eos_token_ids.h"
-#include "tokenizer/no_tokenizer.h"
+#include "tokenizer/folder/no_tokenizer.h"
 
 namespace quern {
 namespace {

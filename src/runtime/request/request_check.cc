@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "graph/rope.h"
 #include "runtime/request/generation_rules.h"
 #include "runtime/request/sampling_config.h"

@@ -5,7 +5,7 @@
 #include <variant>
 
 #include "backend/executor.h"
-#include "graph/node_cost.h"
+#include "graph/plan/node_cost.h"
 
 namespace quern {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "io/json.h"
-#include "tokenizer/added_tokens.h"
+#include "io/json/json.h"
+#include "tokenizer/added/added_tokens.h"
 #include "tokenizer/config/tokenizer_class.h"
 
 namespace quern {

@@ -3,7 +3,7 @@
 #include <charconv>
 #include <string_view>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "tokenizer/models/byte_level.h"
 #include "tokenizer/unicode/code_points.h"
 

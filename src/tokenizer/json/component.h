@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/pretokenize/pattern.h"
 
 namespace quern {

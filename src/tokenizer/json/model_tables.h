@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/models/bpe_model.h"
 #include "tokenizer/vocabulary.h"
 

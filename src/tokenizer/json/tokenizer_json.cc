@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/config/special_tokens.h"
 #include "tokenizer/config/tokenizer_class.h"
 #include "tokenizer/json/component.h"

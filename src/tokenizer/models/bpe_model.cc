@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/models/byte_level.h"
 #include "tokenizer/models/word_cache.h"
 #include "tokenizer/unicode/code_points.h"

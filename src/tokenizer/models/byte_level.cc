@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace quern {
 namespace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/base64.h"
 #include "tokenizer/config/special_tokens.h"
 #include "tokenizer/models/bpe_model.h"

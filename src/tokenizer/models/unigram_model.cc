@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 #include "tokenizer/unicode/code_points.h"
 
 namespace quern {

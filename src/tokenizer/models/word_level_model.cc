@@ -1,7 +1,7 @@
 #include "tokenizer/models/word_level_model.h"
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/json/json.h"
 
 namespace quern {
 

@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/utf8.h"
-#include "io/json.h"
+#include "base/text/utf8.h"
+#include "io/json/json.h"
 #include "tokenizer/base64.h"
 #include "tokenizer/decode/decoder.h"
 

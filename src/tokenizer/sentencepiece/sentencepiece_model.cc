@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tokenizer/added/string_finder.h"
 #include "tokenizer/config/special_tokens.h"
 #include "tokenizer/models/split_rules.h"
 #include "tokenizer/models/unigram_model.h"
 #include "tokenizer/normalize/precompiled.h"
 #include "tokenizer/sentencepiece/sentencepiece_file.h"
 #include "tokenizer/sentencepiece/sentencepiece_normalizer.h"
-#include "tokenizer/string_finder.h"
 #include "tokenizer/tokenizer_file.h"
 
 namespace quern {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/json.h"
+#include "io/json/json.h"
 #include "weights/quant/module_pattern.h"
 
 namespace quern {

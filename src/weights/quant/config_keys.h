@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/json.h"
+#include "io/json/json.h"
 
 namespace quern::quant {
 

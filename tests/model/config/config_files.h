@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "io/json.h"
+#include "io/json/json.h"
 #include "model/config/config.h"
 #include "model/config/generation_config.h"
 #include "tests/support/test_files.h"

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "backend/workspace.h"
-#include "base/thread_pool.h"
+#include "base/threads/thread_pool.h"
 #include "graph/op.h"
 #include "graph/step.h"
 

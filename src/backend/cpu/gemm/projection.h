@@ -4,7 +4,7 @@
 
 #include "backend/workspace.h"
 #include "base/memory/tensor.h"
-#include "base/thread_pool.h"
+#include "base/threads/thread_pool.h"
 #include "graph/op.h"
 #include "weights/weight.h"
 

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "base/thread_pool.h"
+#include "base/threads/thread_pool.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/step.h"

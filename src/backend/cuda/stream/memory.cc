@@ -7,7 +7,7 @@
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/error.h"
 #include "base/memory/shape.h"
-#include "base/system.h"
+#include "base/system/system.h"
 
 namespace quern::cuda {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "backend/cuda/stream/stream.h"
 #include "base/memory/buffer.h"
-#include "base/thread_pool.h"
+#include "base/threads/thread_pool.h"
 #include "weights/source.h"
 
 namespace quern::cuda {

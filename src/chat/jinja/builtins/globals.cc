@@ -4,7 +4,7 @@
 #include <ctime>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "chat/jinja/builtins/parameters.h"
 #include "chat/jinja/builtins/tables.h"
 #include "chat/jinja/run/interpreter.h"

@@ -4,7 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "tokenizer/unicode/code_points.h"
 #include "tokenizer/unicode/unicode.h"
 

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "chat/jinja/value/number.h"
 #include "chat/jinja/value/print.h"
 
