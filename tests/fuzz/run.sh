@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [SECONDS]: builds every fuzz target of tests/fuzz (preset fuzz) and runs each for SECONDS (60), from the inputs of
 # corpus/NAME and with dictionaries/NAME.dict. What it finds stays in build/fuzz/corpus/TARGET; an input that fails is written
-# to build/fuzz/failures.
+# to build/fuzz/failures. With QUERN_FUZZ_PCRE2=1 PCRE2 is built from source with instrumentation too (pcre2.sh).
 seconds=${1:-60}
 export QUERN_PRESET=fuzz
 export QUERN_CMAKE_OPTIONS="-D QUERN_CUDA=OFF ${QUERN_CMAKE_OPTIONS-}"
@@ -11,6 +11,10 @@ source "$(dirname "$0")/../../cmake/setup.sh"
 command -v clang++ >/dev/null || install_packages clang
 [[ -n $(find "$(clang++ -print-resource-dir)" -name 'libclang_rt.fuzzer-*.a' -o -name 'libclang_rt.fuzzer.a') ]] ||
   install_packages "libclang-rt-$(clang++ -dumpversion | cut -d . -f 1)-dev"
+if [[ -n ${QUERN_FUZZ_PCRE2-} ]]; then
+  tests/fuzz/pcre2.sh
+  export PKG_CONFIG_PATH=$PWD/build/fuzz/pcre2/lib/pkgconfig
+fi
 
 targets=()
 for file in tests/fuzz/*_fuzz.cc; do targets+=("$(basename "$file" .cc)"); done

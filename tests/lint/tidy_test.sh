@@ -37,7 +37,7 @@ source_file() { { printf '%s\n' "${@:2}"; seq -f "// %g of $1" 20; } >"$1"; }
 
 echo build/ >.gitignore
 source_file src/io/json.h '#pragma once'
-source_file src/io/json.cc '#include "io/json/json.h"'
+source_file src/io/json.cc '#include "io/json.h"'
 source_file src/io/inner.h '#pragma once'
 source_file src/io/outer.h '#include "io/inner.h"'
 source_file src/io/user.cc '#include "io/outer.h"'
@@ -46,7 +46,7 @@ source_file src/io/gone.cc
 source_file src/io/old_name.cc
 source_file src/io/old_edited.cc
 source_file src/io/gpu.cc
-source_file tests/json_test.cc '#include "io/json/json.h"'
+source_file tests/json_test.cc '#include "io/json.h"'
 commit 60
 echo '// edited' >>src/io/user.cc
 commit 30

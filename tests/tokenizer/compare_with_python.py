@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """compare_with_python.py PROGRAM FOLDER... [--texts FILE]... [--random N] [--seed S]
 
-Compares `PROGRAM tokenize` with transformers' AutoTokenizer for each model folder, and with sentencepiece for a folder that holds
-a tokenizer.model alone: the paragraphs of the text files and N random strings. Prints what differs and ends with status 1 if
+Compares `PROGRAM tokenize` with transformers' AutoTokenizer for each model folder, with sentencepiece for a folder that holds
+a tokenizer.model alone, and with tiktoken for one that holds a qwen.tiktoken alone: the paragraphs of the text files and N random strings. Prints what differs and ends with status 1 if
 anything does, with 77 (skipped) where the packages are not installed.
 """
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -35,12 +36,29 @@ def random_texts(count, seed):
             for _ in range(count)]
 
 
+def qwen(path):
+    """First-generation Qwen's tokenization_qwen.py."""
+    import tiktoken
+    try:
+        import unicodedata2 as normal_forms  # newer than Python's own
+    except ImportError:
+        normal_forms = unicodedata
+    ranks = {base64.b64decode(word): int(rank) for word, rank in map(str.split, path.read_text().splitlines())}
+    names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|extra_{i}|>" for i in range(205)]
+    model = tiktoken.Encoding(
+        "Qwen", mergeable_ranks=ranks, special_tokens={name: len(ranks) + i for i, name in enumerate(names)},
+        pat_str=r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    return lambda text: model.encode(normal_forms.normalize("NFC", text), allowed_special="all")
+
+
 def reference(folder):
     """Functions from a text to ids and from ids to a text."""
     if {path.name for path in folder.iterdir()} == {"tokenizer.model"}:
         import sentencepiece
         model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
         return model.encode, None
+    if {path.name for path in folder.iterdir()} == {"qwen.tiktoken"}:
+        return qwen(folder / "qwen.tiktoken"), None
     import transformers
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return lambda text: tokenizer(text)["input_ids"], tokenizer.decode

@@ -96,7 +96,9 @@ TokenizerParts load_tiktoken(const std::filesystem::path& path, const TokenizerC
     special.tokens_of_file = control_tokens(
         vocabulary.size(), config.vocab_size.value_or(std::numeric_limits<std::int32_t>::max()));
     if (!special.tokens_of_file.empty()) special.eos = special.tokens_of_file.front().content;
-    parts.normalizers.push_back(std::make_unique<NormalFormNormalizer>(NormalForm::nfc));
+    // The original tokenizer takes its normal form from Python.
+    parts.normalizers.push_back(
+        std::make_unique<NormalFormNormalizer>(NormalForm::nfc, NormalFormVersion::current));
     parts.max_shrinkage = 4;
   }
   parts.pre_tokenizers.push_back(std::make_unique<SplitPreTokenizer>(

@@ -43,7 +43,7 @@ bool is_bert_control(char32_t c) {
 }  // namespace
 
 void NormalFormNormalizer::normalize(NormalizedText& text) const {
-  if (!is_ascii(text.text)) text.text = to_normal_form(text.text, form_);
+  if (!is_ascii(text.text)) text.text = to_normal_form(text.text, form_, version_);
 }
 
 void LowercaseNormalizer::normalize(NormalizedText& text) const { lowercase(text); }

@@ -12,11 +12,14 @@ namespace quern {
 /// NFC, NFD, NFKC, NFKD.
 class NormalFormNormalizer final : public Normalizer {
  public:
-  explicit NormalFormNormalizer(NormalForm form) : form_(form) {}
+  explicit NormalFormNormalizer(NormalForm form,
+                                NormalFormVersion version = NormalFormVersion::unicode_9)
+      : form_(form), version_(version) {}
   void normalize(NormalizedText& text) const override;
 
  private:
   NormalForm form_;
+  NormalFormVersion version_;
 };
 
 class LowercaseNormalizer final : public Normalizer {

@@ -4,9 +4,9 @@
 Needs `unicodedata2` of the version below (pip install unicodedata2==16.0.0) and DerivedAge.txt (Debian's package unicode-data).
 
 The versions are those of Hugging Face's tokenizers 0.22 and 0.23: its regular expressions know Unicode 16.0, its normal forms and
-its marks 9.0, its punctuation and the
-categories that BertNormalizer removes 8.0. With others, text that holds newer characters would get other ids than the models were
-trained with.
+its marks 9.0, its punctuation and the categories that BertNormalizer removes 8.0. With others, text that holds newer characters
+would get other ids than the models were trained with. First-generation Qwen's tokenizer has the normal forms of Python, which
+follow the current version: the tables have those of 16.0, and say which characters 9.0 has not.
 """
 import unicodedata
 
@@ -73,6 +73,10 @@ def main():
         return chr(c) in ASCII_PUNCTUATION or c in (0x166D, 0x111C9) or (
             ucd.category(chr(c))[0] == "P" and is_in(c, OLD_VERSION))
 
+    def is_newer(c):
+        has_form = ucd.combining(chr(c)) != 0 or ucd.normalize("NFKD", chr(c)) != chr(c)
+        return int(has_form and not is_in(c, NORMAL_FORMS_VERSION))
+
     def is_mark(c):
         return c in (0x1CF2, 0x1CF3) or (
             ucd.category(chr(c))[0] == "M" and is_in(c, NORMAL_FORMS_VERSION) and c != 0x111C9)
@@ -81,8 +85,9 @@ def main():
     table("First code points of runs of one General_Category.", "kCategoryRuns", "CategoryRun",
           [f"{{0x{c:X},{v}}}," for c, v in runs(lambda c: ucd.category(chr(c)).lower())], 11)
     table("First code points of runs of one Canonical_Combining_Class.", "kCombiningRuns", "ValueRun",
-          [f"{{0x{c:X},{v}}}," for c, v in
-           runs(lambda c: ucd.combining(chr(c)) if is_in(c, NORMAL_FORMS_VERSION) else 0)], 12)
+          [f"{{0x{c:X},{v}}}," for c, v in runs(lambda c: ucd.combining(chr(c)))], 12)
+    table("First code points of runs of characters that Unicode 9.0 has not and that normal forms change (1), and of the rest (0).",
+          "kNewerRuns", "ValueRun", [f"{{0x{c:X},{v}}}," for c, v in runs(is_newer)], 14)
     table("First code points of runs of punctuation (1) and of the rest (0).", "kPunctuationRuns", "ValueRun",
           [f"{{0x{c:X},{v}}}," for c, v in runs(lambda c: int(is_punctuation(c)))], 14)
     table("First code points of runs of characters that Unicode 8.0 has (1) and of the rest (0).", "kOldRuns", "ValueRun",
@@ -95,7 +100,7 @@ def main():
     decompositions, pool, compositions = [], [], []
     for c in CODE_POINTS:
         text = chr(c)
-        if 0xAC00 <= c < 0xD7A4 or not is_in(c, NORMAL_FORMS_VERSION):
+        if 0xAC00 <= c < 0xD7A4:
             continue  # Hangul is computed
         canonical, compatible = ucd.normalize("NFD", text), ucd.normalize("NFKD", text)
         if canonical != text:

@@ -39,8 +39,8 @@ const Decomposition* find_decomposition(char32_t c, bool compatible) {
   return found;
 }
 
-template <typename Take>
-void decompose(char32_t c, bool compatible, const Take& take) {
+template <typename Knows, typename Take>
+void decompose(char32_t c, bool compatible, const Knows& knows, const Take& take) {
   if (c >= kSBase && c < kSBase + kSCount) {
     const char32_t index = c - kSBase;
     take(kLBase + index / (kVCount * kTCount));
@@ -49,7 +49,7 @@ void decompose(char32_t c, bool compatible, const Take& take) {
     return;
   }
   const Decomposition* row = c < 0xA0 ? nullptr : find_decomposition(c, compatible);
-  if (row == nullptr) return take(c);
+  if (row == nullptr || !knows(c)) return take(c);
   for (std::size_t i = 0; i < row->length; ++i) take(kDecomposed[row->begin + i]);
 }
 
@@ -74,18 +74,23 @@ char32_t compose(char32_t first, char32_t second) {
 /// Writes a starter and the marks behind it, composed if asked, in canonical order.
 class Segment {
  public:
-  Segment(bool composes, std::string& out) : composes_(composes), out_(out) {}
+  Segment(bool composes, NormalFormVersion version, std::string& out)
+      : composes_(composes), version_(version), out_(out) {}
+
+  bool knows(char32_t c) const {
+    return version_ == NormalFormVersion::current || !is_newer_than_normal_forms_9(c);
+  }
 
   void take(char32_t c) {
     const std::uint8_t combining_class = combining_class_of(c);
-    if (combining_class != 0) {
+    if (combining_class != 0 && knows(c)) {
       characters_.push_back({c, combining_class});
       return;
     }
     // A starter composes with the one before only when no mark is left between.
     sort_and_compose();
     if (composes_ && characters_.size() == 1 && characters_[0].combining_class == 0) {
-      if (const char32_t composed = compose(characters_[0].code_point, c); composed != 0) {
+      if (const char32_t composed = composite(characters_[0].code_point, c); composed != 0) {
         characters_[0].code_point = composed;
         return;
       }
@@ -112,7 +117,7 @@ class Segment {
       const bool is_blocked = num_kept > 1 && characters_[num_kept - 1].combining_class >=
                                                   characters_[i].combining_class;
       const char32_t composed =
-          is_blocked ? 0 : compose(characters_[0].code_point, characters_[i].code_point);
+          is_blocked ? 0 : composite(characters_[0].code_point, characters_[i].code_point);
       if (composed != 0) {
         characters_[0].code_point = composed;
       } else {
@@ -127,21 +132,30 @@ class Segment {
     characters_.clear();
   }
 
+  /// The primary composite of two characters that this version knows, or 0.
+  char32_t composite(char32_t first, char32_t second) const {
+    const char32_t composed = compose(first, second);
+    return composed != 0 && knows(composed) ? composed : 0;
+  }
+
   bool composes_;
+  NormalFormVersion version_;
   std::string& out_;
   std::vector<Mark> characters_;
 };
 
 }  // namespace
 
-std::string to_normal_form(std::string_view text, NormalForm form) {
+std::string to_normal_form(std::string_view text, NormalForm form, NormalFormVersion version) {
   if (is_ascii(text)) return std::string(text);
   const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
   std::string out;
   out.reserve(text.size());
-  Segment segment(form == NormalForm::nfc || form == NormalForm::nfkc, out);
+  Segment segment(form == NormalForm::nfc || form == NormalForm::nfkc, version, out);
   for_each_code_point(text, [&](char32_t c, std::size_t, std::size_t) {
-    decompose(c, compatible, [&](char32_t part) { segment.take(part); });
+    decompose(
+        c, compatible, [&](char32_t newer) { return segment.knows(newer); },
+        [&](char32_t part) { segment.take(part); });
   });
   segment.finish();
   return out;

@@ -83,4 +83,6 @@ char32_t lowercase_of(char32_t c) {
 
 std::uint8_t combining_class_of(char32_t c) { return c < 0x300 ? 0 : value_in(kCombiningRuns, c); }
 
+bool is_newer_than_normal_forms_9(char32_t c) { return value_in(kNewerRuns, c) != 0; }
+
 }  // namespace quern

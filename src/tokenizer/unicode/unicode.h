@@ -80,4 +80,8 @@ char32_t lowercase_of(char32_t c);
 /// Canonical_Combining_Class.
 std::uint8_t combining_class_of(char32_t c);
 
+/// A character that Unicode 9.0 has not, and that the normal forms of newer versions change or
+/// move.
+bool is_newer_than_normal_forms_9(char32_t c);
+
 }  // namespace quern

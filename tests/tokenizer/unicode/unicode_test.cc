@@ -51,6 +51,20 @@ TEST(Unicode, NormalizesToTheOtherForms) {
   EXPECT_EQ(to_normal_form("\u1e9b\u0323", NormalForm::nfkc), "\u1e69");
 }
 
+TEST(NormalForms, KnowTheCharactersOfTheirVersion) {
+  // U+0D3B of Unicode 10 has combining class 9, U+20E9 has 230; U+11938 of Unicode 13 is a
+  // composite.
+  const std::string marks = "\u20e9\u0d3b";
+  EXPECT_EQ(to_normal_form(marks, NormalForm::nfc), marks);
+  EXPECT_EQ(to_normal_form(marks, NormalForm::nfc, NormalFormVersion::current), "\u0d3b\u20e9");
+  const std::string composed = "\U00011938";
+  const std::string parts = "\U00011935\U00011930";
+  EXPECT_EQ(to_normal_form(composed, NormalForm::nfd), composed);
+  EXPECT_EQ(to_normal_form(parts, NormalForm::nfc), parts);
+  EXPECT_EQ(to_normal_form(composed, NormalForm::nfd, NormalFormVersion::current), parts);
+  EXPECT_EQ(to_normal_form(parts, NormalForm::nfc, NormalFormVersion::current), composed);
+}
+
 TEST(Unicode, KnowsLowercaseAndPunctuation) {
   EXPECT_EQ(lowercase_of(U'\u00c9'), U'\u00e9');
   EXPECT_EQ(lowercase_of(U'\u0130'), U'i');
