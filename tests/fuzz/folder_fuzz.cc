@@ -1,38 +1,35 @@
 // A model folder whose config.json is the input, with a demo model's other files: what is accepted
 // generates tokens.
 
-#include <stdlib.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <string>
+#include <string_view>
 
 #include "quern/engine.h"
 #include "quern/error.h"
+#include "tests/fuzz/folder_of_input.h"
 
 namespace {
 
 std::filesystem::path make_folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "quern_fuzz_XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) __builtin_trap();
+  std::filesystem::path folder = quern::fuzz::make_folder();
   const std::filesystem::path demo =
       std::filesystem::path(QUERN_SOURCE_DIR) / "examples/models/tale-llama";
   for (const auto& entry : std::filesystem::directory_iterator(demo)) {
     const std::filesystem::path file = entry.path();
     if (file.filename() == "config.json") continue;
-    std::filesystem::create_symlink(file, std::filesystem::path(name) / file.filename());
+    std::filesystem::create_symlink(file, folder / file.filename());
   }
-  return name;
+  return folder;
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::filesystem::path folder = make_folder();
-  std::ofstream(folder / "config.json", std::ios::binary)
-      .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+  quern::fuzz::write_file(folder / "config.json",
+                          std::string_view(reinterpret_cast<const char*>(data), size));
   try {
     quern::EngineOptions options;
     options.device = quern::DeviceChoice::cpu;

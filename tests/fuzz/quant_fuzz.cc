@@ -2,31 +2,22 @@
 // the rest is model.safetensors. What is accepted of the module "m" is read whole, alone and joined
 // with itself, and dequantized.
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "io/checkpoint.h"
+#include "tests/fuzz/folder_of_input.h"
 #include "weights/quant/join.h"
 
 namespace {
 
 constexpr quern::WeightShape kShape = {32, 48};
-
-std::filesystem::path make_folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "quern_fuzz_XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) __builtin_trap();
-  return name;
-}
 
 void read_module(const quern::Checkpoint& checkpoint, const quern::QuantScheme& scheme) {
   const auto tensor = quern::find_quantized(checkpoint, "m", scheme, kShape);
@@ -58,13 +49,13 @@ void read_module(const quern::Checkpoint& checkpoint, const quern::QuantScheme& 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::filesystem::path folder = make_folder();
+  static const std::filesystem::path folder = quern::fuzz::make_folder();
   if (size < 2) return -1;
   const std::size_t length = std::min<std::size_t>(data[0] | data[1] << 8, size - 2);
   const std::string_view text(reinterpret_cast<const char*>(data + 2), length);
-  std::ofstream(folder / "model.safetensors", std::ios::binary)
-      .write(reinterpret_cast<const char*>(data + 2 + length),
-             static_cast<std::streamsize>(size - 2 - length));
+  quern::fuzz::write_file(
+      folder / "model.safetensors",
+      std::string_view(reinterpret_cast<const char*>(data), size).substr(2 + length));
   try {
     const quern::Json json = quern::parse_json(text, "config.json");
     const auto config = quern::QuantizationConfig::parse(quern::JsonObject(json, "config.json"));

@@ -100,7 +100,7 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
   }
   // Without a just-in-time compiler the pattern is interpreted, which gives the same matches.
   pcre2_jit_compile(compiled.get(), PCRE2_JIT_COMPLETE);
-  code_ = std::make_shared<const Code>(std::move(compiled));
+  code_ = std::make_shared<const Code>(Code{std::move(compiled)});
 }
 
 void Regex::find_matches(std::string_view text, MatchBudget& budget,
