@@ -291,6 +291,10 @@ TEST(Engine, RefusesBadOptions) {
     EXPECT_QUERN_ERROR(code, (parts), load(options));
   };
   refuse({"max_seqs 0"}, [](auto& options) { options.max_seqs = 0; });
+  refuse({"device 99"}, [](auto& options) { options.device = static_cast<DeviceChoice>(99); });
+  refuse({"device_loop 99"},
+         [](auto& options) { options.device_loop = static_cast<DeviceLoopChoice>(99); });
+  refuse({"device_index -5"}, [](auto& options) { options.device_index = -5; });
   refuse({"max_seq_len", "4096", "2048"}, [](auto& options) { options.max_seq_len = 4096; });
   refuse({"max_seq_len -1"}, [](auto& options) { options.max_seq_len = -1; });
   refuse({"max_tokens_per_step 4"}, [](auto& options) { options.max_tokens_per_step = 4; });

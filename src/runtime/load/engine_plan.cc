@@ -213,6 +213,12 @@ class Planner {
 }  // namespace
 
 EngineOptions resolve_options(EngineOptions options) {
+  // A caller in another language can pass any number.
+  require_range("device", static_cast<int>(options.device), 0,
+                static_cast<int>(DeviceChoice::cuda));
+  require_range("device_loop", static_cast<int>(options.device_loop), 0,
+                static_cast<int>(DeviceLoopChoice::require));
+  require_range("device_index", options.device_index.value_or(0), 0, INT32_MAX);
   choose_device(options);
   if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
       *options.dtype != DType::bfloat16) {

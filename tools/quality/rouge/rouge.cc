@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
-#include <unordered_map>
 
 #include "tools/quality/rouge/common_subsequence.h"
 #include "tools/quality/rouge/words.h"
@@ -47,7 +47,7 @@ class Numberer {
   }
 
   bool stem_;
-  std::unordered_map<std::string, std::int32_t> numbers_;
+  std::map<std::string, std::int32_t> numbers_;  // a hash table would be quadratic on chosen words
 };
 
 Score make_score(std::size_t hits, std::size_t num_predicted, std::size_t num_expected) {
