@@ -81,6 +81,12 @@ struct EngineOptions {
   /// leaves free: nine tenths on a GPU, a quarter on the CPU.
   std::optional<std::uint64_t> kv_cache_memory_bytes;
 
+  /// Keep the KV blocks of finished and running sequences for requests whose prompts begin with the
+  /// same tokens; these then compute only the rest of their prompts. Cached blocks are used for
+  /// other sequences when memory is needed, the least recently used first. Tokens are the same with
+  /// and without; on a GPU up to the last bits of logits, as with any change of a step's size.
+  bool prefix_cache = true;
+
   /// When the host runs the loop, it checks for stops after steps S = skip_steps, S + C, S + 2C, …
   /// (from 1; S = 0: after C), with C = check_interval, and at the limit. Tokens do not change; up
   /// to C - 1 steps may run beyond the end.
@@ -156,13 +162,14 @@ struct Timing {
       0;  ///< of the latest generate() or first step: from submit to the first update
   double prefill_tokens_per_s = 0;
   double decode_tokens_per_s = 0;
-  double total_ms = 0;  ///< spent in step()
-  std::uint64_t prefill_tokens = 0;
-  std::uint64_t decode_tokens = 0;     ///< output tokens after each request's first
-  std::uint64_t steps_run = 0;         ///< sampling steps, including overshoot
-  std::uint64_t stop_checks = 0;       ///< host reads of results with a check for stops
-  std::uint64_t host_syncs = 0;        ///< host waits for all of the device's work
-  LoopRunner loop = LoopRunner::host;  ///< where the latest decode steps ran
+  double total_ms = 0;                     ///< spent in step()
+  std::uint64_t prefill_tokens = 0;        ///< computed, without those from the prefix cache
+  std::uint64_t cached_prompt_tokens = 0;  ///< taken from the prefix cache
+  std::uint64_t decode_tokens = 0;         ///< output tokens after each request's first
+  std::uint64_t steps_run = 0;             ///< sampling steps, including overshoot
+  std::uint64_t stop_checks = 0;           ///< host reads of results with a check for stops
+  std::uint64_t host_syncs = 0;            ///< host waits for all of the device's work
+  LoopRunner loop = LoopRunner::host;      ///< where the latest decode steps ran
   /// Kernels launched by the latest recorded decode step, including a library's; on the CPU its
   /// nodes.
   std::uint64_t launches_per_step = 0;

@@ -69,6 +69,9 @@ struct Result {
   std::string error;
   std::vector<TokenLogprobs> logprobs;  ///< one for each of output_ids, if asked for
   std::uint64_t seed = 0;
+  /// Prompt tokens whose keys and values came from the prefix cache; see
+  /// EngineOptions::prefix_cache.
+  int cached_prompt_tokens = 0;
 };
 
 /// New output of one request after a step.

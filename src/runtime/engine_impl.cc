@@ -42,6 +42,9 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
 
 RequestId Engine::Impl::submit(const Request& request) {
   auto sequence = make_sequence(next_id_, request, model_, plan_.limits.max_seq_len);
+  if (plan_.options.prefix_cache) {
+    sequence->prefix = prefix_use(model_, *sequence, plan_.kv_format);
+  }
   if (scheduler_.idle()) {
     steps_done_ = 0;
     clock_.started();
@@ -82,6 +85,7 @@ void Engine::Impl::abandon_step(const std::string& error) {
   }
   unread_.clear();
   ring_.skip_unread();
+  scheduler_.forget_prefixes();
   const auto fail_all = [&](const auto& sequences) {
     for (const auto& sequence : sequences) sequence->output.fail(error);
   };
@@ -137,6 +141,7 @@ void Engine::Impl::admit() {
   scheduler_.release_exhausted(next_step);
   for (const Sequence* sequence : scheduler_.admit(next_step)) {
     runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
+    clock_.timing.cached_prompt_tokens += static_cast<std::uint64_t>(sequence->prefilled);
   }
 }
 

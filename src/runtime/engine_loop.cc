@@ -192,6 +192,7 @@ void Engine::Impl::take_tokens(int count) {
         continue;
       }
       sequence->accept(std::move(token));
+      scheduler_.publish(*sequence);
       if (decodes_only) ++clock_.timing.decode_tokens;
       clock_.first_token();
     }

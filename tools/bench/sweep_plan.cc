@@ -15,6 +15,7 @@ constexpr int kBenchTokensPerStep = 8192;
 /// What the largest of the cells need. Prompts of one cell run in as few steps as can be.
 EngineOptions limits_for(EngineOptions engine, const std::vector<BenchCell>& cells) {
   int max_tokens = 1;
+  engine.prefix_cache = false;  // repeated prompts are to be computed each time
   engine.max_seqs = 1;
   engine.max_seq_len = 1;
   for (const BenchCell& cell : cells) {

@@ -174,6 +174,8 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
   group.integer(
       {"--max-tokens-per-step", "N", "A longer prompt runs in chunks of this size (default: 512)"},
       options.max_tokens_per_step, 1);
+  group.off_flag("--no-prefix-cache", options.prefix_cache,
+                 "Compute every prompt from its first token, also where prompts begin alike");
   return max_seqs;
 }
 

@@ -20,6 +20,14 @@ CLI::Option* OptionGroup::flag(const std::string& names, bool& target,
   return app_->add_flag(names, target, description)->group(title_);
 }
 
+CLI::Option* OptionGroup::off_flag(const std::string& names, bool& target,
+                                   const std::string& description) {
+  return app_
+      ->add_flag_callback(
+          names, [&target] { target = false; }, description)
+      ->group(title_);
+}
+
 CLI::Option* OptionGroup::values(const Text& text, Assign assign) {
   // The callback has to name its option, which is not there before it.
   auto name = std::make_shared<std::string>();

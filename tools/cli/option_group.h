@@ -27,6 +27,8 @@ class OptionGroup {
   using Assign = std::function<void(const std::string& option, const std::string& value)>;
 
   CLI::Option* flag(const std::string& names, bool& target, const std::string& description);
+  /// A flag that clears `target`.
+  CLI::Option* off_flag(const std::string& names, bool& target, const std::string& description);
   /// Takes one value and may be given once.
   CLI::Option* value(const Text& text, Assign assign);
   /// Takes one value each time it is given.

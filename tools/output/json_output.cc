@@ -56,6 +56,7 @@ OrderedJson timing_json(const Timing& timing) {
           {"time_to_first_token_ms", rounded(timing.time_to_first_token_ms, 3)},
           {"prefill_tokens_per_s", rounded(timing.prefill_tokens_per_s, 1)},
           {"decode_tokens_per_s", rounded(timing.decode_tokens_per_s, 1)},
+          {"cached_prompt_tokens", timing.cached_prompt_tokens},
           {"total_ms", rounded(timing.total_ms, 3)},
           {"steps_run", timing.steps_run},
           {"stop_checks", timing.stop_checks},

@@ -112,6 +112,9 @@ std::string summary_line(const Engine& engine, const std::vector<Request>& reque
       "{} tokens: prefill {:.1f} tokens/s, decode {:.1f} tokens/s, first after {:.0f} ms",
       num_tokens, timing.prefill_tokens_per_s, timing.decode_tokens_per_s,
       timing.time_to_first_token_ms);
+  if (timing.cached_prompt_tokens > 0) {
+    line += fmt::format(", {} prompt tokens cached", timing.cached_prompt_tokens);
+  }
   for (const auto& [reason, count] : reasons) {
     line += results.size() == 1 ? ", " + reason : fmt::format(", {} {}", count, reason);
   }

@@ -27,6 +27,7 @@ class SequenceOutput {
   void finish(FinishReason reason);
   /// Finishes with FinishReason::error and the reason.
   void fail(const std::string& error);
+  void set_cached_prompt_tokens(int count) { result_.cached_prompt_tokens = count; }
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
 

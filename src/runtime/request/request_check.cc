@@ -86,6 +86,20 @@ float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence) {
   return rope ? static_cast<float>(rope_alpha(*rope, sequence.prompt_len())) : 1.0f;
 }
 
+PrefixUse prefix_use(const OpenedModel& model, const Sequence& sequence,
+                     const KvFormat& kv_format) {
+  PrefixUse use;
+  use.identity.rope_alpha = initial_rope_alpha(model, sequence);
+  use.identity.kv_format = kv_format;
+  const auto& rope = model.config.rope;
+  if (!rope || !alpha_follows_length(rope->type)) return use;
+  const std::int64_t longest = std::int64_t{sequence.prompt_len()} + sequence.max_tokens;
+  if (static_cast<float>(rope_alpha(*rope, longest)) > use.identity.rope_alpha) {
+    use.max_tokens = std::max(sequence.prompt_len(), rope->original_max_position);
+  }
+  return use;
+}
+
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len) {
   std::vector<std::int32_t> prompt_ids = encode_prompt(request, model, max_seq_len);

@@ -24,6 +24,10 @@ std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
 /// for the prompt's length, for a prompt of more than max_seq_len tokens.
 Request resolve_request(const Request& request, const OpenedModel& model, int max_seq_len);
 
+/// Which blocks of the prefix cache the sequence may share. With a rope whose base grows with the
+/// sequence, generated tokens beyond the trained length belong to no prompt's prefix.
+PrefixUse prefix_use(const OpenedModel& model, const Sequence& sequence, const KvFormat& kv_format);
+
 /// The sequence's scale of the rope base, which its prompt's length fixes; see graph/rope.h.
 float initial_rope_alpha(const OpenedModel& model, const Sequence& sequence);
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory/shape.h"
+#include "quern/sampling.h"
 
 namespace quern {
 namespace {
@@ -21,11 +22,84 @@ bool ScheduledStep::samples() const {
   return std::any_of(runs.begin(), runs.end(), [](const ScheduledRun& run) { return run.samples; });
 }
 
-Scheduler::Scheduler(const Limits& limits) : limits_(limits), blocks_(limits.num_blocks) {
+Scheduler::Scheduler(const Limits& limits)
+    : limits_(limits),
+      blocks_(limits.num_blocks),
+      hasher_(PrefixHasher::Key{random_seed(), random_seed()}) {
   for (int row = limits.max_seqs - 1; row >= 0; --row) free_rows_.push_back(row);
 }
 
-void Scheduler::add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+void Scheduler::add(std::unique_ptr<Sequence> sequence) {
+  if (sequence->prefix) {
+    // Not the last prompt token: it is computed in any case.
+    const std::int64_t reusable =
+        std::min<std::int64_t>(sequence->prompt_len() - 1, sequence->prefix->max_tokens);
+    hash_blocks(*sequence, reusable / limits_.block_size);
+  }
+  waiting_.push_back(std::move(sequence));
+}
+
+void Scheduler::hash_blocks(Sequence& sequence, std::int64_t num_blocks) const {
+  const auto size = static_cast<std::size_t>(limits_.block_size);
+  while (std::ssize(sequence.block_hashes) < num_blocks) {
+    const std::size_t index = sequence.block_hashes.size();
+    const PrefixHash parent =
+        index == 0 ? hasher_.root(sequence.prefix->identity) : sequence.block_hashes.back();
+    sequence.block_hashes.push_back(
+        hasher_.block(parent, std::span(sequence.token_ids).subspan(index * size, size)));
+  }
+}
+
+PrefixBlock Scheduler::prefix_block(const Sequence& sequence, std::size_t index) const {
+  const auto size = static_cast<std::size_t>(limits_.block_size);
+  const PrefixHash parent =
+      index == 0 ? hasher_.root(sequence.prefix->identity) : sequence.block_hashes[index - 1];
+  return {parent, sequence.block_hashes[index],
+          std::span(sequence.token_ids).subspan(index * size, size)};
+}
+
+std::vector<std::int32_t> Scheduler::cached_prefix(const Sequence& sequence) const {
+  std::vector<std::int32_t> blocks;
+  for (std::size_t i = 0; i < sequence.block_hashes.size(); ++i) {
+    const auto block = blocks_.find(prefix_block(sequence, i));
+    if (!block) break;
+    blocks.push_back(*block);
+  }
+  return blocks;
+}
+
+void Scheduler::allocate(Sequence& sequence) {
+  // Shared first: free blocks may be taken from the cache.
+  std::vector<std::int32_t> table = blocks_.share(cached_prefix(sequence));
+  const auto num_cached = static_cast<std::int64_t>(table.size());
+  try {
+    const std::int64_t needed = blocks_needed(sequence);
+    table.reserve(static_cast<std::size_t>(needed));
+    const auto own = blocks_.reserve(needed - num_cached).value();
+    table.insert(table.end(), own.begin(), own.end());
+  } catch (...) {
+    blocks_.release(table);
+    throw;
+  }
+  sequence.blocks = std::move(table);
+  sequence.num_published = static_cast<int>(num_cached);
+  sequence.prefilled = static_cast<int>(num_cached) * limits_.block_size;
+  sequence.output.set_cached_prompt_tokens(sequence.prefilled);
+}
+
+void Scheduler::publish(Sequence& sequence) {
+  const std::int64_t num_tokens = std::ssize(sequence.token_ids);
+  if (!sequence.prefix || sequence.blocks.empty() || num_tokens == sequence.prompt_len()) return;
+  // The last token is not fed back yet, or its step is not known to have succeeded.
+  const std::int64_t written = std::min(num_tokens - 1, sequence.prefix->max_tokens);
+  const std::int64_t num_full = written / limits_.block_size;
+  if (sequence.num_published >= num_full) return;
+  hash_blocks(sequence, num_full);
+  for (; sequence.num_published < num_full; ++sequence.num_published) {
+    const auto index = static_cast<std::size_t>(sequence.num_published);
+    blocks_.publish(sequence.blocks[index], prefix_block(sequence, index));
+  }
+}
 
 std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
   // The last token is never fed back.
@@ -33,8 +107,14 @@ std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
 }
 
 bool Scheduler::can_admit() const {
-  return !waiting_.empty() && !free_rows_.empty() &&
-         blocks_needed(*waiting_.front()) <= blocks_.num_free();
+  if (waiting_.empty() || free_rows_.empty()) return false;
+  const Sequence& next = *waiting_.front();
+  const std::int64_t missing = blocks_needed(next) - blocks_.num_free();
+  if (missing <= 0) return true;
+  // Blocks that running sequences hold cost nothing more; cached ones count as free already.
+  const std::vector<std::int32_t> prefix = cached_prefix(next);
+  const auto is_held = [&](std::int32_t block) { return blocks_.ref_count(block) > 0; };
+  return std::ranges::count_if(prefix, is_held) >= missing;
 }
 
 void Scheduler::release_exhausted(std::int64_t next_step) {
@@ -53,7 +133,7 @@ std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
     Sequence& sequence = *waiting_.front();
     running_.reserve(running_.size() + 1);
     admitted.push_back(&sequence);
-    sequence.blocks = blocks_.reserve(blocks_needed(sequence)).value();
+    allocate(sequence);
     sequence.state_row = free_rows_.back();
     free_rows_.pop_back();
     sequence.first_step = next_step;
@@ -142,6 +222,7 @@ void Scheduler::clear() {
 
 void Scheduler::release(Sequence& sequence) {
   if (!sequence.holds_row()) return;
+  if (sequence.output.finish_reason() == FinishReason::error) blocks_.forget(sequence.blocks);
   blocks_.release(sequence.blocks);
   sequence.blocks.clear();
   free_rows_.push_back(sequence.state_row);

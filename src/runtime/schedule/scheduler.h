@@ -7,6 +7,7 @@
 
 #include "graph/limits.h"
 #include "runtime/schedule/block_manager.h"
+#include "runtime/schedule/prefix_hash.h"
 #include "runtime/schedule/sequence.h"
 
 namespace quern {
@@ -32,6 +33,9 @@ struct ScheduledStep {
 /// greatest length are free (docs/adr/0002), so a running one never waits for memory. Every step
 /// takes one token of each decoding sequence and fills up with prefill chunks; see
 /// Limits::max_mixed_tokens.
+///
+/// A sequence that may use the prefix cache begins with the longest cached prefix of full blocks of
+/// its prompt, but always computes the last prompt token, whose logits it needs.
 class Scheduler {
  public:
   explicit Scheduler(const Limits& limits);
@@ -41,6 +45,11 @@ class Scheduler {
   /// requests wait for them. Later launches may use them, since they run after the steps in flight.
   /// `next_step` is the sampling step that will be launched next.
   void release_exhausted(std::int64_t next_step);
+  /// Publishes the sequence's full blocks whose content is known to be written and finite: those
+  /// before the token that was accepted last. Call it after each accepted token.
+  void publish(Sequence& sequence);
+  /// Forgets all cached prefixes: what the cache holds is not known after a failed step.
+  void forget_prefixes() { blocks_.forget_all(); }
   /// Admits waiting sequences into free rows and returns the new ones, whose state the caller must
   /// write. Their tokens begin with sampling step `next_step`.
   std::vector<Sequence*> admit(std::int64_t next_step = 0);
@@ -51,7 +60,8 @@ class Scheduler {
   /// Records that the step was launched `times` times in a row (more than once only for pure
   /// decode).
   void launched(const ScheduledStep& step, int times);
-  /// Removes finished sequences and returns them; frees their rows and blocks.
+  /// Removes finished sequences and returns them; frees their rows and blocks. Blocks of those that
+  /// ended with an error leave the prefix cache.
   std::vector<std::unique_ptr<Sequence>> take_finished();
   /// Removes a request, waiting or running; unknown ones are ignored. No step that contains it may
   /// be in flight.
@@ -69,11 +79,19 @@ class Scheduler {
 
  private:
   void release(Sequence& sequence);
+  /// Computes the hashes of the sequence's first `num_blocks` blocks.
+  void hash_blocks(Sequence& sequence, std::int64_t num_blocks) const;
+  PrefixBlock prefix_block(const Sequence& sequence, std::size_t index) const;
+  /// The published blocks with which a waiting sequence can begin.
+  std::vector<std::int32_t> cached_prefix(const Sequence& sequence) const;
+  /// A table for the sequence: its cached prefix, then free blocks; sets what follows from it.
+  void allocate(Sequence& sequence);
   /// The most tokens of a step with so many decoding sequences.
   int step_tokens(int num_decode) const;
 
   Limits limits_;
   BlockManager blocks_;
+  PrefixHasher hasher_;
   std::vector<int> free_rows_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  ///< in admission order

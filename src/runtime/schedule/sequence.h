@@ -2,13 +2,22 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "graph/step.h"
 #include "runtime/output/sequence_output.h"
+#include "runtime/schedule/prefix_hash.h"
 
 namespace quern {
+
+/// How far a sequence may share blocks through the prefix cache.
+struct PrefixUse {
+  PrefixIdentity identity;
+  /// The content of further slots depends on more than the identity and the tokens before them.
+  std::int64_t max_tokens = std::numeric_limits<std::int64_t>::max();
+};
 
 /// A waiting or running request. The host tracks upper bounds (launched steps); the device's state
 /// has the actual progress.
@@ -27,6 +36,7 @@ struct Sequence {
   SamplingRow sampling;
   int max_tokens = 0;  ///< tokens to generate at most
   SequenceOutput output;
+  std::optional<PrefixUse> prefix = {};  ///< unset: it neither uses nor fills the prefix cache
 
   // Set at admission.
   int state_row = -1;
@@ -35,6 +45,10 @@ struct Sequence {
   /// in the steps from first_step on, to before end_step once it has given the row back.
   std::int64_t first_step = 0;
   std::int64_t end_step = std::numeric_limits<std::int64_t>::max();
+
+  // Kept by the scheduler for the prefix cache.
+  std::vector<PrefixHash> block_hashes = {};  ///< of the full blocks whose tokens are known so far
+  int num_published = 0;  ///< leading blocks that came from the cache or were offered to it
 
   // Advanced when steps are launched, before their results are known.
   int prefilled = 0;  ///< prompt tokens in the KV cache

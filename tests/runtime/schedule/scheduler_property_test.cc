@@ -1,4 +1,5 @@
-// Random requests arrive, run, end and are cancelled: no blocks are lost, and no request starves.
+// Random requests arrive, run, end, fail and are cancelled: no blocks are lost, no request starves,
+// and no sequence ever finds another's content in its blocks.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,8 +16,12 @@ namespace {
 
 class RandomTraffic {
  public:
-  explicit RandomTraffic(std::uint32_t seed)
-      : random_(seed), limits_(make_limits()), scheduler_(limits_) {}
+  RandomTraffic(std::uint32_t seed, bool prefix_cache)
+      : random_(seed),
+        limits_(make_limits()),
+        scheduler_(limits_),
+        prefix_cache_(prefix_cache),
+        slots_(static_cast<std::size_t>(limits_.num_blocks * limits_.block_size)) {}
 
   void run(int num_calls) {
     for (int i = 0; i < num_calls; ++i) {
@@ -33,7 +38,11 @@ class RandomTraffic {
     }
     EXPECT_EQ(scheduler_.blocks().num_free(), limits_.num_blocks);
     EXPECT_EQ(num_submitted_, num_finished_);
+    if (!prefix_cache_) {
+      EXPECT_EQ(scheduler_.blocks().num_published(), 0);
+    }
   }
+  std::int64_t num_reused_tokens() const { return num_reused_tokens_; }
 
  private:
   int below(int bound) { return static_cast<int>(random_() % static_cast<unsigned>(bound)); }
@@ -67,9 +76,53 @@ class RandomTraffic {
     Result result;
     result.id = ++num_submitted_;
     SequenceOutput output(tokenizer_, {}, result, {}, max_tokens, FinishReason::length);
-    scheduler_.add(std::make_unique<Sequence>(
-        result.id, std::vector<std::int32_t>(static_cast<std::size_t>(prompt_len), 'a'),
-        SamplingRow{}, max_tokens, std::move(output)));
+    std::vector<std::int32_t> prompt(static_cast<std::size_t>(prompt_len), 'a');
+    // Prompts that share a beginning, and some that continue the text of an earlier one.
+    for (auto i = static_cast<std::size_t>(below(prompt_len)); i < prompt.size(); ++i) {
+      prompt[i] = below(3) == 0 ? 'c' : 'b';
+    }
+    auto sequence = std::make_unique<Sequence>(result.id, std::move(prompt), SamplingRow{},
+                                               max_tokens, std::move(output));
+    if (prefix_cache_) {
+      sequence->prefix.emplace();
+      sequence->prefix->identity.rope_alpha = below(8) == 0 ? 3.0f : 1.0f;
+      if (below(8) == 0) sequence->prefix->max_tokens = below(prompt_len + 1);
+    }
+    scheduler_.add(std::move(sequence));
+  }
+
+  /// The slot that holds the keys and values of a position.
+  std::uint64_t& slot(const Sequence& sequence, int position) {
+    const int block = sequence.blocks.at(static_cast<std::size_t>(position / limits_.block_size));
+    return slots_.at(
+        static_cast<std::size_t>(block * limits_.block_size + position % limits_.block_size));
+  }
+
+  /// What a position's keys and values depend on: the identity and all tokens up to it. Generated
+  /// tokens are 'b', also those that are not read yet.
+  static std::uint64_t content(const Sequence& sequence, int position) {
+    std::uint64_t hash = sequence.prefix && sequence.prefix->identity.rope_alpha > 1 ? 7 : 1;
+    for (int i = 0; i <= position; ++i) {
+      const std::int32_t id =
+          i < sequence.prompt_len() ? sequence.token_ids[static_cast<std::size_t>(i)] : 'b';
+      hash = (hash ^ static_cast<std::uint64_t>(id)) * 0x100000001b3;
+    }
+    // Beyond this the content is the sequence's own.
+    const bool own = sequence.prefix && position >= sequence.prefix->max_tokens;
+    return own ? hash ^ (sequence.id << 32) : hash;
+  }
+
+  /// Does what a step's attention would do: appends to the cache, and reads all of it.
+  void run_attention(const ScheduledRun& run) {
+    const Sequence& sequence = *run.sequence;
+    const int begin = run.decode ? sequence.prompt_len() + sequence.launched - 1 : run.begin;
+    for (int position = begin; position < begin + run.q_len; ++position) {
+      slot(sequence, position) = content(sequence, position);
+    }
+    for (int position = 0; position < begin; ++position) {
+      ASSERT_EQ(slot(sequence, position), content(sequence, position))
+          << "position " << position << " of request " << sequence.id;
+    }
   }
 
   void cancel() {
@@ -92,9 +145,12 @@ class RandomTraffic {
     for (const Sequence* sequence : admitted) {
       ASSERT_GT(sequence->id, last_admitted_) << "overtaken";
       last_admitted_ = sequence->id;
+      ASSERT_LT(sequence->prefilled, sequence->prompt_len());
+      num_reused_tokens_ += sequence->prefilled;
     }
     const ScheduledStep step = scheduler_.schedule();
     ASSERT_LE(step.num_decode + step.num_prefill_tokens, limits_.max_tokens_per_step);
+    for (const ScheduledRun& run : step.runs) run_attention(run);
     scheduler_.launched(step, 1);
     if (step.samples()) {
       Columns& columns = unread_.emplace_back();
@@ -132,13 +188,16 @@ class RandomTraffic {
     sequence.accept(token);
     ASSERT_EQ(sequence.token_ids.size(), before + 1);
     ASSERT_EQ(sequence.token_ids.back(), 'b');
-    if (below(12) == 0) sequence.output.finish(FinishReason::stop);
+    scheduler_.publish(sequence);
+    const int what = below(24);
+    if (what <= 1) sequence.output.finish(FinishReason::stop);
+    if (what == 2) sequence.output.fail("non-finite logits");
   }
 
   void take_finished() { num_finished_ += scheduler_.take_finished().size(); }
 
   void check() {
-    std::set<std::int32_t> held;
+    std::map<std::int32_t, int> held;
     std::set<int> rows;
     for (const auto& sequence : scheduler_.running()) {
       if (!sequence->holds_row()) {
@@ -148,11 +207,14 @@ class RandomTraffic {
       ASSERT_GE(std::ssize(sequence->blocks) * limits_.block_size,
                 sequence->prompt_len() + sequence->max_tokens - 1);
       for (const std::int32_t block : sequence->blocks) {
-        ASSERT_TRUE(held.insert(block).second) << "block " << block << " is held twice";
-        ASSERT_EQ(scheduler_.blocks().ref_count(block), 1);
+        const int count = ++held[block];
+        ASSERT_TRUE(count == 1 || prefix_cache_) << "block " << block << " is held twice";
       }
       ASSERT_TRUE(rows.insert(sequence->state_row).second);
       ASSERT_TRUE(sequence->state_row >= 0 && sequence->state_row < limits_.max_seqs);
+    }
+    for (const auto& [block, count] : held) {
+      ASSERT_EQ(scheduler_.blocks().ref_count(block), count);
     }
     ASSERT_EQ(std::ssize(held) + scheduler_.blocks().num_free(), limits_.num_blocks);
   }
@@ -168,14 +230,29 @@ class RandomTraffic {
   RequestId last_admitted_ = 0;
   std::deque<Columns> unread_;     ///< of each step that was launched and not read
   std::int64_t num_launched_ = 0;  ///< steps that sampled
+  bool prefix_cache_;
+  std::vector<std::uint64_t> slots_;  ///< of all blocks: what is written there, see content()
+  std::int64_t num_reused_tokens_ = 0;
 };
 
 TEST(SchedulerProperties, ConservesBlocksAndStarvesNobody) {
   for (std::uint32_t seed = 1; seed <= 100; ++seed) {
     SCOPED_TRACE(seed);
-    RandomTraffic(seed).run(1500);
+    RandomTraffic(seed, false).run(1500);
     if (HasFatalFailure()) return;
   }
+}
+
+TEST(SchedulerProperties, PrefixesAreSharedWithTheRightContentOnly) {
+  std::int64_t num_reused_tokens = 0;
+  for (std::uint32_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    RandomTraffic traffic(seed, true);
+    traffic.run(1500);
+    if (HasFatalFailure()) return;
+    num_reused_tokens += traffic.num_reused_tokens();
+  }
+  EXPECT_GT(num_reused_tokens, 10000);
 }
 
 }  // namespace
