@@ -13,6 +13,7 @@
 #include "base/half.h"
 #include "tests/backend/conformance/expect_close.h"
 #include "tests/backend/conformance/step_harness.h"
+#include "tests/weights/quantized_weight.h"
 
 namespace quern::cpu {
 namespace {
@@ -54,6 +55,85 @@ struct Strided {
   std::vector<std::byte> bytes;
   Tensor view;
 };
+
+/// dot_quantized() has the bits of dot_rows() with dequantized rows.
+void expect_bits_of_dequantized(const VectorKernels& kernels, const Weight& weight,
+                                std::int64_t rows) {
+  SCOPED_TRACE(format_name(weight.format) + ", rows " + std::to_string(rows));
+  constexpr std::int64_t kFirst = 3;
+  const std::int64_t cols = weight.out_features - kFirst;
+  const Strided a(DType::float32, rows, weight.in_features,
+                  random_floats(static_cast<std::size_t>(rows * weight.in_features), 7));
+  std::vector<float> numbers(static_cast<std::size_t>(cols * weight.in_features));
+  const Tensor dequantized = float_view(numbers.data(), cols, weight.in_features);
+  for (std::int64_t i = 0; i < cols; ++i) {
+    dequantize_row(weight, kFirst + i, float_row(dequantized, i));
+  }
+  const Strided expected(DType::float32, rows, cols, {});
+  const Strided found(DType::float32, rows, cols, {});
+  kernels.dot_rows(a.view, dequantized, expected.view);
+  ASSERT_TRUE(kernels.dot_quantized(a.view, weight, kFirst, found.view));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const float value = found.view.row<float>(r)[c];
+      const float reference = expected.view.row<float>(r)[c];
+      if (std::isnan(reference)) {
+        ASSERT_TRUE(std::isnan(value)) << r << ", " << c;
+      } else {
+        ASSERT_EQ(value, reference) << r << ", " << c;
+      }
+    }
+  }
+}
+
+TEST_P(VectorKernelsTest, DotQuantizedHasTheBitsOfDequantizedRows) {
+  if (kernels().dot_quantized == nullptr) GTEST_SKIP() << "these kernels read no quantized weight";
+  constexpr WeightShape kShape = {14, 288};
+  for (const DType stored : {DType::uint4, DType::uint8, DType::float8_e4m3}) {
+    for (const DType scales : {DType::float16, DType::bfloat16, DType::float32}) {
+      for (const std::int64_t group : {0, 16, 32, 128}) {
+        for (const bool zero_points : {false, true}) {
+          if (zero_points && stored == DType::float8_e4m3) continue;
+          const WeightFormat format = {.stored = stored,
+                                       .scale_dtype = scales,
+                                       .group_size = group,
+                                       .group_rows = group == 32 ? 4 : 1,
+                                       .has_zero_points = zero_points};
+          const testing::RandomQuantizedWeight weight(format, kShape, 5);
+          for (const std::int64_t rows : {0, 1, 2, 3, 4, 7}) {
+            expect_bits_of_dequantized(kernels(), weight.weight(), rows);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(VectorKernelsTest, DotQuantizedKnowsEveryFloat8) {
+  if (kernels().dot_quantized == nullptr) GTEST_SKIP() << "these kernels read no quantized weight";
+  const WeightFormat format = {.stored = DType::float8_e4m3, .scale_dtype = DType::float32};
+  testing::RandomQuantizedWeight weight(format, {259, 16}, 5);
+  for (std::int64_t row = 0; row < 259; ++row) {
+    auto* values = weight.weight().values.row<std::uint8_t>(row);
+    std::fill_n(values, 16, std::uint8_t{0});
+    values[row % 16] = static_cast<std::uint8_t>(row);
+  }
+  expect_bits_of_dequantized(kernels(), weight.weight(), 1);
+}
+
+TEST_P(VectorKernelsTest, DotQuantizedLeavesOtherFormatsAlone) {
+  if (kernels().dot_quantized == nullptr) GTEST_SKIP() << "these kernels read no quantized weight";
+  const Strided a(DType::float32, 1, 40, random_floats(40, 7));
+  const Strided out(DType::float32, 1, 2, {});
+  WeightFormat format = {.stored = DType::uint8, .scale_dtype = DType::float16, .group_size = 20};
+  EXPECT_FALSE(kernels().dot_quantized(
+      a.view, testing::RandomQuantizedWeight(format, {2, 40}, 1).weight(), 0, out.view));
+  const Strided wide(DType::float32, 1, 64, random_floats(64, 7));
+  format.group_size = 32;
+  format.permuted_inputs = true;
+  EXPECT_FALSE(kernels().dot_quantized(
+      wide.view, testing::RandomQuantizedWeight(format, {2, 64}, 1).weight(), 0, out.view));
+}
 
 TEST_P(VectorKernelsTest, DotRows) {
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {

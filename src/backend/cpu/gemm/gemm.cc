@@ -31,6 +31,13 @@ void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out) {
   vector_kernels().dot_rows(a, b, out);
 }
 
+bool multiply_quantized(const Tensor& a, const Weight& weight, std::int64_t first,
+                        const Tensor& out) {
+  const auto dot_quantized = vector_kernels().dot_quantized;
+  return a.rows <= kMaxNarrowRows && dot_quantized != nullptr &&
+         dot_quantized(a, weight, first, out);
+}
+
 void multiply_accumulate(const Tensor& a, const Tensor& b, const Tensor& out) {
   vector_kernels().accumulate_rows(a, b, out);
 }

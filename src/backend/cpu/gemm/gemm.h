@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "base/memory/tensor.h"
+#include "weights/weight.h"
 
 namespace quern::cpu {
 
@@ -25,6 +26,12 @@ Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratc
 /// out = a · bᵀ. Shapes: a [rows, depth] float32; b [cols, depth], prepared; out [rows, cols]
 /// float32, overwritten. Single-threaded.
 void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out);
+
+/// out = a · wᵀ for rows [first, first + out.cols) of a quantized weight, read as stored, if this
+/// machine's kernels do that for its format and M; else false. Bits and shapes as with rows of
+/// dequantize_row() and multiply_transposed().
+bool multiply_quantized(const Tensor& a, const Weight& weight, std::int64_t first,
+                        const Tensor& out);
 
 /// out += a · b. Shapes: a [rows, depth] float32; b [depth, cols], prepared; out [rows, cols].
 void multiply_accumulate(const Tensor& a, const Tensor& b, const Tensor& out);

@@ -118,12 +118,9 @@ class OutputTile {
         first_row_(first_row),
         first_column_(first_column),
         columns_(columns),
-        num_weights_(projection.gated ? 2 : 1) {
+        num_weights_(projection.gated ? 2 : 1),
+        widened_(widened) {
     const std::int64_t rows = std::min(kRowBlock, projection.in.rows - first_row);
-    for (int which = 0; which < num_weights_; ++which) {
-      weight_[which] = prepare_weight_rows(*projection.weight, weight_row(which), columns, rows,
-                                           widened + which * columns * projection.in.cols);
-    }
     product_ = float_view(product, rows, num_weights_ * columns);
   }
 
@@ -133,7 +130,12 @@ class OutputTile {
       Tensor out = product_;
       out.data = element(product_, 0, which * columns_);
       out.cols = columns_;
-      multiply_transposed(in, weight_[which], out);
+      const Weight& weight = *projection_.weight;
+      if (weight.format.is_quantized() && multiply_quantized(in, weight, weight_row(which), out)) {
+        continue;
+      }
+      multiply_transposed(
+          in, prepare_weight_rows(weight, weight_row(which), columns_, in.rows, widened_), out);
     }
     for (std::int64_t i = 0; i < product_.rows; ++i) {
       finish_row(first_row_ + i, float_row(product_, i));
@@ -162,7 +164,7 @@ class OutputTile {
   std::int64_t first_column_;
   std::int64_t columns_;
   int num_weights_;  ///< 2 when gated: gate and up
-  Tensor weight_[2];
+  float* widened_;   ///< room for the rows of one weight
   Tensor product_;
 };
 
@@ -171,9 +173,9 @@ class OutputTile {
 ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t rows,
                                           std::int64_t in_features, int threads) {
   ProjectionScratch scratch;
-  const std::int64_t columns = 2 * tile_columns(in_features);  // gate and up
+  const std::int64_t columns = tile_columns(in_features);
   scratch.widened_stride = columns * in_features;
-  scratch.product_stride = std::min(rows, kRowBlock) * columns;
+  scratch.product_stride = std::min(rows, kRowBlock) * 2 * columns;  // gate and up
   scratch.widened = workspace.take<float>(threads * scratch.widened_stride);
   scratch.product = workspace.take<float>(threads * scratch.product_stride);
   return scratch;

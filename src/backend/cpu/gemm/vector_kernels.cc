@@ -82,8 +82,8 @@ void gelu_tanh(std::span<float> values) {
 }  // namespace
 
 const VectorKernels& portable_kernels() {
-  static constexpr VectorKernels kKernels = {dot_rows<Portable>, accumulate_rows<Portable>,
-                                             softmax_numerators, silu, gelu_tanh};
+  static constexpr VectorKernels kKernels = {
+      dot_rows<Portable>, accumulate_rows<Portable>, nullptr, softmax_numerators, silu, gelu_tanh};
   return kKernels;
 }
 

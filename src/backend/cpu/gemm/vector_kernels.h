@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/memory/tensor.h"
+#include "weights/weight.h"
 
 namespace quern::cpu {
 
@@ -25,6 +26,11 @@ struct VectorKernels {
   void (*dot_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
   /// out[r, k] += Σ_c a[r, c] · b[c, k]. Dtypes as above.
   void (*accumulate_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
+  /// out[r, c] = Σ_k a[r, k] · w[first + c, k], w quantized and widened in registers. The bits are
+  /// those of dot_rows with rows of dequantize_row(). False, and nothing done, for a format that it
+  /// does not read: permuted inputs, groups or depths that are not whole vectors. May be null.
+  bool (*dot_quantized)(const Tensor& a, const Weight& weight, std::int64_t first,
+                        const Tensor& out);
   /// Each score becomes exp(score - softmax_reference(largest)); returns their sum. A NaN score is
   /// not the largest, but makes the sum NaN.
   float (*softmax_numerators)(std::span<float> scores);
