@@ -75,7 +75,7 @@ std::vector<Result> Engine::generate(std::span<const Request> requests,
       const std::vector<Update> updates = step();
       for (const Update& update : updates) {
         // Ids ascend. Results are taken as they come: the number of waiting ones is bounded.
-        if (!update.finish_reason || !std::binary_search(ids.begin(), ids.end(), update.id)) {
+        if (!update.last || !std::binary_search(ids.begin(), ids.end(), update.id)) {
           continue;
         }
         results.emplace(update.id, take_result(update.id).value());

@@ -7,6 +7,7 @@
 
 #include "backend/trace_range.h"
 #include "base/error.h"
+#include "runtime/request/answers.h"
 #include "runtime/request/request_check.h"
 
 namespace quern {
@@ -41,15 +42,13 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
 }
 
 RequestId Engine::Impl::submit(const Request& request) {
-  auto sequence = make_sequence(next_id_, request, model_, plan_.limits.max_seq_len);
-  if (plan_.options.prefix_cache) {
-    sequence->prefix = prefix_use(model_, *sequence, plan_.kv_format);
-  }
+  auto sequences = make_sequences(next_id_, request, model_, plan_.limits);
+  set_prefix_use(sequences, model_, plan_.kv_format, plan_.options.prefix_cache);
   if (scheduler_.idle()) {
     steps_done_ = 0;
     clock_.started();
   }
-  scheduler_.add(std::move(sequence));
+  for (auto& sequence : sequences) scheduler_.add(std::move(sequence));
   cancellations_.add(next_id_);
   stop_loop_for_admission();
   return next_id_++;
@@ -117,7 +116,9 @@ void Engine::Impl::run_step() {
   admit();
   const ScheduledStep step = scheduler_.schedule();
   if (!step.runs.empty()) run_scheduled(step);
-  if (plan_.runs_ahead) {
+  if (scheduler_.has_beams() && !unread_.empty()) {
+    check();  // the host chooses the beams before the next step
+  } else if (plan_.runs_ahead) {
     read_behind(!step.runs.empty());
   } else if (check_due()) {
     check();
@@ -133,7 +134,7 @@ void Engine::Impl::run_scheduled(const ScheduledStep& step) {
       return;
     }
   }
-  launch(step, plan_.runs_ahead ? 1 : decode_steps_until_check(step));
+  launch(step, plan_.runs_ahead || scheduler_.has_beams() ? 1 : decode_steps_until_check(step));
 }
 
 void Engine::Impl::admit() {
@@ -147,6 +148,11 @@ void Engine::Impl::admit() {
 
 void Engine::Impl::launch(const ScheduledStep& step, int times) {
   const BatchView batch = runner_.write_batch(step);
+  int logit_row = 0;
+  for (const ScheduledRun& run : step.runs) {
+    if (run.sequence->beams && run.beam == 0) run.sequence->beams->logit_row = logit_row;
+    logit_row += run.samples ? 1 : 0;
+  }
   const bool decodes_only = step.num_prefill_tokens == 0;
   in_flight_ = fmt::format("step of {} sequences, {} tokens", step.runs.size(),
                            step.num_decode + step.num_prefill_tokens);
@@ -186,17 +192,42 @@ void Engine::Impl::apply_cancellations() {
 
 std::vector<Update> Engine::Impl::collect_updates() {
   std::vector<Update> updates;
-  const auto add_update = [&](Sequence& sequence) {
-    if (sequence.output.has_update()) updates.push_back(sequence.output.take_update());
-  };
-  const auto finished = scheduler_.take_finished();
-  for (const auto& sequence : finished) {
-    add_update(*sequence);
-    cancellations_.erase(sequence->id);
-    results_.add(sequence->output.take_result());
+  for (const auto& sequence : scheduler_.take_finished()) hand_out(*sequence, updates);
+  for (const auto& sequence : scheduler_.running()) {
+    if (!sequence->output.has_update()) continue;
+    updates.push_back(sequence->output.take_update());
+    updates.back().sequence = sequence->index;
   }
-  for (const auto& sequence : scheduler_.running()) add_update(*sequence);
   return updates;
+}
+
+void Engine::Impl::hand_out(Sequence& sequence, std::vector<Update>& updates) {
+  std::vector<SequenceOutput*> outputs = {&sequence.output};
+  for (SequenceOutput& output : sequence.more_beams) outputs.push_back(&output);
+  if (sequence.beams && sequence.beams->num_returned > 1) {
+    sequence.group = std::make_shared<AnswerGroup>();
+    sequence.group->num_live = static_cast<int>(outputs.size());
+    sequence.group->results.resize(outputs.size());
+  }
+  AnswerGroup* group = sequence.group.get();
+  int index = sequence.index;
+  for (SequenceOutput* output : outputs) {
+    Update& update = updates.emplace_back(output->take_update());
+    update.sequence = index;
+    Result result = output->take_result();
+    if (group != nullptr) {
+      group->results[static_cast<std::size_t>(index)] = std::move(result);
+      if (--group->num_live > 0) {
+        ++index;
+        continue;
+      }
+      result = merged_result(*group);
+    }
+    update.last = true;
+    cancellations_.erase(sequence.id);
+    results_.add(std::move(result));
+    ++index;
+  }
 }
 
 void Engine::Impl::forget(RequestId id) {

@@ -87,6 +87,13 @@ class QUERN_LOCAL Engine::Impl {
   /// Where the host runs ahead: reads the oldest unit's tokens once enough is in flight behind it,
   /// or all where nothing can be launched before they are known.
   void read_behind(bool launched);
+  /// The log-probabilities of a beam search's rows in the step launched last, after penalties:
+  /// [rows, vocab_size]. False where a row has a SampleError, which `error` is then.
+  bool read_log_probs(const Sequence& sequence, int unread_step, std::vector<float>& log_probs,
+                      std::int32_t& error);
+  /// Chooses the next beams and has the device go on with them.
+  void take_beam_tokens(Sequence& sequence, int unread_step);
+  void continue_beams(Sequence& sequence);
   /// Appends the oldest `count` unread steps' tokens to their sequences.
   void take_tokens(int count);
   /// Calls `wait`; adds to its error what was in flight.
@@ -103,6 +110,8 @@ class QUERN_LOCAL Engine::Impl {
   /// Ends a device loop as soon as a waiting request could be admitted.
   void stop_loop_for_admission();
   std::vector<Update> collect_updates();
+  /// Adds the last updates of a finished sequence, and its request's result if it was the last.
+  void hand_out(Sequence& sequence, std::vector<Update>& updates);
 
   StepClock::Time load_begin_ = StepClock::now();
   OpenedModel model_;

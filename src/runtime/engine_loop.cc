@@ -46,7 +46,7 @@ int steps_to_next_end(const ScheduledStep& step) {
 }  // namespace
 
 bool Engine::Impl::wants_device_loop(const ScheduledStep& step) const {
-  if (!runner_.has_device_loops() || device_loop_fails_) return false;
+  if (!runner_.has_device_loops() || device_loop_fails_ || scheduler_.has_beams()) return false;
   // Starting a loop and waiting for its end cost as much as some steps that are launched ahead.
   constexpr int kWorthALoop = 16;
   return scheduler_.waiting().empty() || steps_to_next_end(step) >= kWorthALoop;
@@ -184,9 +184,19 @@ void Engine::Impl::take_tokens(int count) {
     if (!decodes_only) waits_for_prefill_ = true;
     for (const auto& sequence : scheduler_.running()) {
       if (!sequence->owns_token(ring_.position_of(i)) || sequence->output.finished()) continue;
+      if (sequence->beams) {
+        // Only the last unread step can have its tokens: each is read before the next.
+        if (i + 1 < count || sequence->launched == 0) continue;
+        take_beam_tokens(*sequence, i);
+        scheduler_.publish(*sequence);
+        if (decodes_only) ++clock_.timing.decode_tokens;
+        clock_.first_token();
+        continue;
+      }
       TokenLogprobs token =
           ring_.token(i, sequence->state_row, sequence->sampling.num_top_logprobs);
       if (token.id == kNoRingToken) continue;
+      if (sequence->group) sequence->group->prompt_ready = true;
       if (token.id < 0) {
         sequence->output.fail(sample_error_text(token.id, *plan_.options.dtype));
         continue;

@@ -70,6 +70,12 @@ void add_ends(CLI::App& app, Request& request, const GenerationDefaults& default
       [&request](const std::string& option, const std::string& value) {
         request.stop.push_back(parse_stop(option, value));
       });
+  group.integer({"--min-new-tokens", "N", "No end token before N new tokens"},
+                request.min_new_tokens, 0);
+  group.value({"--stop-token-ids", "IDS", "End with these token ids, too, such as 1,2,3"},
+              [&request](const std::string& option, const std::string& value) {
+                request.stop_token_ids = parse_ids(option, value);
+              });
   group.flag("--ignore-eos", request.ignore_eos, "Go on after end tokens, up to the limit");
 }
 

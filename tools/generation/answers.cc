@@ -16,7 +16,7 @@ std::string joined(const std::vector<std::int32_t>& ids) {
 }  // namespace
 
 void AnswerPrinter::on_update(const Update& update) {
-  if (!single()) return;
+  if (!streams_) return;
   if (form_ == AnswerForm::text) {
     write_stdout(update.text);
   } else if (!update.token_ids.empty()) {
@@ -25,15 +25,26 @@ void AnswerPrinter::on_update(const Update& update) {
   }
 }
 
+std::string AnswerPrinter::output_lines(const Result& result) const {
+  const auto line = [&](const auto& answer) {
+    return fmt::format("Output: \"{}\"\n",
+                       form_ == AnswerForm::text ? answer.text : joined(answer.output_ids));
+  };
+  if (result.sequences.empty()) return line(result);
+  std::string lines;
+  for (const SequenceResult& answer : result.sequences) lines += line(answer);
+  return lines;
+}
+
 void AnswerPrinter::on_result(std::size_t index, const Result& result) {
-  if (single()) {
+  if (streams_) {
     write_stdout("\n");
     return;
   }
-  finished_[index] = form_ == AnswerForm::text ? result.text : joined(result.output_ids);
+  finished_[index] = output_lines(result);
   while (num_printed_ < finished_.size() && finished_[num_printed_]) {
-    write_stdout(fmt::format("Input: \"{}\"\nOutput: \"{}\"\n", (*prompts_)[num_printed_],
-                             *finished_[num_printed_]));
+    write_stdout(
+        fmt::format("Input: \"{}\"\n{}", (*prompts_)[num_printed_], *finished_[num_printed_]));
     finished_[num_printed_++]->clear();
   }
 }

@@ -14,13 +14,14 @@ enum class AnswerForm { text, ids };
 
 /// Prints answers on standard output: one prompt's text as it comes, several prompts' in order,
 /// each as soon as it and all before it are finished, after lines of `Input: "…"` and `Output:
-/// "…"`.
+/// "…"`. Several answers to a prompt are printed that way, too, with an Output line each.
 class AnswerPrinter {
  public:
-  /// `prompts` are what the Input lines show; it must outlive this.
+  /// `prompts` are what the Input lines show; it must outlive this. `streams`: whether the text of
+  /// a single prompt is printed as it comes; not with several answers.
   explicit AnswerPrinter(const std::vector<std::string>& prompts,
-                         AnswerForm form = AnswerForm::text)
-      : prompts_(&prompts), form_(form) {
+                         AnswerForm form = AnswerForm::text, bool streams = true)
+      : prompts_(&prompts), form_(form), streams_(streams && prompts.size() == 1) {
     finished_.resize(prompts.size());
   }
 
@@ -28,10 +29,11 @@ class AnswerPrinter {
   void on_result(std::size_t index, const Result& result);
 
  private:
-  bool single() const { return prompts_->size() == 1; }
+  std::string output_lines(const Result& result) const;
 
   const std::vector<std::string>* prompts_;
   AnswerForm form_;
+  bool streams_;
   std::vector<std::optional<std::string>> finished_;  ///< texts, by prompt
   std::size_t num_printed_ = 0;
   bool at_start_ = true;  ///< no id is printed yet

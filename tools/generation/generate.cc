@@ -38,7 +38,7 @@ std::vector<Result> generate_all(Engine& engine, const std::vector<Request>& req
     for (const Update& update : engine.step()) {
       const std::size_t index = indices.at(update.id);
       observers.on_update(index, update);
-      if (!update.finish_reason) continue;
+      if (!update.last) continue;
       std::optional<Result> result = engine.take_result(update.id);
       results[index] = std::move(result).value();
       observers.on_result(index, results[index]);

@@ -19,6 +19,18 @@ OrderedJson logprobs_json(const TokenLogprobs& logprobs) {
   return {{"id", logprobs.id}, {"logprob", shortest(logprobs.logprob)}, {"top", std::move(top)}};
 }
 
+/// What only some results and answers have.
+template <typename Answer>
+void add_details(OrderedJson& json, const Answer& answer, bool with_logprobs) {
+  if (answer.score) json["score"] = shortest(*answer.score);
+  if (answer.finish_reason == FinishReason::error) json["error"] = answer.error;
+  if (!with_logprobs) return;
+  json["logprobs"] = OrderedJson::array();
+  for (const TokenLogprobs& logprobs : answer.logprobs) {
+    json["logprobs"].push_back(logprobs_json(logprobs));
+  }
+}
+
 }  // namespace
 
 double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
@@ -42,11 +54,13 @@ OrderedJson result_json(const Result& result, const std::string& prompt, bool wi
                       {"output_ids", result.output_ids},
                       {"text", result.text},
                       {"finish_reason", finish_reason_name(result.finish_reason)}};
-  if (result.finish_reason == FinishReason::error) json["error"] = result.error;
-  if (!with_logprobs) return json;
-  json["logprobs"] = OrderedJson::array();
-  for (const TokenLogprobs& logprobs : result.logprobs) {
-    json["logprobs"].push_back(logprobs_json(logprobs));
+  add_details(json, result, with_logprobs);
+  for (const SequenceResult& answer : result.sequences) {
+    OrderedJson& entry = json["sequences"].emplace_back(
+        OrderedJson{{"output_ids", answer.output_ids},
+                    {"text", answer.text},
+                    {"finish_reason", finish_reason_name(answer.finish_reason)}});
+    add_details(entry, answer, with_logprobs);
   }
   return json;
 }

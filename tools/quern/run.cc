@@ -13,6 +13,7 @@
 #include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "quern/limits.h"
+#include "tools/cli/answer_options.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"
 #include "tools/cli/option_group.h"
@@ -38,15 +39,25 @@ struct RunOptions {
   bool max_seqs_given = false;
   PromptOptions prompts;
   Request request;  ///< all but the prompt
+  std::vector<std::string> bad_words;
   bool no_bos = false;
   bool no_parse_special = false;
   OutputOptions output;
 };
 
-std::vector<Request> make_requests(const RunOptions& options, const std::vector<Prompt>& prompts) {
+std::vector<Request> make_requests(const Engine& engine, const RunOptions& options,
+                                   const std::vector<Prompt>& prompts) {
   Request request = options.request;
   request.parse_special = !options.no_parse_special;
   if (options.no_bos) request.add_bos = false;
+  for (const std::string& word : options.bad_words) {
+    // In the middle of a text a word usually comes after a space.
+    for (const std::string& text : {word, " " + word}) {
+      EncodeOptions encode;
+      encode.add_bos = false;
+      request.bad_words_ids.push_back(engine.tokenizer().encode(text, encode));
+    }
+  }
   std::vector<Request> requests;
   requests.reserve(prompts.size());
   for (const Prompt& prompt : prompts) {
@@ -97,6 +108,13 @@ std::string seeds_text(const std::vector<std::optional<std::uint64_t>>& all) {
                      shown.size() < seeds.size() ? ", …" : "");
 }
 
+std::size_t num_output_tokens(const Result& result) {
+  if (result.sequences.empty()) return result.output_ids.size();
+  std::size_t count = 0;
+  for (const SequenceResult& answer : result.sequences) count += answer.output_ids.size();
+  return count;
+}
+
 /// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
 /// 7"
 std::string summary_line(const Engine& engine, const std::vector<Request>& requests,
@@ -105,7 +123,7 @@ std::string summary_line(const Engine& engine, const std::vector<Request>& reque
   std::size_t num_tokens = 0;
   std::map<std::string, int> reasons;
   for (const Result& result : results) {
-    num_tokens += result.output_ids.size();
+    num_tokens += num_output_tokens(result);
     ++reasons[finish_reason_name(result.finish_reason)];
   }
   std::string line = fmt::format(
@@ -160,17 +178,22 @@ ExitCode run(const RunOptions& options) {
   if (is_random(model)) reject_texts(prompts);
   EngineOptions engine_options = options.engine;
   if (!options.max_seqs_given) {
-    // No memory for sequences that cannot come.
-    engine_options.max_seqs =
-        static_cast<int>(std::min<std::size_t>(engine_options.max_seqs, prompts.size()));
+    // No memory for sequences that cannot come, but all beams of a search run at a time.
+    const int num_beams = options.request.beam_search.num_beams;
+    const auto for_each =
+        static_cast<std::size_t>(std::max(num_beams, options.request.num_return_sequences));
+    const auto useful =
+        static_cast<int>(std::min<std::size_t>(engine_options.max_seqs, prompts.size() * for_each));
+    engine_options.max_seqs = std::max(useful, num_beams);
   }
   engine_options.on_load = load_progress(options.output);
   Engine engine = Engine::load(model, engine_options);
-  const std::vector<Request> requests = make_requests(options, prompts);
+  const std::vector<Request> requests = make_requests(engine, options, prompts);
   const std::vector<std::string> texts = prompt_texts(engine, prompts);
 
   const OutputOptions& output = options.output;
-  AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text);
+  AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text,
+                        options.request.num_return_sequences == 1);
   const InterruptScope interrupt;
   ProgressBar progress(prompts.size(), prompts.size() > 1 && shows_progress(output));
   GenerateObservers observers;
@@ -199,6 +222,15 @@ ExitCode run(const RunOptions& options) {
   return failed ? ExitCode::failed : ExitCode::done;
 }
 
+void add_bad_words(CLI::App& app, std::vector<std::string>& bad_words) {
+  OptionGroup group(app, "Penalties");
+  group.values({"--bad-words", "TEXT", "Never write TEXT; may be repeated"},
+               [&bad_words](const std::string& option, const std::string& value) {
+                 if (value.empty()) usage_error("{}: expected some text, got ''", option);
+                 bad_words.push_back(value);
+               });
+}
+
 CLI::Option* add_text_options(CLI::App& app, Request& request) {
   OptionGroup group(app, "Output");
   group.flag("--keep-special", request.keep_special, "Let special tokens appear in the text");
@@ -221,6 +253,8 @@ Action add_run(CLI::App& app) {
   const PromptSources sources = add_prompt_options(app, options->prompts);
   add_encode_options(app, options->no_bos, options->no_parse_special);
   const auto check_generation = add_generation_options(app, options->request);
+  const auto check_answers = add_answer_options(app, options->request);
+  add_bad_words(app, options->bad_words);
   const CLI::Option* logprobs = add_text_options(app, options->request);
   add_output_options(app, options->output);
   const CLI::Option* max_seqs = add_engine_options(app, options->engine);
@@ -229,6 +263,10 @@ Action add_run(CLI::App& app) {
   return [=] {
     reject_together(sources.all());
     check_generation();
+    check_answers();
+    if (!options->bad_words.empty() && !options->source.random.shape.empty()) {
+      usage_error("--bad-words needs a tokenizer: --shape has none");
+    }
     if (options->engine.device_loop == DeviceLoopChoice::require) {
       reject_together({device_loop, profile});
     }

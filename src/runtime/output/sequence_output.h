@@ -28,6 +28,7 @@ class SequenceOutput {
   /// Finishes with FinishReason::error and the reason.
   void fail(const std::string& error);
   void set_cached_prompt_tokens(int count) { result_.cached_prompt_tokens = count; }
+  void set_score(float score) { result_.score = score; }
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
 

@@ -41,11 +41,10 @@ class RuleWriter {
 
  private:
   [[noreturn]] static void refuse(std::string_view key, std::string_view what, int limit) {
-    fail(
-        ErrorCode::unsupported,
-        "generation_config.json: key '{}': with the request's logit_bias more than {} {}, expected "
-        "at most so many",
-        key, limit, what);
+    fail(ErrorCode::unsupported,
+         "'{}' of generation_config.json and the request, with its logit_bias: more than {} {}, "
+         "expected at most so many",
+         key, limit, what);
   }
 
   int vocab_size_;

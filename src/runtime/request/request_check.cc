@@ -41,6 +41,34 @@ void check_stops(const Request& request) {
   }
 }
 
+void check_token_id(const char* name, std::int32_t id, int vocab_size) {
+  if (id >= 0 && id < vocab_size) return;
+  fail(ErrorCode::invalid_argument, "{}: token id {}, expected 0 to {}", name, id, vocab_size - 1);
+}
+
+void check_token_rules(const Request& request, int vocab_size) {
+  for (const std::int32_t id : request.stop_token_ids) {
+    check_token_id("stop_token_ids", id, vocab_size);
+  }
+  for (const std::vector<std::int32_t>& word : request.bad_words_ids) {
+    if (word.empty()) fail(ErrorCode::invalid_argument, "bad_words_ids: one of them is empty");
+    for (const std::int32_t id : word) check_token_id("bad_words_ids", id, vocab_size);
+  }
+  if (request.min_new_tokens.value_or(0) < 0) {
+    fail(ErrorCode::invalid_argument, "min_new_tokens {}: expected at least 0",
+         *request.min_new_tokens);
+  }
+}
+
+/// The model's rules with the request's own.
+GenerationConfig with_rules_of(const Request& request, const OpenedModel& model) {
+  GenerationConfig rules = model.generation;
+  rules.bad_words_ids.insert(rules.bad_words_ids.end(), request.bad_words_ids.begin(),
+                             request.bad_words_ids.end());
+  if (request.min_new_tokens) rules.min_new_tokens = request.min_new_tokens;
+  return rules;
+}
+
 }  // namespace
 
 void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max_seq_len) {
@@ -100,24 +128,37 @@ PrefixUse prefix_use(const OpenedModel& model, const Sequence& sequence,
   return use;
 }
 
+std::vector<std::int32_t> eos_token_ids_of(const Request& request, const OpenedModel& model) {
+  std::vector<std::int32_t> ids;
+  if (!request.ignore_eos) {
+    for (const auto& [eos_id, source] : model.eos_token_ids) ids.push_back(eos_id);
+  }
+  for (const std::int32_t id : request.stop_token_ids) {
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  }
+  return ids;
+}
+
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len) {
   std::vector<std::int32_t> prompt_ids = encode_prompt(request, model, max_seq_len);
   check_prompt_ids(prompt_ids, model.config.vocab_size, max_seq_len);
   check_stops(request);
+  check_token_rules(request, model.config.vocab_size);
 
   Request seeded = request;
   if (!seeded.sampling.seed) seeded.sampling.seed = random_seed();
-  std::vector<std::int32_t> eos_token_ids;
-  if (!request.ignore_eos) {
-    for (const auto& [eos_id, source] : model.eos_token_ids) eos_token_ids.push_back(eos_id);
-  }
+  const std::vector<std::int32_t> eos_token_ids = eos_token_ids_of(request, model);
   SamplingRow sampling =
       resolve_sampling(seeded, model.generation, eos_token_ids, model.config.vocab_size);
-  add_generation_rules(model.generation, static_cast<int>(prompt_ids.size()), eos_token_ids,
-                       model.config.vocab_size, sampling);
+  add_generation_rules(with_rules_of(request, model), static_cast<int>(prompt_ids.size()),
+                       eos_token_ids, model.config.vocab_size, sampling);
 
   const int wanted = resolve_max_new_tokens(request, model.generation, prompt_ids.size());
+  if (request.min_new_tokens.value_or(0) > wanted) {
+    fail(ErrorCode::invalid_argument, "min_new_tokens {}: expected at most max_new_tokens, {}",
+         *request.min_new_tokens, wanted);
+  }
   // The last token need not fit: it is sampled and never fed back.
   const int room = max_seq_len - static_cast<int>(prompt_ids.size()) + 1;
   const int max_tokens = std::min(wanted, room);

@@ -15,8 +15,11 @@ namespace quern {
 /// for one outside the vocabulary, naming its index.
 void check_prompt_ids(std::span<const std::int32_t> ids, int vocab_size, int max_seq_len);
 
+/// What ends a request's text: the model's EOS ids unless they are ignored, and its own stop ids.
+std::vector<std::int32_t> eos_token_ids_of(const Request& request, const OpenedModel& model);
+
 /// Turns a request into a sequence ready for scheduling: prompt encoded and checked, sampling and
-/// limits resolved. Errors: invalid_argument, as in Engine::submit.
+/// limits resolved; one answer, no beam search. Errors: invalid_argument, as in Engine::submit.
 std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                                         const OpenedModel& model, int max_seq_len);
 

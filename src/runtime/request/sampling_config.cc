@@ -108,12 +108,10 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
     require(*top >= 0 && *top <= kMaxTopLogprobs, "top_logprobs", *top, expected.c_str());
     row.num_top_logprobs = std::min(*top, vocab_size);
   }
-  if (!request.ignore_eos) {
-    const auto on_device =
-        eos_token_ids.first(std::min<std::size_t>(eos_token_ids.size(), kMaxEosTokenIds));
-    row.num_eos_token_ids = static_cast<std::int32_t>(on_device.size());
-    std::copy(on_device.begin(), on_device.end(), row.eos_token_ids);
-  }
+  const auto on_device =
+      eos_token_ids.first(std::min<std::size_t>(eos_token_ids.size(), kMaxEosTokenIds));
+  row.num_eos_token_ids = static_cast<std::int32_t>(on_device.size());
+  std::copy(on_device.begin(), on_device.end(), row.eos_token_ids);
   return row;
 }
 

@@ -11,7 +11,7 @@
 namespace quern {
 
 /// A request's parameters for the Sample op: the request's own values, else generation_config's,
-/// else off; see SamplingParams. The seed must be set. ignore_eos leaves out the EOS ids. Errors:
+/// else off; see SamplingParams. The seed must be set. Errors:
 /// invalid_argument naming the parameter and its value.
 SamplingRow resolve_sampling(const Request& request, const GenerationConfig& generation,
                              std::span<const std::int32_t> eos_token_ids, int vocab_size);

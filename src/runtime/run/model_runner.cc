@@ -164,4 +164,18 @@ void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const
   }
 }
 
+void ModelRunner::copy_logits(int first_row, int num_rows, std::vector<float>& logits) {
+  const std::size_t lm_head = graph_.nodes.size() - kClosingNodes - 1;
+  const Tensor& rows = step_.value(op_outputs(graph_.nodes[lm_head].op).front());
+  QUERN_CHECK(first_row + num_rows <= rows.rows && rows.row_stride == rows.cols);
+  const std::int64_t row_bytes = rows.cols * static_cast<std::int64_t>(sizeof(float));
+  logits.resize(static_cast<std::size_t>(num_rows * rows.cols));
+  backend_->copy_out(logits.data(), rows.data + first_row * row_bytes,
+                     std::span(logits).size_bytes());
+}
+
+void ModelRunner::copy_blocks(std::span<const BlockCopy> copies) {
+  if (!copies.empty()) backend_->copy_blocks(step_.kv_cache, copies);
+}
+
 }  // namespace quern

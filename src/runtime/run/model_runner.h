@@ -47,6 +47,11 @@ class ModelRunner {
   /// token rows from `first_row` on.
   void run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
 
+  /// Copies `num_rows` rows of the logits of the step that ran last.
+  void copy_logits(int first_row, int num_rows, std::vector<float>& logits);
+  /// Copies KV blocks in stream order; see Backend::copy_blocks.
+  void copy_blocks(std::span<const BlockCopy> copies);
+
   StepArrays& arrays() { return arrays_; }
   std::span<const Weight> weights() const { return weights_; }
   /// Null unless the plan's options enable profiling.

@@ -120,7 +120,26 @@ void StepArrays::write(T* device, const T& value) {
 }
 
 void StepArrays::write_sequence(const Sequence& sequence, float rope_alpha) {
-  const int row = sequence.state_row;
+  for (int beam = 0; beam < sequence.num_rows(); ++beam) {
+    write_row(sequence, sequence.row(beam), rope_alpha);
+  }
+  if (sequence.beams) {
+    write_table(sequence.state_row, sequence.beams->tables->table(0));
+  } else {
+    write_table(sequence.state_row, sequence.blocks);
+  }
+}
+
+void StepArrays::write_beam(const Sequence& sequence, int beam, std::int32_t token_id, int kv_len) {
+  const int row = sequence.row(beam);
+  write(state_.last_token + row, token_id);
+  write(state_.position + row, kv_len);
+  write(state_.kv_len + row, kv_len);
+  write(state_.generated + row, kv_len - sequence.prompt_len() + 1);
+  write_table(row, sequence.beams->tables->table(beam));
+}
+
+void StepArrays::write_row(const Sequence& sequence, int row, float rope_alpha) {
   for (auto* array : {state_.last_token, state_.position, state_.kv_len, state_.generated}) {
     write(array + row, 0);
   }
@@ -131,9 +150,11 @@ void StepArrays::write_sequence(const Sequence& sequence, float rope_alpha) {
   write(sampling_ + row, sequence.sampling);
   backend_->copy_in(state_.history + row * state_.history_stride, sequence.token_ids.data(),
                     sequence.token_ids.size() * sizeof(std::int32_t));
-  QUERN_CHECK(std::ssize(sequence.blocks) <= limits_.max_blocks_per_seq());
-  backend_->copy_in(block_table_row(row), sequence.blocks.data(),
-                    sequence.blocks.size() * sizeof(std::int32_t));
+}
+
+void StepArrays::write_table(int row, std::span<const std::int32_t> blocks) {
+  QUERN_CHECK(std::ssize(blocks) <= limits_.max_blocks_per_seq());
+  backend_->copy_in(block_table_row(row), blocks.data(), blocks.size_bytes());
 }
 
 void StepArrays::write_block(const Sequence& sequence, std::size_t index) {
@@ -151,7 +172,7 @@ void StepArrays::add_run(const ScheduledRun& run, BatchView& batch) {
   const int seq = batch.num_seqs++;
   const int kv_len =
       run.decode ? run.sequence->prompt_len() + run.sequence->launched : run.begin + run.q_len;
-  host_.state_index[seq] = run.sequence->state_row;
+  host_.state_index[seq] = run.sequence->row(run.beam);
   host_.kv_lens[seq] = kv_len;
   if (!run.decode) {
     const auto begin = run.sequence->token_ids.begin() + run.begin;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -21,8 +22,10 @@ class StepArrays {
   static std::size_t shared_bytes(const Limits& limits, int ring_capacity);
   StepArrays(Backend& backend, const Limits& limits, int ring_capacity);
 
-  /// Writes the state row of a newly admitted sequence.
+  /// Writes the state row of a newly admitted sequence, or the rows of its beams.
   void write_sequence(const Sequence& sequence, float rope_alpha);
+  /// Has a beam go on with `token_id` at position `kv_len`, in place of what its row sampled.
+  void write_beam(const Sequence& sequence, int beam, std::int32_t token_id, int kv_len);
   /// Writes one entry of a running sequence's block table after a block was added or replaced;
   /// steps launched afterwards see it.
   void write_block(const Sequence& sequence, std::size_t index);
@@ -53,6 +56,8 @@ class StepArrays {
   void lay_out_shared(Taker& taker, const Limits& limits, int ring_capacity);
   template <typename T>
   void write(T* device, const T& value);
+  void write_row(const Sequence& sequence, int row, float rope_alpha);
+  void write_table(int row, std::span<const std::int32_t> blocks);
   void add_run(const ScheduledRun& run, BatchView& batch);
   void add_padding(BatchView& batch);
   void point_to_arrays(BatchView& batch) const;

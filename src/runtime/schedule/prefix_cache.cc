@@ -16,8 +16,8 @@ std::optional<std::int32_t> PrefixCache::find(const PrefixBlock& content) const 
 bool PrefixCache::add(std::int32_t block, const PrefixBlock& content) {
   auto& entry = by_block_[static_cast<std::size_t>(block)];
   if (entry || by_hash_.contains(content.hash)) return false;
-  entry = Content{
-      content.parent, content.hash, {content.token_ids.begin(), content.token_ids.end()}};
+  entry =
+      Content{content.parent, content.hash, {content.token_ids.begin(), content.token_ids.end()}};
   try {
     by_hash_.emplace(content.hash, block);
   } catch (...) {

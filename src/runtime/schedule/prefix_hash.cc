@@ -71,11 +71,12 @@ PrefixHash PrefixHasher::hash(std::span<const std::byte> bytes) const {
 
 PrefixHash PrefixHasher::root(const PrefixIdentity& identity) const {
   // By value, not as the struct lies in memory: padding has no value.
-  const std::array<std::uint64_t, 5> words = {
-      std::bit_cast<std::uint32_t>(identity.rope_alpha),
-      static_cast<std::uint64_t>(identity.kv_format.keys),
-      static_cast<std::uint64_t>(identity.kv_format.values),
-      static_cast<std::uint64_t>(identity.kv_format.scales), identity.adapter};
+  const std::array<std::uint64_t, 6> words = {std::bit_cast<std::uint32_t>(identity.rope_alpha),
+                                              static_cast<std::uint64_t>(identity.kv_format.keys),
+                                              static_cast<std::uint64_t>(identity.kv_format.values),
+                                              static_cast<std::uint64_t>(identity.kv_format.scales),
+                                              identity.adapter,
+                                              identity.request};
   return hash(std::as_bytes(std::span(words)));
 }
 

@@ -15,6 +15,7 @@ struct PrefixIdentity {
   float rope_alpha = 1.0f;    ///< SequenceState::rope_alpha
   KvFormat kv_format;         ///< of the cache
   std::uint64_t adapter = 0;  ///< of the weights; 0: none
+  std::uint64_t request = 0;  ///< only the answers of this request may share; 0: all may
 
   bool operator==(const PrefixIdentity&) const = default;
 };

@@ -82,16 +82,21 @@ void Scheduler::allocate(Sequence& sequence) {
     throw;
   }
   sequence.blocks = std::move(table);
+  if (sequence.beams) {
+    sequence.beams->tables.emplace(sequence.blocks, sequence.prompt_len(), limits_.block_size);
+  }
   sequence.num_published = static_cast<int>(num_cached);
   sequence.prefilled = static_cast<int>(num_cached) * limits_.block_size;
   sequence.output.set_cached_prompt_tokens(sequence.prefilled);
 }
 
 void Scheduler::publish(Sequence& sequence) {
-  const std::int64_t num_tokens = std::ssize(sequence.token_ids);
-  if (!sequence.prefix || sequence.blocks.empty() || num_tokens == sequence.prompt_len()) return;
-  // The last token is not fed back yet, or its step is not known to have succeeded.
-  const std::int64_t written = std::min(num_tokens - 1, sequence.prefix->max_tokens);
+  // The last token is not fed back yet, or its step is not known to have succeeded. Of beams only
+  // the prompt is published.
+  const std::int64_t known =
+      sequence.beams ? sequence.prompt_len() : std::ssize(sequence.token_ids) - 1;
+  if (!sequence.prefix || sequence.blocks.empty() || known < sequence.prompt_len()) return;
+  const std::int64_t written = std::min(known, sequence.prefix->max_tokens);
   const std::int64_t num_full = written / limits_.block_size;
   if (sequence.num_published >= num_full) return;
   hash_blocks(sequence, num_full);
@@ -102,13 +107,19 @@ void Scheduler::publish(Sequence& sequence) {
 }
 
 std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
+  if (sequence.beams) {
+    return BeamTables::blocks_needed(sequence.prompt_len(), sequence.max_tokens,
+                                     sequence.num_rows(), limits_.block_size);
+  }
   // The last token is never fed back.
   return ceil_div(sequence.prompt_len() + sequence.max_tokens - 1, limits_.block_size);
 }
 
 bool Scheduler::can_admit() const {
-  if (waiting_.empty() || free_rows_.empty()) return false;
+  if (waiting_.empty()) return false;
   const Sequence& next = *waiting_.front();
+  if (std::ssize(free_rows_) < next.num_rows()) return false;
+  if (next.group && next.index > 0 && !next.group->prompt_ready) return false;
   const std::int64_t missing = blocks_needed(next) - blocks_.num_free();
   if (missing <= 0) return true;
   // Blocks that running sequences hold cost nothing more; cached ones count as free already.
@@ -121,6 +132,7 @@ void Scheduler::release_exhausted(std::int64_t next_step) {
   for (const auto& sequence : running_) {
     if (waiting_.empty() || can_admit()) return;
     if (!sequence->decoding() || !sequence->exhausted() || !sequence->holds_row()) continue;
+    if (sequence->beams) continue;
     release(*sequence);
     sequence->end_step = next_step;
   }
@@ -135,12 +147,19 @@ std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
     admitted.push_back(&sequence);
     allocate(sequence);
     sequence.state_row = free_rows_.back();
-    free_rows_.pop_back();
+    for (int beam = 0; beam < sequence.num_rows(); ++beam) {
+      if (sequence.beams) sequence.beams->rows.push_back(free_rows_.back());
+      free_rows_.pop_back();
+    }
     sequence.first_step = next_step;
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
   return admitted;
+}
+
+bool Scheduler::has_beams() const {
+  return std::ranges::any_of(running_, [](const auto& sequence) { return !!sequence->beams; });
 }
 
 bool Scheduler::prefilling() const {
@@ -162,7 +181,9 @@ ScheduledStep Scheduler::schedule() const {
   ScheduledStep step;
   for (const auto& sequence : running_) {
     if (!sequence->decoding() || sequence->exhausted() || sequence->output.finished()) continue;
-    step.runs.push_back({sequence.get(), 0, 1, true, true});
+    for (int beam = 0; beam < sequence->num_rows(); ++beam) {
+      step.runs.push_back({sequence.get(), 0, 1, true, true, beam});
+    }
   }
   step.num_decode = static_cast<int>(step.runs.size());
   int room = step_tokens(step.num_decode) - step.num_decode;
@@ -182,7 +203,7 @@ void Scheduler::launched(const ScheduledStep& step, int times) {
   QUERN_CHECK(times == 1 || step.num_prefill_tokens == 0);
   for (const ScheduledRun& run : step.runs) {
     if (!run.decode) run.sequence->prefilled += run.q_len;
-    if (run.samples) run.sequence->launched += times;
+    if (run.samples && run.beam == 0) run.sequence->launched += times;
   }
 }
 
@@ -208,10 +229,10 @@ std::vector<std::unique_ptr<Sequence>> Scheduler::take_finished() {
 void Scheduler::remove(RequestId id) {
   const auto is_it = [id](const auto& sequence) { return sequence->id == id; };
   std::erase_if(waiting_, is_it);
-  const auto running = std::find_if(running_.begin(), running_.end(), is_it);
-  if (running == running_.end()) return;
-  release(**running);
-  running_.erase(running);
+  for (const auto& sequence : running_) {
+    if (is_it(sequence)) release(*sequence);
+  }
+  std::erase_if(running_, is_it);
 }
 
 void Scheduler::clear() {
@@ -225,7 +246,7 @@ void Scheduler::release(Sequence& sequence) {
   if (sequence.output.finish_reason() == FinishReason::error) blocks_.forget(sequence.blocks);
   blocks_.release(sequence.blocks);
   sequence.blocks.clear();
-  free_rows_.push_back(sequence.state_row);
+  for (int beam = 0; beam < sequence.num_rows(); ++beam) free_rows_.push_back(sequence.row(beam));
 }
 
 }  // namespace quern

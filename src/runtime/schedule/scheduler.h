@@ -19,6 +19,7 @@ struct ScheduledRun {
   int q_len = 0;
   bool decode = false;
   bool samples = false;  ///< the step yields a token for it
+  int beam = 0;          ///< each beam of a beam search decodes in a run of its own
 };
 
 /// One step's work, decode sequences first.
@@ -34,6 +35,9 @@ struct ScheduledStep {
 /// takes one token of each decoding sequence and fills up with prefill chunks; see
 /// Limits::max_mixed_tokens.
 ///
+/// The answers of a request share its prompt: all but the first are admitted once that has computed
+/// it. A beam search is admitted with a row for each beam.
+///
 /// A sequence that may use the prefix cache begins with the longest cached prefix of full blocks of
 /// its prompt, but always computes the last prompt token, whose logits it needs.
 class Scheduler {
@@ -46,7 +50,8 @@ class Scheduler {
   /// `next_step` is the sampling step that will be launched next.
   void release_exhausted(std::int64_t next_step);
   /// Publishes the sequence's full blocks whose content is known to be written and finite: those
-  /// before the token that was accepted last. Call it after each accepted token.
+  /// before the token that was accepted last. Call it after each accepted token, and after the
+  /// first step of a beam search.
   void publish(Sequence& sequence);
   /// Forgets all cached prefixes: what the cache holds is not known after a failed step.
   void forget_prefixes() { blocks_.forget_all(); }
@@ -72,6 +77,8 @@ class Scheduler {
   const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
   const std::deque<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
   bool idle() const { return running_.empty() && waiting_.empty(); }
+  /// Whether a beam search runs: the host must act between any two steps.
+  bool has_beams() const;
   /// Whether prompt tokens of running sequences are still to be launched.
   bool prefilling() const;
   std::int64_t blocks_needed(const Sequence& sequence) const;

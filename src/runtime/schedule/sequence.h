@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "graph/step.h"
 #include "runtime/output/sequence_output.h"
+#include "runtime/schedule/beam_run.h"
 #include "runtime/schedule/prefix_hash.h"
 
 namespace quern {
@@ -19,8 +21,15 @@ struct PrefixUse {
   std::int64_t max_tokens = std::numeric_limits<std::int64_t>::max();
 };
 
-/// A waiting or running request. The host tracks upper bounds (launched steps); the device's state
-/// has the actual progress.
+/// What the sequences of a request with several answers share.
+struct AnswerGroup {
+  int num_live = 0;           ///< answers that have not ended
+  bool prompt_ready = false;  ///< the others may start: the first has published the prompt's blocks
+  std::vector<Result> results;  ///< by answer, of those that have ended
+};
+
+/// A waiting or running request, or one of its answers. The host tracks upper bounds (launched
+/// steps); the device's state has the actual progress.
 struct Sequence {
   Sequence(RequestId request_id, std::vector<std::int32_t> prompt_ids,
            const SamplingRow& sampling_row, int max_new_tokens, SequenceOutput sequence_output)
@@ -38,6 +47,11 @@ struct Sequence {
   SequenceOutput output;
   std::optional<PrefixUse> prefix = {};  ///< unset: it neither uses nor fills the prefix cache
 
+  int index = 0;                                ///< the answer's
+  std::shared_ptr<AnswerGroup> group = {};      ///< null: the request has one answer
+  std::unique_ptr<BeamRun> beams = {};          ///< null: no beam search
+  std::vector<SequenceOutput> more_beams = {};  ///< the best finished beams after the first
+
   // Set at admission.
   int state_row = -1;
   std::vector<std::int32_t> blocks = {};
@@ -54,6 +68,10 @@ struct Sequence {
   int prefilled = 0;  ///< prompt tokens in the KV cache
   int launched = 0;   ///< sampling steps launched: an upper bound of its generated tokens
 
+  int num_rows() const { return beams ? beams->search.num_beams() : 1; }
+  int row(int beam) const {
+    return beams ? beams->rows.at(static_cast<std::size_t>(beam)) : state_row;
+  }
   int prompt_len() const { return prompt_len_; }
   bool decoding() const { return prefilled == prompt_len(); }
   /// All steps up to max_tokens are launched; an earlier stop is not known here.

@@ -102,14 +102,6 @@ TEST(ResolveSampling, KeepsFiftyWhereOnlyTheConfigTurnsSamplingOn) {
   EXPECT_EQ(resolve({}, generation).top_k, 0);
 }
 
-TEST(ResolveSampling, LeavesEosTokenIdsOutOnRequest) {
-  Request request;
-  request.sampling.seed = 1;
-  request.ignore_eos = true;
-  const std::int32_t eos_token_ids[] = {2};
-  EXPECT_EQ(resolve_sampling(request, {}, eos_token_ids, kVocabSize).num_eos_token_ids, 0);
-}
-
 TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   const auto refuse = [](const char* name, auto set) {
     SamplingParams params;

@@ -20,6 +20,62 @@ class RunTest : public ProgramTest {
   }
 };
 
+TEST_F(RunTest, BeamsAndSeveralAnswersAreInSequences) {
+  QUERN_SKIP_WITHOUT(golden("llama"));
+  const Json test_case = Json::parse(read_file(golden("llama")))["cases"][0];
+  const Json result = result_of(
+      {"-p", test_case["prompt"], "--num_beams", "4", "--num-return-sequences", "2", "-n", "40"});
+  ASSERT_EQ(result["sequences"].size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(result["sequences"][i]["output_ids"], test_case["beam4_ids"][i]);
+    EXPECT_NEAR(result["sequences"][i]["score"].get<double>(),
+                test_case["beam4_scores"][i].get<double>(), 1e-3);
+  }
+  EXPECT_EQ(result["text"], result["sequences"][0]["text"]);
+  EXPECT_EQ(result["score"], result["sequences"][0]["score"]);
+
+  const Json samples = result_of({"-p", "Once", "--temperature", "1", "--seed", "3",
+                                  "--num-return-sequences", "3", "-n", "8"});
+  ASSERT_EQ(samples["sequences"].size(), 3U);
+  EXPECT_FALSE(samples["sequences"][0].contains("score"));
+  EXPECT_FALSE(result_of({"-p", "Once", "-n", "2"}).contains("sequences"));
+
+  const auto text =
+      run_llama({"-p", "Once", "--num-beams", "2", "--num-return-sequences", "2", "-n", "8", "-q"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_EQ(text.out.rfind("Input: \"Once\"\nOutput: \"", 0), 0U) << text.out;
+}
+
+TEST_F(RunTest, RefusesContradictionsOfBeams) {
+  const auto refuses = [](std::vector<std::string> arguments, const std::string& text) {
+    arguments.insert(arguments.end(), {"-p", "Once"});
+    const auto result = run_llama(std::move(arguments));
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_NE(result.err.find(text), std::string::npos) << result.err;
+  };
+  refuses({"--num-beams", "2", "--temperature", "0.7"}, "--num-beams and --temperature");
+  refuses({"--num-beams", "2", "--num-return-sequences", "3"}, "at most --num-beams, 2");
+  refuses({"--length-penalty", "2"}, "--length-penalty needs --num-beams");
+  refuses({"--num-beams", "2", "--early-stopping", "maybe"}, "expected off, on or never");
+  refuses({"--greedy", "--num-return-sequences", "2"}, "--greedy and --num-return-sequences");
+  refuses({"--stop-token-ids", "x"}, "--stop-token-ids");
+}
+
+TEST_F(RunTest, TokenRulesHold) {
+  const Json free = result_of({"-p", "The king had", "--greedy", "-n", "20"});
+  const Json stopped = result_of({"-p", "The king had", "--greedy", "-n", "20", "--stop-token-ids",
+                                  std::to_string(free["output_ids"][4].get<int>())});
+  EXPECT_LE(stopped["output_ids"].size(), 5U);
+  EXPECT_EQ(stopped["finish_reason"], "stop");
+  const Json longer =
+      result_of({"-p", "The king had", "--greedy", "-n", "20", "--min-new-tokens", "12",
+                 "--stop-token-ids", std::to_string(free["output_ids"][4].get<int>())});
+  EXPECT_GE(longer["output_ids"].size(), 12U);
+  const Json clean =
+      result_of({"-p", "The king had", "--greedy", "-n", "20", "--bad-words", "daughter"});
+  EXPECT_EQ(clean["text"].get<std::string>().find(" daughter"), std::string::npos);
+}
+
 TEST_F(RunTest, GreedyGivesHuggingFacesIdsOnAllFamilies) {
   const std::vector<std::pair<std::string, std::string>> families = {{"tale-gpt2", "gpt2"},
                                                                      {"tale-llama", "llama"},

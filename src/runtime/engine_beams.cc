@@ -1,0 +1,115 @@
+// Beam search: what the host does between two steps.
+#include <algorithm>
+#include <utility>
+
+#include "backend/cpu/sample/logits_processor.h"
+#include "runtime/engine_impl.h"
+#include "runtime/output/request_error.h"
+
+namespace quern {
+namespace {
+
+/// Applies a request's penalties and biases to a beam's log-probabilities, as generate() does: to
+/// these, not to the logits.
+void process(const SamplingRow& sampling, std::span<const std::int32_t> history,
+             std::span<const std::int32_t> generated, std::span<float> log_probs) {
+  if (!cpu::has_processors(sampling)) return;
+  if (sampling.repetition_penalty != 1.0f) {
+    const std::vector<float> unchanged(log_probs.begin(), log_probs.end());
+    cpu::penalize_repetition(history, sampling.repetition_penalty, unchanged, log_probs);
+  }
+  if (sampling.presence_penalty != 0.0f || sampling.frequency_penalty != 0.0f) {
+    std::vector<std::int32_t> counts(log_probs.size());
+    cpu::penalize_generated(generated, sampling.presence_penalty, sampling.frequency_penalty,
+                            counts, log_probs);
+  }
+  if (sampling.no_repeat_ngram_size > 0) {
+    cpu::ban_repeated_ngrams(history, sampling.no_repeat_ngram_size, log_probs);
+  }
+  cpu::ban_phrases(sampling, history, log_probs);
+  cpu::add_logit_bias(sampling, static_cast<std::int32_t>(generated.size()), log_probs);
+}
+
+/// The finished beams become the sequence's answers.
+void finish(Sequence& sequence) {
+  const BeamRun& beams = *sequence.beams;
+  std::vector<Beam> best = beams.search.finished();
+  best.resize(std::min(best.size(), static_cast<std::size_t>(beams.num_returned)));
+  std::vector<SequenceOutput> outputs(best.size(), sequence.output);
+  for (std::size_t i = 0; i < best.size(); ++i) {
+    for (const std::int32_t id : best[i].token_ids) {
+      TokenLogprobs token;
+      token.id = id;
+      outputs[i].accept(std::move(token));
+    }
+    outputs[i].set_score(best[i].score);
+    outputs[i].finish(FinishReason::stop);
+  }
+  sequence.output = std::move(outputs.front());
+  outputs.erase(outputs.begin());
+  sequence.more_beams = std::move(outputs);
+}
+
+}  // namespace
+
+bool Engine::Impl::read_log_probs(const Sequence& sequence, int unread_step,
+                                  std::vector<float>& log_probs, std::int32_t& error) {
+  const BeamRun& beams = *sequence.beams;
+  const int num_rows = beams.forked ? sequence.num_rows() : 1;
+  const auto vocab_size = static_cast<std::size_t>(model_.config.vocab_size);
+  runner_.copy_logits(beams.logit_row, num_rows, log_probs);
+  for (int i = 0; i < num_rows; ++i) {
+    const std::span<float> row =
+        std::span(log_probs).subspan(static_cast<std::size_t>(i) * vocab_size, vocab_size);
+    // What Sample chose is not wanted, but its log-probability has the sum over the vocabulary.
+    const TokenLogprobs chosen = ring_.token(unread_step, sequence.row(i), 0);
+    if (chosen.id < 0) {
+      error = chosen.id;
+      return false;
+    }
+    const float log_sum_exp = row[static_cast<std::size_t>(chosen.id)] - chosen.logprob;
+    for (float& value : row) value -= log_sum_exp;
+    const std::vector<std::int32_t>& generated =
+        beams.search.running()[static_cast<std::size_t>(i)].token_ids;
+    std::vector<std::int32_t> history = sequence.token_ids;
+    history.insert(history.end(), generated.begin(), generated.end());
+    process(beams.processors, history, generated, row);
+  }
+  return true;
+}
+
+void Engine::Impl::take_beam_tokens(Sequence& sequence, int unread_step) {
+  BeamRun& beams = *sequence.beams;
+  std::vector<float> log_probs;
+  std::int32_t error = static_cast<std::int32_t>(SampleError::no_token);
+  std::vector<BeamCandidate> candidates;
+  if (read_log_probs(sequence, unread_step, log_probs, error)) {
+    candidates = beams.search.best_candidates(log_probs, model_.config.vocab_size);
+  }
+  // Where only some are ruled out, fewer beams go on in effect, as in transformers.
+  if (candidates.empty() ||
+      candidates.front().score == -std::numeric_limits<float>::infinity()) {
+    sequence.output.fail(sample_error_text(error, *plan_.options.dtype));
+    return;
+  }
+  beams.search.advance(candidates);
+  if (beams.search.done()) return finish(sequence);
+  continue_beams(sequence);
+}
+
+void Engine::Impl::continue_beams(Sequence& sequence) {
+  BeamRun& beams = *sequence.beams;
+  const std::vector<Beam>& running = beams.search.running();
+  std::vector<int> parents;
+  for (const Beam& beam : running) parents.push_back(beam.parent);
+  const auto num_generated = static_cast<int>(running.front().token_ids.size());
+  const int kv_len = sequence.prompt_len() + num_generated - 1;
+  runner_.copy_blocks(beams.tables->advance(parents, kv_len));
+  for (int i = 0; i < sequence.num_rows(); ++i) {
+    const std::int32_t token_id = running[static_cast<std::size_t>(i)].token_ids.back();
+    runner_.arrays().write_beam(sequence, i, token_id, kv_len);
+  }
+  beams.forked = true;
+}
+
+}  // namespace quern
