@@ -30,6 +30,14 @@ void process(const SamplingRow& sampling, std::span<const std::int32_t> history,
   cpu::add_logit_bias(sampling, static_cast<std::int32_t>(generated.size()), log_probs);
 }
 
+void accept_all(std::span<const std::int32_t> token_ids, SequenceOutput& output) {
+  for (const std::int32_t id : token_ids) {
+    TokenLogprobs token;
+    token.id = id;
+    output.accept(std::move(token));
+  }
+}
+
 /// The finished beams become the sequence's answers.
 void finish(Sequence& sequence) {
   const BeamRun& beams = *sequence.beams;
@@ -37,11 +45,7 @@ void finish(Sequence& sequence) {
   best.resize(std::min(best.size(), static_cast<std::size_t>(beams.num_returned)));
   std::vector<SequenceOutput> outputs(best.size(), sequence.output);
   for (std::size_t i = 0; i < best.size(); ++i) {
-    for (const std::int32_t id : best[i].token_ids) {
-      TokenLogprobs token;
-      token.id = id;
-      outputs[i].accept(std::move(token));
-    }
+    accept_all(best[i].token_ids, outputs[i]);
     outputs[i].set_score(best[i].score);
     outputs[i].finish(FinishReason::stop);
   }
@@ -87,14 +91,17 @@ void Engine::Impl::take_beam_tokens(Sequence& sequence, int unread_step) {
     candidates = beams.search.best_candidates(log_probs, model_.config.vocab_size);
   }
   // Where only some are ruled out, fewer beams go on in effect, as in transformers.
-  if (candidates.empty() ||
-      candidates.front().score == -std::numeric_limits<float>::infinity()) {
+  if (candidates.empty() || candidates.front().score == -std::numeric_limits<float>::infinity()) {
     sequence.output.fail(sample_error_text(error, *plan_.options.dtype));
     return;
   }
   beams.search.advance(candidates);
   if (beams.search.done()) return finish(sequence);
   continue_beams(sequence);
+}
+
+void Engine::Impl::take_best_beam(Sequence& sequence) {
+  accept_all(sequence.beams->search.running().front().token_ids, sequence.output);
 }
 
 void Engine::Impl::continue_beams(Sequence& sequence) {

@@ -180,7 +180,9 @@ void Engine::Impl::apply_cancellations() {
   const auto is_cancelled = [&](const auto& sequence) { return ids.contains(sequence->id); };
   const auto cancel_all = [&](const auto& sequences) {
     for (const auto& sequence : sequences) {
-      if (is_cancelled(sequence)) sequence->output.finish(FinishReason::cancelled);
+      if (!is_cancelled(sequence)) continue;
+      if (sequence->beams) take_best_beam(*sequence);
+      sequence->output.finish(FinishReason::cancelled);
     }
   };
   cancel_all(scheduler_.waiting());

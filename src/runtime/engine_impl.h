@@ -94,6 +94,8 @@ class QUERN_LOCAL Engine::Impl {
   /// Chooses the next beams and has the device go on with them.
   void take_beam_tokens(Sequence& sequence, int unread_step);
   void continue_beams(Sequence& sequence);
+  /// The output of a search that is cancelled: its best running beam so far.
+  static void take_best_beam(Sequence& sequence);
   /// Appends the oldest `count` unread steps' tokens to their sequences.
   void take_tokens(int count);
   /// Calls `wait`; adds to its error what was in flight.

@@ -69,9 +69,9 @@ TEST(BeamSearchEngine, GivesTheGoldenBeams) {
     Engine engine = load({}, golden.model);
     for (const json& test_case : testing::read_golden(golden.golden).at("cases")) {
       const json& ids = test_case.at("beam4_ids");
-      const Result result = engine.generate(beams(test_case.at("prompt_ids"), 4,
-                                                  static_cast<int>(ids.size()),
-                                                  static_cast<int>(ids[0].size())));
+      const Result result =
+          engine.generate(beams(test_case.at("prompt_ids"), 4, static_cast<int>(ids.size()),
+                                static_cast<int>(ids[0].size())));
       expect_answers(result, ids, test_case.at("beam4_scores"));
     }
   }
@@ -126,7 +126,9 @@ TEST(BeamSearchEngine, CanBeCancelledAndLeavesNothingBehind) {
     for (int i = 0; i < steps; ++i) engine.step();
     engine.cancel(id);
     while (engine.busy()) engine.step();
-    EXPECT_EQ(engine.take_result(id)->finish_reason, FinishReason::cancelled);
+    const auto result = engine.take_result(id);
+    EXPECT_EQ(result->finish_reason, FinishReason::cancelled);
+    EXPECT_EQ(result->output_ids.size(), static_cast<std::size_t>(steps)) << "the best so far";
   }
   EXPECT_EQ(engine.generate(beams(prompt, 4, 4, 40)).output_ids, whole.output_ids);
 }
@@ -136,8 +138,8 @@ TEST(BeamSearchEngine, NonfiniteLogitsEndTheRequestAlone) {
   EngineOptions options;
   options.device = DeviceChoice::cpu;
   Engine engine = Engine::load(model.folder(), options);
-  const std::vector<Request> requests = {
-      beams({1, testing::PoisonedModel::kPoison, 300}, 3, 1, 20), greedy("Once upon a time", 20)};
+  const std::vector<Request> requests = {beams({1, testing::PoisonedModel::kPoison, 300}, 3, 1, 20),
+                                         greedy("Once upon a time", 20)};
   const auto results = engine.generate(requests);
   EXPECT_EQ(results[0].finish_reason, FinishReason::error);
   EXPECT_NE(results[0].error.find("non-finite"), std::string::npos) << results[0].error;

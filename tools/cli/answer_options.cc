@@ -41,12 +41,12 @@ std::function<void()> add_answer_options(CLI::App& app, Request& request) {
   BeamSearchParams& beams = request.beam_search;
   group.integer({"--num-beams", "N", "Beam search with N beams (default: 1, none)"},
                 beams.num_beams, 1, kMaxSeqs);
-  const CLI::Option* penalty = group.value(
-      {"--length-penalty", "X",
-       "Divide a beam's log-probability by its length to the power of X (default: 1)"},
-      [&beams](const std::string& option, const std::string& value) {
-        beams.length_penalty = parse_float(option, value, kPenalty);
-      });
+  const CLI::Option* penalty =
+      group.value({"--length-penalty", "X",
+                   "Divide a beam's log-probability by its length to the power of X (default: 1)"},
+                  [&beams](const std::string& option, const std::string& value) {
+                    beams.length_penalty = parse_float(option, value, kPenalty);
+                  });
   const CLI::Option* stopping = group.value(
       {"--early-stopping", "WHEN",
        "on: end with as many finished beams as N; never: once none can improve at any length; off: "
@@ -69,8 +69,8 @@ std::function<void()> add_answer_options(CLI::App& app, Request& request) {
                   request.num_return_sequences, num_beams);
     }
     const SamplingParams& sampling = request.sampling;
-    const bool samples = sampling.temperature.value_or(0) > 0 || sampling.top_k ||
-                         sampling.top_p || sampling.min_p;
+    const bool samples =
+        sampling.temperature.value_or(0) > 0 || sampling.top_k || sampling.top_p || sampling.min_p;
     if (num_beams > 1 && samples) {
       usage_error(
           "--num-beams and --temperature, --top-k, --top-p, --min-p contradict each other: beam "

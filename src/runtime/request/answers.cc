@@ -49,9 +49,9 @@ void start_beams(Sequence& sequence, const Request& request, const OpenedModel& 
          "num_beams or max_new_tokens, or raise max_seqs or kv_cache_memory",
          num_beams, sequence.prompt_len(), sequence.max_tokens, needed, limits.num_blocks);
   }
-  sequence.beams = std::make_unique<BeamRun>(
-      BeamRun{BeamSearch(request.beam_search, sequence.max_tokens, eos_token_ids_of(request, model)),
-              sequence.sampling, request.num_return_sequences});
+  sequence.beams = std::make_unique<BeamRun>(BeamRun{
+      BeamSearch(request.beam_search, sequence.max_tokens, eos_token_ids_of(request, model)),
+      sequence.sampling, request.num_return_sequences});
   sequence.sampling = {};
   sequence.sampling.num_top_logprobs = 0;
 }

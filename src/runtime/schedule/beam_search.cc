@@ -57,8 +57,8 @@ std::vector<BeamCandidate> BeamSearch::best_candidates(std::span<const float> lo
   const auto num_tokens = static_cast<std::size_t>(vocab_size);
   const bool one_row = log_probs.size() == num_tokens;
   QUERN_CHECK(one_row || log_probs.size() == running_.size() * num_tokens);
-  const std::size_t count = std::min(static_cast<std::size_t>(num_candidates()),
-                                     running_.size() * num_tokens);
+  const std::size_t count =
+      std::min(static_cast<std::size_t>(num_candidates()), running_.size() * num_tokens);
   // Equal scores in order of beam and token.
   const auto is_better = [](const BeamCandidate& a, const BeamCandidate& b) {
     if (a.score != b.score) return a.score > b.score;

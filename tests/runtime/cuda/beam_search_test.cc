@@ -39,8 +39,8 @@ TEST_P(GpuBeams, AreTheGoldenOnesInFloat32) {
       ASSERT_EQ(result.sequences.size(), ids.size()) << result.error;
       for (std::size_t i = 0; i < ids.size(); ++i) {
         EXPECT_EQ(result.sequences[i].output_ids, ids[i].get<Ids>()) << i;
-        EXPECT_NEAR(result.sequences[i].score.value(), test_case.at("beam4_scores")[i].get<double>(),
-                    1e-3);
+        EXPECT_NEAR(result.sequences[i].score.value(),
+                    test_case.at("beam4_scores")[i].get<double>(), 1e-3);
       }
     }
   }

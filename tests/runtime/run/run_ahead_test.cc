@@ -50,6 +50,20 @@ Request random_request(std::mt19937& random) {
   request.ignore_eos = below(2) == 0;
   if (below(4) == 0) request.stop = {"e", "th"};
   if (below(4) == 0) request.top_logprobs = 2;
+  if (below(3) == 0 && prompt_len < 20) {
+    // A beginning that several share.
+    request.prompt_ids.insert(request.prompt_ids.begin(), 32, 500);
+  }
+  if (below(6) == 0) {
+    request.sampling = {};
+    request.stop.clear();
+    request.top_logprobs.reset();
+    request.beam_search.num_beams = 2 + below(3);
+    request.num_return_sequences = 1 + below(2);
+    request.max_new_tokens = 1 + below(8);
+  } else if (below(4) == 0) {
+    request.num_return_sequences = 2 + below(2);
+  }
   return request;
 }
 
@@ -58,7 +72,7 @@ const Requests& many_requests() {
     Requests made;
     std::mt19937 random(7);
     EngineOptions options = ahead_options();
-    options.max_seqs = 1;
+    options.prefix_cache = false;
     Engine alone = Engine::load(model_path(), options);
     for (int i = 0; i < 40; ++i) {
       made.requests.push_back(random_request(random));
@@ -102,9 +116,11 @@ class Traffic {
   }
   void step() {
     for (const Update& update : engine_.step()) {
-      Ids& ids = streamed_[update.id];
-      ids.insert(ids.end(), update.token_ids.begin(), update.token_ids.end());
-      if (update.finish_reason) take_result(update.id);
+      if (update.sequence == 0) {
+        Ids& ids = streamed_[update.id];
+        ids.insert(ids.end(), update.token_ids.begin(), update.token_ids.end());
+      }
+      if (update.last) take_result(update.id);
     }
   }
   void take_result(RequestId id) {
@@ -116,8 +132,12 @@ class Traffic {
     live_.erase(std::find(live_.begin(), live_.end(), id));
     const Result& expected = many_requests().expected[index];
     EXPECT_EQ(streamed_[id], result->output_ids);
-    if (result->finish_reason == FinishReason::cancelled) {
+    const auto was_cancelled = [](const auto& answer) {
+      return answer.finish_reason == FinishReason::cancelled;
+    };
+    if (was_cancelled(*result) || std::ranges::any_of(result->sequences, was_cancelled)) {
       EXPECT_NE(std::find(cancelled_.begin(), cancelled_.end(), id), cancelled_.end());
+      if (many_requests().requests[index].beam_search.num_beams > 1) return;
       ASSERT_LE(result->output_ids.size(), expected.output_ids.size());
       EXPECT_TRUE(std::equal(result->output_ids.begin(), result->output_ids.end(),
                              expected.output_ids.begin()));
@@ -127,6 +147,12 @@ class Traffic {
     EXPECT_EQ(result->text, expected.text);
     EXPECT_EQ(result->finish_reason, expected.finish_reason) << result->error;
     EXPECT_EQ(result->logprobs.size(), expected.logprobs.size());
+    EXPECT_EQ(result->score, expected.score);
+    ASSERT_EQ(result->sequences.size(), expected.sequences.size());
+    for (std::size_t i = 0; i < result->sequences.size(); ++i) {
+      EXPECT_EQ(result->sequences[i].output_ids, expected.sequences[i].output_ids) << i;
+      EXPECT_EQ(result->sequences[i].finish_reason, expected.sequences[i].finish_reason) << i;
+    }
   }
 
   Impl& engine_;

@@ -30,8 +30,7 @@ void step(BeamSearch& search, const std::vector<std::vector<double>>& rows) {
     const auto logs = row(probabilities);
     all.insert(all.end(), logs.begin(), logs.end());
   }
-  search.advance(
-      search.best_candidates(all, static_cast<int>(rows.front().size())));
+  search.advance(search.best_candidates(all, static_cast<int>(rows.front().size())));
 }
 
 TEST(BeamSearch, TheFirstStepContinuesOneBeam) {
