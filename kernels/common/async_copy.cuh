@@ -17,6 +17,37 @@ __device__ inline void copy_16_bytes_async(void* shared, const void* global, boo
                : "memory");
 }
 
+/// Issues an 8-byte cp.async. Both addresses are multiples of 8.
+__device__ inline void copy_8_bytes_async(void* shared, const void* global) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(shared_address(shared)), "l"(global)
+               : "memory");
+}
+
+/// Waits until at most the last `pending`, 0 to 5, groups of this thread are in flight. Other
+/// threads' copies need a barrier after it.
+__device__ inline void wait_for_copy_groups(int pending) {
+  switch (pending) {
+    case 5:
+      asm volatile("cp.async.wait_group 5;" ::: "memory");
+      return;
+    case 4:
+      asm volatile("cp.async.wait_group 4;" ::: "memory");
+      return;
+    case 3:
+      asm volatile("cp.async.wait_group 3;" ::: "memory");
+      return;
+    case 2:
+      asm volatile("cp.async.wait_group 2;" ::: "memory");
+      return;
+    case 1:
+      asm volatile("cp.async.wait_group 1;" ::: "memory");
+      return;
+    default:
+      asm volatile("cp.async.wait_all;" ::: "memory");
+      return;
+  }
+}
+
 /// Commits a group: the copies that this thread has issued since the previous one.
 __device__ inline void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 

@@ -46,37 +46,45 @@ void ComparedSide::write(ValueId id, const HostRows& rows) {
 
 HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int64_t count) {
   const Weight& weight = step().weight(id);
-  QUERN_CHECK(weight.layout == WeightLayout::row_major);
-  // Rows of one scale each, whatever blocks the weight has: a block's scales are copied for each.
+  const bool is_tiled = weight.layout == WeightLayout::tiles;
+  // Row-major, rows of one scale each, whatever blocks the weight has: a block's scales are copied
+  // for each. Tiles are copied by rows of them.
   WeightFormat format = weight.format;
-  format.group_rows = 1;
-  std::vector<std::byte> bytes(storage_bytes(format, {count, weight.in_features}));
-  const Weight rows = row_major_weight(format, {count, weight.in_features}, bytes.data(), Device{});
-  const auto copy_row = [&](const Tensor& from, std::int64_t from_row, const Tensor& to,
-                            std::int64_t to_row) {
+  if (!is_tiled) format.group_rows = 1;
+  const std::int64_t first_tile_row = first_row / TileGeometry::kTileRows;
+  const std::int64_t skipped = is_tiled ? first_row - first_tile_row * TileGeometry::kTileRows : 0;
+  const WeightShape shape = {skipped + count, weight.in_features};
+  std::vector<std::byte> bytes(storage_bytes(format, shape, weight.layout));
+  const Weight rows = view_weight(format, shape, weight.layout, bytes.data(), Device{});
+  const auto copy_rows = [&](const Tensor& from, std::int64_t from_row, const Tensor& to,
+                             std::int64_t to_row, std::int64_t num_rows = 1) {
     if (from.empty()) return;
     const auto row_bytes = from.cols * static_cast<std::int64_t>(dtype_bytes(from.dtype));
     backend_->copy_out(to.data + to_row * row_bytes, from.data + from_row * row_bytes,
-                       static_cast<std::size_t>(row_bytes));
+                       static_cast<std::size_t>(num_rows * row_bytes));
   };
-  if (format.is_quantized()) {
-    copy_row(weight.input_permutation, 0, rows.input_permutation, 0);
+  if (is_tiled) {
+    const std::int64_t num_rows = std::min(rows.values.rows, weight.values.rows - first_tile_row);
+    copy_rows(weight.input_permutation, 0, rows.input_permutation, 0);
+    copy_rows(weight.values, first_tile_row, rows.values, 0, num_rows);
+    copy_rows(weight.scales, first_tile_row, rows.scales, 0, num_rows);
+    copy_rows(weight.zero_points, first_tile_row, rows.zero_points, 0, num_rows);
+  } else if (format.is_quantized()) {
+    copy_rows(weight.input_permutation, 0, rows.input_permutation, 0);
     for (std::int64_t row = 0; row < count; ++row) {
       const std::int64_t group_rows = weight.format.group_rows;
       const std::int64_t block = group_rows == 0 ? 0 : (first_row + row) / group_rows;
-      copy_row(weight.values, first_row + row, rows.values, row);
-      copy_row(weight.scales, block, rows.scales, row);
-      copy_row(weight.zero_points, block, rows.zero_points, row);
+      copy_rows(weight.values, first_row + row, rows.values, row);
+      copy_rows(weight.scales, block, rows.scales, row);
+      copy_rows(weight.zero_points, block, rows.zero_points, row);
     }
   } else {
-    const auto row_bytes =
-        static_cast<std::int64_t>(bytes.size()) / std::max<std::int64_t>(count, 1);
-    backend_->copy_out(bytes.data(), weight.values.data + first_row * row_bytes, bytes.size());
+    copy_rows(weight.values, first_row, rows.values, 0, count);
   }
   HostRows result{std::vector<float>(static_cast<std::size_t>(count * weight.in_features)),
                   weight.in_features};
   for (std::int64_t row = 0; row < count; ++row) {
-    dequantize_row(rows, row,
+    dequantize_row(rows, skipped + row,
                    std::span(result.values)
                        .subspan(static_cast<std::size_t>(row * weight.in_features),
                                 static_cast<std::size_t>(weight.in_features)));

@@ -40,6 +40,8 @@ bool is_scaled_format(const WeightFormat& format) {
          format.group_rows >= 0 && !(format.stored == DType::float8_e4m3 && format.has_zero_points);
 }
 
+std::int64_t inputs_of_tile(DType stored) { return stored == DType::uint4 ? 128 : 64; }
+
 void append(std::vector<ComponentPlace>& places, ComponentPlace place) {
   const std::int64_t sizes[] = {place.rows, place.cols,
                                 static_cast<std::int64_t>(dtype_bytes(place.dtype))};
@@ -49,6 +51,24 @@ void append(std::vector<ComponentPlace>& places, ComponentPlace place) {
     place.offset = align_up(last.offset + last.size_bytes(), kComponentAlignment);
   }
   places.push_back(place);
+}
+
+std::vector<ComponentPlace> tiled_places(const WeightFormat& format, const WeightShape& shape) {
+  const TileGeometry tiles = TileGeometry::of(format, shape);
+  std::vector<ComponentPlace> places;
+  const std::int64_t group_values = tiles.num_groups * TileGeometry::kTileRows;
+  append(places, {WeightComponent::values, DType::uint8, tiles.num_tile_rows,
+                  tiles.num_tiles * TileGeometry::kTileBytes, 0});
+  append(places,
+         {WeightComponent::scales, tiles.scale_dtype, tiles.num_tile_rows, group_values, 0});
+  if (format.has_zero_points) {
+    append(places,
+           {WeightComponent::zero_points, DType::uint8, tiles.num_tile_rows, group_values, 0});
+  }
+  if (format.permuted_inputs) {
+    append(places, {WeightComponent::input_permutation, DType::int32, 1, shape.in_features, 0});
+  }
+  return places;
 }
 
 }  // namespace
@@ -77,9 +97,30 @@ void check_format(const WeightFormat& format, WeightUse use) {
   fail(ErrorCode::unsupported, "a weight of {}: expected {}", format_name(format), expected);
 }
 
+TileGeometry TileGeometry::of(const WeightFormat& format, const WeightShape& shape) {
+  QUERN_CHECK(fits_tiles(format), "{} in tiles", format_name(format));
+  TileGeometry tiles;
+  tiles.tile_inputs = inputs_of_tile(format.stored);
+  tiles.num_tile_rows = 2 * ceil_div(shape.out_features, 2 * kTileRows);
+  tiles.num_tiles = ceil_div(shape.in_features, tiles.tile_inputs);
+  const std::int64_t padded_inputs = tiles.num_tiles * tiles.tile_inputs;
+  tiles.group_size = format.group_size == 0 ? padded_inputs : format.group_size;
+  tiles.num_groups = ceil_div(padded_inputs, tiles.group_size);
+  if (format.scale_dtype != DType::float16) tiles.scale_dtype = DType::float32;
+  return tiles;
+}
+
+bool fits_tiles(const WeightFormat& format) {
+  constexpr std::int64_t kSmallestGroup = 32;
+  if (!format.is_quantized()) return false;
+  const std::int64_t inputs = inputs_of_tile(format.stored);
+  const std::int64_t group = format.group_size;
+  return group % inputs == 0 || (group >= kSmallestGroup && inputs % group == 0);
+}
+
 std::vector<ComponentPlace> component_places(const WeightFormat& format, const WeightShape& shape,
                                              WeightLayout layout) {
-  QUERN_CHECK(layout == WeightLayout::row_major);
+  if (layout == WeightLayout::tiles) return tiled_places(format, shape);
   const std::int64_t blocks = num_blocks(shape.out_features, format.group_rows);
   const std::int64_t groups = num_blocks(shape.in_features, format.group_size);
   std::vector<ComponentPlace> places;

@@ -65,6 +65,7 @@ enum class WeightComponent : std::uint8_t {
 /// The memory layout of a weight's components.
 enum class WeightLayout : std::uint8_t {
   row_major,  ///< one component after another, each dense and row-major
+  tiles,      ///< quantized values in the order of tensor-core fragments: TileGeometry
 };
 
 /// A supported element type of weight values. A new format is a row here, a case of
@@ -86,6 +87,32 @@ std::string format_name(const WeightFormat& format);
 /// Errors: unsupported naming the format and what is expected: a row of kStoredTypes, nothing but
 /// float32 for vectors.
 void check_format(const WeightFormat& format, WeightUse use);
+
+/// The layout `tiles` of a quantized weight. A tile has kTileRows rows of tile_inputs() inputs in
+/// 512 bytes; tiles of the same rows follow each other. Its 16-byte vector 4 r + t belongs to row r
+/// and has four little-endian words. Word j of uint4 holds inputs 32 j + {0, 8, 16, 24} + 2 t in
+/// its four lower nibbles and the inputs after these in the upper four; word j of 8 bits holds
+/// inputs 16 j + 2 t + {0, 8, 1, 9} in its bytes. Rows are padded to an even number of tiles,
+/// inputs to whole tiles, with zero bytes. Scales are float16, where the format's are, else
+/// float32; [tile rows, groups, kTileRows], as zero points are. Blocks of rows are spread to single
+/// rows.
+struct TileGeometry {
+  static constexpr std::int64_t kTileRows = 8;
+  static constexpr std::int64_t kTileBytes = 512;
+
+  std::int64_t tile_inputs = 0;
+  std::int64_t num_tile_rows = 0;  ///< along the out features
+  std::int64_t num_tiles = 0;      ///< along the inputs
+  std::int64_t group_size = 0;     ///< inputs; of one group for all, the padded number
+  std::int64_t num_groups = 0;     ///< of a row, those of padded inputs included
+  DType scale_dtype = DType::float16;
+
+  static TileGeometry of(const WeightFormat& format, const WeightShape& shape);
+};
+
+/// Whether a quantized format has the layout `tiles`: its groups are whole tiles, or a tile whole
+/// groups of at least 32 inputs.
+bool fits_tiles(const WeightFormat& format);
 
 /// The place of one component within a weight, dense.
 struct ComponentPlace {

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/float8.h"
 #include "base/half.h"
+#include "weights/quant/tiles.h"
 
 namespace quern {
 namespace {
@@ -27,6 +28,47 @@ Tensor& component_of(Weight& weight, WeightComponent component) {
 [[noreturn]] void fail_undefined(const WeightFormat& format) {
   check_failed(__FILE__, __LINE__, "a weight's format has a definition", format_name(format));
 }
+
+/// One row of a quantized weight in tiles.
+class TiledRow {
+ public:
+  TiledRow(const Weight& weight, std::int64_t row)
+      : weight_(weight),
+        tiles_(TileGeometry::of(weight.format, weight.shape())),
+        tile_row_(row / TileGeometry::kTileRows),
+        row_(row % TileGeometry::kTileRows) {}
+
+  /// Elements [first, first + out.size()) in stored order.
+  void read(std::int64_t first, std::span<float> out) const {
+    const auto* values = weight_.values.row<const std::uint8_t>(tile_row_);
+    const std::byte* scales =
+        weight_.scales.data + tile_row_ * weight_.scales.row_stride *
+                                  static_cast<std::int64_t>(dtype_bytes(tiles_.scale_dtype));
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::int64_t at = first + static_cast<std::int64_t>(i);
+      const std::int64_t index = at / tiles_.group_size * TileGeometry::kTileRows + row_;
+      float scale = 0.0f;
+      load_floats(tiles_.scale_dtype,
+                  scales + index * static_cast<std::int64_t>(dtype_bytes(tiles_.scale_dtype)),
+                  {&scale, 1});
+      const DType stored = weight_.format.stored;
+      const int value =
+          tile_value(stored, values + at / tiles_.tile_inputs * TileGeometry::kTileBytes, row_,
+                     at % tiles_.tile_inputs);
+      const int zero_point = weight_.format.has_zero_points
+                                 ? weight_.zero_points.row<std::uint8_t>(tile_row_)[index]
+                                 : symmetric_zero_point(stored);
+      out[i] = scale * (stored == DType::float8_e4m3 ? kFloat8E4M3[static_cast<std::uint8_t>(value)]
+                                                     : static_cast<float>(value - zero_point));
+    }
+  }
+
+ private:
+  const Weight& weight_;
+  TileGeometry tiles_;
+  std::int64_t tile_row_;
+  std::int64_t row_;
+};
 
 /// One row of a quantized weight, as stored.
 class ScaledRow {
@@ -94,9 +136,10 @@ class ScaledRow {
   const std::uint8_t* zero_points_ = nullptr;
 };
 
+template <typename Row>
 void dequantize_scaled(const Weight& weight, std::int64_t row, std::int64_t first_col,
                        std::span<float> out) {
-  const ScaledRow scaled(weight, row);
+  const Row scaled(weight, row);
   if (!weight.format.permuted_inputs) return scaled.read(first_col, out);
   const auto* inputs = weight.input_permutation.row<const std::int32_t>(0);
   std::array<float, 256> block;
@@ -113,17 +156,23 @@ void dequantize_scaled(const Weight& weight, std::int64_t row, std::int64_t firs
 
 }  // namespace
 
-Weight row_major_weight(const WeightFormat& format, const WeightShape& shape, std::byte* data,
-                        Device device) {
+Weight view_weight(const WeightFormat& format, const WeightShape& shape, WeightLayout layout,
+                   std::byte* data, Device device) {
   Weight weight;
   weight.format = format;
+  weight.layout = layout;
   weight.out_features = shape.out_features;
   weight.in_features = shape.in_features;
-  for (const ComponentPlace& place : component_places(format, shape)) {
+  for (const ComponentPlace& place : component_places(format, shape, layout)) {
     component_of(weight, place.component) = {data + place.offset, place.rows,  place.cols,
                                              place.cols,          place.dtype, device};
   }
   return weight;
+}
+
+Weight row_major_weight(const WeightFormat& format, const WeightShape& shape, std::byte* data,
+                        Device device) {
+  return view_weight(format, shape, WeightLayout::row_major, data, device);
 }
 
 void dequantize_row(const Weight& weight, std::int64_t row, std::int64_t first_col,
@@ -132,8 +181,13 @@ void dequantize_row(const Weight& weight, std::int64_t row, std::int64_t first_c
   QUERN_CHECK(first_col >= 0 && first_col + std::ssize(out) <= weight.in_features,
               "elements {} to {} of {}", first_col, first_col + std::ssize(out),
               weight.in_features);
+  if (weight.layout == WeightLayout::tiles) {
+    return dequantize_scaled<TiledRow>(weight, row, first_col, out);
+  }
   QUERN_CHECK(weight.layout == WeightLayout::row_major);
-  if (weight.format.is_quantized()) return dequantize_scaled(weight, row, first_col, out);
+  if (weight.format.is_quantized()) {
+    return dequantize_scaled<ScaledRow>(weight, row, first_col, out);
+  }
   const DType stored = weight.format.stored;
   if (stored != DType::float32 && stored != DType::float16 && stored != DType::bfloat16) {
     fail_undefined(weight.format);

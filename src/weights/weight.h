@@ -25,6 +25,10 @@ struct Weight {
 };
 
 /// A view of the weight at `data` on `device`, laid out as component_places() says.
+Weight view_weight(const WeightFormat& format, const WeightShape& shape, WeightLayout layout,
+                   std::byte* data, Device device);
+
+/// The same of a row-major one.
 Weight row_major_weight(const WeightFormat& format, const WeightShape& shape, std::byte* data,
                         Device device);
 

@@ -26,6 +26,7 @@
 #include "kernels/gemm/sm90/gemm_sm90.h"
 #include "kernels/memory/copy_blocks.h"
 #include "kernels/memory/random_fill.h"
+#include "weights/quant/tiles.h"
 
 namespace quern {
 namespace {
@@ -213,17 +214,24 @@ class CudaBackend final : public Backend {
 
   WeightLayout prepare(const WeightFormat& format, WeightUse use) const override {
     check_format(format, use);
-    return use == WeightUse::vector ? WeightLayout::row_major
-                                    : cuda::projection_layout(format.stored);
+    if (use == WeightUse::vector) return WeightLayout::row_major;
+    if (use == WeightUse::embedding && format.is_quantized()) {
+      fail(ErrorCode::unsupported, "an embedding of {}: expected floats on CUDA",
+           format_name(format));
+    }
+    return cuda::projection_layout(format);
   }
 
   Weight upload(const WeightSource& source, WeightLayout layout, std::byte* destination) override {
     QUERN_CHECK(layout == prepare(source.format, source.use));
     select_device(device_.index);
-    for (const ComponentPlace& place : component_places(source.format, source.shape, layout)) {
-      staging_.copy_rows(destination + place.offset, place, source.reader(place.component));
+    if (layout == WeightLayout::tiles) {
+      TilingReader reader(source);
+      copy_components(reader.tiled(), layout, destination);
+    } else {
+      copy_components(source, layout, destination);
     }
-    return row_major_weight(source.format, source.shape, destination, device_);
+    return view_weight(source.format, source.shape, layout, destination, device_);
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
@@ -296,6 +304,12 @@ class CudaBackend final : public Backend {
   std::string device_loop_obstacle() const override { return cuda::device_loop_obstacle(); }
 
  private:
+  void copy_components(const WeightSource& source, WeightLayout layout, std::byte* destination) {
+    for (const ComponentPlace& place : component_places(source.format, source.shape, layout)) {
+      staging_.copy_rows(destination + place.offset, place, source.reader(place.component));
+    }
+  }
+
   template <typename AnyOp>
   void run_op(const AnyOp& op, const Step& step, const cuda::OpContext& context) {
     launch([&] { cuda::run_op(op, step, context); });

@@ -11,6 +11,7 @@
 #include "quern/files.h"
 #include "quern/safetensors.h"
 #include "runtime/load/timed_phase.h"
+#include "runtime/load/weight_placement.h"
 #include "runtime/request/eos_token_ids.h"
 #include "tokenizer/folder/no_tokenizer.h"
 
@@ -99,6 +100,10 @@ OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) 
          dtype_name(*resolved.quantize), opened.name, opened.config.quantization->method());
   }
   opened.quantize = resolved.quantize;
+  const std::vector<WeightFormat> formats = stored_formats(opened);
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    opened.graph.weights[i].is_quantized = formats[i].is_quantized();
+  }
   close_step(opened.graph);
   validate(opened.graph);
   return opened;

@@ -171,9 +171,8 @@ std::vector<Weight> lay_out_weights(const OpenedModel& model, const Backend& bac
   for (std::size_t i = 0; i < formats.size(); ++i) {
     const WeightSpec& spec = model.graph.weights[i];
     const WeightLayout layout = backend.prepare(formats[i], spec.use);
-    QUERN_CHECK(layout == WeightLayout::row_major);
     std::byte* data = arena.take(storage_bytes(formats[i], spec.shape(), layout));
-    weights.push_back(row_major_weight(formats[i], spec.shape(), data, backend.device()));
+    weights.push_back(view_weight(formats[i], spec.shape(), layout, data, backend.device()));
   }
   return weights;
 }

@@ -132,12 +132,19 @@ ValueId StepHarness::add_value(DType dtype, std::int64_t cols, const std::vector
 
 WeightId StepHarness::add_weight(WeightUse use, DType stored, std::int64_t rows, std::int64_t cols,
                                  const std::vector<float>& content) {
-  const WeightSpec spec{"weight" + std::to_string(weights_.size()), use, rows, cols, {}};
-  const WeightFormat format = {.stored = stored};
-  const WeightLayout layout = backend_.prepare(format, use);
-  buffers_.emplace_back(backend_, storage_bytes(format, spec.shape(), layout));
-  weights_.push_back(
-      backend_.upload(source_of(use, stored, rows, cols, content), layout, buffers_.back().data()));
+  return add_weight(source_of(use, stored, rows, cols, content));
+}
+
+WeightId StepHarness::add_weight(const WeightSource& source) {
+  WeightSpec spec{"weight" + std::to_string(weights_.size()),
+                  source.use,
+                  source.shape.out_features,
+                  source.shape.in_features,
+                  {}};
+  spec.is_quantized = source.format.is_quantized();
+  const WeightLayout layout = backend_.prepare(source.format, source.use);
+  buffers_.emplace_back(backend_, storage_bytes(source.format, source.shape, layout));
+  weights_.push_back(backend_.upload(source, layout, buffers_.back().data()));
   graph_.weights.push_back(spec);
   return static_cast<WeightId>(weights_.size() - 1);
 }

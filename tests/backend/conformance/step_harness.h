@@ -11,6 +11,7 @@
 #include "graph/limits.h"
 #include "graph/step.h"
 #include "tests/backend/conformance/guarded_buffer.h"
+#include "weights/source.h"
 
 namespace quern::testing {
 
@@ -43,6 +44,7 @@ class StepHarness {
                     Rows rows = Rows::tokens);
   WeightId add_weight(WeightUse use, DType stored, std::int64_t rows, std::int64_t cols,
                       const std::vector<float>& content);
+  WeightId add_weight(const WeightSource& source);
   WeightId add_vector(const std::vector<float>& content) {
     return add_weight(WeightUse::vector, DType::float32, 1, std::ssize(content), content);
   }

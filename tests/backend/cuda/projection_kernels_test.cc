@@ -78,15 +78,36 @@ TEST(ProjectionKernels, PairsOfDtypesThatDifferRunByTheReference) {
 
 TEST(ProjectionKernels, WhatHasNoKernelIsRefusedWithWhatIsLegal) {
   EXPECT_QUERN_ERROR(ErrorCode::unsupported,
-                     ({"3 rows of float16", "weight of uint8", "float32, float16, bfloat16"}),
-                     kernel_of(float16, uint8, 3));
+                     ({"3 rows of float16", "weight of int32", "float32, float16, bfloat16"}),
+                     kernel_of(float16, int32, 3));
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"rows of int32", "expected a weight of nothing"}),
                      kernel_of(int32, float16, 3));
   EXPECT_QUERN_ERROR(ErrorCode::unsupported,
-                     ({"a weight of uint8", "expected float32, float16, bfloat16 on CUDA"}),
-                     projection_layout(uint8));
+                     ({"a weight of int32", "expected float32, float16, bfloat16, uint4"}),
+                     projection_layout({.stored = int32}));
   for (const DType stored : {float32, float16, bfloat16}) {
-    EXPECT_EQ(projection_layout(stored), WeightLayout::row_major);
+    EXPECT_EQ(projection_layout({.stored = stored}), WeightLayout::row_major);
+  }
+}
+
+TEST(ProjectionKernels, QuantizedWeightsGoFromGemvOverTheirGemmToDequantizedOnes) {
+  const auto kernel = [](DType activation, DType stored, WeightLayout layout, std::int64_t rows) {
+    return find_projection_kernel({activation, stored, layout, rows, kSmall}, kH200,
+                                  [](ProjectionKernel) { return true; });
+  };
+  for (const DType stored : {uint4, uint8, float8_e4m3}) {
+    for (const DType activation : {float16, bfloat16}) {
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 1), quantized_gemv);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 8), quantized_gemm);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64), quantized_gemm);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 65), dequantize);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::row_major, 1), dequantize);
+    }
+    EXPECT_EQ(kernel(float32, stored, WeightLayout::tiles, 1), dequantize);
+    EXPECT_EQ(projection_layout({.stored = stored, .scale_dtype = float16, .group_size = 128}),
+              WeightLayout::tiles);
+    EXPECT_EQ(projection_layout({.stored = stored, .scale_dtype = float16, .group_size = 24}),
+              WeightLayout::row_major);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/projection.h"
+#include "backend/cuda/ops/quantized_projection.h"
 #include "kernels/norm/norm.h"
 
 namespace quern::cuda {
@@ -59,12 +60,20 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (norm.num_rows == 1 && projection_kernel(projection, context) == ProjectionKernel::gemv) {
-    kernels::GemvParams params = gemv_params(projection, context);
-    params.norm = norm.input;
-    params.residual_out = norm.residual_out;
-    kernels::gemv(params, context.stream);
-    return;
+  if (norm.num_rows == 1) {
+    const auto with_norm = [&](auto params) {
+      params.norm = norm.input;
+      params.residual_out = norm.residual_out;
+      return params;
+    };
+    const ProjectionKernel kernel = projection_kernel(projection, context);
+    if (kernel == ProjectionKernel::gemv) {
+      return kernels::gemv(with_norm(gemv_params(projection, context)), context.stream);
+    }
+    if (kernel == ProjectionKernel::quantized_gemv && !projection.weight->format.permuted_inputs) {
+      return kernels::quantized_gemv(with_norm(quantized_gemv_params(projection, context)),
+                                     context.stream);
+    }
   }
   Workspace workspace(step.workspace);
   norm.out = take_normed(workspace, norm.num_rows, norm.input.in_features, norm.input.dtype);
@@ -78,7 +87,7 @@ std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph
   Workspace workspace;
   const int rows = limits.max_rows(op.out_rows);
   take_normed(workspace, rows, graph.value(op.residual).cols, graph.activation_dtype);
-  plan_projection(workspace, rows, graph.weight(op.weight).out_features);
+  plan_projection(workspace, rows, graph.weight(op.weight), graph.activation_dtype);
   return workspace.used_bytes();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cuda/driver/cublaslt.h"
+#include "backend/cuda/ops/quantized_projection.h"
 #include "kernels/gemm/reference_gemm.h"
 #include "kernels/gemm/sm90/gemm_sm90.h"
 
@@ -167,6 +168,10 @@ bool serves(ProjectionKernel kernel, const Projection& projection, const OpConte
              kernels::skinny_gemm_supports(projection.in_dtype, in_features);
     case ProjectionKernel::reference_gemm:
       return true;
+    case ProjectionKernel::quantized_gemv:
+    case ProjectionKernel::quantized_gemm:
+    case ProjectionKernel::dequantize:
+      return serves_quantized(kernel, projection, context);
   }
   return false;
 }
@@ -202,7 +207,7 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
   const Weight& weight = *projection.weight;
   QUERN_CHECK(weight.in_features == in_features &&
               weight.out_features == projection.epilogue.weight_rows());
-  QUERN_CHECK(weight.values.row_stride == weight.in_features);
+  QUERN_CHECK(weight.format.is_quantized() || weight.values.row_stride == weight.in_features);
 }
 
 ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context) {
@@ -227,7 +232,8 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 }
 
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
-  switch (projection_kernel(projection, context)) {
+  const ProjectionKernel kernel = projection_kernel(projection, context);
+  switch (kernel) {
     case ProjectionKernel::gemv:
       return kernels::gemv(gemv_params(projection, context), context.stream);
     case ProjectionKernel::skinny_gemm:
@@ -241,11 +247,26 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
           context);
     case ProjectionKernel::reference_gemm:
       return project_by_reference(projection, context);
+    case ProjectionKernel::quantized_gemv:
+    case ProjectionKernel::quantized_gemm:
+      return project_quantized(kernel, projection, workspace, context);
+    case ProjectionKernel::dequantize: {
+      const Weight numbers = dequantize(projection, workspace, context);
+      Projection dequantized = projection;
+      dequantized.weight = &numbers;
+      return project(dequantized, workspace, context);
+    }
   }
 }
 
-void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
-  if (num_rows > kMostRowsWithoutLibrary) take_library_scratch(workspace, num_rows, weight_rows);
+void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSpec& weight,
+                     DType activation) {
+  if (weight.is_quantized) {
+    plan_quantized_projection(workspace, num_rows, weight.shape(), activation);
+  }
+  if (num_rows > kMostRowsWithoutLibrary) {
+    take_library_scratch(workspace, num_rows, weight.out_features);
+  }
 }
 
 }  // namespace quern::cuda

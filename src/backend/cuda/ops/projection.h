@@ -42,6 +42,7 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
 /// Allocates project()'s scratch for up to `num_rows` rows from the workspace.
-void plan_projection(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows);
+void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSpec& weight,
+                     DType activation);
 
 }  // namespace quern::cuda

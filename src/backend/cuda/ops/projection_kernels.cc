@@ -34,11 +34,13 @@ void refuse_projection(const ProjectionCase& projection) {
        expected.empty() ? "nothing" : expected);
 }
 
-WeightLayout projection_layout(DType stored) {
+WeightLayout projection_layout(const WeightFormat& format) {
+  const WeightLayout layout =
+      format.is_quantized() && fits_tiles(format) ? WeightLayout::tiles : WeightLayout::row_major;
   for (const ProjectionKernelRow& row : kProjectionKernels) {
-    if (row.stored == stored) return row.layout;
+    if (row.stored == format.stored && row.layout == layout) return layout;
   }
-  fail(ErrorCode::unsupported, "a weight of {}: expected {} on CUDA", dtype_name(stored),
+  fail(ErrorCode::unsupported, "a weight of {}: expected {} on CUDA", format_name(format),
        stored_types([](const ProjectionKernelRow&) { return true; }));
 }
 

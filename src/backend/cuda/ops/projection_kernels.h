@@ -16,7 +16,10 @@ enum class ProjectionKernel : std::uint8_t {
   skinny_gemm,
   gemm_sm90,
   cublaslt,
-  reference_gemm
+  reference_gemm,
+  quantized_gemv,
+  quantized_gemm,
+  dequantize,  ///< the weight to the activation dtype, then one of the above
 };
 
 /// Inputs of the kernel choice.
@@ -46,6 +49,11 @@ constexpr RowRange beyond_crossover(const GemmCrossover& crossover, std::int64_t
   return {.first = crossover.rows_of(weight_elements) + 1};
 }
 
+/// Ranges of M of the kernels for quantized weights. With more rows quantized_gemv() would read
+/// them into every block's shared memory, as the GEMM does not.
+inline constexpr std::int64_t kMostQuantizedGemvRows = 2;
+inline constexpr std::int64_t kMostQuantizedGemmRows = 64;
+
 struct ProjectionKernelRow {
   DType activation;
   DType stored;
@@ -60,6 +68,7 @@ inline constexpr auto kProjectionKernels = [] {
   using enum DType;
   using enum ProjectionKernel;
   constexpr WeightLayout kRowMajor = WeightLayout::row_major;
+  constexpr WeightLayout kTiles = WeightLayout::tiles;
   return std::to_array<ProjectionKernelRow>({
       // For larger M skinny_gemm() is faster; it does not support float32.
       {float16, float16, kRowMajor, up_to<2>, gemv},
@@ -82,6 +91,37 @@ inline constexpr auto kProjectionKernels = [] {
       {float32, float16, kRowMajor, any_rows, reference_gemm},
       {float32, bfloat16, kRowMajor, any_rows, reference_gemm},
       {float32, float32, kRowMajor, any_rows, reference_gemm},
+      // Quantized weights. Larger M, float32 and groups that do not fit tiles are dequantized.
+      {float16, uint4, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
+      {float16, uint4, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
+      {bfloat16, uint4, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
+      {bfloat16, uint4, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
+      {float16, uint4, kTiles, any_rows, dequantize},
+      {float16, uint4, kRowMajor, any_rows, dequantize},
+      {bfloat16, uint4, kTiles, any_rows, dequantize},
+      {bfloat16, uint4, kRowMajor, any_rows, dequantize},
+      {float32, uint4, kTiles, any_rows, dequantize},
+      {float32, uint4, kRowMajor, any_rows, dequantize},
+      {float16, uint8, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
+      {float16, uint8, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
+      {bfloat16, uint8, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
+      {bfloat16, uint8, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
+      {float16, uint8, kTiles, any_rows, dequantize},
+      {float16, uint8, kRowMajor, any_rows, dequantize},
+      {bfloat16, uint8, kTiles, any_rows, dequantize},
+      {bfloat16, uint8, kRowMajor, any_rows, dequantize},
+      {float32, uint8, kTiles, any_rows, dequantize},
+      {float32, uint8, kRowMajor, any_rows, dequantize},
+      {float16, float8_e4m3, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
+      {float16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
+      {bfloat16, float8_e4m3, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
+      {bfloat16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
+      {float16, float8_e4m3, kTiles, any_rows, dequantize},
+      {float16, float8_e4m3, kRowMajor, any_rows, dequantize},
+      {bfloat16, float8_e4m3, kTiles, any_rows, dequantize},
+      {bfloat16, float8_e4m3, kRowMajor, any_rows, dequantize},
+      {float32, float8_e4m3, kTiles, any_rows, dequantize},
+      {float32, float8_e4m3, kRowMajor, any_rows, dequantize},
   });
 }();
 
@@ -107,8 +147,8 @@ constexpr ProjectionKernel find_projection_kernel(const ProjectionCase& projecti
   refuse_projection(projection);
 }
 
-/// The layout in which kernels read weights of this element type. Errors: unsupported naming the
-/// supported ones.
-WeightLayout projection_layout(DType stored);
+/// The layout in which kernels read matrices of this format. Errors: unsupported naming the
+/// supported element types.
+WeightLayout projection_layout(const WeightFormat& format);
 
 }  // namespace quern::cuda
