@@ -1,29 +1,13 @@
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
 #include "kernels/common/load.cuh"
-#include "kernels/common/philox.cuh"
 #include "kernels/memory/random_fill.h"
+#include "kernels/memory/random_number.cuh"
 
 namespace quern::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kDrawsPerCounter = 16;
-
-/// Draws 16 · `counter` … 16 · `counter` + 15, one per byte.
-__device__ uint4 draw_bytes(std::uint64_t key, std::uint64_t counter) {
-  return philox(
-      {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0},
-      {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
-}
-
-/// The number for byte `byte` of a word. Product and sum are rounded separately (no FMA), as on the
-/// host.
-__device__ float number(const RandomFillParams& p, std::uint32_t word, int byte) {
-  const auto draw = static_cast<std::int8_t>(word >> (8 * byte));
-  const int integer = 2 * (draw >> (8 - p.bits)) + 1;
-  return __fadd_rn(p.offset, __fmul_rn(p.scale, static_cast<float>(integer)));
-}
 
 /// Any run: one thread per element.
 template <typename T>
@@ -36,7 +20,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::uint32_t words[4] = {bytes.x, bytes.y, bytes.z, bytes.w};
   const int byte = static_cast<int>(source % kDrawsPerCounter);
   static_cast<T*>(p.weight)[p.first + i * p.stride] =
-      from_float<T>(number(p, words[byte / 4], byte % 4));
+      from_float<T>(random_number(p, words[byte / 4], byte % 4));
 }
 
 /// Consecutive elements that begin at a counter: one thread per counter.
@@ -53,12 +37,12 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
     if (begin + 4 * w + 4 <= p.count) {
-      store_4(out + 4 * w, {number(p, words[w], 0), number(p, words[w], 1), number(p, words[w], 2),
-                            number(p, words[w], 3)});
+      store_4(out + 4 * w, {random_number(p, words[w], 0), random_number(p, words[w], 1),
+                            random_number(p, words[w], 2), random_number(p, words[w], 3)});
       continue;
     }
     for (int byte = 0; byte < 4 && begin + 4 * w + byte < p.count; ++byte) {
-      out[4 * w + byte] = from_float<T>(number(p, words[w], byte));
+      out[4 * w + byte] = from_float<T>(random_number(p, words[w], byte));
     }
   }
 }

@@ -99,8 +99,7 @@ class DequantizedTile {
   __device__ float find_scale(int segment) {
     const QuantizedWeight& w = p_.weight;
     const std::int64_t group = (first_ + segment * kSegmentInputs) / w.group_size;
-    const std::int64_t index =
-        (tile_row_ * w.num_groups + group) * kQuantTileRows + lane_ / 4;
+    const std::int64_t index = (tile_row_ * w.num_groups + group) * kQuantTileRows + lane_ / 4;
     zero_point_ = w.zero_points != nullptr ? w.zero_points[index] : kSymmetricZeroPoint<kStored>;
     return load_element(w.scale_dtype, w.scales, index);
   }
@@ -177,18 +176,18 @@ __global__ void __launch_bounds__(kThreads)
 void dequantize(const DequantizeParams& params, cudaStream_t stream) {
   const QuantizedWeight& w = params.weight;
   const int tile_inputs = quant_tile_inputs(w.stored);
-  const std::int64_t threads =
-      w.is_tiled ? (w.weight_rows + kQuantTileRows - 1) / kQuantTileRows *
-                       ((w.in_features + tile_inputs - 1) / tile_inputs) * kWarpSize
-                 : w.weight_rows * w.in_features;
+  const std::int64_t threads = w.is_tiled ? (w.weight_rows + kQuantTileRows - 1) / kQuantTileRows *
+                                                ((w.in_features + tile_inputs - 1) / tile_inputs) *
+                                                kWarpSize
+                                          : w.weight_rows * w.in_features;
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)),
                           .block = dim3(kThreads),
                           .use_pdl = params.use_pdl};
   dispatch_float(params.dtype, "dequantize", [&]<typename T>() {
     dispatch_stored(w.stored, "dequantize", [&]<DType kStored>() {
-      launch(w.is_tiled ? dequantize_tiles_kernel<T, kStored>
-                        : dequantize_elements_kernel<T, kStored>,
-             shape, stream, params);
+      launch(
+          w.is_tiled ? dequantize_tiles_kernel<T, kStored> : dequantize_elements_kernel<T, kStored>,
+          shape, stream, params);
     });
   });
 }

@@ -11,10 +11,10 @@
 namespace quern::kernels {
 
 // A lane's part of a segment, 32 inputs of one row of a tile: four words of two elements of T, of
-// inputs 2 t + {0, 8, 16, 24} and the next, with t = lane % 4. They are value - zero point, exactly:
-// integers of up to eight bits are numbers of both 16-bit types. Source: the bits of a float's
-// significand are an integer, so 0x6400 | q is the float16 1024 + q (Kim et al. 2022, "Who says
-// elephants can't run", 2211.10017; FasterTransformer).
+// inputs 2 t + {0, 8, 16, 24} and the next, with t = lane % 4. They are value - zero point,
+// exactly: integers of up to eight bits are numbers of both 16-bit types. Source: the bits of a
+// float's significand are an integer, so 0x6400 | q is the float16 1024 + q (Kim et al. 2022, "Who
+// says elephants can't run", 2211.10017; FasterTransformer).
 
 inline constexpr int kSegmentInputs = 32;
 
@@ -80,8 +80,8 @@ struct Fragments<__nv_bfloat16, DType::uint4> {
                                     std::uint32_t (&out)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      out[i] = subtract<__nv_bfloat16>(
-          masked_or(words[0] >> (4 * i), 0x000f000fu, 0x43004300u), zero.bits);
+      out[i] = subtract<__nv_bfloat16>(masked_or(words[0] >> (4 * i), 0x000f000fu, 0x43004300u),
+                                       zero.bits);
     }
   }
 };
@@ -177,12 +177,13 @@ struct Fragments<__nv_bfloat16, DType::float8_e4m3> {
 /// What the fragments' numbers are of the real ones.
 template <typename T, DType kStored>
 inline constexpr float kFragmentScale =
-    kStored == DType::float8_e4m3 && std::is_same_v<T, __half> ? 256.0f : 1.0f;
+    kStored == DType::float8_e4m3&& std::is_same_v<T, __half> ? 256.0f : 1.0f;
 
 /// The zero point of a symmetric format.
 template <DType kStored>
-inline constexpr int kSymmetricZeroPoint =
-    kStored == DType::uint4 ? 8 : kStored == DType::uint8 ? 128 : 0;
+inline constexpr int kSymmetricZeroPoint = kStored == DType::uint4   ? 8
+                                           : kStored == DType::uint8 ? 128
+                                                                     : 0;
 
 template <DType kStored>
 inline constexpr int kQuantTileInputs = quant_tile_inputs(kStored);

@@ -18,9 +18,8 @@ bool quantized_gemm_supports(const QuantizedGemmParams& params) {
 }
 
 void quantized_gemm(const QuantizedGemmParams& params, cudaStream_t stream) {
-  dispatch_stored(params.weight.stored, "quantized_gemm", [&]<DType kStored>() {
-    quantized_gemm_of<kStored>(params, stream);
-  });
+  dispatch_stored(params.weight.stored, "quantized_gemm",
+                  [&]<DType kStored>() { quantized_gemm_of<kStored>(params, stream); });
 }
 
 }  // namespace quern::kernels

@@ -26,8 +26,8 @@ struct QuantizedGemmParams {
 /// 16 bytes, gated a multiple of eight out features.
 bool quantized_gemm_supports(const QuantizedGemmParams& params);
 
-/// skinny_gemm() for a quantized weight: small M, with the epilogue. Each multiprocessor streams its
-/// share of the weight once; warps split a block's pairs of tiles along N and K. Rounding: as
+/// skinny_gemm() for a quantized weight: small M, with the epilogue. Each multiprocessor streams
+/// its share of the weight once; warps split a block's pairs of tiles along N and K. Rounding: as
 /// quantized_gemv(). Errors: see launch.h.
 void quantized_gemm(const QuantizedGemmParams& params, cudaStream_t stream);
 

@@ -114,10 +114,10 @@ class QuantizedGemmBlock {
       const int row = i / Stage::kRowVectors;
       const int vector = i % Stage::kRowVectors;
       const bool inside = first_vector + vector < row_vectors;
-      copy_16_bytes_async(to + 16 * (row * Stage::kRowStride + vector),
-                          in + std::int64_t{first_row_ + row} * row_vectors +
-                              (inside ? first_vector + vector : 0),
-                          inside);
+      copy_16_bytes_async(
+          to + 16 * (row * Stage::kRowStride + vector),
+          in + std::int64_t{first_row_ + row} * row_vectors + (inside ? first_vector + vector : 0),
+          inside);
     }
   }
 
@@ -128,9 +128,9 @@ class QuantizedGemmBlock {
       end_copy_group();
     }
     if (is_first_pass) {
-      prefetch_biases(plan_.params.epilogue, std::int64_t{first} * pairs_.features_of_pair(),
-                      min(std::int64_t{end} * pairs_.features_of_pair(),
-                          plan_.params.epilogue.out_features));
+      prefetch_biases(
+          plan_.params.epilogue, std::int64_t{first} * pairs_.features_of_pair(),
+          min(std::int64_t{end} * pairs_.features_of_pair(), plan_.params.epilogue.out_features));
       wait_for_earlier_kernels();
     }
     for (int i = 0; i < ahead; ++i) {
@@ -139,8 +139,8 @@ class QuantizedGemmBlock {
     }
     float sums[L::kPairs][L::kRowTiles][4] = {};
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-    const int lane_row = 16 * (lane % 8 * Stage::kRowStride + lane / 8) +
-                         warp_k() * (kQuantTileInputs<kStored> * 2);
+    const int lane_row =
+        16 * (lane % 8 * Stage::kRowStride + lane / 8) + warp_k() * (kQuantTileInputs<kStored> * 2);
     int here = 0;
     for (int index = 0; index < num_k_tiles_; ++index) {
       wait_for_copy_groups(plan_.num_stages - 2);
@@ -156,9 +156,9 @@ class QuantizedGemmBlock {
 #pragma unroll
         for (int i = 0; i < L::kPairs; ++i) {
           if (i >= plan_.pairs_of_warp || first + warp_n() + i * L::kWarpsAlongN >= end) break;
-          multiply_tile_pair<T, kStored, kFine, L::kRowTiles>(
-              pairs_.weight, pair_in(from, i), shared_address(from) + lane_row,
-              16 * 8 * Stage::kRowStride, sums[i]);
+          multiply_tile_pair<T, kStored, kFine, L::kRowTiles>(pairs_.weight, pair_in(from, i),
+                                                              shared_address(from) + lane_row,
+                                                              16 * 8 * Stage::kRowStride, sums[i]);
         }
       }
       here = here + 1 == plan_.num_stages ? 0 : here + 1;

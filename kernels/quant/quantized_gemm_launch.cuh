@@ -28,8 +28,7 @@ void launch_quantized_gemm(const QuantizedGemmParams& params, int pairs_of_block
   constexpr int kFewestStages = 2;
   constexpr int kEnoughStages = 3;
   const auto max_shared = static_cast<int>(max_shared_bytes());
-  const int wanted =
-      std::min((pairs_of_block + L::kWarpsAlongN - 1) / L::kWarpsAlongN, L::kPairs);
+  const int wanted = std::min((pairs_of_block + L::kWarpsAlongN - 1) / L::kWarpsAlongN, L::kPairs);
   QuantizedGemmPlan plan{params, 0, std::max(wanted, 1)};
   for (; plan.pairs_of_warp > 1; --plan.pairs_of_warp) {
     if (max_shared / Stage::bytes(plan.pairs_of_warp) >= kEnoughStages) break;
@@ -38,9 +37,8 @@ void launch_quantized_gemm(const QuantizedGemmParams& params, int pairs_of_block
                 static_cast<int>(kMaxSharedBytes));
   const int stage_bytes = Stage::bytes(plan.pairs_of_warp);
   plan.num_stages = std::min(max_shared / stage_bytes, kMaxQuantizedGemmStages);
-  const std::size_t shared_bytes =
-      std::max(static_cast<std::size_t>(plan.num_stages * stage_bytes),
-               Stage::reduction_bytes(plan.pairs_of_warp));
+  const std::size_t shared_bytes = std::max(static_cast<std::size_t>(plan.num_stages * stage_bytes),
+                                            Stage::reduction_bytes(plan.pairs_of_warp));
   launch(quantized_gemm_kernel<T, kStored, kFine, L>,
          {.grid = dim3(static_cast<unsigned>(params.num_multiprocessors),
                        static_cast<unsigned>((params.num_rows + L::kRows - 1) / L::kRows)),
@@ -56,8 +54,8 @@ template <DType kStored>
 void quantized_gemm_of(const QuantizedGemmParams& params, cudaStream_t stream) {
   const std::int64_t pairs =
       (params.weight.weight_rows + 2 * kQuantTileRows - 1) / (2 * kQuantTileRows);
-  const auto pairs_of_block = static_cast<int>((pairs + params.num_multiprocessors - 1) /
-                                               params.num_multiprocessors);
+  const auto pairs_of_block =
+      static_cast<int>((pairs + params.num_multiprocessors - 1) / params.num_multiprocessors);
   const bool is_fine = params.weight.group_size < kQuantTileInputs<kStored>;
   dispatch_half(params.dtype, "quantized_gemm", [&]<typename T>() {
     const auto run = [&]<typename L>() {

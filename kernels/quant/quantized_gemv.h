@@ -16,7 +16,7 @@ inline constexpr int kMaxQuantizedGemvRows = 8;
 struct QuantizedGemvParams {
   DType dtype = DType::float16;  ///< of `in`: float16 or bfloat16
   int num_rows = 0;
-  QuantizedWeight weight;  ///< in tiles
+  QuantizedWeight weight;    ///< in tiles
   const void* in = nullptr;  ///< [num_rows, in_features], dense, in the weight's order of inputs;
                              ///< null: the norm of `norm`, of one row
   NormInput norm;

@@ -21,12 +21,12 @@ struct QuantizedWeight {
   std::int64_t in_features = 0;
   const std::uint8_t* values = nullptr;
   const void* scales = nullptr;
-  DType scale_dtype = DType::float16;         ///< in tiles float16 or float32
-  const std::uint8_t* zero_points = nullptr;  ///< or null
+  DType scale_dtype = DType::float16;               ///< in tiles float16 or float32
+  const std::uint8_t* zero_points = nullptr;        ///< or null
   const std::int32_t* input_permutation = nullptr;  ///< or null
-  std::int64_t group_size = 0;  ///< inputs that share a scale
-  std::int64_t group_rows = 1;  ///< rows that do; in tiles 1
-  std::int64_t num_groups = 0;  ///< of a row
+  std::int64_t group_size = 0;                      ///< inputs that share a scale
+  std::int64_t group_rows = 1;                      ///< rows that do; in tiles 1
+  std::int64_t num_groups = 0;                      ///< of a row
 };
 
 }  // namespace quern::kernels

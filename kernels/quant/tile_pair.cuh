@@ -86,10 +86,9 @@ class TilePairCopy {
     } else if (w.zero_points != nullptr && lane >= 16 && lane - 16 < 2 * groups_of_tile_) {
       const int which = lane - 16 < groups_of_tile_ ? 0 : 1;
       const int own = lane - 16 - which * groups_of_tile_;
-      copy_8_bytes_async(
-          stage + Stage::kZeroPointsAt + which * Stage::kZeroPointBytes + 8 * own,
-          w.zero_points + pairs_.tile_row(pair, which) * row_zero_point_bytes_ +
-              (group + own) * kQuantTileRows);
+      copy_8_bytes_async(stage + Stage::kZeroPointsAt + which * Stage::kZeroPointBytes + 8 * own,
+                         w.zero_points + pairs_.tile_row(pair, which) * row_zero_point_bytes_ +
+                             (group + own) * kQuantTileRows);
     }
   }
 
@@ -131,8 +130,8 @@ __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const s
     if (kStored == DType::float8_e4m3 || weight.zero_points == nullptr) {
       return kSymmetricZeroPoint<kStored>;
     }
-    const auto* zero_points = reinterpret_cast<const std::uint8_t*>(
-        stage + Stage::kZeroPointsAt + which * Stage::kZeroPointBytes);
+    const auto* zero_points = reinterpret_cast<const std::uint8_t*>(stage + Stage::kZeroPointsAt +
+                                                                    which * Stage::kZeroPointBytes);
     return static_cast<int>(zero_points[group * kQuantTileRows + lane / 4]);
   };
   const int group_segments = kFine ? static_cast<int>(weight.group_size) / kSegmentInputs : 1;

@@ -76,6 +76,11 @@ class Backend : public DeviceMemory {
   /// Fills elements of a row-major weight without scales at `weight`, on the device, with random
   /// numbers, the same on every backend; see weights/random.h.
   virtual void fill_random(const RandomRun& run, DType dtype, std::byte* weight) = 0;
+  /// The same for all of a weight in a load_time_format(), from its first element on: random
+  /// numbers, quantized as QuantizingReader does. `name`: for errors. This function does it on the
+  /// host. Errors: those of upload() and QuantizingReader.
+  virtual void fill_random_quantized(const RandomRun& run, const Weight& weight,
+                                     std::string_view name);
 
   /// Opens a named range for the device's profilers (NVTX), where there are any, until pop.
   virtual void push_range(const char* /*name*/) {}

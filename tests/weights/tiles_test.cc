@@ -4,15 +4,14 @@
 
 #include <cmath>
 
-#include "tests/support/quantized_weight.h"
+#include "tests/weights/quantized_weight.h"
 
 namespace quern {
 namespace {
 
 /// Puts a source in tiles into memory.
 std::vector<std::byte> read_tiled(const WeightSource& tiled) {
-  std::vector<std::byte> bytes(
-      storage_bytes(tiled.format, tiled.shape, WeightLayout::tiles));
+  std::vector<std::byte> bytes(storage_bytes(tiled.format, tiled.shape, WeightLayout::tiles));
   for (const ComponentPlace& place :
        component_places(tiled.format, tiled.shape, WeightLayout::tiles)) {
     const std::int64_t half = place.rows / 2;
@@ -55,8 +54,7 @@ TEST(Tiles, AGroupWithANanHasANanForItsScale) {
   const WeightSource source = weight.source();
   TilingReader reader(source);
   std::vector<std::byte> bytes = read_tiled(reader.tiled());
-  const Weight tiled =
-      view_weight(format, {9, 200}, WeightLayout::tiles, bytes.data(), Device{});
+  const Weight tiled = view_weight(format, {9, 200}, WeightLayout::tiles, bytes.data(), Device{});
   std::vector<float> row(200);
   for (std::int64_t i = 0; i < 9; ++i) {
     dequantize_row(tiled, i, row);
@@ -68,8 +66,7 @@ TEST(Tiles, AGroupWithANanHasANanForItsScale) {
 
 TEST(Tiles, TakeGroupsOfWholeTilesAndWholePartsOfThem) {
   const auto fits = [](DType stored, std::int64_t group_size) {
-    return fits_tiles(
-        {.stored = stored, .scale_dtype = DType::float16, .group_size = group_size});
+    return fits_tiles({.stored = stored, .scale_dtype = DType::float16, .group_size = group_size});
   };
   for (const std::int64_t group : {0, 32, 64, 128, 256}) {
     EXPECT_TRUE(fits(DType::uint4, group)) << group;

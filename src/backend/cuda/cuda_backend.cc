@@ -26,6 +26,8 @@
 #include "kernels/gemm/sm90/gemm_sm90.h"
 #include "kernels/memory/copy_blocks.h"
 #include "kernels/memory/random_fill.h"
+#include "kernels/quant/random_quantize.h"
+#include "weights/quant/quantize.h"
 #include "weights/quant/tiles.h"
 
 namespace quern {
@@ -45,6 +47,19 @@ int num_multiprocessors(int device_index) {
   cuda::check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device_index),
                    "cudaDeviceGetAttribute");
   return count;
+}
+
+kernels::RandomFillParams random_params(const RandomRun& run) {
+  kernels::RandomFillParams params;
+  params.key = run.key;
+  params.first = run.first;
+  params.source = run.source;
+  params.stride = run.stride;
+  params.count = run.count;
+  params.offset = run.offset;
+  params.scale = run.scale;
+  params.bits = run.bits;
+  return params;
 }
 
 class CudaBackend final : public Backend {
@@ -235,18 +250,29 @@ class CudaBackend final : public Backend {
   }
 
   void fill_random(const RandomRun& run, DType dtype, std::byte* weight) override {
-    kernels::RandomFillParams params;
+    kernels::RandomFillParams params = random_params(run);
     params.weight = weight;
     params.dtype = dtype;
-    params.key = run.key;
-    params.first = run.first;
-    params.source = run.source;
-    params.stride = run.stride;
-    params.count = run.count;
-    params.offset = run.offset;
-    params.scale = run.scale;
-    params.bits = run.bits;
     launch([&] { kernels::random_fill(params, stream_.get()); });
+  }
+
+  void fill_random_quantized(const RandomRun& run, const Weight& weight,
+                             std::string_view name) override {
+    constexpr std::int64_t kGroup = kernels::kRandomQuantizeGroup;
+    if (weight.layout != WeightLayout::tiles || weight.in_features % kGroup != 0 ||
+        weight.format.group_size != kGroup || run.first != 0 || run.stride != 1) {
+      return Backend::fill_random_quantized(run, weight, name);
+    }
+    QUERN_CHECK(weight.format == load_time_format(weight.format.stored, weight.in_features));
+    kernels::RandomQuantizeParams params;
+    params.numbers = random_params(run);
+    params.values = weight.values.row<std::uint8_t>(0);
+    params.scales = weight.scales.data;
+    params.stored = weight.format.stored;
+    params.scale_dtype = weight.scales.dtype;
+    params.weight_rows = weight.out_features;
+    params.in_features = weight.in_features;
+    launch([&] { kernels::random_quantize(params, stream_.get()); });
   }
 
   void push_range(const char* name) override { nvtxRangePushA(name); }

@@ -55,27 +55,14 @@ std::vector<bool> layer_matrices(const Graph& graph) {
   return chosen;
 }
 
-/// Makes random numbers on the host and quantizes them.
-void make_random_quantized(const WeightSpec& spec, std::span<const RandomRun> runs,
-                           Backend& backend, const Weight& weight) {
-  QUERN_CHECK(runs.size() == 1 && runs.front().stride == 1, "{}: {} runs", spec.name, runs.size());
-  const RowReader floats = [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
-    RandomRun rows = runs.front().part(first_row * spec.in_features, num_rows * spec.in_features);
-    rows.first = 0;
-    fill_random(rows, DType::float32, out);
-  };
-  const QuantizingReader reader(floats, weight.format, spec.shape(), spec.name);
-  backend.upload({spec.use, weight.format, spec.shape(), reader.components()}, weight.layout,
-                 weight.values.data);
-}
-
 void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights,
                  ProgressReport& progress) {
   const auto runs = random_weights(model.graph, *model.random);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const Weight& weight = weights[i];
     if (weight.format.is_quantized()) {
-      make_random_quantized(model.graph.weights[i], runs[i], backend, weight);
+      QUERN_CHECK(runs[i].size() == 1, "{}: {} runs", model.graph.weights[i].name, runs[i].size());
+      backend.fill_random_quantized(runs[i].front(), weight, model.graph.weights[i].name);
     } else {
       QUERN_CHECK(weight.layout == WeightLayout::row_major);
       for (const RandomRun& run : runs[i]) {

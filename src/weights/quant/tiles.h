@@ -12,8 +12,8 @@
 namespace quern {
 
 /// Reads the components of a quantized weight in the layout `tiles` from those of a row-major one.
-/// A tensor-core kernel does not know float8's NaN: the scale of a group with one becomes NaN, which
-/// has the same effect on every product. For that all values are read before the scales.
+/// A tensor-core kernel does not know float8's NaN: the scale of a group with one becomes NaN,
+/// which has the same effect on every product. For that all values are read before the scales.
 class TilingReader {
  public:
   /// `source` must outlive this. Errors: internal for a format that does not fit.

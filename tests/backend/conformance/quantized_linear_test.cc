@@ -1,7 +1,7 @@
 #include "tests/backend/conformance/backends.h"
-#include "tests/support/quantized_weight.h"
 #include "tests/backend/conformance/reference_ops.h"
 #include "tests/backend/conformance/step_harness.h"
+#include "tests/weights/quantized_weight.h"
 
 namespace quern::testing {
 namespace {
@@ -35,8 +35,7 @@ class QuantizedLinearConformance : public TypedBackendTest {
 
     const Matrix in_rows(rows, shape.in_features, in);
     // Tiles of many inputs are multiplied as they are; otherwise numbers may be rounded.
-    const bool is_exact =
-        fits_tiles(format) && rows <= 64 && shape.in_features % 8 == 0;
+    const bool is_exact = fits_tiles(format) && rows <= 64 && shape.in_features % 8 == 0;
     Matrix slack(rows, shape.in_features);
     if (!is_exact) slack = weight_slack(dtype(), in_rows, slack);
     const Expected expected = reference_projection(
@@ -109,8 +108,7 @@ TEST_P(QuantizedLinearConformance, NumbersOfRows) {
 // From a single pair of tiles to several per multiprocessor and warp, and several passes.
 TEST_P(QuantizedLinearConformance, NumbersOfOutputs) {
   for (const DType stored : {DType::uint4, DType::uint8, DType::float8_e4m3}) {
-    const WeightFormat format = {
-        .stored = stored, .scale_dtype = DType::float16, .group_size = 64};
+    const WeightFormat format = {.stored = stored, .scale_dtype = DType::float16, .group_size = 64};
     for (const std::int64_t out_features : {1, 8, 16, 2120, 7001, 30000}) {
       for (const int rows : {1, 2, 6, 16}) check(rows, {out_features, 264}, format);
     }

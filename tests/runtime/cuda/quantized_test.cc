@@ -48,9 +48,7 @@ TEST_P(QuantizedGpuTest, LogitsAreTheCpus) {
       for (const float logit : expected) size = std::max(size, std::fabs(logit));
       // In float32 only the order of sums differs. 16 bits round each layer's values; models of a
       // few layers keep most of their digits.
-      const float bound = dtype == DType::float32   ? 1e-4f
-                          : dtype == DType::float16 ? 1e-2f
-                                                    : 6e-2f;
+      const float bound = dtype == DType::float32 ? 1e-4f : dtype == DType::float16 ? 1e-2f : 6e-2f;
       EXPECT_LE(largest_difference(gpu.logits(some), expected), bound * std::max(size, 1.0f))
           << dtype_name(dtype) << ", " << count << " tokens";
     }
@@ -95,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Folders, QuantizedGpuTest,
 class QuantizeOnGpuTest : public testing::GpuEngineTest {};
 
 TEST_F(QuantizeOnGpuTest, RandomWeightsAreTheCpus) {
-  RandomModel model{"gpt2_medium"};
+  RandomModel model{"gpt2_medium"};  // all matrices of whole groups: quantized on the GPU
   model.num_layers = 1;
   const std::vector<std::int32_t> ids = {5, 77, 1000};
   for (const DType quantize : {DType::uint4, DType::uint8, DType::float8_e4m3}) {

@@ -110,8 +110,7 @@ Weight dequantize(const Projection& projection, Workspace& workspace, const OpCo
   kernels::DequantizeParams params;
   params.weight = kernel_weight(weight);
   params.dtype = projection.in_dtype;
-  params.out =
-      take_matrix(workspace, weight.out_features, weight.in_features, projection.in_dtype);
+  params.out = take_matrix(workspace, weight.out_features, weight.in_features, projection.in_dtype);
   params.use_pdl = context.use_pdl;
   kernels::dequantize(params, context.stream);
   return row_major_weight({.stored = params.dtype}, weight.shape(),
@@ -120,8 +119,7 @@ Weight dequantize(const Projection& projection, Workspace& workspace, const OpCo
 
 void plan_quantized_projection(Workspace& workspace, std::int64_t num_rows,
                                const WeightShape& shape, DType activation) {
-  const std::int64_t rows =
-      std::min<std::int64_t>(num_rows, kernels::kMaxQuantizedGemmRows);
+  const std::int64_t rows = std::min<std::int64_t>(num_rows, kernels::kMaxQuantizedGemmRows);
   take_gathered(workspace, rows, shape.in_features);
   take_matrix(workspace, shape.out_features, shape.in_features, activation);
 }
