@@ -17,6 +17,9 @@ constexpr double kEpsilon = 0x1p-23;  // of float32: twice the unit roundoff
 
 double square(double x) { return x * x; }
 
+/// The expected square of a weight's relative error.
+double rounding_variance(const MatrixLengths& weight) { return square(weight.rounding) / 3.0; }
+
 /// Statistics of a norm's rows before rounding: their length, and the effect of roundings that
 /// differ between the sides.
 struct NormedRow {
@@ -52,7 +55,9 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
     const double slack = square(double{rounded(value + error)} - rounded(value - error));
     length_square += square(value);
     slack_square += slack;
-    product_slack_square += slack * inputs.weight.col_squares[i];  // signs are independent
+    // Signs are independent.
+    product_slack_square += (slack + rounding_variance(inputs.weight) * square(value)) *
+                            inputs.weight.col_squares[i];
   }
   return {std::sqrt(length_square), std::sqrt(slack_square), product_slack_square};
 }
@@ -143,7 +148,17 @@ ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const
   ErrorBounds bounds;
   bounds.elements.reserve(out.values.size());
   for (std::int64_t row = 0; row < out.rows(); ++row) {
-    const double per_length = static_cast<double>(in.cols) * kEpsilon * row_length(in.row(row));
+    const double per_length = (static_cast<double>(in.cols) * kEpsilon + weight.rounding) *
+                              row_length(in.row(row));
+    if (weight.rounding > 0.0) {
+      double moved = 0.0;
+      for (std::int64_t i = 0; i < in.cols; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        moved += square(in.row(row)[at]) * weight.col_squares[at];
+      }
+      const double whole = square(row_length(out.row(row)));
+      bounds.nmse_slack.push_back(whole > 0.0 ? rounding_variance(weight) * moved / whole : 0.0);
+    }
     for (std::int64_t col = 0; col < out.cols; ++col) {
       const auto at = static_cast<std::size_t>(col);
       const double bound =
@@ -161,7 +176,9 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
   for (std::int64_t row = 0; row < inputs.sum.rows(); ++row) {
     const NormedRow normed = norm_row(op, inputs, row);
     const double per_length =
-        static_cast<double>(inputs.sum.cols) * kEpsilon * normed.length + normed.slack;
+        (static_cast<double>(inputs.sum.cols) * kEpsilon + inputs.weight.rounding) *
+            normed.length +
+        normed.slack;
     const auto sums = inputs.linear.row(row);
     const auto sum_at = [&](std::int64_t col) {
       const auto at = static_cast<std::size_t>(col);

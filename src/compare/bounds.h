@@ -40,11 +40,16 @@ double row_length(std::span<const float> row);
 struct MatrixLengths {
   std::vector<double> rows;
   std::vector<double> col_squares;
+  /// The relative error that a side may give to each number: of a quantized weight, which it may
+  /// round to the activation dtype.
+  double rounding = 0.0;
 
   void add_rows(const HostRows& added);
 };
 
-/// Bounds of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of K products.
+/// Bounds of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of K products,
+/// and u ‖x‖ ‖w‖ for weights that are rounded with a relative error of up to u. A row's NMSE slack
+/// allows for such roundings: independent, uniform up to u.
 ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out);
 
 /// Inputs of NormLinear's bounds, apart from the op.

@@ -71,6 +71,23 @@ TEST(LinearBounds, HoldEveryOrderOfSummationAndNoWrongTerm) {
   }
 }
 
+TEST(LinearBounds, AllowAQuantizedWeightToBeRounded) {
+  const HostRows in = random_rows(5, 300, 1);
+  const HostRows weight = random_rows(40, 300, 2);
+  HostRows rounded_weight = weight;
+  for (float& number : rounded_weight.values) number = round_to(DType::float16, number);
+  const HostRows reference = product(in, weight, false, DType::float16);
+  HostRows tested = product(in, rounded_weight, false, DType::float16);
+  MatrixLengths lengths = lengths_of(weight);
+  EXPECT_GT(excess(tested, reference, linear_bounds(in, lengths, reference), DType::float16), 1.0);
+  lengths.rounding = 0x1p-11;
+  const ErrorBounds bounds = linear_bounds(in, lengths, reference);
+  ASSERT_EQ(bounds.nmse_slack.size(), 5u);
+  EXPECT_LE(excess(tested, reference, bounds, DType::float16), 1.0);
+  tested.values[77] += 2.0f;
+  EXPECT_GT(excess(tested, reference, bounds, DType::float16), 3.0);
+}
+
 TEST(NormLinearBounds, KnowTheNumbersThatLieBetweenTwoRoundings) {
   const HostRows sum = random_rows(3, 64, 3);
   const HostRows weight = random_rows(16, 64, 4);
