@@ -60,12 +60,12 @@ class QuantizedGemmBlock {
                                 std::byte* shared)
       : plan_(plan),
         pairs_(pairs),
-        copy_(pairs),
+        cursor_(pairs),
         shared_(shared),
         stage_bytes_(Stage::bytes(plan.pairs_of_warp)),
         first_row_(static_cast<int>(blockIdx.y) * L::kRows),
         num_rows_(min(static_cast<int>(plan.params.num_rows) - first_row_, L::kRows)),
-        num_k_tiles_((copy_.num_tiles() + L::kWarpsAlongK - 1) / L::kWarpsAlongK) {}
+        num_k_tiles_((cursor_.num_tiles() + L::kWarpsAlongK - 1) / L::kWarpsAlongK) {}
 
   __device__ void run() {
     const int count = pairs_.num_pairs();
@@ -95,29 +95,36 @@ class QuantizedGemmBlock {
     return (index + static_cast<int>(blockIdx.x)) % num_k_tiles_;
   }
 
-  __device__ void load_weight(int index, int first, int end, std::byte* to) const {
+  __device__ void load_weight(int index, int first, int end, std::byte* to) {
     const int tile = k_tile(index) * L::kWarpsAlongK + warp_k();
-    if (tile >= copy_.num_tiles()) return;
-    for (int i = 0; i < plan_.pairs_of_warp; ++i) {
-      const int pair = first + warp_n() + i * L::kWarpsAlongN;
-      if (pair < end) copy_.copy(pair, tile, pair_in(to, i));
+    if (tile >= cursor_.num_tiles()) return;
+    cursor_.place(first + warp_n(), tile);
+    std::byte* place = pair_in(to, 0);
+    for (int pair = first + warp_n(); pair < end; pair += L::kWarpsAlongN) {
+      cursor_.copy(place);
+      cursor_.skip_pairs(L::kWarpsAlongN);
+      place += Stage::kPairBytes;
     }
   }
 
+  /// Each thread copies the same vector of every kRowsAtOnce-th row.
   __device__ void load_rows(int index, std::byte* to) const {
+    constexpr int kRowsAtOnce = kQuantizedGemmWarps * kWarpSize / Stage::kRowVectors;
+    static_assert(kRowsAtOnce * Stage::kRowVectors == kQuantizedGemmWarps * kWarpSize);
     const QuantizedGemmParams& p = plan_.params;
     const int row_vectors = static_cast<int>(p.weight.in_features / 8);
-    const int first_vector = k_tile(index) * Stage::kRowVectors;
-    const auto* in = static_cast<const uint4*>(p.in);
-    for (int i = static_cast<int>(threadIdx.x); i < num_rows_ * Stage::kRowVectors;
-         i += kQuantizedGemmWarps * kWarpSize) {
-      const int row = i / Stage::kRowVectors;
-      const int vector = i % Stage::kRowVectors;
-      const bool inside = first_vector + vector < row_vectors;
-      copy_16_bytes_async(
-          to + 16 * (row * Stage::kRowStride + vector),
-          in + std::int64_t{first_row_ + row} * row_vectors + (inside ? first_vector + vector : 0),
-          inside);
+    const int first_row = static_cast<int>(threadIdx.x) / Stage::kRowVectors;
+    const int own = static_cast<int>(threadIdx.x) % Stage::kRowVectors;
+    const int vector = k_tile(index) * Stage::kRowVectors + own;
+    const bool inside = vector < row_vectors;
+    const uint4* from = static_cast<const uint4*>(p.in) +
+                        std::int64_t{first_row_ + first_row} * row_vectors + (inside ? vector : 0);
+    to += 16 * (first_row * Stage::kRowStride + own);
+#pragma unroll
+    for (int i = 0; i < (L::kRows + kRowsAtOnce - 1) / kRowsAtOnce; ++i) {
+      if (first_row + i * kRowsAtOnce >= num_rows_) break;
+      copy_16_bytes_async(to + i * (16 * kRowsAtOnce * Stage::kRowStride), from, inside);
+      from += std::int64_t{kRowsAtOnce} * row_vectors;
     }
   }
 
@@ -151,14 +158,14 @@ class QuantizedGemmBlock {
         load_weight(index + ahead, first, end, free);
       }
       end_copy_group();
-      if (k_tile(index) * L::kWarpsAlongK + warp_k() < copy_.num_tiles()) {
+      if (k_tile(index) * L::kWarpsAlongK + warp_k() < cursor_.num_tiles()) {
         std::byte* from = stage(here);
 #pragma unroll
         for (int i = 0; i < L::kPairs; ++i) {
           if (i >= plan_.pairs_of_warp || first + warp_n() + i * L::kWarpsAlongN >= end) break;
-          multiply_tile_pair<T, kStored, kFine, L::kRowTiles>(pairs_.weight, pair_in(from, i),
-                                                              shared_address(from) + lane_row,
-                                                              16 * 8 * Stage::kRowStride, sums[i]);
+          multiply_tile_pair<T, kStored, kFine, L::kRowTiles, L::kRowTiles == 1>(
+              pairs_.weight, pair_in(from, i), shared_address(from) + lane_row,
+              16 * 8 * Stage::kRowStride, sums[i]);
         }
       }
       here = here + 1 == plan_.num_stages ? 0 : here + 1;
@@ -224,7 +231,7 @@ class QuantizedGemmBlock {
 
   const QuantizedGemmPlan& plan_;
   const TilePairs& pairs_;
-  TilePairCopy<kStored, kFine> copy_;
+  TilePairCursor<kStored, kFine> cursor_;
   std::byte* shared_;
   int stage_bytes_;
   int first_row_;

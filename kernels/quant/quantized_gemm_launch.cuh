@@ -36,7 +36,10 @@ void launch_quantized_gemm(const QuantizedGemmParams& params, int pairs_of_block
   static_assert(kFewestStages * (Stage::kRowsBytes + kQuantizedGemmWarps * Stage::kPairBytes) <=
                 static_cast<int>(kMaxSharedBytes));
   const int stage_bytes = Stage::bytes(plan.pairs_of_warp);
-  plan.num_stages = std::min(max_shared / stage_bytes, kMaxQuantizedGemmStages);
+  // No more than keeps the memory busy: blocks of other kernels want room beside this one.
+  const int useful =
+      std::max(static_cast<int>(one_block_shared_bytes()) / stage_bytes, kEnoughStages);
+  plan.num_stages = std::min({max_shared / stage_bytes, useful, kMaxQuantizedGemmStages});
   const std::size_t shared_bytes = std::max(static_cast<std::size_t>(plan.num_stages * stage_bytes),
                                             Stage::reduction_bytes(plan.pairs_of_warp));
   launch(quantized_gemm_kernel<T, kStored, kFine, L>,
@@ -67,7 +70,10 @@ void quantized_gemm_of(const QuantizedGemmParams& params, cudaStream_t stream) {
     };
     if (params.num_rows <= 8) return run.template operator()<QuantizedGemmLayout<1, 2, 6>>();
     if (params.num_rows <= 16) return run.template operator()<QuantizedGemmLayout<2, 2, 6>>();
-    if (params.num_rows <= 32) return run.template operator()<QuantizedGemmLayout<4, 2, 6>>();
+    if (params.num_rows <= 32) {
+      if (pairs_of_block <= 4) return run.template operator()<QuantizedGemmLayout<4, 2, 2>>();
+      return run.template operator()<QuantizedGemmLayout<4, 4, 3>>();
+    }
     run.template operator()<QuantizedGemmLayout<8, 4, 3>>();
   });
 }

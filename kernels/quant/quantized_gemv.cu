@@ -49,8 +49,8 @@ constexpr int kNoPair = -1;
 template <DType kStored, bool kFine>
 class TileStream {
  public:
-  using Copy = TilePairCopy<kStored, kFine>;
-  static constexpr int kStageBytes = Copy::Stage::kBytes;
+  using Cursor = TilePairCursor<kStored, kFine>;
+  static constexpr int kStageBytes = Cursor::Stage::kBytes;
 
   struct Place {
     int pair;
@@ -58,13 +58,14 @@ class TileStream {
   };
 
   __device__ TileStream(const TilePairs& pairs, int begin, int end, std::byte* ring, int num_stages)
-      : copy_(pairs), ring_(ring), num_stages_(num_stages) {
+      : cursor_(pairs), ring_(ring), num_stages_(num_stages) {
     const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-    const int total = (end - begin) * copy_.num_tiles();
+    const int total = (end - begin) * cursor_.num_tiles();
     const int first = total / kWarps * warp + min(warp, total % kWarps);
     left_ = total / kWarps + (warp < total % kWarps ? 1 : 0);
-    here_ = {begin + first / copy_.num_tiles(), first % copy_.num_tiles()};
+    here_ = {begin + first / cursor_.num_tiles(), first % cursor_.num_tiles()};
     next_ = here_;
+    cursor_.place(next_.pair, next_.tile);
   }
 
   /// Issues the copies of the first tiles. Weights may be read while earlier kernels still run.
@@ -74,7 +75,7 @@ class TileStream {
 
   __device__ bool at_end() const { return left_ == 0; }
   __device__ const Place& here() const { return here_; }
-  __device__ int num_tiles() const { return copy_.num_tiles(); }
+  __device__ int num_tiles() const { return cursor_.num_tiles(); }
 
   /// Waits for this pair of tiles.
   __device__ const std::byte* wait() const {
@@ -93,14 +94,18 @@ class TileStream {
  private:
   __device__ void issue(bool has_next) {
     if (has_next) {
-      copy_.copy(next_.pair, next_.tile, ring_ + stage_ * kStageBytes);
-      if (++next_.tile == num_tiles()) next_ = {next_.pair + 1, 0};
+      cursor_.copy(ring_ + stage_ * kStageBytes);
+      cursor_.move_on();
+      if (++next_.tile == num_tiles()) {
+        next_ = {next_.pair + 1, 0};
+        cursor_.place(next_.pair, 0);
+      }
     }
     end_copy_group();
     stage_ = stage_ + 1 == num_stages_ ? 0 : stage_ + 1;
   }
 
-  Copy copy_;
+  Cursor cursor_;
   std::byte* ring_;
   int num_stages_;
   int stage_ = 0;  ///< the oldest

@@ -62,7 +62,10 @@ __global__ void __launch_bounds__(kThreads)
     const uint4 bytes =
         draw_bytes(p.numbers.key, static_cast<std::uint64_t>((draw + i) / kDrawsPerCounter));
     const int byte = static_cast<int>((draw + i) % kDrawsPerCounter);
-    const std::uint32_t word = byte < 4 ? bytes.x : byte < 8 ? bytes.y : byte < 12 ? bytes.z : bytes.w;
+    const std::uint32_t word = byte < 4    ? bytes.x
+                               : byte < 8  ? bytes.y
+                               : byte < 12 ? bytes.z
+                                           : bytes.w;
     numbers[i] = random_number(p.numbers, word, byte % 4);
     largest = fmaxf(largest, fabsf(numbers[i]));
   }
@@ -92,8 +95,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int s = 0; s < 4; ++s) {
       const std::uint8_t* pair = values + 32 * j + 8 * s + 2 * t;
-      word |= static_cast<std::uint32_t>(pair[0]) << (4 * s) |
-              static_cast<std::uint32_t>(pair[1]) << (16 + 4 * s);
+      word |= static_cast<std::uint32_t>(pair[0]) << (4 * s) | static_cast<std::uint32_t>(pair[1])
+                                                                   << (16 + 4 * s);
     }
   } else {
     const std::uint8_t* from = values + tile * kQuantTileInputs<kStored> + 16 * j + 2 * t;

@@ -40,73 +40,119 @@ struct TilePairStage {
   static_assert(kBytes % 16 == 0);
 };
 
-/// How a warp copies pairs of tiles to stages.
+/// Where a warp copies tiles from: a pair of rows of tiles, and a tile in them. Moving is cheap,
+/// placing costs multiplications and a division.
 template <DType kStored, bool kFine>
-class TilePairCopy {
+class TilePairCursor {
  public:
   using Stage = TilePairStage<kStored, kFine>;
 
-  __device__ explicit TilePairCopy(const TilePairs& pairs)
-      : pairs_(pairs),
-        num_tiles_(static_cast<int>((pairs.weight.in_features + kQuantTileInputs<kStored> - 1) /
-                                    kQuantTileInputs<kStored>)) {
-    const QuantizedWeight& w = pairs.weight;
-    const int groups = kFine ? kQuantTileInputs<kStored> / static_cast<int>(w.group_size) : 1;
-    tiles_of_group_ = kFine ? 1 : static_cast<int>(w.group_size / kQuantTileInputs<kStored>);
-    groups_of_tile_ = groups;
-    const int scale_bytes = w.scale_dtype == DType::float16 ? 2 : 4;
-    scale_vectors_ = groups * kQuantTileRows * scale_bytes / 16;
-    row_scale_bytes_ = w.num_groups * kQuantTileRows * scale_bytes;
-    row_zero_point_bytes_ = w.num_groups * kQuantTileRows;
+  __device__ explicit TilePairCursor(const TilePairs& pairs) : pairs_(pairs) {
+    const Extra extra = own_extra();
+    extra_place_ = extra.place;
+    extra_step_ = extra.step;
   }
 
   /// Tiles along the inputs.
-  __device__ int num_tiles() const { return num_tiles_; }
+  __device__ int num_tiles() const {
+    return (static_cast<int>(pairs_.weight.in_features) + kQuantTileInputs<kStored> - 1) /
+           kQuantTileInputs<kStored>;
+  }
+
+  __device__ void place(int pair, int tile) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+    const int first = pairs_.tile_row(pair, 0);
+    const int second = pairs_.tile_row(pair, 1);
+    values_ = pairs_.weight.values + (std::int64_t{first} * num_tiles() + tile) * kQuantTileBytes +
+              16 * lane;
+    second_ = std::int64_t{second - first} * num_tiles() * kQuantTileBytes;
+    const int group = tile / tiles_of_group();
+    left_in_group_ = tiles_of_group() - (tile - group * tiles_of_group());
+    const Extra extra = own_extra();
+    extra_ = extra.base + (extra.which == 0 ? first : second) * extra.row_bytes +
+             std::int64_t{group} * extra.step;
+  }
+
+  /// Moves to the next tile of the same rows.
+  __device__ void move_on() {
+    values_ += kQuantTileBytes;
+    if (--left_in_group_ > 0) return;
+    left_in_group_ = tiles_of_group();
+    extra_ += extra_step_;
+  }
+
+  /// Moves to the same tile of the pair `num_pairs` further on.
+  __device__ void skip_pairs(int num_pairs) {
+    const int rows = num_pairs * (pairs_.gated ? 1 : 2);
+    values_ += std::int64_t{rows} * num_tiles() * kQuantTileBytes;
+    extra_ += rows * own_extra().row_bytes;
+  }
 
   /// Issues the copies of a warp; commits no group. `stage`: of Stage::kBytes.
-  __device__ void copy(int pair, int tile, std::byte* stage) const {
-    const QuantizedWeight& w = pairs_.weight;
+  __device__ void copy(std::byte* stage) const {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-#pragma unroll
-    for (int which = 0; which < 2; ++which) {
-      const std::int64_t at = std::int64_t{pairs_.tile_row(pair, which)} * num_tiles_ + tile;
-      copy_16_bytes_async(stage + which * kQuantTileBytes + 16 * lane,
-                          w.values + at * kQuantTileBytes + 16 * lane);
-    }
-    const int group = kFine ? tile * groups_of_tile_ : tile / tiles_of_group_;
-    if (lane < 2 * scale_vectors_) {
-      const int which = lane < scale_vectors_ ? 0 : 1;
-      const int vector = lane - which * scale_vectors_;
-      const auto* scales = static_cast<const std::byte*>(w.scales);
-      copy_16_bytes_async(
-          stage + Stage::kScalesAt + which * Stage::kScaleBytes + 16 * vector,
-          scales + pairs_.tile_row(pair, which) * row_scale_bytes_ +
-              static_cast<std::int64_t>(group) * scale_vectors_ * 16 / groups_of_tile_ +
-              16 * vector);
-    } else if (w.zero_points != nullptr && lane >= 16 && lane - 16 < 2 * groups_of_tile_) {
-      const int which = lane - 16 < groups_of_tile_ ? 0 : 1;
-      const int own = lane - 16 - which * groups_of_tile_;
-      copy_8_bytes_async(stage + Stage::kZeroPointsAt + which * Stage::kZeroPointBytes + 8 * own,
-                         w.zero_points + pairs_.tile_row(pair, which) * row_zero_point_bytes_ +
-                             (group + own) * kQuantTileRows);
+    copy_16_bytes_async(stage + 16 * lane, values_);
+    copy_16_bytes_async(stage + kQuantTileBytes + 16 * lane, values_ + second_);
+    if (extra_place_ >= Stage::kZeroPointsAt) {
+      copy_8_bytes_async(stage + extra_place_, extra_);
+    } else if (extra_place_ >= 0) {
+      copy_16_bytes_async(stage + extra_place_, extra_);
     }
   }
 
  private:
+  /// This lane's copy of scales or zero points, of one of the two rows of tiles.
+  struct Extra {
+    const std::byte* base = nullptr;
+    int which = 0;
+    int place = -1;  ///< in a stage; negative: none
+    int step = 0;    ///< bytes of a tile's groups
+    std::int64_t row_bytes = 0;
+  };
+
+  __device__ int tiles_of_group() const {
+    return kFine ? 1 : static_cast<int>(pairs_.weight.group_size) / kQuantTileInputs<kStored>;
+  }
+
+  __device__ Extra own_extra() const {
+    const QuantizedWeight& w = pairs_.weight;
+    const int groups = kFine ? kQuantTileInputs<kStored> / static_cast<int>(w.group_size) : 1;
+    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+    const int scale_bytes = w.scale_dtype == DType::float16 ? 2 : 4;
+    const int scale_vectors = groups * kQuantTileRows * scale_bytes / 16;
+    Extra extra;
+    if (lane < 2 * scale_vectors) {
+      extra.which = lane < scale_vectors ? 0 : 1;
+      const int own = 16 * (lane - extra.which * scale_vectors);
+      extra.base = static_cast<const std::byte*>(w.scales) + own;
+      extra.place = Stage::kScalesAt + extra.which * Stage::kScaleBytes + own;
+      extra.step = 16 * scale_vectors;
+      extra.row_bytes = w.num_groups * kQuantTileRows * scale_bytes;
+    } else if (w.zero_points != nullptr && lane >= 16 && lane - 16 < 2 * groups) {
+      extra.which = lane - 16 < groups ? 0 : 1;
+      const int own = kQuantTileRows * (lane - 16 - extra.which * groups);
+      extra.base = reinterpret_cast<const std::byte*>(w.zero_points) + own;
+      extra.place = Stage::kZeroPointsAt + extra.which * Stage::kZeroPointBytes + own;
+      extra.step = groups * kQuantTileRows;
+      extra.row_bytes = w.num_groups * kQuantTileRows;
+    }
+    return extra;
+  }
+
   const TilePairs& pairs_;
-  int num_tiles_;
-  int groups_of_tile_;
-  int tiles_of_group_;
-  int scale_vectors_;  ///< of 16 bytes, of a tile
-  std::int64_t row_scale_bytes_;
-  std::int64_t row_zero_point_bytes_;
+  int extra_place_;
+  int extra_step_;
+  const std::uint8_t* values_ = nullptr;
+  std::int64_t second_ = 0;  ///< bytes from the first row of tiles to the second
+  const std::byte* extra_ = nullptr;
+  int left_in_group_ = 0;
 };
 
 /// Accumulates the products of a pair of tiles with kRowTiles times eight rows of the batch.
 /// `rows`: the shared address of this lane's ldmatrix row at the tile's first input; lane l
 /// addresses vector l / 8 of row l % 8. Sums: lane l has row l / 4 of the first tile for the
 /// batch's rows 2 (l % 4) and the next, then the same of the second tile.
-template <typename T, DType kStored, bool kFine, int kRowTiles>
+template <typename T, DType kStored, bool kFine, int kRowTiles, bool kTwoChains = false>
 __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const std::byte* stage,
                                           std::uint32_t rows, int row_tile_bytes,
                                           float (&sums)[kRowTiles][4]) {
@@ -136,7 +182,9 @@ __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const s
   };
   const int group_segments = kFine ? static_cast<int>(weight.group_size) / kSegmentInputs : 1;
 
-  float products[kRowTiles][4] = {};
+  // A single chain of MMAs would wait for each.
+  constexpr int kChains = kTwoChains ? 2 : 1;
+  float products[kRowTiles][kChains][4] = {};
   ZeroPoint<T, kStored> zero[2] = {ZeroPoint<T, kStored>(zero_point_of(0, 0)),
                                    ZeroPoint<T, kStored>(zero_point_of(1, 0))};
 #pragma unroll
@@ -156,8 +204,10 @@ __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const s
     for (int tile = 0; tile < kRowTiles; ++tile) {
       std::uint32_t in[4];
       load_matrices(rows + tile * row_tile_bytes + segment * (kSegmentInputs * 2), in);
-      mma_m16n8k16<T>(products[tile], {first[0], second[0], first[1], second[1]}, {in[0], in[1]});
-      mma_m16n8k16<T>(products[tile], {first[2], second[2], first[3], second[3]}, {in[2], in[3]});
+      mma_m16n8k16<T>(products[tile][0], {first[0], second[0], first[1], second[1]},
+                      {in[0], in[1]});
+      mma_m16n8k16<T>(products[tile][kChains - 1], {first[2], second[2], first[3], second[3]},
+                      {in[2], in[3]});
     }
     if (kFine || segment + 1 == kSegments) {
       const float scales[2] = {scale_of(0, group), scale_of(1, group)};
@@ -165,8 +215,13 @@ __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const s
       for (int tile = 0; tile < kRowTiles; ++tile) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          sums[tile][i] += scales[i / 2] * products[tile][i];
-          products[tile][i] = 0.0f;
+#pragma unroll
+          for (int chain = 1; chain < kChains; ++chain) {
+            products[tile][0][i] += products[tile][chain][i];
+            products[tile][chain][i] = 0.0f;
+          }
+          sums[tile][i] += scales[i / 2] * products[tile][0][i];
+          products[tile][0][i] = 0.0f;
         }
       }
     }

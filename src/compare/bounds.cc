@@ -56,8 +56,8 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
     length_square += square(value);
     slack_square += slack;
     // Signs are independent.
-    product_slack_square += (slack + rounding_variance(inputs.weight) * square(value)) *
-                            inputs.weight.col_squares[i];
+    product_slack_square +=
+        (slack + rounding_variance(inputs.weight) * square(value)) * inputs.weight.col_squares[i];
   }
   return {std::sqrt(length_square), std::sqrt(slack_square), product_slack_square};
 }
@@ -148,8 +148,8 @@ ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const
   ErrorBounds bounds;
   bounds.elements.reserve(out.values.size());
   for (std::int64_t row = 0; row < out.rows(); ++row) {
-    const double per_length = (static_cast<double>(in.cols) * kEpsilon + weight.rounding) *
-                              row_length(in.row(row));
+    const double per_length =
+        (static_cast<double>(in.cols) * kEpsilon + weight.rounding) * row_length(in.row(row));
     if (weight.rounding > 0.0) {
       double moved = 0.0;
       for (std::int64_t i = 0; i < in.cols; ++i) {
@@ -176,8 +176,7 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
   for (std::int64_t row = 0; row < inputs.sum.rows(); ++row) {
     const NormedRow normed = norm_row(op, inputs, row);
     const double per_length =
-        (static_cast<double>(inputs.sum.cols) * kEpsilon + inputs.weight.rounding) *
-            normed.length +
+        (static_cast<double>(inputs.sum.cols) * kEpsilon + inputs.weight.rounding) * normed.length +
         normed.slack;
     const auto sums = inputs.linear.row(row);
     const auto sum_at = [&](std::int64_t col) {

@@ -115,10 +115,16 @@ std::vector<WeightStorage> summarize_weights(const OpenedModel& model, const Bac
   const auto formats = stored_formats(model);
   for (std::size_t i = 0; i < formats.size(); ++i) {
     const WeightSpec& spec = model.graph.weights[i];
-    WeightStorage& storage = by_format[format_name(formats[i])];
+    const WeightLayout layout = backend.prepare(formats[i], spec.use);
+    std::string name = format_name(formats[i]);
+    if (formats[i].is_quantized() && layout == WeightLayout::row_major &&
+        backend.device().kind == DeviceKind::cuda) {
+      name += ", dequantized for each product";
+    }
+    WeightStorage& storage = by_format[name];
     ++storage.num_weights;
     storage.num_parameters += static_cast<std::uint64_t>(spec.out_features * spec.in_features);
-    storage.bytes += storage_bytes(formats[i], spec.shape(), backend.prepare(formats[i], spec.use));
+    storage.bytes += storage_bytes(formats[i], spec.shape(), layout);
   }
   std::vector<WeightStorage> summary;
   for (auto& [name, storage] : by_format) {

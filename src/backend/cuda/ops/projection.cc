@@ -254,7 +254,10 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
       const Weight numbers = dequantize(projection, workspace, context);
       Projection dequantized = projection;
       dequantized.weight = &numbers;
-      return project(dequantized, workspace, context);
+      // Kernels read weights before earlier kernels have ended (PDL): these are not written yet.
+      OpContext after = context;
+      after.use_pdl = false;
+      return project(dequantized, workspace, after);
     }
   }
 }
