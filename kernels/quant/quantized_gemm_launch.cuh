@@ -20,21 +20,36 @@ __global__ void __launch_bounds__(kQuantizedGemmWarps* kWarpSize, L::kKernelsAtO
   QuantizedGemmBlock<T, kStored, kFine, L>(plan, pairs, shared_of_quantized_gemm).run();
 }
 
+inline constexpr int kFewestQuantizedGemmStages = 2;
+inline constexpr int kEnoughQuantizedGemmStages = 3;
+
+/// Whether enough stages of a layout fit into shared memory.
+template <DType kStored, typename L>
+bool fits_stages() {
+  return kEnoughQuantizedGemmStages * QuantizedGemmStage<L, kStored, true>::bytes(1) <=
+         static_cast<int>(max_shared_bytes());
+}
+
+/// Whether a layout runs on every GPU.
+template <DType kStored, typename L>
+inline constexpr bool kFitsEverywhere =
+    kFewestQuantizedGemmStages*(QuantizedGemmStage<L, kStored, true>::kRowsBytes +
+                                kQuantizedGemmWarps *
+                                    QuantizedGemmStage<L, kStored, true>::kPairBytes) <=
+    static_cast<int>(kMaxSharedBytes);
+
 /// Launches a layout with as many pairs in a pass and as many stages as fit into shared memory.
 template <typename T, DType kStored, bool kFine, typename L>
 void launch_quantized_gemm(const QuantizedGemmParams& params, int pairs_of_block,
                            cudaStream_t stream) {
   using Stage = QuantizedGemmStage<L, kStored, kFine>;
-  constexpr int kFewestStages = 2;
-  constexpr int kEnoughStages = 3;
+  constexpr int kEnoughStages = kEnoughQuantizedGemmStages;
   const auto max_shared = static_cast<int>(max_shared_bytes());
   const int wanted = std::min((pairs_of_block + L::kWarpsAlongN - 1) / L::kWarpsAlongN, L::kPairs);
   QuantizedGemmPlan plan{params, 0, std::max(wanted, 1)};
   for (; plan.pairs_of_warp > 1; --plan.pairs_of_warp) {
     if (max_shared / Stage::bytes(plan.pairs_of_warp) >= kEnoughStages) break;
   }
-  static_assert(kFewestStages * (Stage::kRowsBytes + kQuantizedGemmWarps * Stage::kPairBytes) <=
-                static_cast<int>(kMaxSharedBytes));
   const int stage_bytes = Stage::bytes(plan.pairs_of_warp);
   // No more than keeps the memory busy: blocks of other kernels want room beside this one.
   const int useful =
@@ -68,12 +83,25 @@ void quantized_gemm_of(const QuantizedGemmParams& params, cudaStream_t stream) {
         launch_quantized_gemm<T, kStored, false, L>(params, pairs_of_block, stream);
       }
     };
-    if (params.num_rows <= 8) return run.template operator()<QuantizedGemmLayout<1, 2, 6>>();
-    if (params.num_rows <= 16) return run.template operator()<QuantizedGemmLayout<2, 2, 6>>();
+    static_assert(kFitsEverywhere<kStored, QuantizedGemmLayout<1, 1, 3>> &&
+                  kFitsEverywhere<kStored, QuantizedGemmLayout<2, 1, 3>> &&
+                  kFitsEverywhere<kStored, QuantizedGemmLayout<4, 2, 2>> &&
+                  kFitsEverywhere<kStored, QuantizedGemmLayout<8, 4, 3>>);
+    // With few pairs more warps split K.
+    if (params.num_rows <= 8) {
+      if (pairs_of_block <= 3) return run.template operator()<QuantizedGemmLayout<1, 1, 3>>();
+      return run.template operator()<QuantizedGemmLayout<1, 2, 6>>();
+    }
+    if (params.num_rows <= 16) {
+      if (pairs_of_block <= 3) return run.template operator()<QuantizedGemmLayout<2, 1, 3>>();
+      return run.template operator()<QuantizedGemmLayout<2, 2, 6>>();
+    }
     if (params.num_rows <= 32) {
       if (pairs_of_block <= 4) return run.template operator()<QuantizedGemmLayout<4, 2, 2>>();
       return run.template operator()<QuantizedGemmLayout<4, 4, 3>>();
     }
+    using Few = QuantizedGemmLayout<8, 2, 1>;
+    if (pairs_of_block <= 2 && fits_stages<kStored, Few>()) return run.template operator()<Few>();
     run.template operator()<QuantizedGemmLayout<8, 4, 3>>();
   });
 }
