@@ -83,23 +83,17 @@ void quantized_gemm_of(const QuantizedGemmParams& params, cudaStream_t stream) {
         launch_quantized_gemm<T, kStored, false, L>(params, pairs_of_block, stream);
       }
     };
-    static_assert(kFitsEverywhere<kStored, QuantizedGemmLayout<1, 1, 3>> &&
-                  kFitsEverywhere<kStored, QuantizedGemmLayout<2, 1, 3>> &&
+    static_assert(kFitsEverywhere<kStored, QuantizedGemmLayout<1, 2, 6>> &&
+                  kFitsEverywhere<kStored, QuantizedGemmLayout<2, 2, 6>> &&
                   kFitsEverywhere<kStored, QuantizedGemmLayout<4, 2, 2>> &&
                   kFitsEverywhere<kStored, QuantizedGemmLayout<8, 4, 3>>);
-    // With few pairs more warps split K.
-    if (params.num_rows <= 8) {
-      if (pairs_of_block <= 3) return run.template operator()<QuantizedGemmLayout<1, 1, 3>>();
-      return run.template operator()<QuantizedGemmLayout<1, 2, 6>>();
-    }
-    if (params.num_rows <= 16) {
-      if (pairs_of_block <= 3) return run.template operator()<QuantizedGemmLayout<2, 1, 3>>();
-      return run.template operator()<QuantizedGemmLayout<2, 2, 6>>();
-    }
+    if (params.num_rows <= 8) return run.template operator()<QuantizedGemmLayout<1, 2, 6>>();
+    if (params.num_rows <= 16) return run.template operator()<QuantizedGemmLayout<2, 2, 6>>();
     if (params.num_rows <= 32) {
       if (pairs_of_block <= 4) return run.template operator()<QuantizedGemmLayout<4, 2, 2>>();
       return run.template operator()<QuantizedGemmLayout<4, 4, 3>>();
     }
+    // With few pairs more warps split K.
     using Few = QuantizedGemmLayout<8, 2, 1>;
     if (pairs_of_block <= 2 && fits_stages<kStored, Few>()) return run.template operator()<Few>();
     run.template operator()<QuantizedGemmLayout<8, 4, 3>>();

@@ -49,9 +49,8 @@ constexpr RowRange beyond_crossover(const GemmCrossover& crossover, std::int64_t
   return {.first = crossover.rows_of(weight_elements) + 1};
 }
 
-/// Ranges of M of the kernels for quantized weights. With more rows quantized_gemv() would read
-/// them into every block's shared memory, as the GEMM does not.
-inline constexpr std::int64_t kMostQuantizedGemvRows = 2;
+/// Ranges of M of the kernels for quantized weights, measured on an H100 with LLaMA-7B in 4 bits.
+inline constexpr std::int64_t kMostQuantizedGemvRows = 8;
 inline constexpr std::int64_t kMostQuantizedGemmRows = 64;
 
 struct ProjectionKernelRow {
