@@ -17,6 +17,10 @@ std::string joined(const std::vector<std::int32_t>& ids) {
 
 void AnswerPrinter::on_update(const Update& update) {
   if (!single()) return;
+  if (at_start_ && echoes_) {
+    write_stdout(prompts_->front());
+    at_start_ = false;
+  }
   if (form_ == AnswerForm::text) {
     write_stdout(update.text);
   } else if (!update.token_ids.empty()) {
@@ -31,6 +35,10 @@ void AnswerPrinter::on_result(std::size_t index, const Result& result) {
     return;
   }
   finished_[index] = form_ == AnswerForm::text ? result.text : joined(result.output_ids);
+  if (echoes_) {
+    const char* between = form_ == AnswerForm::ids && !result.output_ids.empty() ? "," : "";
+    finished_[index] = (*prompts_)[index] + between + *finished_[index];
+  }
   while (num_printed_ < finished_.size() && finished_[num_printed_]) {
     write_stdout(fmt::format("Input: \"{}\"\nOutput: \"{}\"\n", (*prompts_)[num_printed_],
                              *finished_[num_printed_]));

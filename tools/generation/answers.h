@@ -17,10 +17,11 @@ enum class AnswerForm { text, ids };
 /// "…"`.
 class AnswerPrinter {
  public:
-  /// `prompts` are what the Input lines show; it must outlive this.
+  /// `prompts` are what the Input lines show, and with `echoes` what stands in front of the
+  /// answers; it must outlive this.
   explicit AnswerPrinter(const std::vector<std::string>& prompts,
-                         AnswerForm form = AnswerForm::text)
-      : prompts_(&prompts), form_(form) {
+                         AnswerForm form = AnswerForm::text, bool echoes = false)
+      : prompts_(&prompts), form_(form), echoes_(echoes) {
     finished_.resize(prompts.size());
   }
 
@@ -32,9 +33,10 @@ class AnswerPrinter {
 
   const std::vector<std::string>* prompts_;
   AnswerForm form_;
+  bool echoes_;
   std::vector<std::optional<std::string>> finished_;  ///< texts, by prompt
   std::size_t num_printed_ = 0;
-  bool at_start_ = true;  ///< no id is printed yet
+  bool at_start_ = true;  ///< nothing is printed yet
 };
 
 }  // namespace quern::tools

@@ -9,7 +9,7 @@
 #include "tests/tools/cli/expect_usage_error.h"
 #include "tools/quality/checks.h"
 #include "tools/quality/data/articles.h"
-#include "tools/quality/data/trimmed_text.h"
+#include "tools/input/trimmed_text.h"
 #include "tools/quality/engine_spec.h"
 #include "tools/quality/perplexity/divergence.h"
 #include "tools/quality/perplexity/judge.h"
