@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/utf8.h"
+#include "quern/text.h"
 #include "quern/chat.h"
 #include "quern/error.h"
 

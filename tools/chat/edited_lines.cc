@@ -41,14 +41,17 @@ bool has_utf8_locale() {
 /// The next byte of standard input: 1, or 0 at the end, or -1 where an interrupt or error ends it.
 int read_byte(EditLine* edit, const InterruptFlag& interrupt, unsigned char& byte) {
   while (true) {
-    const ssize_t count = ::read(kStdin, &byte, 1);
-    if (count >= 0) return static_cast<int>(count);
-    if (errno == EIO) return 0;  // the terminal is gone
-    if (errno != EINTR || interrupt.requested()) return -1;
+    const bool readable = interrupt.wait_for_input(kStdin);
+    if (interrupt.requested()) return -1;
     if (window_changed.exchange(false)) {
       el_resize(edit);
       el_set(edit, EL_REFRESH);
     }
+    if (!readable) continue;
+    const ssize_t count = ::read(kStdin, &byte, 1);
+    if (count >= 0) return static_cast<int>(count);
+    if (errno == EIO) return 0;  // the terminal is gone
+    if (errno != EINTR) return -1;
   }
 }
 
@@ -123,7 +126,9 @@ class EditedLines final : public LineInput {
   static char* prompt(EditLine* edit) { return const_cast<char*>(self(edit).prompt_); }  // NOLINT
 
   InputLine::Kind read_line(std::string& line) {
-    el_resize(edit_);
+    // Before the prompt is there, which libedit alone would write first: keys that answer a prompt
+    // must not meet the terminal's own editing, where Ctrl-D is no character.
+    el_set(edit_, EL_PREP_TERM, 1);
     write_stderr(kAskForPasteMarks);
     int count = 0;
     const char* text = el_gets(edit_, &count);

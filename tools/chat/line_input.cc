@@ -53,6 +53,11 @@ class PlainLines final : public LineInput {
         if (line.ends_with('\r')) line.pop_back();
         return InputLine::Kind::text;
       }
+      if (interrupt_ != nullptr && !interrupt_->wait_for_input(kStdin)) {
+        if (!interrupt_->requested()) continue;
+        pending_.clear();
+        return InputLine::Kind::interrupted;
+      }
       std::array<char, 4096> chunk{};
       const ssize_t count = ::read(kStdin, chunk.data(), chunk.size());
       if (count > 0) {
@@ -69,9 +74,6 @@ class PlainLines final : public LineInput {
       } else if (errno != EINTR) {
         fail(ErrorCode::bad_file, "standard input: cannot read: {}",
              std::generic_category().message(errno));
-      } else if (interrupt_ != nullptr && interrupt_->requested()) {
-        pending_.clear();
-        return InputLine::Kind::interrupted;
       }
     }
   }

@@ -59,32 +59,39 @@ bool is_day(const std::string& text) {
 
 }  // namespace
 
-TemplateSwitches add_template_options(CLI::App& app, TemplateOptions& options,
-                                      const std::string& title) {
+const CLI::Option* add_system_option(CLI::App& app, std::optional<std::string>& system,
+                                     const std::string& title) {
+  return OptionGroup(app, title)
+      .value({"--system", "TEXT", "The system message (default: the template's own, if any)"},
+             [&system](const std::string& option, const std::string& value) {
+               if (invalid_utf8_at(value)) {
+                 usage_error("{}: expected UTF-8, got {}", option, quoted_name(value));
+               }
+               system = value;
+             });
+}
+
+void add_template_options(CLI::App& app, TemplateOptions& options, const std::string& title) {
   OptionGroup group(app, title);
-  TemplateSwitches switches;
-  switches.chat_template =
-      group.text({"--chat-template", "NAME|FILE",
-                  "One of the model's templates by name, a built-in one (chatml, qwen), or a "
-                  "Jinja file (default: the model's own)"},
-                 options.chat_template);
-  switches.variables = group.values(
+  group.text({"--chat-template", "NAME|FILE",
+              "One of the model's templates by name, a built-in one (chatml, qwen), or a "
+              "Jinja file (default: the model's own)"},
+             options.chat_template);
+  group.values(
       {"--var", "NAME=JSON", "A variable of the template: enable_thinking=false; may be repeated"},
       [&options](const std::string& option, const std::string& value) {
         add_variable(option, value, options.variables);
       });
-  switches.date = group.value(
-      {"--date", "YYYY-MM-DD", "The day that the template sees (default: today)"},
-      [&options](const std::string& option, const std::string& value) {
-        if (!is_day(value)) {
-          usage_error("{}: expected a day as YYYY-MM-DD, got {}", option, quoted_name(value));
-        }
-        options.date = value;
-      });
-  switches.parse_special =
-      group.flag("--parse-special-in-messages", options.parse_special_in_messages,
-                 "Let special tokens that messages have in their text become tokens");
-  return switches;
+  group.value({"--date", "YYYY-MM-DD", "The day that the template sees (default: today)"},
+              [&options](const std::string& option, const std::string& value) {
+                if (!is_day(value)) {
+                  usage_error("{}: expected a day as YYYY-MM-DD, got {}", option,
+                              quoted_name(value));
+                }
+                options.date = value;
+              });
+  group.flag("--parse-special-in-messages", options.parse_special_in_messages,
+             "Let special tokens that messages have in their text become tokens");
 }
 
 }  // namespace quern::tools

@@ -16,17 +16,12 @@ struct TemplateOptions {
   bool parse_special_in_messages = false;
 };
 
-/// The options added, to be checked for contradictions.
-struct TemplateSwitches {
-  const CLI::Option* chat_template = nullptr;
-  const CLI::Option* variables = nullptr;
-  const CLI::Option* date = nullptr;
-  const CLI::Option* parse_special = nullptr;
-};
+/// Adds --system, a text in UTF-8, under the heading `title`.
+const CLI::Option* add_system_option(CLI::App& app, std::optional<std::string>& system,
+                                     const std::string& title);
 
 /// Adds --chat-template, --var, --date and --parse-special-in-messages under the heading `title`;
 /// `options` must live as long as the subcommand.
-TemplateSwitches add_template_options(CLI::App& app, TemplateOptions& options,
-                                      const std::string& title);
+void add_template_options(CLI::App& app, TemplateOptions& options, const std::string& title);
 
 }  // namespace quern::tools

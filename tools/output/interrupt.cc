@@ -1,5 +1,6 @@
 #include "tools/output/interrupt.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -154,6 +155,19 @@ bool InterruptFlag::requested() const { return interrupt_requested; }
 void InterruptFlag::clear() {
   num_interrupts = 0;
   interrupt_requested = false;
+}
+
+bool InterruptFlag::wait_for_input(int descriptor) const {
+  // A signal between the look at the flag and the wait must end the wait: it comes only within it.
+  sigset_t blocked = {};
+  sigset_t before = {};
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGINT);
+  sigprocmask(SIG_BLOCK, &blocked, &before);
+  pollfd input = {descriptor, POLLIN, 0};
+  const bool readable = !requested() && ::ppoll(&input, 1, nullptr, &before) == 1;
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return readable && !requested();
 }
 
 WholeWrite::WholeWrite() { ++num_whole_writes; }

@@ -38,6 +38,9 @@ class InterruptFlag {
 
   bool requested() const;
   void clear();
+  /// Waits until `descriptor` can be read, or is at its end; false where the flag is set, or
+  /// another signal came, also one that came just before.
+  bool wait_for_input(int descriptor) const;
 };
 
 /// Ends work that has nothing to show yet after a SIGINT: exit code 130 without a message.

@@ -72,6 +72,7 @@ class Chat {
       if (line.kind == InputLine::Kind::end) break;
       if (line.kind == InputLine::Kind::interrupted) continue;
       if (trimmed_text(line.text).empty()) continue;
+      if (flag_) flag_->clear();  // it may have come between two reads
       if (!handle(line.text, scope ? &*scope : nullptr)) break;
     }
     if (options_->save) write_message_lines(session_.messages(), *options_->save);
@@ -197,9 +198,8 @@ Action add_chat(CLI::App& app) {
   options->engine.max_seqs = 1;
   add_model_option(app, options->model);
   constexpr const char* kTitle = "Chat";
+  add_system_option(app, options->system, kTitle);
   OptionGroup group(app, kTitle);
-  group.text({"--system", "TEXT", "The system message (default: the template's own, if any)"},
-             options->system);
   group.text({"--load", "FILE", "Go on with a conversation: JSON lines of messages"},
              options->load);
   group.text({"--save", "FILE", "Write the conversation there at the end"}, options->save);

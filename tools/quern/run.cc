@@ -191,7 +191,7 @@ const CLI::Option* add_chat_options(CLI::App& app, RunOptions& options) {
       "--chat", options.chat,
       "Take each prompt for what the user of a chat says, and write it as the model's chat "
       "template does");
-  group.text({"--system", "TEXT", "The system message in front"}, options.system);
+  add_system_option(app, options.system, kTitle);
   add_template_options(app, options.rendering, kTitle);
   return chat;
 }
