@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "quern/text.h"
 #include "quern/chat.h"
 #include "quern/error.h"
+#include "quern/text.h"
 
 namespace {
 
