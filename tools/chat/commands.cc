@@ -84,8 +84,9 @@ bool stats(const CommandHost& host, const std::string& /*argument*/) {
                         stats->seed ? fmt::format(", seed {}", *stats->seed) : "");
   }
   const Timing timing = host.engine->timing();
-  text += fmt::format("in all        {} prefilled, {} decoded after each first\n",
-                      counted(timing.prefill_tokens, "token"), timing.decode_tokens);
+  text += fmt::format(
+      "in all        {} prefilled, {} from the cache, {} decoded after each first\n",
+      counted(timing.prefill_tokens, "token"), timing.cached_prompt_tokens, timing.decode_tokens);
   host.print(text);
   return true;
 }

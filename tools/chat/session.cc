@@ -18,16 +18,6 @@ bool is_system(const OrderedJson& message) {
   return message["role"] == "system" || message["role"] == "developer";
 }
 
-/// The prompt's tokens that a result took from the prefix cache, in a version that has one.
-template <typename AnyResult>
-std::size_t cached_tokens(const AnyResult& result) {
-  if constexpr (requires { result.cached_prompt_tokens; }) {
-    return static_cast<std::size_t>(result.cached_prompt_tokens);
-  } else {
-    return 0;
-  }
-}
-
 using Clock = std::chrono::steady_clock;
 
 double ms_between(Clock::time_point begin, Clock::time_point end) {
@@ -130,7 +120,7 @@ Result ChatSession::generate(const Observers& observers) {
   reasoning_ = answer.reasoning(0);
   AnswerStats stats;
   stats.prompt_tokens = result.prompt_ids.size();
-  stats.cached_tokens = cached_tokens(result);
+  stats.cached_tokens = static_cast<std::size_t>(result.cached_prompt_tokens);
   stats.output_tokens = result.output_ids.size();
   stats.finish_reason = result.finish_reason;
   if (first) {

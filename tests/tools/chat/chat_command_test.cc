@@ -43,6 +43,11 @@ TEST_F(ChatCommandTest, TenTurnsAreTenRunsOverTheWholeHistory) {
     EXPECT_EQ(result.exit_code, 0) << result.err;
     const std::vector<Json> answers = lines_of(result);
     ASSERT_EQ(answers.size(), 10U);
+    // A turn computes what is new, and what a block of 32 tokens has beside it.
+    for (int i = 1; i < 10; ++i) {
+      const int before = answers[i - 1]["prompt_tokens"];
+      EXPECT_GE(answers[i]["cached_prompt_tokens"], before / 32 * 32) << i;
+    }
     Json messages = Json::array();
     std::string records;
     for (int i = 0; i < 10; ++i) {
