@@ -8,9 +8,9 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/test_files.h"
 #include "tools/chat/chat_format.h"
-#include "tools/chat/edited_lines.h"
 #include "tools/chat/json_text.h"
 #include "tools/chat/settings.h"
+#include "tools/chat/terminal/edited_lines.h"
 #include "tools/cli/usage_error.h"
 
 namespace quern::tools {

@@ -8,7 +8,7 @@
 
 #include "tests/support/test_files.h"
 #include "tests/tools/chat/terminal_process.h"
-#include "tools/chat/line_input.h"
+#include "tools/chat/terminal/line_input.h"
 
 namespace quern::testing {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/chat/line_input.h"
+#include "tools/chat/terminal/line_input.h"
 
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "quern/text.h"
-#include "tools/chat/edited_lines.h"
+#include "tools/chat/terminal/edited_lines.h"
 #include "tools/cli/fail.h"
 #include "tools/input/text_input.h"
 #include "tools/output/console.h"

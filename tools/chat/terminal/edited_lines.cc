@@ -1,4 +1,4 @@
-#include "tools/chat/edited_lines.h"
+#include "tools/chat/terminal/edited_lines.h"
 
 #ifdef QUERN_HAS_LIBEDIT
 

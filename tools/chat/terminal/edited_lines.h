@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "tools/chat/line_input.h"
+#include "tools/chat/terminal/line_input.h"
 
 namespace quern::tools {
 

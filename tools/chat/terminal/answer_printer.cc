@@ -1,4 +1,4 @@
-#include "tools/chat/answer_printer.h"
+#include "tools/chat/terminal/answer_printer.h"
 
 #include "tools/output/console.h"
 
