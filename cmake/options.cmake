@@ -3,6 +3,7 @@ option(BUILD_SHARED_LIBS "Install libquern as a shared library instead of a stat
 option(QUERN_BUILD_TOOLS "Build the quern program" ${PROJECT_IS_TOP_LEVEL})
 option(QUERN_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(QUERN_BUILD_BENCH "Build the benchmarks; needs Google Benchmark" OFF)
+option(QUERN_LIBEDIT "Edit lines in quern chat with libedit, if it is found" ON)
 option(QUERN_WERROR "Treat warnings as errors" OFF)
 option(QUERN_FUZZ "Build the fuzz targets; needs clang" OFF)
 set(QUERN_SANITIZE "" CACHE STRING "Sanitizers to build with, as for -fsanitize= (address,undefined or thread)")

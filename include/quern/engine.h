@@ -123,6 +123,10 @@ struct ModelInfo {
   std::optional<DType> checkpoint_dtype;
   /// The EOS ids, each with the files that name it: "config.json, tokenizer".
   std::vector<std::pair<std::int32_t, std::string>> eos_token_ids;
+  /// generation_config.json's, "chatml" for a first-generation Qwen chat model; else empty.
+  std::string chat_format;
+  /// generation_config.json's: a first-generation Qwen's chats have at most so many tokens.
+  std::optional<int> max_window_size;
 };
 
 /// Reads the facts only, from the headers of the model's files; uses no device and plans nothing.

@@ -125,6 +125,7 @@ struct Update {
   std::vector<std::int32_t> token_ids;  ///< new output ids
   std::string
       text;  ///< new text; whole characters, and nothing that a stop string may still take back
+  std::vector<TokenLogprobs> logprobs;        ///< one for each of token_ids, if asked for
   std::optional<FinishReason> finish_reason;  ///< set on the last update of an answer
   bool last = false;  ///< the request's last update: all its answers have ended
   std::string error;  ///< see Result::error; on the last update

@@ -10,9 +10,6 @@
 namespace quern::tools {
 namespace {
 
-constexpr NumberRange kPositive{0, kAnyNumber, false, "a number above 0"};
-constexpr NumberRange kFinite{-kAnyNumber, kAnyNumber, true, "a finite number"};
-
 struct SamplingSwitches {
   const CLI::Option* greedy = nullptr;
   const CLI::Option* temperature = nullptr;
@@ -44,11 +41,11 @@ SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling,
 void add_penalties(CLI::App& app, SamplingParams& sampling) {
   OptionGroup group(app, "Penalties");
   group.number({"--repetition-penalty", "X", "Over prompt and generated tokens; 1: off"},
-               sampling.repetition_penalty, kPositive);
+               sampling.repetition_penalty, kPositiveRange);
   group.number({"--presence-penalty", "X", "Over generated tokens; 0: off"},
-               sampling.presence_penalty, kFinite);
+               sampling.presence_penalty, kFiniteRange);
   group.number({"--frequency-penalty", "X", "Over generated tokens, times their count; 0: off"},
-               sampling.frequency_penalty, kFinite);
+               sampling.frequency_penalty, kFiniteRange);
   group.integer({"--no-repeat-ngram-size", "N", "No N tokens in a row occur twice; 0: off"},
                 sampling.no_repeat_ngram_size, 0);
   group.values({"--logit-bias", "ID=VALUE", "Add VALUE to the logit of token ID; may be repeated"},
@@ -131,7 +128,7 @@ std::pair<std::int32_t, float> parse_logit_bias(const std::string& option, std::
   }
   const std::string place = fmt::format("{} {}", option, quoted_name(text));
   return {parse_integer(place, text.substr(0, equals), 0),
-          parse_float(place, text.substr(equals + 1), kFinite)};
+          parse_float(place, text.substr(equals + 1), kFiniteRange)};
 }
 
 }  // namespace quern::tools

@@ -164,11 +164,18 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
 }
 
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
+  CLI::Option* max_seqs =
+      OptionGroup(app, kDeviceGroup)
+          .integer(
+              {"--max-seqs", "N", "Sequences at a time; more prompts wait their turn (default: 8)"},
+              options.max_seqs, 1, kMaxSeqs);
+  add_sequence_options(app, options);
+  return max_seqs;
+}
+
+void add_sequence_options(CLI::App& app, EngineOptions& options) {
   add_device_options(app, options);
   OptionGroup group(app, kDeviceGroup);
-  CLI::Option* max_seqs = group.integer(
-      {"--max-seqs", "N", "Sequences at a time; more prompts wait their turn (default: 8)"},
-      options.max_seqs, 1, kMaxSeqs);
   group.integer({"--max-seq-len", "N", "Tokens of one sequence (default: what the model allows)"},
                 options.max_seq_len, 1);
   group.integer(
@@ -176,7 +183,6 @@ CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
       options.max_tokens_per_step, 1);
   group.off_flag("--no-prefix-cache", options.prefix_cache,
                  "Compute every prompt from its first token, also where prompts begin alike");
-  return max_seqs;
 }
 
 CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {

@@ -48,7 +48,10 @@ std::optional<DType> parse_quantize(const std::string& option, const std::string
 /// the subcommand.
 void add_device_options(CLI::App& app, EngineOptions& options);
 
-/// Adds those and the limits; `options` must live as long as the subcommand.
+/// Adds those and the limits of one sequence; `options` must live as long as the subcommand.
+void add_sequence_options(CLI::App& app, EngineOptions& options);
+
+/// Adds all those and --max-seqs; `options` must live as long as the subcommand.
 /// Returns --max-seqs, so that a caller can see whether it was given.
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options);
 

@@ -31,6 +31,8 @@ inline constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
 // What sampling parameters may be, on the command line and in prompt records.
 inline constexpr NumberRange kTemperatureRange{0, kAnyNumber, true, "a number of at least 0"};
 inline constexpr NumberRange kTopPRange{0, 1, false, "a number in (0, 1]"};
+inline constexpr NumberRange kPositiveRange{0, kAnyNumber, false, "a number above 0"};
+inline constexpr NumberRange kFiniteRange{-kAnyNumber, kAnyNumber, true, "a finite number"};
 inline constexpr NumberRange kMinPRange{0, 1, true, "a number in [0, 1]"};
 
 /// The number as float32, or nothing where the range or float32 does not have it.

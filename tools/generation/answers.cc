@@ -17,6 +17,10 @@ std::string joined(const std::vector<std::int32_t>& ids) {
 
 void AnswerPrinter::on_update(const Update& update) {
   if (!streams_) return;
+  if (at_start_ && echoes_) {
+    write_stdout(prompts_->front());
+    at_start_ = false;
+  }
   if (form_ == AnswerForm::text) {
     write_stdout(update.text);
   } else if (!update.token_ids.empty()) {
@@ -25,10 +29,14 @@ void AnswerPrinter::on_update(const Update& update) {
   }
 }
 
-std::string AnswerPrinter::output_lines(const Result& result) const {
+std::string AnswerPrinter::output_lines(std::size_t index, const Result& result) const {
   const auto line = [&](const auto& answer) {
-    return fmt::format("Output: \"{}\"\n",
-                       form_ == AnswerForm::text ? answer.text : joined(answer.output_ids));
+    std::string text = form_ == AnswerForm::text ? answer.text : joined(answer.output_ids);
+    if (echoes_) {
+      const char* between = form_ == AnswerForm::ids && !answer.output_ids.empty() ? "," : "";
+      text.insert(0, (*prompts_)[index] + between);
+    }
+    return fmt::format("Output: \"{}\"\n", text);
   };
   if (result.sequences.empty()) return line(result);
   std::string lines;
@@ -41,7 +49,7 @@ void AnswerPrinter::on_result(std::size_t index, const Result& result) {
     write_stdout("\n");
     return;
   }
-  finished_[index] = output_lines(result);
+  finished_[index] = output_lines(index, result);
   while (num_printed_ < finished_.size() && finished_[num_printed_]) {
     write_stdout(
         fmt::format("Input: \"{}\"\n{}", (*prompts_)[num_printed_], *finished_[num_printed_]));

@@ -3,18 +3,22 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "quern/json.h"
+#include "tools/chat/json_text.h"
+#include "tools/chat/messages_file.h"
 #include "tools/cli/fail.h"
 #include "tools/cli/numbers.h"
 
 namespace quern::tools {
 namespace {
 
-constexpr std::array<std::string_view, 9> kKeys = {"prompt",      "prompt_ids", "max_new_tokens",
-                                                   "temperature", "top_k",      "top_p",
-                                                   "min_p",       "seed",       "stop"};
+/// "messages" first, which not every command takes.
+constexpr std::array<std::string_view, 10> kKeys = {
+    "messages", "prompt", "prompt_ids", "max_new_tokens", "temperature",
+    "top_k",    "top_p",  "min_p",      "seed",           "stop"};
 
 std::optional<int> read_int(const JsonRecord& record, const char* key, std::uint64_t low) {
   const auto number = record.unsigned_integer(key, low, std::numeric_limits<int>::max());
@@ -43,19 +47,38 @@ PromptSettings read_settings(const JsonRecord& record) {
   return settings;
 }
 
-Prompt parse_prompt_line(std::string_view line, const std::string& place) {
+/// Keys keep their order here, which templates show.
+std::string messages_text(std::string_view line, const std::string& place) {
+  const OrderedJson document = parse_json_text(line, place);
+  const Messages messages = messages_of(document.at("messages"), place + ": key 'messages'");
+  return json_text(messages);
+}
+
+Prompt parse_prompt_line(std::string_view line, const std::string& place, bool takes_messages) {
   const JsonRecord record = JsonRecord::parse(line, place);
-  record.require_only(kKeys);
-  const auto text = record.string("prompt");
-  const auto ids = record.token_ids("prompt_ids");
-  if (text.has_value() == ids.has_value()) {
-    fail(ErrorCode::bad_file, "{}: expected one of the keys 'prompt' and 'prompt_ids', got {}",
-         place, text ? "both" : "neither");
-  }
-  if (ids && ids->empty()) record.reject("prompt_ids", "at least one token id");
+  record.require_only(std::span(kKeys).subspan(takes_messages ? 0 : 1));
   Prompt prompt;
   prompt.source = place;
   prompt.settings = read_settings(record);
+  if (takes_messages && record.has("messages")) {
+    if (record.has("prompt") || record.has("prompt_ids")) {
+      fail(ErrorCode::bad_file,
+           "{}: expected one of the keys 'prompt', 'prompt_ids' and 'messages', got several",
+           place);
+    }
+    prompt.messages = messages_text(line, place);
+    return prompt;
+  }
+  const auto text = record.string("prompt");
+  const auto ids = record.token_ids("prompt_ids");
+  if (text.has_value() == ids.has_value()) {
+    fail(ErrorCode::bad_file, "{}: expected one of the keys {}, got {}", place,
+         takes_messages ? "'prompt', 'prompt_ids' and 'messages'" : "'prompt' and 'prompt_ids'",
+         text             ? "both"
+         : takes_messages ? "none"
+                          : "neither");
+  }
+  if (ids && ids->empty()) record.reject("prompt_ids", "at least one token id");
   prompt.text = text.value_or("");
   prompt.ids = ids.value_or(std::vector<std::int32_t>());
   return prompt;
@@ -79,13 +102,15 @@ void apply(const PromptSettings& settings, Request& request) {
   if (settings.stop) request.stop = *settings.stop;
 }
 
-std::vector<Prompt> parse_prompt_lines(std::string_view text, const std::string& file) {
+std::vector<Prompt> parse_prompt_lines(std::string_view text, const std::string& file,
+                                       bool takes_messages) {
   std::vector<Prompt> prompts;
   for (int line_number = 1; !text.empty(); ++line_number) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    prompts.push_back(parse_prompt_line(line, fmt::format("{}:{}", file, line_number)));
+    prompts.push_back(
+        parse_prompt_line(line, fmt::format("{}:{}", file, line_number), takes_messages));
   }
   if (prompts.empty()) {
     fail(ErrorCode::bad_file, "{}: expected at least one prompt, got none", file);

@@ -52,11 +52,14 @@ PromptSources add_prompt_options(CLI::App& app, PromptOptions& options, const st
   return sources;
 }
 
-void add_encode_options(CLI::App& app, bool& no_bos, bool& no_parse_special) {
+std::vector<const CLI::Option*> add_encode_options(CLI::App& app, bool& no_bos,
+                                                   bool& no_parse_special) {
   OptionGroup group(app, "Prompt (or standard input)");
-  group.flag("--no-bos", no_bos, "Put no BOS in front, whatever the tokenizer's config says");
-  group.flag("--no-parse-special", no_parse_special,
-             "Take special tokens written in a prompt as plain text");
+  const CLI::Option* bos =
+      group.flag("--no-bos", no_bos, "Put no BOS in front, whatever the tokenizer's config says");
+  const CLI::Option* special = group.flag("--no-parse-special", no_parse_special,
+                                          "Take special tokens written in a prompt as plain text");
+  return {bos, special};
 }
 
 std::string read_stdin() {
@@ -70,7 +73,8 @@ std::string read_stdin() {
 
 void reject_empty(const std::vector<Prompt>& prompts) {
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    if (!prompts[i].text.empty() || !prompts[i].ids.empty()) continue;
+    const Prompt& prompt = prompts[i];
+    if (!prompt.text.empty() || !prompt.ids.empty() || !prompt.messages.empty()) continue;
     const std::string which =
         prompts.size() == 1 ? "" : fmt::format(", prompt {} of {}", i + 1, prompts.size());
     const bool piped = prompts[i].source == input_name(kStdinName);
@@ -89,7 +93,7 @@ void reject_texts(const std::vector<Prompt>& prompts) {
   }
 }
 
-std::vector<Prompt> read_prompts(const PromptOptions& options) {
+std::vector<Prompt> read_prompts(const PromptOptions& options, bool takes_messages) {
   if (options.prompt_file) {
     std::string text = read_utf8_file(*options.prompt_file);
     drop_trailing_newline(text);
@@ -97,7 +101,7 @@ std::vector<Prompt> read_prompts(const PromptOptions& options) {
   }
   if (options.prompts_file) {
     const std::string& file = *options.prompts_file;
-    return parse_prompt_lines(read_utf8_file(file), input_name(file));
+    return parse_prompt_lines(read_utf8_file(file), input_name(file), takes_messages);
   }
   if (options.given.empty()) return {{read_stdin(), {}, input_name(kStdinName)}};
   for (const Prompt& prompt : options.given) require_utf8(prompt.text, "--prompt");

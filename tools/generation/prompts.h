@@ -33,12 +33,14 @@ PromptSources add_prompt_options(CLI::App& app, PromptOptions& options,
                                  const std::string& title = "Prompt (or standard input)");
 
 /// Adds --no-bos and --no-parse-special.
-void add_encode_options(CLI::App& app, bool& no_bos, bool& no_parse_special);
+/// Returns both.
+std::vector<const CLI::Option*> add_encode_options(CLI::App& app, bool& no_bos,
+                                                   bool& no_parse_special);
 
 /// Reads the prompts, which may be empty. Errors: UsageError when there is none and standard input
 /// is a terminal; not_found and bad_file naming the file, the line and what is wrong;
-/// invalid_argument for text that is not UTF-8.
-std::vector<Prompt> read_prompts(const PromptOptions& options);
+/// invalid_argument for text that is not UTF-8. `takes_messages`: see parse_prompt_lines().
+std::vector<Prompt> read_prompts(const PromptOptions& options, bool takes_messages = false);
 
 /// Throws invalid_argument when a prompt is empty, naming its option or file: there is nothing to
 /// continue.

@@ -1,5 +1,6 @@
 #include "tools/output/interrupt.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -25,6 +26,7 @@ constexpr int kMaxRetries = 10;  // for a reader that takes nothing
 
 // A signal handler can reach nothing but globals. NOLINTBEGIN
 std::atomic<bool> interrupt_requested = false;
+std::atomic<int> num_interrupts = 0;  // since the flag was cleared
 std::atomic<int> num_whole_writes = 0;
 std::atomic<int> num_retries = 0;
 std::atomic<const char*> last_words = nullptr;
@@ -78,6 +80,12 @@ extern "C" void clean_up_and_die(int signal) {
 extern "C" void note_interrupt(int signal) {
   if (interrupt_requested.exchange(true)) return clean_up_and_die(signal);
   start_deadline(kGrace);
+}
+
+extern "C" void raise_flag(int signal) {
+  constexpr int kTooMany = 3;
+  interrupt_requested = true;
+  if (++num_interrupts == kTooMany) clean_up_and_die(signal);
 }
 
 extern "C" void exit_at_deadline(int /*signal*/) { end_process(); }
@@ -134,6 +142,33 @@ InterruptScope::InterruptScope() {
 InterruptScope::~InterruptScope() { handle(SIGINT, exit_at_once, SA_RESTART); }
 
 bool InterruptScope::requested() const { return interrupt_requested; }
+
+InterruptFlag::InterruptFlag() {
+  clear();
+  handle(SIGINT, raise_flag, 0);  // without SA_RESTART: reads end
+}
+
+InterruptFlag::~InterruptFlag() { handle(SIGINT, exit_at_once, SA_RESTART); }
+
+bool InterruptFlag::requested() const { return interrupt_requested; }
+
+void InterruptFlag::clear() {
+  num_interrupts = 0;
+  interrupt_requested = false;
+}
+
+bool InterruptFlag::wait_for_input(int descriptor) const {
+  // A signal between the look at the flag and the wait must end the wait: it comes only within it.
+  sigset_t blocked = {};
+  sigset_t before = {};
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGINT);
+  sigprocmask(SIG_BLOCK, &blocked, &before);
+  pollfd input = {descriptor, POLLIN, 0};
+  const bool readable = !requested() && ::ppoll(&input, 1, nullptr, &before) == 1;
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return readable && !requested();
+}
 
 WholeWrite::WholeWrite() { ++num_whole_writes; }
 WholeWrite::~WholeWrite() { --num_whole_writes; }

@@ -27,6 +27,22 @@ class InterruptScope {
   bool requested() const;
 };
 
+/// While one lives, SIGINT only sets a flag and ends a read that waits: for a program that goes on
+/// after it. The third one without a clear() between ends the process as the signal would.
+class InterruptFlag {
+ public:
+  InterruptFlag();
+  ~InterruptFlag();
+  InterruptFlag(const InterruptFlag&) = delete;
+  InterruptFlag& operator=(const InterruptFlag&) = delete;
+
+  bool requested() const;
+  void clear();
+  /// Waits until `descriptor` can be read, or is at its end; false where the flag is set, or
+  /// another signal came, also one that came just before.
+  bool wait_for_input(int descriptor) const;
+};
+
 /// Ends work that has nothing to show yet after a SIGINT: exit code 130 without a message.
 class InterruptedError : public std::runtime_error {
  public:

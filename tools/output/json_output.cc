@@ -9,7 +9,8 @@
 #include "tools/output/console.h"
 
 namespace quern::tools {
-namespace {
+
+double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
 
 OrderedJson logprobs_json(const TokenLogprobs& logprobs) {
   OrderedJson top = OrderedJson::array();
@@ -18,6 +19,8 @@ OrderedJson logprobs_json(const TokenLogprobs& logprobs) {
   }
   return {{"id", logprobs.id}, {"logprob", shortest(logprobs.logprob)}, {"top", std::move(top)}};
 }
+
+namespace {
 
 /// What only some results and answers have.
 template <typename Answer>
@@ -32,8 +35,6 @@ void add_details(OrderedJson& json, const Answer& answer, bool with_logprobs) {
 }
 
 }  // namespace
-
-double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
 
 double rounded(double value, int digits) {
   const double scale = std::pow(10.0, digits);

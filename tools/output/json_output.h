@@ -26,6 +26,9 @@ OrderedJson subject_json(const ModelInfo& info, const EngineOptions& resolved);
 /// "error" says what went wrong where the finish reason is "error".
 OrderedJson result_json(const Result& result, const std::string& prompt, bool with_logprobs);
 
+/// {"id", "logprob", "top": [{"id", "logprob"}]}
+OrderedJson logprobs_json(const TokenLogprobs& logprobs);
+
 OrderedJson timing_json(const Timing& timing);
 
 /// One line of JSON and its end. What is not UTF-8 is replaced, so that the line is always valid.

@@ -13,6 +13,7 @@ using Action = std::function<ExitCode()>;
 
 // Each adds its options to its subcommand; the action keeps alive what they fill.
 Action add_run(CLI::App& app);
+Action add_chat(CLI::App& app);
 Action add_tokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_logits(CLI::App& app);
@@ -22,6 +23,7 @@ Action add_accuracy(CLI::App& app);
 Action add_rouge(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_bench(CLI::App& app);
+Action add_template(CLI::App& app);
 Action add_env(CLI::App& app);
 /// Not one of kCommands: prints the shell completion and the man page of the program around it.
 Action add_describe(CLI::App& app);
@@ -34,9 +36,10 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 11> kCommands = {{
+inline constexpr std::array<Command, 13> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
+    {"chat", "Talk to a chat model", "quern chat -m examples/models/tale-qwen2", add_chat},
     {"tokenize", "Turn texts into token ids, or back",
      "quern tokenize -m examples/models/tale-llama -p \"three sons\"", add_tokenize},
     {"inspect", "Show a model: sizes, end tokens, memory plan, layer graph",
@@ -61,6 +64,8 @@ inline constexpr std::array<Command, 11> kCommands = {{
      "quern compare -m examples/models/tale-gpt2 -p \"three sons\" --device cuda", add_compare},
     {"bench", "Time prompts of given lengths and batch sizes",
      "quern bench --shape gpt_350m --batch-size \"1;8\" --input-output-len \"128,20\"", add_bench},
+    {"template", "Render chat messages with a model's template",
+     "quern template -m examples/models/tale-qwen2 --messages messages.json --json", add_template},
     {"env", "Show versions and the machine, for reports", "quern env --json", add_env},
 }};
 

@@ -2,10 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +11,9 @@
 #include "quern/benchmark.h"
 #include "quern/engine.h"
 #include "quern/limits.h"
+#include "tools/chat/chat_format.h"
+#include "tools/chat/chat_requests.h"
+#include "tools/chat/template_options.h"
 #include "tools/cli/answer_options.h"
 #include "tools/cli/generation_options.h"
 #include "tools/cli/model_options.h"
@@ -21,6 +22,7 @@
 #include "tools/generation/answers.h"
 #include "tools/generation/generate.h"
 #include "tools/generation/prompts.h"
+#include "tools/generation/run_report.h"
 #include "tools/output/console.h"
 #include "tools/output/interrupt.h"
 #include "tools/output/json_output.h"
@@ -38,19 +40,32 @@ struct RunOptions {
   EngineOptions engine;
   bool max_seqs_given = false;
   PromptOptions prompts;
+  bool chat = false;
+  std::optional<std::string> system;
+  TemplateOptions rendering;
   Request request;  ///< all but the prompt
   std::vector<std::string> bad_words;
   bool no_bos = false;
   bool no_parse_special = false;
+  bool echo = false;
+  bool stream_json = false;
   OutputOptions output;
+
+  bool prints_json() const { return output.json || stream_json; }
 };
 
-std::vector<Request> make_requests(const Engine& engine, const RunOptions& options,
-                                   const std::vector<Prompt>& prompts) {
-  Request request = options.request;
-  request.parse_special = !options.no_parse_special;
-  if (options.no_bos) request.add_bos = false;
-  for (const std::string& word : options.bad_words) {
+/// What is asked for, and how it is shown.
+struct Work {
+  Work(std::size_t num_prompts, int num_answers) : answers(num_prompts, num_answers) {}
+
+  std::vector<Request> requests;
+  std::vector<std::string> prompts;  ///< their texts, or ids where there is no tokenizer
+  std::vector<std::string> inputs;   ///< what Input lines show: of a chat the last message
+  AnswerTexts answers;
+};
+
+void add_bad_words(const Engine& engine, const std::vector<std::string>& words, Request& request) {
+  for (const std::string& word : words) {
     // In the middle of a text a word usually comes after a space.
     for (const std::string& text : {word, " " + word}) {
       EncodeOptions encode;
@@ -58,124 +73,79 @@ std::vector<Request> make_requests(const Engine& engine, const RunOptions& optio
       request.bad_words_ids.push_back(engine.tokenizer().encode(text, encode));
     }
   }
-  std::vector<Request> requests;
-  requests.reserve(prompts.size());
+}
+
+/// A prompt's text, or what its ids mean, if they mean anything.
+std::string prompt_text(const Engine& engine, const Prompt& prompt) {
+  if (engine.info().random_weights) return fmt::format("{}", fmt::join(prompt.ids, ","));
+  return prompt.ids.empty() ? prompt.text : engine.tokenizer().decode(prompt.ids, true);
+}
+
+bool is_chat(const RunOptions& options, const Prompt& prompt) {
+  return options.chat || !prompt.messages.empty();
+}
+
+Work make_work(const RunOptions& options, const Engine& engine, const std::vector<Prompt>& prompts,
+               const std::optional<ChatFormat>& format) {
+  Request request = options.request;
+  request.parse_special = !options.no_parse_special;
+  if (options.no_bos) request.add_bos = false;
+  add_bad_words(engine, options.bad_words, request);
+  Work work(prompts.size(), request.num_return_sequences);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    work.requests.push_back(request);
+    apply(prompts[i].settings, work.requests.back());
+    if (is_chat(options, prompts[i])) {
+      const Messages messages = conversation_of(prompts[i], options.system);
+      const ChatFormat::Prompt prompt = format->prompt(messages, engine.tokenizer());
+      work.requests.back().prompt_ids = prompt.ids;
+      work.prompts.push_back(prompt.text);
+      work.inputs.push_back(last_content(messages));
+      work.answers.expect_chat(i, *format, prompt);
+    } else {
+      work.requests.back().prompt = prompts[i].text;
+      work.requests.back().prompt_ids = prompts[i].ids;
+      work.prompts.push_back(prompt_text(engine, prompts[i]));
+      work.inputs.push_back(work.prompts.back());
+    }
+  }
+  return work;
+}
+
+/// The format of the chats, if there are any. Errors: UsageError for what does not go with chats,
+/// and for what needs one.
+std::optional<ChatFormat> make_format(const RunOptions& options, const ModelSource& model,
+                                      const std::vector<Prompt>& prompts) {
+  const bool any = std::any_of(prompts.begin(), prompts.end(),
+                               [&](const Prompt& prompt) { return is_chat(options, prompt); });
+  const TemplateOptions& rendering = options.rendering;
+  if (!any) {
+    const char* lonely = options.system                        ? "--system"
+                         : rendering.chat_template             ? "--chat-template"
+                         : !rendering.variables.empty()        ? "--var"
+                         : rendering.date                      ? "--date"
+                         : rendering.parse_special_in_messages ? "--parse-special-in-messages"
+                                                               : nullptr;
+    if (lonely != nullptr) usage_error("{} needs --chat, or prompts that are messages", lonely);
+    return std::nullopt;
+  }
+  if (is_random(model)) usage_error("--shape has no chat template: expected prompts as token ids");
   for (const Prompt& prompt : prompts) {
-    requests.push_back(request);
-    requests.back().prompt = prompt.text;
-    requests.back().prompt_ids = prompt.ids;
-    apply(prompt.settings, requests.back());
+    if (is_chat(options, prompt) && !prompt.ids.empty()) {
+      usage_error("--chat and {} contradict each other: expected a text, got token ids",
+                  prompt.source);
+    }
   }
-  return requests;
-}
-
-/// What the answers show as their prompts: the texts, or what the ids mean, if they mean anything.
-std::vector<std::string> prompt_texts(const Engine& engine, const std::vector<Prompt>& prompts) {
-  std::vector<std::string> texts;
-  texts.reserve(prompts.size());
-  for (const Prompt& prompt : prompts) {
-    texts.push_back(engine.info().random_weights ? fmt::format("{}", fmt::join(prompt.ids, ","))
-                    : prompt.ids.empty()         ? prompt.text
-                                                 : engine.tokenizer().decode(prompt.ids, true));
-  }
-  return texts;
-}
-
-/// The seed of each result that was sampled; a greedy one has none that matters.
-std::vector<std::optional<std::uint64_t>> sampling_seeds(const Engine& engine,
-                                                         const std::vector<Request>& requests,
-                                                         const std::vector<Result>& results) {
-  std::vector<std::optional<std::uint64_t>> seeds(results.size());
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    if (engine.resolve(requests[i]).sampling.temperature.value() > 0) seeds[i] = results[i].seed;
-  }
-  return seeds;
-}
-
-/// ", seed 7", ", seeds 7, 8", or nothing.
-std::string seeds_text(const std::vector<std::optional<std::uint64_t>>& all) {
-  constexpr std::size_t kMaxShown = 8;  // JSON has them all
-  std::vector<std::uint64_t> seeds;
-  for (const auto& seed : all) {
-    if (seed) seeds.push_back(*seed);
-  }
-  if (seeds.empty()) return "";
-  if (std::all_of(seeds.begin(), seeds.end(), [&](auto seed) { return seed == seeds[0]; })) {
-    return fmt::format(", seed {}", seeds.front());
-  }
-  const auto shown = std::span(seeds).first(std::min(seeds.size(), kMaxShown));
-  return fmt::format(", seeds {}{}", fmt::join(shown, ", "),
-                     shown.size() < seeds.size() ? ", …" : "");
-}
-
-std::size_t num_output_tokens(const Result& result) {
-  if (result.sequences.empty()) return result.output_ids.size();
-  std::size_t count = 0;
-  for (const SequenceResult& answer : result.sequences) count += answer.output_ids.size();
-  return count;
-}
-
-/// "31 tokens: prefill 512.0 tokens/s, decode 310.2 tokens/s, first token after 21 ms, length, seed
-/// 7"
-std::string summary_line(const Engine& engine, const std::vector<Request>& requests,
-                         const std::vector<Result>& results) {
-  const Timing timing = engine.timing();
-  std::size_t num_tokens = 0;
-  std::map<std::string, int> reasons;
-  for (const Result& result : results) {
-    num_tokens += num_output_tokens(result);
-    ++reasons[finish_reason_name(result.finish_reason)];
-  }
-  std::string line = fmt::format(
-      "{} tokens: prefill {:.1f} tokens/s, decode {:.1f} tokens/s, first after {:.0f} ms",
-      num_tokens, timing.prefill_tokens_per_s, timing.decode_tokens_per_s,
-      timing.time_to_first_token_ms);
-  if (timing.cached_prompt_tokens > 0) {
-    line += fmt::format(", {} prompt tokens cached", timing.cached_prompt_tokens);
-  }
-  for (const auto& [reason, count] : reasons) {
-    line += results.size() == 1 ? ", " + reason : fmt::format(", {} {}", count, reason);
-  }
-  return line + seeds_text(sampling_seeds(engine, requests, results)) + "\n";
-}
-
-OrderedJson run_json(const Engine& engine, const std::vector<Request>& requests,
-                     const std::vector<Result>& results, const std::vector<std::string>& prompts,
-                     bool with_logprobs) {
-  const bool one_seed = std::all_of(results.begin(), results.end(), [&](const Result& result) {
-    return result.seed == results.front().seed;
-  });
-  const auto seeds = sampling_seeds(engine, requests, results);
-  OrderedJson json = subject_json(engine.info(), engine.options());
-  json.update({{"seed", one_seed ? OrderedJson(results.front().seed) : OrderedJson(nullptr)},
-               {"results", OrderedJson::array()},
-               {"timing", timing_json(engine.timing())}});
-  if (engine.options().profile) json["profile"] = profile_json(profile(engine));
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    json["results"].push_back(result_json(results[i], prompts[i], with_logprobs));
-    if (seeds[i]) json["results"].back()["seed"] = *seeds[i];
-  }
-  return json;
-}
-
-/// An error line for each prompt that could not go on; true when there are any.
-bool print_errors(const std::vector<Result>& results) {
-  bool any = false;
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].finish_reason != FinishReason::error) continue;
-    any = true;
-    print_error(results.size() == 1
-                    ? results[i].error
-                    : fmt::format("prompt {} of {}: {}", i + 1, results.size(), results[i].error));
-  }
-  return any;
+  if (options.echo) usage_error("--echo does not go with chats, whose prompts are not for people");
+  return ChatFormat(read_model_info(model), rendering);
 }
 
 ExitCode run(const RunOptions& options) {
   const ModelSource model = chosen_source(options.source);
-  const std::vector<Prompt> prompts = read_prompts(options.prompts);
+  const std::vector<Prompt> prompts = read_prompts(options.prompts, true);
   reject_empty(prompts);
   if (is_random(model)) reject_texts(prompts);
+  const std::optional<ChatFormat> format = make_format(options, model, prompts);
   EngineOptions engine_options = options.engine;
   if (!options.max_seqs_given) {
     // No memory for sequences that cannot come, but all beams of a search run at a time.
@@ -188,41 +158,56 @@ ExitCode run(const RunOptions& options) {
   }
   engine_options.on_load = load_progress(options.output);
   Engine engine = Engine::load(model, engine_options);
-  const std::vector<Request> requests = make_requests(engine, options, prompts);
-  const std::vector<std::string> texts = prompt_texts(engine, prompts);
+  Work work = make_work(options, engine, prompts, format);
 
   const OutputOptions& output = options.output;
-  AnswerPrinter answers(texts, is_random(model) ? AnswerForm::ids : AnswerForm::text,
-                        options.request.num_return_sequences == 1);
+  const bool has_several = options.request.num_return_sequences > 1;
+  AnswerPrinter answers(work.inputs, is_random(model) ? AnswerForm::ids : AnswerForm::text,
+                        !has_several, options.echo);
   const InterruptScope interrupt;
   ProgressBar progress(prompts.size(), prompts.size() > 1 && shows_progress(output));
   GenerateObservers observers;
-  observers.on_update = [&](std::size_t, const Update& update) {
-    if (!output.json) answers.on_update(update);
+  observers.on_update = [&](std::size_t index, const Update& update) {
+    const AnswerTexts::Shown shown = work.answers.shown(index, update);
+    if (options.stream_json) {
+      write_stdout(stream_lines(shown.update, shown.reasoning,
+                                prompts.size() > 1 ? std::optional(index) : std::nullopt,
+                                has_several ? std::optional(update.sequence) : std::nullopt));
+    } else if (!output.json) {
+      answers.on_update(shown.update);
+    }
     progress.add_tokens(update.token_ids.size());
   };
   observers.on_result = [&](std::size_t index, const Result& result) {
     progress.clear();
-    if (!output.json) answers.on_result(index, result);
+    if (!options.prints_json()) answers.on_result(index, work.answers.shown(index, result));
     progress.add_finished();
   };
   observers.interrupted = [&] { return interrupt.requested(); };
-  const std::vector<Result> results = generate_all(engine, requests, observers);
+  std::vector<Result> results = generate_all(engine, work.requests, observers);
   progress.clear();
 
   if (options.engine.profile) write_stderr(profile_table(profile(engine)));
-  if (output.json) {
-    print_json(
-        run_json(engine, requests, results, texts, options.request.top_logprobs.has_value()));
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    results[i] = work.answers.shown(i, results[i]);
+    if (!options.echo) continue;
+    results[i].text.insert(0, work.prompts[i]);
+    for (SequenceResult& answer : results[i].sequences) answer.text.insert(0, work.prompts[i]);
+  }
+  if (options.prints_json()) {
+    print_json(run_json(engine, work.requests, results, work.prompts,
+                        [&](std::size_t index, std::size_t answer) {
+                          return work.answers.reasoning(index, answer);
+                        }));
   } else if (!output.quiet) {
-    write_stderr(summary_line(engine, requests, results));
+    write_stderr(summary_line(engine, work.requests, results));
   }
   const bool failed = print_errors(results);
   if (interrupt.requested()) return ExitCode::interrupted;
   return failed ? ExitCode::failed : ExitCode::done;
 }
 
-void add_bad_words(CLI::App& app, std::vector<std::string>& bad_words) {
+void add_bad_words_option(CLI::App& app, std::vector<std::string>& bad_words) {
   OptionGroup group(app, "Penalties");
   group.values({"--bad-words", "TEXT", "Never write TEXT; may be repeated"},
                [&bad_words](const std::string& option, const std::string& value) {
@@ -231,12 +216,39 @@ void add_bad_words(CLI::App& app, std::vector<std::string>& bad_words) {
                });
 }
 
-CLI::Option* add_text_options(CLI::App& app, Request& request) {
+/// Returns --chat.
+const CLI::Option* add_chat_options(CLI::App& app, RunOptions& options) {
+  constexpr const char* kTitle = "Chat";
+  OptionGroup group(app, kTitle);
+  const CLI::Option* chat = group.flag(
+      "--chat", options.chat,
+      "Take each prompt for what the user of a chat says, and write it as the model's chat "
+      "template does");
+  add_system_option(app, options.system, kTitle);
+  add_template_options(app, options.rendering, kTitle);
+  return chat;
+}
+
+/// The options that say what is printed.
+struct TextSwitches {
+  const CLI::Option* logprobs = nullptr;
+  const CLI::Option* echo = nullptr;
+  const CLI::Option* stream_json = nullptr;
+};
+
+TextSwitches add_text_options(CLI::App& app, RunOptions& options) {
   OptionGroup group(app, "Output");
-  group.flag("--keep-special", request.keep_special, "Let special tokens appear in the text");
-  return group.integer(
-      {"--logprobs", "N", "With --json: log-probabilities, and the N best tokens'"},
-      request.top_logprobs, 0, kMaxTopLogprobs);
+  TextSwitches switches;
+  group.flag("--keep-special", options.request.keep_special,
+             "Let special tokens appear in the text");
+  switches.echo = group.flag("--echo", options.echo, "Print the prompt in front of its answer");
+  switches.stream_json =
+      group.flag("--stream-json", options.stream_json,
+                 "Print a JSON line for each token as it comes, and then what --json prints");
+  switches.logprobs =
+      group.integer({"--logprobs", "N", "With JSON: log-probabilities, and the N best tokens'"},
+                    options.request.top_logprobs, 0, kMaxTopLogprobs);
+  return switches;
 }
 
 CLI::Option* add_profile_option(CLI::App& app, EngineOptions& options) {
@@ -251,11 +263,12 @@ Action add_run(CLI::App& app) {
   const auto options = std::make_shared<RunOptions>();
   add_source_options(app, options->source);
   const PromptSources sources = add_prompt_options(app, options->prompts);
-  add_encode_options(app, options->no_bos, options->no_parse_special);
+  const auto encoding = add_encode_options(app, options->no_bos, options->no_parse_special);
+  const CLI::Option* chat = add_chat_options(app, *options);
   const auto check_generation = add_generation_options(app, options->request);
   const auto check_answers = add_answer_options(app, options->request);
-  add_bad_words(app, options->bad_words);
-  const CLI::Option* logprobs = add_text_options(app, options->request);
+  add_bad_words_option(app, options->bad_words);
+  const TextSwitches text = add_text_options(app, *options);
   add_output_options(app, options->output);
   const CLI::Option* max_seqs = add_engine_options(app, options->engine);
   const CLI::Option* device_loop = add_loop_options(app, options->engine);
@@ -270,8 +283,11 @@ Action add_run(CLI::App& app) {
     if (options->engine.device_loop == DeviceLoopChoice::require) {
       reject_together({device_loop, profile});
     }
-    if (logprobs->count() != 0 && !options->output.json) {
-      usage_error("--logprobs needs --json: plain text has no place for them");
+    reject_with(chat, encoding);
+    reject_with(chat, {sources.prompt_ids, text.echo});
+    reject_together({text.echo, text.stream_json});
+    if (text.logprobs->count() != 0 && !options->prints_json()) {
+      usage_error("--logprobs needs --json or --stream-json: plain text has no place for them");
     }
     options->max_seqs_given = max_seqs->count() != 0;
     apply_output_options(options->output);

@@ -22,8 +22,9 @@ struct ValueKind {
 
 /// By what values are called in help.
 ValueKind value_kind(std::string_view value) {
-  constexpr std::array<std::pair<std::string_view, ValueKind>, 7> kKinds = {{
+  constexpr std::array<std::pair<std::string_view, ValueKind>, 8> kKinds = {{
       {"FILE", {true, false, ""}},
+      {"NAME|FILE", {true, false, ""}},
       {"MODEL", {false, true, ""}},
       {"FOLDER", {false, true, ""}},
       {"DEVICE", {false, false, "auto cpu cuda"}},

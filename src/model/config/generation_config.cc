@@ -125,6 +125,7 @@ GenerationConfig load_generation_config(const std::filesystem::path& folder) {
   config.pad_token_id = read_token_id(object, "pad_token_id");
   config.eos_token_ids = read_token_ids(object, "eos_token_id");
   config.chat_format = object.string("chat_format").value_or("");
+  config.max_window_size = read_count(object, "max_window_size");
   warn_of_ignored(object, config.do_sample.value_or(false));
   return config;
 }

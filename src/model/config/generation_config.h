@@ -27,6 +27,7 @@ struct GenerationConfig {
   std::optional<std::int32_t> bos_token_id, pad_token_id;
   std::vector<std::int32_t> eos_token_ids;
   std::string chat_format;
+  std::optional<int> max_window_size;  ///< of a chat's prompt, in tokens
 };
 
 /// Reads folder/generation_config.json. Logs a warning that names each key that would change the

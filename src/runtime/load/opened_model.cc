@@ -134,6 +134,8 @@ ModelInfo model_info(const OpenedModel& model) {
   }
   info.checkpoint_dtype = config.dtype;
   info.eos_token_ids = model.eos_token_ids;
+  info.chat_format = model.generation.chat_format;
+  info.max_window_size = model.generation.max_window_size;
   return info;
 }
 

@@ -46,7 +46,10 @@ void SequenceOutput::accept(TokenLogprobs token) {
   const std::int32_t id = token.id;
   result_.output_ids.push_back(id);
   update_.token_ids.push_back(id);
-  if (wants_logprobs_) result_.logprobs.push_back(std::move(token));
+  if (wants_logprobs_) {
+    update_.logprobs.push_back(token);
+    result_.logprobs.push_back(std::move(token));
+  }
 
   if (std::find(eos_token_ids_.begin(), eos_token_ids_.end(), id) != eos_token_ids_.end()) {
     finish(FinishReason::stop);

@@ -4,8 +4,8 @@
 
 #include "quern/text.h"
 #include "tools/cli/fail.h"
+#include "tools/input/trimmed_text.h"
 #include "tools/quality/data/records.h"
-#include "tools/quality/data/trimmed_text.h"
 
 namespace quern::tools {
 namespace {

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "tools/cli/fail.h"
-#include "tools/quality/data/trimmed_text.h"
+#include "tools/input/trimmed_text.h"
 
 namespace quern::tools {
 namespace {

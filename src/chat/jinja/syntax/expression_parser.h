@@ -39,7 +39,21 @@ class ExpressionParser {
   int& num_conditions() { return num_conditions_; }
 
  private:
-  class Nesting;
+  /// Holds the recursion of the parser within bounds.
+  class Nesting {
+   public:
+    explicit Nesting(ExpressionParser& parser) : parser_(parser) {
+      if (++parser_.depth_ > kMaxSyntaxDepth) refuse_depth(parser_.tokens_.current().line);
+    }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+    ~Nesting() { --parser_.depth_; }
+
+   private:
+    ExpressionParser& parser_;
+  };
+
+  [[noreturn]] static void refuse_depth(int line);
 
   ExprPtr make(ExprKind kind, int line) const;
   /// With its depth from its children. Errors: limit.

@@ -162,6 +162,7 @@ class Lexer {
     advance(at + (strips ? 3 : 2) - at_);
     if (strips) advance(spaces_at(at_));
     line_starts_ = at_ > 0 && text_[at_ - 1] == '\n';
+    if (at_ >= text_.size()) return true;  // as Jinja, which misses the end only behind some text
     const int line = line_;
     for (std::size_t tag = text_.find("{%", at_); tag != std::string_view::npos;
          tag = text_.find("{%", tag + 2)) {

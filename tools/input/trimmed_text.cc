@@ -1,4 +1,4 @@
-#include "tools/quality/data/trimmed_text.h"
+#include "tools/input/trimmed_text.h"
 
 #include <algorithm>
 #include <array>

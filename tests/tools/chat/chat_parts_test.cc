@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "quern/engine.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/test_files.h"
+#include "tools/chat/chat_format.h"
+#include "tools/chat/json_text.h"
+#include "tools/chat/settings.h"
+#include "tools/chat/terminal/edited_lines.h"
+#include "tools/cli/usage_error.h"
+
+namespace quern::tools {
+namespace {
+
+ChatFormat format_of(const char* model) {
+  return {read_model_info(
+              (std::filesystem::path(QUERN_SOURCE_DIR) / "examples/models" / model).string()),
+          {}};
+}
+
+AnswerPiece shown(const ChatFormat& format, const std::string& text, std::size_t cut) {
+  AnswerText answer(format, {});
+  AnswerPiece all;
+  for (std::size_t at = 0; at < text.size(); at += cut) {
+    const AnswerPiece piece = answer.add(text.substr(at, cut), at + cut >= text.size());
+    all.content += piece.content;
+    all.reasoning += piece.reasoning;
+  }
+  return all;
+}
+
+TEST(AnswerTextTest, IsTheSameHoweverItIsCut) {
+  const ChatFormat first = format_of("tale-qwen");
+  const ChatFormat second = format_of("tale-qwen2");
+  for (const std::size_t cut : {1, 2, 3, 5, 100}) {
+    SCOPED_TRACE(cut);
+    EXPECT_EQ(shown(first, " \n One  two\n three \n\n", cut).content, "One  two\n three");
+    EXPECT_EQ(shown(second, " \n One  two\n three \n\n", cut).content, " \n One  two\n three \n\n");
+    EXPECT_EQ(shown(first, " \n ", cut).content, "");
+    const AnswerPiece thought = shown(second, "<think>\nwell\n</think>\n\nYes", cut);
+    EXPECT_EQ(thought.reasoning, "well");
+    EXPECT_EQ(thought.content, "Yes");
+  }
+}
+
+TEST(JsonTextTest, KeepsOrderWithinLimits) {
+  EXPECT_EQ(json_text(parse_json_text(R"({"b": 1, "a": [2, "é"], "b": 3})", "t")),
+            "{\"b\":3,\"a\":[2,\"é\"]}");
+  const auto nested = [](int levels) {
+    return std::string(static_cast<std::size_t>(levels), '[') +
+           std::string(static_cast<std::size_t>(levels), ']');
+  };
+  EXPECT_TRUE(is_json(nested(100)));
+  EXPECT_FALSE(is_json(nested(100'000)));
+  std::string wide = "{\"k\":0";
+  for (int i = 0; i < 5000; ++i) wide += ",\"" + std::to_string(i) + "\":0";
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"t.json", "4096 keys"}),
+                     parse_json_text(wide + "}", "t.json"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"t.json", "line 2"}),
+                     parse_json_text("{\n]", "t.json"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"t.json", "UTF-8"}),
+                     parse_json_text("\"\xff\"", "t.json"));
+}
+
+TEST(SettingsTest, AreThoseOfTheCommandLine) {
+  Request request;
+  request.sampling.greedy = true;
+  set_setting(request, "repetition-penalty", "1.1");
+  EXPECT_TRUE(request.sampling.greedy);
+  set_setting(request, "temperature", "0.7");
+  EXPECT_FALSE(request.sampling.greedy);
+  EXPECT_EQ(request.sampling.temperature, 0.7F);
+  set_setting(request, "temperature", "0");
+  set_setting(request, "top_k", "20");
+  EXPECT_EQ(request.sampling.temperature, std::nullopt);
+  set_setting(request, "top_k", "default");
+  EXPECT_EQ(request.sampling.top_k, std::nullopt);
+  set_setting(request, "max_new_tokens", "9");
+  EXPECT_EQ(request.max_new_tokens, 9);
+  for (const auto& [name, value] : std::vector<std::pair<const char*, const char*>>{
+           {"top_p", "2"}, {"top_k", "-1"}, {"max_new_tokens", "0"}, {"warmth", "1"}}) {
+    EXPECT_THROW(set_setting(request, name, value), UsageError) << name;
+  }
+}
+
+TEST(LineInputTest, ABackslashGoesOn) {
+  std::string line = "a\\";
+  EXPECT_TRUE(take_continuation(line));
+  EXPECT_EQ(line, "a");
+  EXPECT_FALSE(take_continuation(line));
+}
+
+}  // namespace
+}  // namespace quern::tools
