@@ -24,8 +24,12 @@ std::string last_content(const Messages& messages);
 class AnswerTexts {
  public:
   /// Of each prompt so many answers (Update::sequence).
-  explicit AnswerTexts(std::size_t num_prompts, int num_answers = 1)
-      : answers_(num_prompts, std::vector<Answer>(static_cast<std::size_t>(num_answers))) {}
+  explicit AnswerTexts(std::size_t num_prompts, int num_answers = 1) {
+    answers_.reserve(num_prompts);
+    for (std::size_t i = 0; i < num_prompts; ++i) {
+      answers_.emplace_back(static_cast<std::size_t>(num_answers));
+    }
+  }
 
   /// The prompt at `index` is a chat's.
   void expect_chat(std::size_t index, const ChatFormat& format, const ChatFormat::Prompt& prompt) {
