@@ -1,4 +1,4 @@
-#include "kernels/quant/quantized_gemm_launch.cuh"
+#include "kernels/quant/gemm/quantized_gemm_launch.cuh"
 
 namespace quern::kernels {
 

@@ -1,4 +1,4 @@
-#include "kernels/quant/quantized_gemm.h"
+#include "kernels/quant/gemm/quantized_gemm.h"
 
 #include "kernels/quant/dispatch_stored.h"
 

@@ -2,7 +2,7 @@
 
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/epilogue.cuh"
-#include "kernels/quant/quantized_gemm.h"
+#include "kernels/quant/gemm/quantized_gemm.h"
 #include "kernels/quant/tile_pair.cuh"
 
 namespace quern::kernels {

@@ -5,7 +5,7 @@
 #include "kernels/common/device_limits.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
-#include "kernels/quant/quantized_gemm_block.cuh"
+#include "kernels/quant/gemm/quantized_gemm_block.cuh"
 
 namespace quern::kernels {
 
