@@ -41,7 +41,7 @@ kernels::QuantizedWeight kernel_weight(const Weight& weight) {
 
 /// Parameters common to both kernels.
 template <typename Params>
-Params params_of(const Projection& projection, const OpContext& context) {
+Params quantized_params(const Projection& projection, const OpContext& context) {
   Params params;
   params.dtype = projection.in_dtype;
   params.num_rows = static_cast<decltype(params.num_rows)>(projection.num_rows);
@@ -65,7 +65,7 @@ std::byte* take_gathered(Workspace& workspace, std::int64_t rows, std::int64_t c
 
 kernels::QuantizedGemvParams quantized_gemv_params(const Projection& projection,
                                                    const OpContext& context) {
-  return params_of<kernels::QuantizedGemvParams>(projection, context);
+  return quantized_params<kernels::QuantizedGemvParams>(projection, context);
 }
 
 bool serves_quantized(ProjectionKernel kernel, const Projection& projection,
@@ -77,7 +77,7 @@ bool serves_quantized(ProjectionKernel kernel, const Projection& projection,
   }
   if (kernel == ProjectionKernel::quantized_gemm) {
     return is_aligned && kernels::quantized_gemm_supports(
-                             params_of<kernels::QuantizedGemmParams>(projection, context));
+                             quantized_params<kernels::QuantizedGemmParams>(projection, context));
   }
   return kernel == ProjectionKernel::dequantize;
 }
@@ -101,7 +101,7 @@ void project_quantized(ProjectionKernel kernel, const Projection& projection, Wo
     return kernels::quantized_gemv(quantized_gemv_params(ordered, context), context.stream);
   }
   QUERN_CHECK(kernel == ProjectionKernel::quantized_gemm);
-  kernels::quantized_gemm(params_of<kernels::QuantizedGemmParams>(ordered, context),
+  kernels::quantized_gemm(quantized_params<kernels::QuantizedGemmParams>(ordered, context),
                           context.stream);
 }
 
