@@ -108,6 +108,7 @@ void Engine::Impl::continue_beams(Sequence& sequence) {
   BeamRun& beams = *sequence.beams;
   const std::vector<Beam>& running = beams.search.running();
   std::vector<int> parents;
+  parents.reserve(running.size());
   for (const Beam& beam : running) parents.push_back(beam.parent);
   const auto num_generated = static_cast<int>(running.front().token_ids.size());
   const int kv_len = sequence.prompt_len() + num_generated - 1;

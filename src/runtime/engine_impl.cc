@@ -116,11 +116,11 @@ void Engine::Impl::run_step() {
   admit();
   const ScheduledStep step = scheduler_.schedule();
   if (!step.runs.empty()) run_scheduled(step);
-  if (scheduler_.has_beams() && !unread_.empty()) {
-    check();  // the host chooses the beams before the next step
-  } else if (plan_.runs_ahead) {
+  // The host chooses beams before their next step.
+  const bool chooses_beams = scheduler_.has_beams() && !unread_.empty();
+  if (plan_.runs_ahead && !chooses_beams) {
     read_behind(!step.runs.empty());
-  } else if (check_due()) {
+  } else if (chooses_beams || check_due()) {
     check();
   }
 }

@@ -1,6 +1,7 @@
 #include "weights/quant/tiles.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 
@@ -18,11 +19,11 @@ constexpr int kBytesOfRow = kVectorsOfRow * kWordsOfVector * 4;
 
 /// A row of a tile of uint4, from 64 bytes as they are row-major.
 void pack_nibbles(const std::uint8_t* row, std::uint8_t* out) {
-  for (int t = 0; t < kVectorsOfRow; ++t) {
-    for (int j = 0; j < kWordsOfVector; ++j) {
+  for (std::ptrdiff_t t = 0; t < kVectorsOfRow; ++t) {
+    for (std::ptrdiff_t j = 0; j < kWordsOfVector; ++j) {
       const std::uint8_t* pairs = row + 16 * j + t;  // of inputs 2 t and the next
       std::uint32_t word = 0;
-      for (int s = 0; s < 4; ++s) {
+      for (std::ptrdiff_t s = 0; s < 4; ++s) {
         const std::uint32_t pair = pairs[4 * s];
         word |= (pair & 15) << (4 * s) | pair >> 4 << (16 + 4 * s);
       }
@@ -33,8 +34,8 @@ void pack_nibbles(const std::uint8_t* row, std::uint8_t* out) {
 
 /// The same of 64 values of a byte each.
 void pack_bytes(const std::uint8_t* row, std::uint8_t* out) {
-  for (int t = 0; t < kVectorsOfRow; ++t) {
-    for (int j = 0; j < kWordsOfVector; ++j) {
+  for (std::ptrdiff_t t = 0; t < kVectorsOfRow; ++t) {
+    for (std::ptrdiff_t j = 0; j < kWordsOfVector; ++j) {
       const std::uint8_t* from = row + 16 * j + 2 * t;
       std::uint8_t* to = out + 16 * t + 4 * j;
       to[0] = from[0];
