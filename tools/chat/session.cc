@@ -139,9 +139,8 @@ Result ChatSession::generate(const Observers& observers) {
   return result;
 }
 
-Result ChatSession::ask(const std::string& text, const Observers& observers) {
-  const Messages before = messages_;
-  messages_.push_back(make_message("user", text));
+Result ChatSession::answer(Messages messages, const Observers& observers) {
+  const Messages before = std::exchange(messages_, std::move(messages));
   try {
     Result result = generate(observers);
     if (result.finish_reason == FinishReason::error) messages_ = before;
@@ -152,23 +151,24 @@ Result ChatSession::ask(const std::string& text, const Observers& observers) {
   }
 }
 
-Result ChatSession::regenerate(const Observers& observers) {
+Result ChatSession::ask(const std::string& text, const Observers& observers) {
+  Messages messages = messages_;
+  messages.push_back(make_message("user", text));
+  return answer(std::move(messages), observers);
+}
+
+/// Behind the last message of the user: 0 if there is none.
+std::ptrdiff_t ChatSession::end_of_last_question() const {
   const auto last =
       std::find_if(messages_.rbegin(), messages_.rend(),
                    [](const OrderedJson& message) { return message["role"] == "user"; });
-  if (last == messages_.rend()) {
-    fail(ErrorCode::invalid_argument, "there is no message to answer yet");
-  }
-  const Messages before = messages_;
-  messages_.erase(last.base(), messages_.end());
-  try {
-    Result result = generate(observers);
-    if (result.finish_reason == FinishReason::error) messages_ = before;
-    return result;
-  } catch (...) {
-    messages_ = before;
-    throw;
-  }
+  return last.base() - messages_.begin();
+}
+
+Result ChatSession::regenerate(const Observers& observers) {
+  const std::ptrdiff_t end = end_of_last_question();
+  if (end == 0) fail(ErrorCode::invalid_argument, "there is no message to answer yet");
+  return answer(Messages(messages_.begin(), messages_.begin() + end), observers);
 }
 
 void ChatSession::reset() {
@@ -178,12 +178,11 @@ void ChatSession::reset() {
 }
 
 std::optional<std::string> ChatSession::undo() {
-  const auto last =
-      std::find_if(messages_.rbegin(), messages_.rend(),
-                   [](const OrderedJson& message) { return message["role"] == "user"; });
-  if (last == messages_.rend()) return std::nullopt;
+  const std::ptrdiff_t end = end_of_last_question();
+  if (end == 0) return std::nullopt;
+  const auto last = messages_.begin() + end - 1;
   std::string text = last_content({*last});
-  messages_.erase(last.base() - 1, messages_.end());
+  messages_.erase(last, messages_.end());
   num_left_out_ = 0;
   return text;
 }

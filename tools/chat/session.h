@@ -69,6 +69,9 @@ class ChatSession {
   Messages without_turns(std::size_t count) const;
   ChatFormat::Prompt fitting_prompt(const Observers& observers);
   Result generate(const Observers& observers);
+  /// Answers `messages`, which the conversation becomes unless that fails.
+  Result answer(Messages messages, const Observers& observers);
+  std::ptrdiff_t end_of_last_question() const;
 
   Engine* engine_;
   const ChatFormat* format_;

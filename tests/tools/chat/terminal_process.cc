@@ -13,6 +13,8 @@
 #include <csignal>
 #include <stdexcept>
 
+#include "tests/tools/quern/child_process.h"
+
 namespace quern::testing {
 namespace {
 
@@ -37,14 +39,7 @@ TerminalProcess::TerminalProcess(const TerminalOptions& options) {
   }
   // No ~/.editrc of whoever runs the tests.
   ::setenv("HOME", "/nonexistent", 1);
-  for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
-  std::string program = QUERN_PROGRAM;
-  std::vector<std::string> arguments = options.arguments;
-  std::vector<char*> argv = {program.data()};
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  ::execv(program.c_str(), argv.data());
-  ::_exit(127);
+  execute_quern(options.arguments, options.environment);
 }
 
 TerminalProcess::~TerminalProcess() {

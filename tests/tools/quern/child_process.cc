@@ -73,16 +73,7 @@ int input_pipe(const std::string& input) {
   ::signal(SIGINT, SIG_DFL);
   for (const char* name : {"QUERN_MODEL", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "COLUMNS"})
     ::unsetenv(name);
-  for (const auto& [name, value] : options.environment) {
-    ::setenv(name.c_str(), value.c_str(), 1);
-  }
-  std::string program = QUERN_PROGRAM;
-  std::vector<std::string> arguments = options.arguments;
-  std::vector<char*> argv = {program.data()};
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  ::execv(program.c_str(), argv.data());
-  ::_exit(127);
+  execute_quern(options.arguments, options.environment);
 }
 
 /// Appends what `descriptor` has; closes it at its end.
@@ -98,6 +89,18 @@ void take(int& descriptor, std::string& text) {
 }
 
 }  // namespace
+
+void execute_quern(const std::vector<std::string>& arguments,
+                   const std::vector<std::pair<std::string, std::string>>& environment) {
+  for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
+  std::string program = QUERN_PROGRAM;
+  std::vector<std::string> copies = arguments;
+  std::vector<char*> argv = {program.data()};
+  for (std::string& argument : copies) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  ::execv(program.c_str(), argv.data());
+  ::_exit(127);
+}
 
 ChildProcess::ChildProcess(const ChildOptions& options) {
   constexpr long long kLimitMs = 60000;

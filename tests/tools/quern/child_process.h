@@ -21,6 +21,11 @@ struct ChildOptions {
   std::string output_file;       ///< where standard output goes instead of to us
 };
 
+/// Becomes the program under test: after a fork, in the child.
+[[noreturn]] void execute_quern(
+    const std::vector<std::string>& arguments,
+    const std::vector<std::pair<std::string, std::string>>& environment);
+
 /// How a child ended and what it said.
 struct ChildResult {
   int exit_code = -1;  ///< -1 when a signal ended it
