@@ -15,6 +15,8 @@ enum class ErrorCode {
   unsupported,       ///< well-formed, but not supported by this version
   out_of_memory,     ///< the plan or an allocation does not fit
   device,            ///< a device, driver or device library failed
+  queue_full,        ///< too many requests wait: try again later
+  unavailable,       ///< not ready, or no longer: loading, draining or failed
   internal,          ///< a broken precondition inside Quern: a bug
 };
 

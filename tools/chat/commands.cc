@@ -168,6 +168,7 @@ bool run_command(const CommandHost& host, const std::string& line) {
     return command.run(host, argument);
   }
   std::vector<std::string> names;
+  names.reserve(std::size(kChatCommands));
   for (const ChatCommand& command : kChatCommands) names.emplace_back(command.name);
   usage_error("unknown command {}{}; /help lists them, // begins a message with a slash",
               quoted_name(name), suggestion(name, names));

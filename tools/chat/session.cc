@@ -114,7 +114,7 @@ Result ChatSession::generate(const Observers& observers) {
     observers.on_piece({std::move(shown.update.text), std::move(shown.reasoning)});
   };
   generation.on_result = [](std::size_t, const Result&) {};
-  const Result result = answer.shown(0, generate_all(*engine_, {request}, generation).front());
+  Result result = answer.shown(0, generate_all(*engine_, {request}, generation).front());
   const Clock::time_point end = Clock::now();
 
   reasoning_ = answer.reasoning(0);
