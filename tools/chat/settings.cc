@@ -105,6 +105,7 @@ std::string settings_text(const Request& resolved) {
 
 std::string setting_names() {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kSettings));
   for (const Setting& setting : kSettings) names.push_back(setting.name);
   return fmt::format("{}", fmt::join(names, ", "));
 }

@@ -318,6 +318,7 @@ bool is_stored_quantized(const Checkpoint& checkpoint, std::string_view module) 
 
 std::vector<std::string> quantized_tensor_names(std::string_view module) {
   std::vector<std::string> names;
+  names.reserve(std::size(kEndings));
   for (const std::string_view ending : kEndings) {
     names.push_back(fmt::format("{}.{}", module, ending));
   }

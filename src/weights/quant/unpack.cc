@@ -196,7 +196,7 @@ class ParameterReader {
     }
     // int8, with a sign.
     const auto at = static_cast<std::size_t>(row * tensor_.num_groups + group);
-    const int stored = static_cast<std::int8_t>(zero_points_[at]);
+    const auto stored = static_cast<std::int8_t>(zero_points_[at]);
     return static_cast<std::uint8_t>((stored + (1 << (bits - 1))) & static_cast<int>(mask));
   }
 
