@@ -64,7 +64,7 @@ void gemm(benchmark::State& state, const cpu::VectorKernels* kernels, DType dtyp
       }
       Tensor tile = out.view;
       tile.data = cpu::element(out.view, 0, c);
-      kernels->dot_rows(a.view, weight, tile);
+      kernels->dot_rows(a.view, weight, tile, false);
     }
   }
   count_flops(state, rows * depth * state.range(2));

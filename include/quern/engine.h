@@ -47,6 +47,15 @@ enum class DeviceLoopChoice {
   require,    ///< the GPU, or an error
 };
 
+/// What the input of a GEMM with a quantized matrix is rounded to.
+enum class ActivationQuantization {
+  off,         ///< nothing: results are exact to the checkpoint's weights
+  checkpoint,  ///< int8 or float8_e4m3, as the checkpoint was made for
+  /// int8 in groups of 32 inputs, where the matrix has integers in groups of whole ones: the CPU
+  /// then multiplies integers.
+  int8,
+};
+
 /// How many bytes of the weights are loaded or, for random weights, made.
 struct LoadProgress {
   std::uint64_t done_bytes = 0;
@@ -69,6 +78,8 @@ struct EngineOptions {
   /// with a scale for each 128 inputs. Embeddings and lm_head stay as they are. Not for a
   /// checkpoint that is quantized already.
   std::optional<DType> quantize = std::nullopt;
+  /// On the CPU; elsewhere only `off`.
+  ActivationQuantization quantize_activations = ActivationQuantization::off;
   int threads = 0;      ///< CPU threads, up to kMaxThreads; 0: all CPUs that the process may use
   int max_seqs = 8;     ///< concurrent sequences, up to kMaxSeqs; further requests wait
   int max_seq_len = 0;  ///< tokens of one sequence; 0: the model's max_position_embeddings

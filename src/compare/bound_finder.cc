@@ -95,7 +95,7 @@ const MatrixLengths& BoundFinder::lengths_of(WeightId id) {
     entry->second.add_rows(
         reference_.read_weight(id, first, std::min(kRowsAtATime, num_rows - first)));
   }
-  if (reference_.graph().weight(id).is_quantized) {
+  if (reference_.graph().weight(id).format.is_quantized()) {
     const DType dtype = reference_.graph().activation_dtype;
     entry->second.rounding = dtype == DType::float16    ? 0x1p-11
                              : dtype == DType::bfloat16 ? 0x1p-8

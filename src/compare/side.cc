@@ -5,6 +5,7 @@
 
 #include "backend/executor.h"
 #include "base/check.h"
+#include "base/error.h"
 #include "base/half.h"
 
 namespace quern {
@@ -24,6 +25,11 @@ ComparedSide::ComparedSide(OpenedModel model, const EngineOptions& resolved,
       backend_(std::move(backend)),
       plan_(without_recordings(plan_engine(model_, *backend_, resolved))),
       runner_(model_, plan_, *backend_) {
+  if (resolved.quantize_activations != ActivationQuantization::off) {
+    fail(ErrorCode::unsupported,
+         "quantize_activations: expected off in a comparison: a rounding may fall either way where "
+         "inputs differ in their last bits, and no bound allows for that");
+  }
   plan_.options.on_load = nullptr;
 }
 

@@ -76,9 +76,14 @@ std::vector<ComponentPlace> tiled_places(const WeightFormat& format, const Weigh
 std::string format_name(const WeightFormat& format) {
   std::string name = dtype_name(format.stored);
   if (!format.scale_dtype) return name;
-  return name + fmt::format(" ({} scales of {}{}{})", dtype_name(*format.scale_dtype),
-                            block_name(format), format.has_zero_points ? ", zero points" : "",
-                            format.permuted_inputs ? ", permuted inputs" : "");
+  name += fmt::format(" ({} scales of {}{}{})", dtype_name(*format.scale_dtype), block_name(format),
+                      format.has_zero_points ? ", zero points" : "",
+                      format.permuted_inputs ? ", permuted inputs" : "");
+  const ActivationFormat& activation = format.activation;
+  if (activation.rounding == ActivationRounding::none) return name;
+  const char* rounding = activation.rounding == ActivationRounding::int8 ? "int8" : "float8_e4m3";
+  if (activation.group_size == 0) return name + fmt::format(", inputs {} of a row", rounding);
+  return name + fmt::format(", inputs {} of {}", rounding, activation.group_size);
 }
 
 void check_format(const WeightFormat& format, WeightUse use) {
@@ -108,6 +113,18 @@ TileGeometry TileGeometry::of(const WeightFormat& format, const WeightShape& sha
   tiles.num_groups = ceil_div(padded_inputs, tiles.group_size);
   if (format.scale_dtype != DType::float16) tiles.scale_dtype = DType::float32;
   return tiles;
+}
+
+bool multiplies_integers(const WeightFormat& format, std::int64_t in_features) {
+  const ActivationFormat& activation = format.activation;
+  const bool is_integer = format.stored == DType::uint4 || format.stored == DType::uint8;
+  const bool has_order = activation.group_size == 0 || !format.permuted_inputs;
+  // A lane's sum of products, at most 255 · 127 each, fits into 32 bits.
+  constexpr std::int64_t kMaxInputs = 1 << 19;
+  return activation.rounding == ActivationRounding::int8 && is_integer && has_order &&
+         (activation.group_size == 0 || activation.group_size == kIntegerBlock) &&
+         in_features % kIntegerBlock == 0 && format.group_size % kIntegerBlock == 0 &&
+         in_features <= kMaxInputs;
 }
 
 bool fits_tiles(const WeightFormat& format) {

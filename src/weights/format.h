@@ -18,9 +18,20 @@ enum class WeightUse : std::uint8_t {
   vector,     ///< a gain or bias: always float32, one row
 };
 
-/// What a GEMM's input is converted to.
-enum class ActivationFormat : std::uint8_t {
-  step_dtype,  ///< no conversion: the step's activation dtype
+enum class ActivationRounding : std::uint8_t {
+  none,
+  int8,         ///< scale = max|x| / 127; x / scale is rounded to an integer, half to even
+  float8_e4m3,  ///< scale = max|x| / 448; x / scale is rounded to the nearest E4M3 number
+};
+
+/// What the input of a GEMM is rounded to before it: a number becomes scale · value. The scale is
+/// that of a row's group_size inputs. Source: vLLM's dynamic quantization, as compressed-tensors
+/// folders are made for it.
+struct ActivationFormat {
+  ActivationRounding rounding = ActivationRounding::none;
+  std::int64_t group_size = 0;  ///< 0: all inputs of a row
+
+  bool operator==(const ActivationFormat&) const = default;
 };
 
 /// How a weight's numbers are stored. With scales a number is scale · (value - zero point), else
@@ -34,7 +45,7 @@ struct WeightFormat {
   std::int64_t group_rows = 1;                      ///< 0: all rows
   bool has_zero_points = false;                     ///< uint8; false: symmetric
   bool permuted_inputs = false;                     ///< see WeightComponent
-  ActivationFormat activation = ActivationFormat::step_dtype;
+  ActivationFormat activation = {};
 
   bool is_quantized() const { return scale_dtype.has_value(); }
   bool operator==(const WeightFormat&) const = default;
@@ -87,6 +98,14 @@ std::string format_name(const WeightFormat& format);
 /// Errors: unsupported naming the format and what is expected: a row of kStoredTypes, nothing but
 /// float32 for vectors.
 void check_format(const WeightFormat& format, WeightUse use);
+
+/// Inputs that products of integers take at a time.
+inline constexpr std::int64_t kIntegerBlock = 32;
+
+/// Whether a GEMM with a weight of this format can multiply integers: its inputs are rounded to
+/// int8, with a scale for each row or block of kIntegerBlock, and its values are integers in groups
+/// of whole blocks.
+bool multiplies_integers(const WeightFormat& format, std::int64_t in_features);
 
 /// The layout `tiles` of a quantized weight. A tile has kTileRows rows of tile_inputs() inputs in
 /// 512 bytes; tiles of the same rows follow each other. Its 16-byte vector 4 r + t belongs to row r

@@ -51,8 +51,8 @@ struct WeightSpec {
   std::int64_t out_features = 0;  ///< 1 for a vector
   std::int64_t in_features = 0;
   std::vector<WeightPart> parts;
-  /// Whether it is stored in a quantized format, which whoever opens the model decides.
-  bool is_quantized = false;
+  /// How it is stored, which whoever opens the model decides.
+  WeightFormat format = {};
 
   WeightShape shape() const { return {out_features, in_features}; }
 };

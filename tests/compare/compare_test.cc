@@ -216,6 +216,10 @@ TEST(CompareErrors, NameWhatIsWrong) {
   options.decode_steps = -1;
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"decode_steps", "-1"}),
                      compare(model, two_prompts(), options));
+  options.decode_steps = 1;
+  options.tested.quantize_activations = ActivationQuantization::int8;
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"quantize_activations"}),
+                     compare(model, two_prompts(), options));
 }
 
 /// A safetensors file with a prompt of integers and one float value.

@@ -84,6 +84,14 @@ std::optional<DType> parse_quantize(const std::string& option, const std::string
   usage_error("{}: expected none, int8, int4 or fp8, got {}", option, quoted_name(value));
 }
 
+ActivationQuantization parse_activation_quantization(const std::string& option,
+                                                     const std::string& value) {
+  if (value == "off") return ActivationQuantization::off;
+  if (value == "checkpoint") return ActivationQuantization::checkpoint;
+  if (value == "int8") return ActivationQuantization::int8;
+  usage_error("{}: expected off, checkpoint or int8, got {}", option, quoted_name(value));
+}
+
 void add_model_option(CLI::App& app, std::string& model) {
   OptionGroup group(app, "Model");
   group.value(
@@ -155,6 +163,13 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
               [&options](const std::string& option, const std::string& value) {
                 options.quantize = parse_quantize(option, value);
               });
+  group.value(
+      {"--quantize-activations", "HOW",
+       "On the CPU, round the inputs of quantized matrices: off, checkpoint (as it was made "
+       "for) or int8 (in groups of 32, to multiply integers; default: off)"},
+      [&options](const std::string& option, const std::string& value) {
+        options.quantize_activations = parse_activation_quantization(option, value);
+      });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
                 options.threads, 1, kMaxThreads);
   group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},

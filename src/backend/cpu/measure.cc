@@ -99,10 +99,10 @@ double measure_product_tflops(DType dtype, ThreadPool& pool) {
   projection.weight = &weight;
   projection.out = {out.data(), kRows, out_features, out_features, DType::float32, Device{}};
   Workspace plan;
-  take_projection_scratch(plan, kRows, kInFeatures, threads);
+  take_projection_scratch(plan, kRows, kInFeatures, {}, threads);
   const Buffer scratch_memory = allocate_host(plan.used_bytes(), "scratch of the measured GEMM");
   Workspace workspace(scratch_memory.bytes());
-  const auto scratch = take_projection_scratch(workspace, kRows, kInFeatures, threads);
+  const auto scratch = take_projection_scratch(workspace, kRows, kInFeatures, {}, threads);
 
   const double flops = 2.0 * kRows * kInFeatures * static_cast<double>(out_features);
   return flops / best_lap_us(kPasses, [&] { project(projection, scratch, pool); }) / 1e6;

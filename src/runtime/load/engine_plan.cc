@@ -230,6 +230,12 @@ EngineOptions resolve_options(EngineOptions options) {
     fail(ErrorCode::invalid_argument, "quantize {}: expected uint4, uint8 or float8_e4m3",
          dtype_name(*options.quantize));
   }
+  require_range("quantize_activations", static_cast<int>(options.quantize_activations), 0,
+                static_cast<int>(ActivationQuantization::int8));
+  if (options.quantize_activations != ActivationQuantization::off &&
+      options.device != DeviceChoice::cpu) {
+    fail(ErrorCode::unsupported, "quantize_activations: expected off on a GPU; use the CPU");
+  }
   require_range("threads", options.threads, 0, kMaxThreads);
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
   require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);

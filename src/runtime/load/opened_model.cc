@@ -100,9 +100,10 @@ OpenedModel open_model(const ModelSource& model, const EngineOptions& resolved) 
          dtype_name(*resolved.quantize), opened.name, opened.config.quantization->method());
   }
   opened.quantize = resolved.quantize;
+  opened.quantize_activations = resolved.quantize_activations;
   const std::vector<WeightFormat> formats = stored_formats(opened);
   for (std::size_t i = 0; i < formats.size(); ++i) {
-    opened.graph.weights[i].is_quantized = formats[i].is_quantized();
+    opened.graph.weights[i].format = formats[i];
   }
   close_step(opened.graph);
   validate(opened.graph);

@@ -28,6 +28,7 @@ struct OpenedModel {
   Checkpoint checkpoint;  ///< empty for random weights
   std::optional<RandomInit> random;
   std::optional<DType> quantize;  ///< see EngineOptions
+  ActivationQuantization quantize_activations = ActivationQuantization::off;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<std::pair<std::int32_t, std::string>> eos_token_ids;
   Graph graph;  ///< the model's nodes, then Sample and Advance

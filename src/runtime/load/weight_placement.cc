@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "model/random_weights.h"
 #include "runtime/load/timed_phase.h"
 #include "weights/load.h"
@@ -53,6 +54,41 @@ std::vector<bool> layer_matrices(const Graph& graph) {
     last = norm_linear != nullptr ? norm_linear->weight : linear->weight;
   }
   return chosen;
+}
+
+/// What the module of a checkpoint was made to round inputs to.
+ActivationFormat checkpoint_inputs(const OpenedModel& model, const WeightSpec& spec) {
+  std::optional<ActivationFormat> common;
+  for (const WeightPart& part : spec.parts) {
+    if (!part.quantized) continue;
+    const auto& inputs = part.quantized->scheme.inputs;
+    if (!inputs || (common && *common != *inputs)) {
+      fail(ErrorCode::unsupported,
+           "quantize_activations checkpoint: {}: {}: expected dynamic symmetric scales of 8 bits "
+           "for tokens or groups of inputs, alike in joined modules; off uses inputs as they are",
+           model.config.quantization->where(), part.quantized->module);
+    }
+    common = inputs;
+  }
+  return common.value_or(ActivationFormat{});
+}
+
+/// What a GEMM with a weight of this format rounds its inputs to.
+ActivationFormat chosen_inputs(const OpenedModel& model, const WeightSpec& spec,
+                               const WeightFormat& format) {
+  if (!format.is_quantized()) return {};
+  switch (model.quantize_activations) {
+    case ActivationQuantization::off:
+      break;
+    case ActivationQuantization::checkpoint:
+      return checkpoint_inputs(model, spec);
+    case ActivationQuantization::int8: {
+      WeightFormat rounded = format;
+      rounded.activation = {ActivationRounding::int8, kIntegerBlock};
+      if (multiplies_integers(rounded, spec.in_features)) return rounded.activation;
+    }
+  }
+  return {};
 }
 
 void make_random(const OpenedModel& model, Backend& backend, std::span<const Weight> weights,
@@ -106,6 +142,7 @@ std::vector<WeightFormat> stored_formats(const OpenedModel& model) {
       formats.push_back(model.random ? stored_format(spec.use, own, activation)
                                      : stored_format(spec, model.checkpoint, activation));
     }
+    formats.back().activation = chosen_inputs(model, spec, formats.back());
   }
   return formats;
 }

@@ -174,12 +174,16 @@ void QuantizationConfig::read_fp8(const JsonObject& object) {
                      .group_size = 0,
                      .group_rows = 0,
                      .scale = "weight_scale_inv",
-                     .quantizes_inputs = true};
+                     .inputs = ActivationFormat{ActivationRounding::float8_e4m3}};
   if (object.has("weight_block_size")) {
     const auto block = object.required_integers("weight_block_size", 1, quant::kMaxGroup);
     if (block.size() != 2) object.reject("weight_block_size", "two sizes");
     scheme.group_rows = block[0];
     scheme.group_size = block[1];
+    scheme.inputs->group_size = block[1];
+  }
+  if (lower(object.string("activation_scheme").value_or("dynamic")) != "dynamic") {
+    scheme.inputs.reset();
   }
   exclude(object, "modules_to_not_convert");
   rules_.push_back({ModulePattern::target("Linear", where_), scheme});

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/json/json.h"
+#include "weights/format.h"
 #include "weights/quant/module_pattern.h"
 
 namespace quern {
@@ -23,13 +24,14 @@ enum class QuantLayout : std::uint8_t {
 struct QuantScheme {
   QuantLayout layout = QuantLayout::gptq;
   int bits = 0;
-  bool is_float = false;          ///< float8_e4m3 elements, otherwise integers
-  std::int64_t group_size = 0;    ///< inputs of one scale; 0: all
-  std::int64_t group_rows = 1;    ///< rows of one scale; 0: all
-  bool is_symmetric = true;       ///< of compressed-tensors; others always store zero points
-  bool zeros_minus_one = false;   ///< GPTQ's first format stores a zero point minus one
-  std::string_view scale = "";    ///< "weight_scale" or "weight_scale_inv", of `elements`
-  bool quantizes_inputs = false;  ///< the model was made for quantized activations
+  bool is_float = false;         ///< float8_e4m3 elements, otherwise integers
+  std::int64_t group_size = 0;   ///< inputs of one scale; 0: all
+  std::int64_t group_rows = 1;   ///< rows of one scale; 0: all
+  bool is_symmetric = true;      ///< of compressed-tensors; others always store zero points
+  bool zeros_minus_one = false;  ///< GPTQ's first format stores a zero point minus one
+  std::string_view scale = "";   ///< "weight_scale" or "weight_scale_inv", of `elements`
+  /// What the model was made to round inputs to; nothing where this is not supported.
+  std::optional<ActivationFormat> inputs = ActivationFormat{};
 };
 
 /// A model's quantization_config.

@@ -59,6 +59,27 @@ void read_granularity(const JsonObject& weights, QuantScheme& scheme) {
   }
 }
 
+/// What inputs are rounded to: dynamic scales of a token or a group of it. Nothing for others:
+/// static ones, zero points, other numbers of bits.
+std::optional<ActivationFormat> read_inputs(const JsonObject& group) {
+  const auto inputs = group.object("input_activations");
+  if (!inputs) return ActivationFormat{};
+  ActivationFormat format;
+  const bool is_float = inputs->string("type").value_or("int") == "float";
+  format.rounding = is_float ? ActivationRounding::float8_e4m3 : ActivationRounding::int8;
+  const Json* dynamic = inputs->find("dynamic");
+  const bool is_dynamic = dynamic != nullptr && dynamic->is_boolean() && dynamic->get<bool>();
+  const std::string strategy = inputs->string("strategy").value_or("");
+  if (strategy == "group") {
+    format.group_size = inputs->integer("group_size", -1, quant::kMaxGroup).value_or(0);
+    if (format.group_size < 1) return std::nullopt;
+  }
+  const bool is_supported = is_dynamic && (strategy == "token" || strategy == "group") &&
+                            inputs->integer("num_bits", 1, 64).value_or(8) == 8 &&
+                            inputs->boolean("symmetric").value_or(true);
+  return is_supported ? std::optional(format) : std::nullopt;
+}
+
 QuantScheme read_scheme(const JsonObject& group, const JsonObject& weights,
                         const std::string& format) {
   QuantScheme scheme;
@@ -66,7 +87,7 @@ QuantScheme read_scheme(const JsonObject& group, const JsonObject& weights,
   if (type != "int" && type != "float") weights.reject("type", "int or float");
   scheme.is_float = type == "float";
   scheme.is_symmetric = weights.boolean("symmetric").value_or(true);
-  scheme.quantizes_inputs = group.has("input_activations");
+  scheme.inputs = read_inputs(group);
   scheme.scale = "weight_scale";
   read_granularity(weights, scheme);
   if (format == "pack-quantized") {

@@ -33,8 +33,9 @@ QuantizingReader::QuantizingReader(RowReader floats, const WeightFormat& format,
       inputs_(shape.in_features),
       group_size_(format.group_size == 0 ? shape.in_features : format.group_size),
       name_(name) {
-  QUERN_CHECK(format == load_time_format(format.stored, shape.in_features), "{}: {}", name,
-              format_name(format));
+  WeightFormat expected = load_time_format(format.stored, shape.in_features);
+  expected.activation = format.activation;
+  QUERN_CHECK(format == expected, "{}: {}", name, format_name(format));
 }
 
 std::vector<ComponentSource> QuantizingReader::components() const {

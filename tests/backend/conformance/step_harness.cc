@@ -141,7 +141,7 @@ WeightId StepHarness::add_weight(const WeightSource& source) {
                   source.shape.out_features,
                   source.shape.in_features,
                   {}};
-  spec.is_quantized = source.format.is_quantized();
+  spec.format = source.format;
   const WeightLayout layout = backend_.prepare(source.format, source.use);
   buffers_.emplace_back(backend_, storage_bytes(source.format, source.shape, layout));
   weights_.push_back(backend_.upload(source, layout, buffers_.back().data()));

@@ -71,7 +71,7 @@ void expect_bits_of_dequantized(const VectorKernels& kernels, const Weight& weig
   }
   const Strided expected(DType::float32, rows, cols, {});
   const Strided found(DType::float32, rows, cols, {});
-  kernels.dot_rows(a.view, dequantized, expected.view);
+  kernels.dot_rows(a.view, dequantized, expected.view, true);
   ASSERT_TRUE(kernels.dot_quantized(a.view, weight, kFirst, found.view));
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < cols; ++c) {
@@ -144,7 +144,7 @@ TEST_P(VectorKernelsTest, DotRows) {
         const auto b = rounded(dtype, random_floats(columns * depth, 2));
         const Strided left(DType::float32, rows, depth, a), right(dtype, columns, depth, b);
         const Strided out(DType::float32, rows, columns, {});
-        kernels().dot_rows(left.view, right.view, out.view);
+        kernels().dot_rows(left.view, right.view, out.view, false);
         for (std::int64_t r = 0; r < rows; ++r) {
           for (std::int64_t c = 0; c < columns; ++c) {
             double sum = 0.0;
@@ -218,7 +218,7 @@ TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
     const Strided columns(dtype, kColumns, kDepth, b), rows(dtype, kDepth, kColumns, b);
     const Strided dots(DType::float32, kRows, kColumns, {});
     const Strided sums(DType::float32, kRows, kColumns, before);
-    kernels().dot_rows(left.view, columns.view, dots.view);
+    kernels().dot_rows(left.view, columns.view, dots.view, false);
     kernels().accumulate_rows(left.view, rows.view, sums.view);
     for (const std::int64_t block : {1, 2, 3, 5, 10}) {
       const Strided few_dots(DType::float32, kRows, kColumns, {});
@@ -226,7 +226,7 @@ TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
       for (std::int64_t r = 0; r < kRows; r += block) {
         const std::int64_t count = std::min(block, kRows - r);
         const Tensor in = row_slice(left.view, r, count);
-        kernels().dot_rows(in, columns.view, row_slice(few_dots.view, r, count));
+        kernels().dot_rows(in, columns.view, row_slice(few_dots.view, r, count), count % 2 == 0);
         kernels().accumulate_rows(in, rows.view, row_slice(few_sums.view, r, count));
       }
       expect_same(dots.view, few_dots.view, "dot_rows");
@@ -237,7 +237,7 @@ TEST_P(VectorKernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
     for (std::int64_t c = 0; c < kColumns; ++c) {
       Tensor out = one_column.view;
       out.data = element(out, 0, c);
-      kernels().dot_rows(left.view, row_slice(columns.view, c, 1), out);
+      kernels().dot_rows(left.view, row_slice(columns.view, c, 1), out, true);
     }
     expect_same(dots.view, one_column.view, "dot_rows, a column at a time");
   }

@@ -27,8 +27,8 @@ Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratc
   return widened;
 }
 
-void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out) {
-  vector_kernels().dot_rows(a, b, out);
+void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out, bool is_cached) {
+  vector_kernels().dot_rows(a, b, out, is_cached);
 }
 
 bool multiply_quantized(const Tensor& a, const Weight& weight, std::int64_t first,

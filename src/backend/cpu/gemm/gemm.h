@@ -24,8 +24,9 @@ bool reads_as_stored(DType stored, std::int64_t rows);
 Tensor prepare_right_side(const Tensor& stored, std::int64_t rows, float* scratch);
 
 /// out = a · bᵀ. Shapes: a [rows, depth] float32; b [cols, depth], prepared; out [rows, cols]
-/// float32, overwritten. Single-threaded.
-void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out);
+/// float32, overwritten. `is_cached`: b is likely in the processor's caches. Single-threaded.
+void multiply_transposed(const Tensor& a, const Tensor& b, const Tensor& out,
+                         bool is_cached = false);
 
 /// out = a · wᵀ for rows [first, first + out.cols) of a quantized weight, read as stored, if this
 /// machine's kernels do that for its format and M; else false. Bits and shapes as with rows of

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/gemm/gemm.h"
 #include "backend/cpu/gemm/vector_kernels.h"
+#include "backend/cpu/integer/integer_kernels.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
@@ -109,19 +110,27 @@ Tensor prepare_weight_rows(const Weight& weight, std::int64_t first, std::int64_
   return widened;
 }
 
+/// Whether a weight is likely to be in the caches still, from the step before.
+bool stays_in_cache(const Weight& weight) {
+  constexpr std::size_t kSmall = std::size_t{1} << 19;
+  return storage_bytes(weight.format, weight.shape()) <= kSmall;
+}
+
 /// A tile of output columns by a block of rows.
 class OutputTile {
  public:
   OutputTile(const Projection& projection, std::int64_t first_row, std::int64_t first_column,
-             std::int64_t columns, float* widened, float* product)
+             std::int64_t columns, const ProjectionScratch& scratch, int thread)
       : projection_(projection),
         first_row_(first_row),
         first_column_(first_column),
         columns_(columns),
         num_weights_(projection.gated ? 2 : 1),
-        widened_(widened) {
+        rounded_(scratch.rounded),
+        widened_(scratch.widened + thread * scratch.widened_stride) {
     const std::int64_t rows = std::min(kRowBlock, projection.in.rows - first_row);
-    product_ = float_view(product, rows, num_weights_ * columns);
+    product_ =
+        float_view(scratch.product + thread * scratch.product_stride, rows, num_weights_ * columns);
   }
 
   void run() {
@@ -131,11 +140,18 @@ class OutputTile {
       out.data = element(product_, 0, which * columns_);
       out.cols = columns_;
       const Weight& weight = *projection_.weight;
+      if (rounded_.integers != nullptr) {
+        integer_dot()(rounded_.row_slice(first_row_, product_.rows), weight, weight_row(which),
+                      out);
+        continue;
+      }
       if (weight.format.is_quantized() && multiply_quantized(in, weight, weight_row(which), out)) {
         continue;
       }
-      multiply_transposed(
-          in, prepare_weight_rows(weight, weight_row(which), columns_, in.rows, widened_), out);
+      const Tensor rows =
+          prepare_weight_rows(weight, weight_row(which), columns_, in.rows, widened_);
+      const bool is_widened = rows.data == reinterpret_cast<const std::byte*>(widened_);
+      multiply_transposed(in, rows, out, is_widened || stays_in_cache(weight));
     }
     for (std::int64_t i = 0; i < product_.rows; ++i) {
       finish_row(first_row_ + i, float_row(product_, i));
@@ -164,30 +180,40 @@ class OutputTile {
   std::int64_t first_column_;
   std::int64_t columns_;
   int num_weights_;  ///< 2 when gated: gate and up
-  float* widened_;   ///< room for the rows of one weight
+  RoundedInput rounded_;
+  float* widened_;  ///< room for the rows of one weight
   Tensor product_;
 };
 
 }  // namespace
 
 ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t rows,
-                                          std::int64_t in_features, int threads) {
+                                          std::int64_t in_features, const WeightFormat& format,
+                                          int threads) {
   ProjectionScratch scratch;
   const std::int64_t columns = tile_columns(in_features);
   scratch.widened_stride = columns * in_features;
   scratch.product_stride = std::min(rows, kRowBlock) * 2 * columns;  // gate and up
   scratch.widened = workspace.take<float>(threads * scratch.widened_stride);
   scratch.product = workspace.take<float>(threads * scratch.product_stride);
+  scratch.rounded = take_rounded_input(workspace, rows, in_features, format);
   return scratch;
 }
 
-void project(const Projection& projection, const ProjectionScratch& scratch, ThreadPool& pool) {
+void project(const Projection& given, const ProjectionScratch& scratch, ThreadPool& pool) {
+  Projection projection = given;
   const Weight& weight = *projection.weight;
   const std::int64_t out_features = projection.out.cols;
   QUERN_CHECK(weight.in_features == projection.in.cols &&
               projection.in.rows == projection.out.rows);
   QUERN_CHECK(weight.out_features == out_features * (projection.gated ? 2 : 1));
   if (projection.in.rows == 0) return;
+  if (weight.format.activation.rounding != ActivationRounding::none) {
+    round_input(projection.in, weight, scratch.rounded, pool);
+    if (scratch.rounded.integers == nullptr) {
+      projection.in = float_view(scratch.rounded.floats, projection.in.rows, projection.in.cols);
+    }
+  }
 
   const std::int64_t width = tile_columns(weight.in_features);
   const std::int64_t work = projection.in.rows * weight.out_features * weight.in_features;
@@ -198,9 +224,7 @@ void project(const Projection& projection, const ProjectionScratch& scratch, Thr
   parallel_for(pool, work, tiles, [&](std::int64_t index, int thread) {
     const std::int64_t first = index / row_blocks * width;
     OutputTile(projection, index % row_blocks * kRowBlock, first,
-               std::min(width, out_features - first),
-               scratch.widened + thread * scratch.widened_stride,
-               scratch.product + thread * scratch.product_stride)
+               std::min(width, out_features - first), scratch, thread)
         .run();
   });
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "backend/cpu/integer/rounded_input.h"
 #include "backend/workspace.h"
 #include "base/memory/tensor.h"
 #include "base/threads/thread_pool.h"
@@ -27,10 +28,12 @@ struct ProjectionScratch {
   float* product = nullptr;  ///< [threads, product_stride] a tile of the result
   std::int64_t widened_stride = 0;
   std::int64_t product_stride = 0;
+  RoundedInput rounded;  ///< if the weight's format rounds inputs
 };
 
 ProjectionScratch take_projection_scratch(Workspace& workspace, std::int64_t rows,
-                                          std::int64_t in_features, int threads);
+                                          std::int64_t in_features, const WeightFormat& format,
+                                          int threads);
 
 /// Runs a projection on all threads of the pool, tile by tile.
 void project(const Projection& projection, const ProjectionScratch& scratch, ThreadPool& pool);

@@ -38,6 +38,7 @@ struct Portable {
   // Two roundings each: this file is compiled with -ffp-contract=off.
   static Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
   static float fma(float a, float b, float c) { return a * b + c; }
+  static Vector add(Vector a, Vector b) { return a + b; }
   static float horizontal_sum(Vector x) { return (x[0] + x[1]) + (x[2] + x[3]); }
 
  private:

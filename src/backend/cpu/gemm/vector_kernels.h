@@ -22,8 +22,9 @@ inline float softmax_reference(float largest) {
 /// computed together (docs/adr/0007). Other instruction sets sum in another order.
 struct VectorKernels {
   /// out[r, c] = Σ_k a[r, k] · b[c, k]. a, out float32; b float32, float16 or bfloat16, widened in
-  /// registers. Reads b once per four rows of a: for few rows.
-  void (*dot_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
+  /// registers. Reads b once per four rows of a: for few rows. `is_cached`: b is likely in the
+  /// processor's caches; else it is read in the order of its memory. The bits are the same.
+  void (*dot_rows)(const Tensor& a, const Tensor& b, const Tensor& out, bool is_cached);
   /// out[r, k] += Σ_c a[r, c] · b[c, k]. Dtypes as above.
   void (*accumulate_rows)(const Tensor& a, const Tensor& b, const Tensor& out);
   /// out[r, c] = Σ_k a[r, k] · w[first + c, k], w quantized and widened in registers. The bits are

@@ -33,6 +33,7 @@ struct Avx2 {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
+  QUERN_TARGET static float widen(Half value) { return _cvtsh_ss(value.bits); }
   QUERN_TARGET static void store(float* out, Vector x) { _mm256_storeu_ps(out, x); }
   QUERN_TARGET static Vector zero() { return _mm256_setzero_ps(); }
   QUERN_TARGET static Vector broadcast(float x) { return _mm256_set1_ps(x); }

@@ -38,6 +38,7 @@ struct Avx512 {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
   }
+  QUERN_TARGET static float widen(Half value) { return _cvtsh_ss(value.bits); }
   QUERN_TARGET static void store(float* out, Vector x) { _mm512_storeu_ps(out, x); }
   QUERN_TARGET static Vector zero() { return _mm512_setzero_ps(); }
   QUERN_TARGET static Vector broadcast(float x) { return _mm512_set1_ps(x); }

@@ -16,9 +16,10 @@ struct NormLinearScratch {
 };
 
 NormLinearScratch take_norm_linear_scratch(Workspace& workspace, std::int64_t rows,
-                                           std::int64_t in_features, int threads) {
+                                           std::int64_t in_features, const WeightFormat& format,
+                                           int threads) {
   return {float_view(workspace.take<float>(rows * in_features), rows, in_features),
-          take_projection_scratch(workspace, rows, in_features, threads)};
+          take_projection_scratch(workspace, rows, in_features, format, threads)};
 }
 
 /// out = residual (+ delta) of one row.
@@ -52,8 +53,8 @@ void run_norm_linear(const NormLinear& op, const Step& step, ThreadPool& pool) {
   const bool chooses = op.in_rows != op.out_rows;
   const std::int64_t in_features = step.value(op.residual).cols;
   Workspace workspace(step.workspace);
-  const NormLinearScratch scratch =
-      take_norm_linear_scratch(workspace, rows, in_features, pool.num_threads());
+  const NormLinearScratch scratch = take_norm_linear_scratch(
+      workspace, rows, in_features, step.weight(op.weight).format, pool.num_threads());
 
   constexpr std::int64_t kElementCost = 4;  // sum, norm and rounding, in multiply-adds
   const std::int64_t work = rows * in_features * kElementCost;
@@ -78,7 +79,8 @@ std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph
                                         const Limits& limits, int threads) {
   Workspace workspace;
   const int rows = limits.max_rows(op.out_rows);
-  take_norm_linear_scratch(workspace, rows, graph.value(op.residual).cols, threads);
+  take_norm_linear_scratch(workspace, rows, graph.value(op.residual).cols,
+                           graph.weight(op.weight).format, threads);
   return workspace.used_bytes();
 }
 

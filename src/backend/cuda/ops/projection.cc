@@ -264,7 +264,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
 
 void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSpec& weight,
                      DType activation) {
-  if (weight.is_quantized) {
+  if (weight.format.is_quantized()) {
     plan_quantized_projection(workspace, num_rows, weight.shape(), activation);
   }
   if (num_rows > kMostRowsWithoutLibrary) {
