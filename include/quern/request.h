@@ -59,6 +59,10 @@ struct Request {
   /// Log-probabilities of the chosen tokens and of this many best ones (0 … kMaxTopLogprobs).
   /// Unset: none.
   std::optional<int> top_logprobs;
+  /// Log-probabilities of the prompt's tokens from the second on, each after those before it, and
+  /// of this many best ones (0 … kMaxTopLogprobs). All prompt positions are then computed: none
+  /// comes from the prefix cache. Unset: none.
+  std::optional<int> prompt_logprobs;
 };
 
 enum class FinishReason {
@@ -106,6 +110,9 @@ struct Result {
   /// One line with FinishReason::error, else empty. Output up to the error is kept.
   std::string error;
   std::vector<TokenLogprobs> logprobs;  ///< one for each of output_ids, if asked for
+  /// If asked for: one for each of prompt_ids but the first. Fewer where the request ended before
+  /// its prompt was computed.
+  std::vector<TokenLogprobs> prompt_logprobs;
   std::uint64_t seed = 0;
   /// Prompt tokens whose keys and values came from the prefix cache; see
   /// EngineOptions::prefix_cache.
@@ -125,8 +132,9 @@ struct Update {
   std::vector<std::int32_t> token_ids;  ///< new output ids
   std::string
       text;  ///< new text; whole characters, and nothing that a stop string may still take back
-  std::vector<TokenLogprobs> logprobs;        ///< one for each of token_ids, if asked for
-  std::optional<FinishReason> finish_reason;  ///< set on the last update of an answer
+  std::vector<TokenLogprobs> logprobs;         ///< one for each of token_ids, if asked for
+  std::vector<TokenLogprobs> prompt_logprobs;  ///< see Result; all of them, in the first update
+  std::optional<FinishReason> finish_reason;   ///< set on the last update of an answer
   bool last = false;  ///< the request's last update: all its answers have ended
   std::string error;  ///< see Result::error; on the last update
 };

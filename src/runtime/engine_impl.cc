@@ -160,6 +160,7 @@ void Engine::Impl::launch(const ScheduledStep& step, int times) {
     launch_decode(batch, times);
   } else {
     runner_.run(batch);
+    take_prompt_logprobs(step, batch);
     waits_for_prefill_ = true;
   }
   scheduler_.launched(step, times);

@@ -74,6 +74,9 @@ class QUERN_LOCAL Engine::Impl {
   /// Number of steps of these runs, all of them in decode, to launch before the next stop check.
   int decode_steps_until_check(const ScheduledStep& step) const;
   void launch(const ScheduledStep& step, int times);
+  /// Adds the log-probabilities of the prompt tokens that follow those of the prefill step launched
+  /// last, for sequences that want them; waits for the step then.
+  void take_prompt_logprobs(const ScheduledStep& step, const BatchView& batch);
   /// Launches decode steps, all of which the device runs.
   void launch_decode(const BatchView& batch, int times);
   /// Calls `start`, which has the device run a recorded loop; false where it cannot and the host

@@ -171,6 +171,38 @@ TEST_P(GoldenTest, AllLogitsOfTheSecondCase) {
   RecordProperty("worst_error", std::to_string(worst));
 }
 
+TEST_P(GoldenTest, PromptLogprobsOfTheSecondCase) {
+  const auto file =
+      SafetensorsFile::open(testing::golden_file(GetParam().model.golden + ".logits.safetensors"));
+  const auto bytes = file.read(file.entries().front());
+  std::vector<float> logits(bytes.size() / sizeof(float));
+  std::memcpy(logits.data(), bytes.data(), bytes.size());
+  Request request;
+  request.prompt_ids = golden_["cases"][1]["prompt_ids"].get<Ids>();
+  request.max_new_tokens = 1;
+  request.prompt_logprobs = 3;
+  const Result result = engine_->generate(request);
+  const Ids& ids = request.prompt_ids;
+  ASSERT_EQ(result.prompt_logprobs.size(), ids.size() - 1);
+  const auto vocab_size = static_cast<std::size_t>(engine_->info().vocab_size);
+  for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
+    const float* row = logits.data() + i * vocab_size;
+    double sum = 0;
+    for (std::size_t token = 0; token < vocab_size; ++token) sum += std::exp(double{row[token]});
+    const TokenLogprobs& token = result.prompt_logprobs[i];
+    EXPECT_EQ(token.id, ids[i + 1]);
+    // The sum over the vocabulary moves with the logits, too.
+    EXPECT_NEAR(token.logprob, row[ids[i + 1]] - std::log(sum), 2 * tolerance());
+    ASSERT_EQ(token.top.size(), 3u);
+    std::vector<float> best(row, row + vocab_size);
+    std::ranges::partial_sort(best, best.begin() + 3, std::greater<>());
+    for (std::size_t k = 0; k < 3; ++k) {
+      EXPECT_NEAR(token.top[k].logprob, best[k] - std::log(sum), 2 * tolerance());
+      EXPECT_NEAR(row[token.top[k].id], best[k], 2 * tolerance());
+    }
+  }
+}
+
 TEST_P(GoldenTest, Perplexity) {
   const auto ids = golden_["perplexity"]["token_ids"].get<Ids>();
   const auto logits = engine_->logits(ids);

@@ -88,8 +88,7 @@ OrderedJson run_json(const Engine& engine, const std::vector<Request>& requests,
                {"timing", timing_json(engine.timing())}});
   if (engine.options().profile) json["profile"] = profile_json(profile(engine));
   for (std::size_t i = 0; i < results.size(); ++i) {
-    json["results"].push_back(
-        result_json(results[i], prompts[i], requests[i].top_logprobs.has_value()));
+    json["results"].push_back(result_json(results[i], prompts[i], requests[i]));
     OrderedJson& entry = json["results"].back();
     add_reasoning(entry, reasoning(i, 0));
     for (std::size_t answer = 0; answer < results[i].sequences.size(); ++answer) {

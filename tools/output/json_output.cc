@@ -22,16 +22,18 @@ OrderedJson logprobs_json(const TokenLogprobs& logprobs) {
 
 namespace {
 
+OrderedJson list_json(const std::vector<TokenLogprobs>& tokens) {
+  OrderedJson list = OrderedJson::array();
+  for (const TokenLogprobs& token : tokens) list.push_back(logprobs_json(token));
+  return list;
+}
+
 /// What only some results and answers have.
 template <typename Answer>
-void add_details(OrderedJson& json, const Answer& answer, bool with_logprobs) {
+void add_details(OrderedJson& json, const Answer& answer, const Request& request) {
   if (answer.score) json["score"] = shortest(*answer.score);
   if (answer.finish_reason == FinishReason::error) json["error"] = answer.error;
-  if (!with_logprobs) return;
-  json["logprobs"] = OrderedJson::array();
-  for (const TokenLogprobs& logprobs : answer.logprobs) {
-    json["logprobs"].push_back(logprobs_json(logprobs));
-  }
+  if (request.top_logprobs) json["logprobs"] = list_json(answer.logprobs);
 }
 
 }  // namespace
@@ -49,19 +51,20 @@ OrderedJson subject_json(const ModelInfo& info, const EngineOptions& resolved) {
   return json;
 }
 
-OrderedJson result_json(const Result& result, const std::string& prompt, bool with_logprobs) {
+OrderedJson result_json(const Result& result, const std::string& prompt, const Request& request) {
   OrderedJson json = {{"prompt", prompt},
                       {"prompt_ids", result.prompt_ids},
                       {"output_ids", result.output_ids},
                       {"text", result.text},
                       {"finish_reason", finish_reason_name(result.finish_reason)}};
-  add_details(json, result, with_logprobs);
+  if (request.prompt_logprobs) json["prompt_logprobs"] = list_json(result.prompt_logprobs);
+  add_details(json, result, request);
   for (const SequenceResult& answer : result.sequences) {
     OrderedJson& entry = json["sequences"].emplace_back(
         OrderedJson{{"output_ids", answer.output_ids},
                     {"text", answer.text},
                     {"finish_reason", finish_reason_name(answer.finish_reason)}});
-    add_details(entry, answer, with_logprobs);
+    add_details(entry, answer, request);
   }
   return json;
 }

@@ -21,10 +21,10 @@ double rounded(double value, int digits);
 /// "random" where they are.
 OrderedJson subject_json(const ModelInfo& info, const EngineOptions& resolved);
 
-/// {"prompt", "prompt_ids", "output_ids", "text", "finish_reason", "score"?, "error"?, "logprobs"?,
-/// "sequences"?: [{"output_ids", "text", "finish_reason", "score"?, "error"?, "logprobs"?}]};
-/// "error" says what went wrong where the finish reason is "error".
-OrderedJson result_json(const Result& result, const std::string& prompt, bool with_logprobs);
+/// {"prompt", "prompt_ids", "output_ids", "text", "finish_reason", "prompt_logprobs"?, "score"?,
+/// "error"?, "logprobs"?, "sequences"?: [{"output_ids", "text", "finish_reason", "score"?,
+/// "error"?, "logprobs"?}]}; "error" says what went wrong where the finish reason is "error".
+OrderedJson result_json(const Result& result, const std::string& prompt, const Request& request);
 
 /// {"id", "logprob", "top": [{"id", "logprob"}]}
 OrderedJson logprobs_json(const TokenLogprobs& logprobs);

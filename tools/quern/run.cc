@@ -232,6 +232,7 @@ const CLI::Option* add_chat_options(CLI::App& app, RunOptions& options) {
 /// The options that say what is printed.
 struct TextSwitches {
   const CLI::Option* logprobs = nullptr;
+  const CLI::Option* prompt_logprobs = nullptr;
   const CLI::Option* echo = nullptr;
   const CLI::Option* stream_json = nullptr;
 };
@@ -248,6 +249,9 @@ TextSwitches add_text_options(CLI::App& app, RunOptions& options) {
   switches.logprobs =
       group.integer({"--logprobs", "N", "With JSON: log-probabilities, and the N best tokens'"},
                     options.request.top_logprobs, 0, kMaxTopLogprobs);
+  switches.prompt_logprobs = group.integer(
+      {"--prompt-logprobs", "N", "With JSON: those of the prompt's tokens, and the N best ones'"},
+      options.request.prompt_logprobs, 0, kMaxTopLogprobs);
   return switches;
 }
 
@@ -286,8 +290,10 @@ Action add_run(CLI::App& app) {
     reject_with(chat, encoding);
     reject_with(chat, {sources.prompt_ids, text.echo});
     reject_together({text.echo, text.stream_json});
-    if (text.logprobs->count() != 0 && !options->prints_json()) {
-      usage_error("--logprobs needs --json or --stream-json: plain text has no place for them");
+    for (const CLI::Option* logprobs : {text.logprobs, text.prompt_logprobs}) {
+      if (logprobs->count() == 0 || options->prints_json()) continue;
+      usage_error("{} needs --json or --stream-json: plain text has no place for them",
+                  logprobs->get_name());
     }
     options->max_seqs_given = max_seqs->count() != 0;
     apply_output_options(options->output);

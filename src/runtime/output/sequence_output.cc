@@ -101,6 +101,7 @@ bool SequenceOutput::has_update() const {
 Update SequenceOutput::take_update() {
   Update update = std::exchange(update_, Update{});
   update_.id = update.id;
+  if (!std::exchange(updated_, true)) update.prompt_logprobs = result_.prompt_logprobs;
   return update;
 }
 

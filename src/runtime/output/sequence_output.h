@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "quern/request.h"
@@ -28,6 +29,10 @@ class SequenceOutput {
   /// Finishes with FinishReason::error and the reason.
   void fail(const std::string& error);
   void set_cached_prompt_tokens(int count) { result_.cached_prompt_tokens = count; }
+  /// Appends those of the next prompt token. Before the first token is accepted.
+  void add_prompt_logprobs(TokenLogprobs token) {
+    result_.prompt_logprobs.push_back(std::move(token));
+  }
   void set_score(float score) { result_.score = score; }
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
@@ -54,6 +59,7 @@ class SequenceOutput {
   Result result_;
   Update update_;
   std::optional<FinishReason> finish_reason_;
+  bool updated_ = false;  ///< the first update was taken
 };
 
 }  // namespace quern

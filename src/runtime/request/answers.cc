@@ -83,6 +83,7 @@ std::vector<std::unique_ptr<Sequence>> make_sequences(RequestId id, const Reques
   Request next = request;
   next.prompt_ids = first.token_ids;
   next.sampling.seed = first.sampling.seed;
+  next.prompt_logprobs.reset();  // the first answer's
   for (int i = 1; i < request.num_return_sequences; ++i) {
     sequences.push_back(make_sequence(id, next, model, limits.max_seq_len));
     sequences.back()->index = i;

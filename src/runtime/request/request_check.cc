@@ -172,8 +172,13 @@ std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
                          model.generation.stop_strings.end());
   SequenceOutput output(*model.tokenizer, with_stops, std::move(result), eos_token_ids, max_tokens,
                         wanted <= room ? FinishReason::length : FinishReason::context);
-  return std::make_unique<Sequence>(id, std::move(prompt_ids), sampling, max_tokens,
-                                    std::move(output));
+  auto sequence = std::make_unique<Sequence>(id, std::move(prompt_ids), sampling, max_tokens,
+                                             std::move(output));
+  if (request.prompt_logprobs) {
+    require_top_logprobs("prompt_logprobs", *request.prompt_logprobs);
+    sequence->num_prompt_logprobs = std::min(*request.prompt_logprobs, model.config.vocab_size);
+  }
+  return sequence;
 }
 
 }  // namespace quern

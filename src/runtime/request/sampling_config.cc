@@ -84,6 +84,11 @@ void resolve_logit_bias(const SamplingParams& params, int vocab_size, SamplingRo
 
 }  // namespace
 
+void require_top_logprobs(const char* name, int value) {
+  const std::string expected = fmt::format("an integer from 0 to {}", kMaxTopLogprobs);
+  require(value >= 0 && value <= kMaxTopLogprobs, name, value, expected.c_str());
+}
+
 SamplingRow resolve_sampling(const Request& request, const GenerationConfig& generation,
                              std::span<const std::int32_t> eos_token_ids, int vocab_size) {
   const SamplingParams& params = request.sampling;
@@ -104,8 +109,7 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
   resolve_logit_bias(params, vocab_size, row);
 
   if (const auto& top = request.top_logprobs) {
-    const std::string expected = fmt::format("an integer from 0 to {}", kMaxTopLogprobs);
-    require(*top >= 0 && *top <= kMaxTopLogprobs, "top_logprobs", *top, expected.c_str());
+    require_top_logprobs("top_logprobs", *top);
     row.num_top_logprobs = std::min(*top, vocab_size);
   }
   const auto on_device =

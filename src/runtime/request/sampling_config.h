@@ -16,4 +16,7 @@ namespace quern {
 SamplingRow resolve_sampling(const Request& request, const GenerationConfig& generation,
                              std::span<const std::int32_t> eos_token_ids, int vocab_size);
 
+/// Checks a number of best tokens. Errors: invalid_argument naming the parameter and its value.
+void require_top_logprobs(const char* name, int value);
+
 }  // namespace quern

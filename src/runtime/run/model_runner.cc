@@ -140,18 +140,27 @@ void ModelRunner::start_device_loop(const BatchView& batch, const LoopControl& c
   timed(batch, [&] { recording->replay(1); });
 }
 
-void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink) {
-  step_.batch = batch;
+std::pair<std::span<const Node>, std::span<const Node>> ModelRunner::open_nodes() const {
   const auto all = nodes().first(graph_.nodes.size() - kClosingNodes);
   const auto chooses = std::find_if(all.begin(), all.end(), [&](const Node& node) {
     const std::vector<ValueId> outputs = op_outputs(node.op);
     return graph_.value(outputs.front()).rows == Rows::logit_rows;
   });
-  const auto of_tokens = all.first(static_cast<std::size_t>(chooses - all.begin()));
-  const auto of_logit_rows = all.subspan(of_tokens.size());
-  execute(*backend_, of_tokens, step_);
+  const auto num_of_tokens = static_cast<std::size_t>(chooses - all.begin());
+  return {all.first(num_of_tokens), all.subspan(num_of_tokens)};
+}
 
-  const Tensor& logits = step_.value(op_outputs(all.back().op).front());
+void ModelRunner::run_logits(const BatchView& batch, int first_row, int num_rows,
+                             const LogitsSink& sink) {
+  step_.batch = batch;
+  execute(*backend_, open_nodes().first, step_);
+  read_logits(batch, first_row, num_rows, sink);
+}
+
+void ModelRunner::read_logits(BatchView batch, int first_row, int num_rows,
+                              const LogitsSink& sink) {
+  const std::span<const Node> of_logit_rows = open_nodes().second;
+  const Tensor& logits = step_.value(op_outputs(of_logit_rows.back().op).front());
   std::vector<float> rows;
   for (int done = 0; done < num_rows; done += max_logit_rows_) {
     const int count = std::min(max_logit_rows_, num_rows - done);
@@ -162,6 +171,12 @@ void ModelRunner::run_logits(BatchView batch, int first_row, int num_rows, const
     backend_->copy_out(rows.data(), logits.data, std::span(rows).size_bytes());
     sink(rows);
   }
+}
+
+void ModelRunner::restore_logits(const BatchView& batch) {
+  arrays_.restore_logit_rows(batch);
+  step_.batch = batch;
+  execute(*backend_, open_nodes().second, step_);
 }
 
 void ModelRunner::copy_logits(int first_row, int num_rows, std::vector<float>& logits) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -33,6 +34,10 @@ class ModelRunner {
   BatchView write_batch(const ScheduledStep& step);
   /// Runs one closed step.
   void run(const BatchView& batch);
+  /// Passes `sink` the logits of token rows of the step that ran last, which was not replayed.
+  void read_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
+  /// Computes the logits of that step's own rows again, for copy_logits().
+  void restore_logits(const BatchView& batch);
   /// Runs a closed decode step `times` times without a stop check in between: as recorded, or node
   /// by node where no recording exists.
   void replay_decode(BatchView batch, int times);
@@ -45,7 +50,7 @@ class ModelRunner {
   void start_device_loop(const BatchView& batch, const LoopControl& control);
   /// Runs the model for a batch without sampling and passes `sink` the logits of `num_rows` of its
   /// token rows from `first_row` on.
-  void run_logits(BatchView batch, int first_row, int num_rows, const LogitsSink& sink);
+  void run_logits(const BatchView& batch, int first_row, int num_rows, const LogitsSink& sink);
 
   /// Copies `num_rows` rows of the logits of the step that ran last.
   void copy_logits(int first_row, int num_rows, std::vector<float>& logits);
@@ -71,6 +76,8 @@ class ModelRunner {
   void place_values(const EnginePlan& plan);
   void allocate_kv_cache(const EnginePlan& plan);
   void profile_decode(BatchView batch, int times);
+  /// The nodes before Sample: those of token rows, and those of logit rows.
+  std::pair<std::span<const Node>, std::span<const Node>> open_nodes() const;
   /// Calls `launch`, timed as a step of this batch where steps are timed.
   template <typename Launch>
   void timed(const BatchView& batch, const Launch& launch);

@@ -251,10 +251,17 @@ BatchView StepArrays::decode_batch(int num_seqs, int max_kv_len) const {
 void StepArrays::write_logit_rows(BatchView& batch, int first_row, int count) {
   QUERN_CHECK(count <= limits_.max_logit_rows && first_row + count <= batch.num_tokens);
   batch.num_logit_rows = count;
-  std::iota(host_.logit_rows, host_.logit_rows + count, first_row);
-  std::fill_n(host_.logit_seqs, count, 0);
-  backend_->copy_in(batch_ + (host_.logit_rows - staging_.data()), host_.logit_rows,
-                    static_cast<std::size_t>(count) * sizeof(std::int32_t));
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(count));
+  std::iota(rows.begin(), rows.end(), first_row);
+  upload_logit_rows(rows);
+}
+
+void StepArrays::restore_logit_rows(const BatchView& batch) {
+  upload_logit_rows({host_.logit_rows, static_cast<std::size_t>(batch.num_logit_rows)});
+}
+
+void StepArrays::upload_logit_rows(std::span<const std::int32_t> rows) {
+  backend_->copy_in(batch_ + (host_.logit_rows - staging_.data()), rows.data(), rows.size_bytes());
 }
 
 }  // namespace quern

@@ -36,6 +36,8 @@ class StepArrays {
   BatchView decode_batch(int num_seqs, int max_kv_len) const;
   /// Points an existing batch's logit rows at token rows [first_row, first_row + count).
   void write_logit_rows(BatchView& batch, int first_row, int count);
+  /// Undoes that: points the batch that was written last at its own logit rows.
+  void restore_logit_rows(const BatchView& batch);
   void write_loop(const LoopControl& control);
 
   const SequenceState& state() const { return state_; }
@@ -62,6 +64,7 @@ class StepArrays {
   void add_padding(BatchView& batch);
   void point_to_arrays(BatchView& batch) const;
   BatchView upload(BatchView batch);
+  void upload_logit_rows(std::span<const std::int32_t> rows);
   std::int32_t* block_table_row(int state_row) const;
 
   StepArrays() = default;

@@ -30,7 +30,7 @@ Scheduler::Scheduler(const Limits& limits)
 }
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
-  if (sequence->prefix) {
+  if (sequence->prefix && !sequence->num_prompt_logprobs) {
     // Not the last prompt token: it is computed in any case.
     const std::int64_t reusable =
         std::min<std::int64_t>(sequence->prompt_len() - 1, sequence->prefix->max_tokens);

@@ -39,7 +39,8 @@ struct ScheduledStep {
 /// it. A beam search is admitted with a row for each beam.
 ///
 /// A sequence that may use the prefix cache begins with the longest cached prefix of full blocks of
-/// its prompt, but always computes the last prompt token, whose logits it needs.
+/// its prompt, but always computes the last prompt token, whose logits it needs. One that wants
+/// log-probabilities of its prompt computes all of it.
 class Scheduler {
  public:
   explicit Scheduler(const Limits& limits);

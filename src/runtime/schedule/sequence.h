@@ -46,6 +46,9 @@ struct Sequence {
   int max_tokens = 0;  ///< tokens to generate at most
   SequenceOutput output;
   std::optional<PrefixUse> prefix = {};  ///< unset: it neither uses nor fills the prefix cache
+  /// Request::prompt_logprobs, of the answer that computes the prompt; such a one fills the prefix
+  /// cache and does not use it.
+  std::optional<int> num_prompt_logprobs = {};
 
   int index = 0;                                ///< the answer's
   std::shared_ptr<AnswerGroup> group = {};      ///< null: the request has one answer

@@ -92,7 +92,9 @@ TEST_F(OptionsTest, ContradictionsNameBoth) {
     }
     expect_failure(run_llama(arguments), kUsage, {names.front(), names.back()});
   }
-  expect_failure(run_llama({"-p", "a", "--logprobs", "2"}), kUsage, {"--logprobs", "--json"});
+  for (const char* option : {"--logprobs", "--prompt-logprobs"}) {
+    expect_failure(run_llama({"-p", "a", option, "2"}), kUsage, {option, "--json"});
+  }
   expect_failure(run_llama({"-p", "a", "--device-loop", "require", "--profile"}), kUsage,
                  {"--device-loop", "--profile"});
   expect_failure(run_quern({"tokenize", "-m", "x", "--decode", "-p", "a"}), kUsage,
@@ -124,6 +126,7 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
                                                                    {"--repetition-penalty", "0"},
                                                                    {"--seed", "-1"},
                                                                    {"--logprobs", "21"},
+                                                                   {"--prompt-logprobs", "21"},
                                                                    {"--device", "tpu"},
                                                                    {"--device", "cuda:x"},
                                                                    {"--device", "cuda:-1"},

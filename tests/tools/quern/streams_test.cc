@@ -63,6 +63,16 @@ TEST_F(StreamsTest, JsonHasTheKeysOfTheContract) {
   ASSERT_EQ(first["top"].size(), 3U);
   EXPECT_EQ(keys(first["top"][0]), (Keys{"id", "logprob"}));
   EXPECT_EQ(first["top"][0]["id"], first["id"]) << "greedy takes the best";
+  const auto judged = json_of(run_llama(
+      {"--prompt-ids", "1,300,17", "-n", "1", "--json", "--prompt-logprobs", "2"}))["results"]
+                          .at(0);
+  EXPECT_EQ(keys(judged), (Keys{"prompt", "prompt_ids", "output_ids", "text", "finish_reason",
+                                "prompt_logprobs"}));
+  ASSERT_EQ(judged["prompt_logprobs"].size(), 2U);
+  EXPECT_EQ(judged["prompt_logprobs"][0]["id"], 300);
+  EXPECT_EQ(judged["prompt_logprobs"][1]["id"], 17);
+  EXPECT_LT(judged["prompt_logprobs"][1]["logprob"], 0.0);
+  EXPECT_EQ(judged["prompt_logprobs"][1]["top"].size(), 2U);
   EXPECT_EQ(keys(json["timing"]),
             (Keys{"load_ms", "time_to_first_token_ms", "prefill_tokens_per_s",
                   "decode_tokens_per_s", "cached_prompt_tokens", "total_ms", "steps_run",

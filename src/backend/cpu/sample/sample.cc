@@ -4,6 +4,7 @@
 
 #include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/sample/log_softmax.h"
 #include "backend/cpu/sample/logits_processor.h"
 #include "backend/cpu/sample/sampling_filter.h"
 #include "backend/cpu/views.h"
@@ -48,13 +49,6 @@ History history_of(const SequenceState& state, std::int32_t row) {
   const std::span<const std::int32_t> all{state.history + row * state.history_stride,
                                           prompt_len + generated};
   return {all, all.last(generated)};
-}
-
-/// Whether a logit is NaN or +inf. Branch-free, so that it costs a vector instruction or two.
-bool has_nonfinite(std::span<const float> logits) {
-  int found = 0;
-  for (const float logit : logits) found |= logit < kInfinity ? 0 : 1;
-  return found != 0;
 }
 
 /// Masks the scores of tokens that a row of Step::token_bitmask does not allow.
@@ -115,14 +109,6 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
   if (sampling.top_p < 1.0f) candidates = keep_top_p(candidates, sampling.top_p);
   if (sampling.min_p > 0.0f) candidates = keep_min_p(candidates, sampling.min_p);
   return draw(candidates, {sampling.seed, sampling.sequence_index, position});
-}
-
-/// log Σ exp(logits); no logit is NaN or +inf, and one is above -inf.
-float log_sum_exp(std::span<const float> logits) {
-  const float largest = logits[static_cast<std::size_t>(argmax(logits))];
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(logit - largest);
-  return static_cast<float>(largest + std::log(sum));
 }
 
 /// Writes the log-probabilities of the chosen token and of the best ones to the ring; entries
