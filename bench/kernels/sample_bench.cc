@@ -26,6 +26,11 @@ const std::vector<SampleSetting>& settings() {
       {"top_p_flat", 0.1f, {.temperature = 1.0f, .top_p = 0.9f}},
       {"top_k_p", 16.0f, {.temperature = 1.0f, .top_p = 0.9f, .top_k = 50}},
       {"min_p", 16.0f, {.temperature = 1.0f, .min_p = 0.05f}},
+      {"top_n_sigma", 16.0f, {.temperature = 1.0f, .top_n_sigma = 1.0f}},
+      {"typical_p", 16.0f, {.temperature = 1.0f, .typical_p = 0.9f}},
+      {"eta_cutoff", 16.0f, {.temperature = 1.0f, .eta_cutoff = 0.002f}},
+      {"xtc", 16.0f, {.temperature = 1.0f, .xtc_probability = 1.0f}},
+      {"dry", 16.0f, {.dry_multiplier = 0.8f}},
       {"logprobs", 16.0f, {.num_top_logprobs = 5}},
       {"repetition", 16.0f, {.repetition_penalty = 1.1f}},
   };

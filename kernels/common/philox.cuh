@@ -33,6 +33,11 @@ __device__ inline uint4 draw_words(const DrawKey& draw, std::uint32_t group) {
       {static_cast<std::uint32_t>(draw.seed), static_cast<std::uint32_t>(draw.seed >> 32)});
 }
 
+/// base/philox.h's uniform_of_step: a number in [0, 1) that belongs to no token.
+__device__ inline float uniform_of_step(const DrawKey& draw) {
+  return static_cast<float>(draw_words(draw, 0xFFFFFFFFu / 4).w >> 8) * 0x1p-24f;
+}
+
 /// Maximum Gumbel variate of one word.
 inline constexpr float kLargestGumbel = 23.0f;
 

@@ -26,7 +26,7 @@ struct ScoresSlice {
 __device__ inline bool has_processors(const SamplingRow& row) {
   return row.repetition_penalty != 1.0f || row.presence_penalty != 0.0f ||
          row.frequency_penalty != 0.0f || row.no_repeat_ngram_size > 0 ||
-         row.num_banned_phrases > 0 || row.num_logit_bias > 0;
+         row.num_banned_phrases > 0 || row.num_logit_bias > 0 || row.dry_multiplier > 0.0f;
 }
 
 // Logits processors in order of application; each is run by all threads of the block and starts and
@@ -58,6 +58,52 @@ __device__ inline void penalize_generated(const TokenHistory& history, float pre
   for (int i = threadIdx.x; i < slice.count; i += blockDim.x) {
     if (counts[i] == 0) continue;
     slice.scores[i] -= __fadd_rn(presence, __fmul_rn(frequency, static_cast<float>(counts[i])));
+  }
+  __syncthreads();
+}
+
+__device__ inline bool breaks_repeats(const SamplingRow& row, int id) {
+  for (int i = 0; i < row.num_dry_breakers; ++i) {
+    if (row.dry_breakers[i] == id) return true;
+  }
+  return false;
+}
+
+/// The number of tokens before `end` that are the history's last ones, up to kMaxDryMatch and to
+/// the first sequence breaker.
+__device__ inline int match_length(const SamplingRow& row, const std::int32_t* tokens, int end,
+                                   int count) {
+  int length = 0;
+  while (length < end && length < kMaxDryMatch) {
+    const int id = tokens[end - 1 - length];
+    if (id != tokens[count - 1 - length] || breaks_repeats(row, id)) break;
+    ++length;
+  }
+  return length;
+}
+
+/// DRY. `lengths`: scratch in shared memory, as long as the slice. Not inlined: few requests use
+/// it.
+__device__ __noinline__ void penalize_repeats(const SamplingRow& row, TokenHistory history,
+                                              ScoresSlice slice, int* lengths) {
+  for (int i = threadIdx.x; i < slice.count; i += blockDim.x) lengths[i] = 0;
+  __syncthreads();
+  const int count = row.dry_range > 0 ? min(row.dry_range, history.count) : history.count;
+  const std::int32_t* tokens = history.tokens + history.count - count;
+  for (int i = 1 + static_cast<int>(threadIdx.x); i < count; i += blockDim.x) {
+    const int next = tokens[i];
+    if (!slice.holds(next) || breaks_repeats(row, next)) continue;
+    const int length = match_length(row, tokens, i, count);
+    if (length > 0) atomicMax(&lengths[next - slice.begin], length);
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < slice.count; i += blockDim.x) {
+    if (lengths[i] == 0 || lengths[i] < row.dry_allowed_length) continue;
+    float penalty = row.dry_multiplier;
+    for (int k = row.dry_allowed_length; k < lengths[i]; ++k) {
+      penalty = __fmul_rn(penalty, row.dry_base);
+    }
+    slice.scores[i] -= penalty;
   }
   __syncthreads();
 }

@@ -11,11 +11,17 @@ namespace quern::kernels {
 class RowBlocks {
  public:
   /// `arrivals` is zero before and after. All `count` blocks wait equally often and finish.
-  __device__ RowBlocks(std::uint32_t* arrivals, int count, int index)
-      : arrivals_(arrivals), count_(static_cast<std::uint32_t>(count)), index_(index) {}
+  /// `target`: target() of an object that these blocks have used so far.
+  __device__ RowBlocks(std::uint32_t* arrivals, int count, int index, std::uint32_t target = 0)
+      : arrivals_(arrivals),
+        count_(static_cast<std::uint32_t>(count)),
+        index_(index),
+        target_(target) {}
 
   __device__ int index() const { return index_; }
   __device__ int count() const { return static_cast<int>(count_); }
+  /// The number of arrivals after the last barrier.
+  __device__ std::uint32_t target() const { return target_; }
 
   /// Barrier over the row's blocks; earlier writes to global memory are visible after it (through
   /// L2: read them with __ldcg).
@@ -56,7 +62,7 @@ class RowBlocks {
   std::uint32_t* arrivals_;
   std::uint32_t count_;
   int index_;
-  std::uint32_t target_ = 0;
+  std::uint32_t target_;
 };
 
 /// A number for each of `count` blocks, in the order in which they start. A block that waits only

@@ -2,6 +2,7 @@
 #include "kernels/common/launch.h"
 #include "kernels/common/philox.cuh"
 #include "kernels/sample/candidate.cuh"
+#include "kernels/sample/extended_filter.cuh"
 #include "kernels/sample/logits_processor.cuh"
 #include "kernels/sample/row_blocks.cuh"
 #include "kernels/sample/sample.h"
@@ -29,7 +30,8 @@ static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSh
               "2048: reductions and more");
 
 __device__ bool has_filters(const SamplingRow& row) {
-  return row.temperature > 0.0f && (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f);
+  return row.temperature > 0.0f &&
+         (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f || has_extended_filters(row));
 }
 
 /// One row of logits and its sequence.
@@ -53,6 +55,11 @@ __device__ Row row_of(const SampleParams& p, int index) {
           sampling,
           {p.history + state_row * p.history_stride, length, generated},
           {sampling.seed, sampling.sequence_index, static_cast<std::uint32_t>(length)}};
+}
+
+__device__ ScoresSlice slice_of(const SampleParams& p, int index, float* scores) {
+  const int begin = index * kSliceTokens;
+  return {scores, begin, min(kSliceTokens, p.vocab_size - begin)};
 }
 
 /// Log-probability summary of the slice's raw logits, into `result`.
@@ -90,6 +97,7 @@ __device__ void process(const Row& row, const ScoresSlice& slice, int* counts) {
     penalize_generated(row.history, sampling.presence_penalty, sampling.frequency_penalty, slice,
                        counts);
   }
+  if (sampling.dry_multiplier > 0.0f) penalize_repeats(sampling, row.history, slice, counts);
   if (sampling.no_repeat_ngram_size > 0) {
     ban_repeated_ngrams(row.history, sampling.no_repeat_ngram_size, slice);
   }
@@ -119,31 +127,69 @@ __device__ std::uint64_t draw_from_slice(const Row& row, const ScoresSlice& slic
   return block_max(winner);
 }
 
+/// A row's scratch, of blocks that share it.
+__device__ SampleScratch scratch_of(const SampleParams& p, int row, int num_blocks) {
+  SampleScratch scratch = p.scratch;
+  scratch.bins += std::int64_t{row} * kSampleBinSets * kSampleBins;
+  scratch.ties += std::int64_t{row} * num_blocks;
+  scratch.sums += std::int64_t{row} * num_blocks * kSampleSumSets * kSampleSums;
+  return scratch;
+}
+
+/// draw_filtered() with all filters. `barriers` in shared memory: RowBlocks::target(). Not inlined,
+/// and with scalars as arguments: few requests use it, and the others shall not pay for it.
+__device__ __noinline__ std::uint64_t draw_extended(const SampleParams& p, int index, int block,
+                                                    std::uint64_t best, std::uint32_t* barriers,
+                                                    SharedMemory& shared) {
+  RowBlocks blocks(&p.words[index].arrivals, static_cast<int>(gridDim.x), block, *barriers);
+  const ScoresSlice slice = slice_of(p, block, shared.scores);
+  const Row row = row_of(p, index);
+  const SamplingRow& sampling = row.sampling;
+  const SampleScratch scratch = scratch_of(p, index, blocks.count());
+  ExtendedFilter<kThreads> filter(slice, candidate_score(best) / sampling.temperature,
+                                  candidate_id(best), scratch, blocks, shared.filter);
+  if (sampling.top_n_sigma > 0.0f) filter.keep_top_n_sigma(sampling.top_n_sigma);
+  if (sampling.top_k > 0) filter.keep_top_k(sampling.top_k);
+  if (sampling.top_p < 1.0f) filter.keep_top_p(sampling.top_p);
+  if (sampling.min_p > 0.0f) filter.keep_min_p(sampling.min_p);
+  if (sampling.typical_p < 1.0f) filter.keep_typical(sampling.typical_p);
+  if (sampling.epsilon_cutoff > 0.0f) filter.keep_epsilon(sampling.epsilon_cutoff);
+  if (sampling.eta_cutoff > 0.0f) filter.keep_eta(sampling.eta_cutoff);
+  if (sampling.xtc_probability > 0.0f && uniform_of_step(row.draw) < sampling.xtc_probability) {
+    filter.exclude_top_choices(sampling.xtc_threshold);
+  }
+  const std::uint64_t drawn = filter.draw(row.draw);
+  if (threadIdx.x == 0) *barriers = blocks.target();
+  __syncthreads();
+  return drawn;
+}
+
 /// The slice's draw after filtering, together with the row's other blocks; 0 in all of them where
 /// infinities leave nothing to draw (a tiny temperature can make them), or where the best is
 /// kNonfiniteKey, whose score is NaN.
 __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
                                        const ScoresSlice& slice, RowBlocks& blocks,
                                        SharedMemory& shared) {
-  SampleScratch scratch = p.scratch;
-  scratch.bins += std::int64_t{row.index} * kSampleBinSets * kSampleBins;
-  scratch.ties += std::int64_t{row.index} * blocks.count();
+  const SampleScratch scratch = scratch_of(p, row.index, blocks.count());
   Filter::clear(scratch, blocks);
   blocks.wait_for_all();  // for the row's best score too
   const std::uint64_t best = __ldcg(&p.words[row.index].best);
   const SamplingRow& sampling = row.sampling;
   const float best_score = candidate_score(best) / sampling.temperature;
   if (!isfinite(best_score)) return 0;
+  if (has_extended_filters(sampling)) {
+    __shared__ std::uint32_t barriers;
+    if (threadIdx.x == 0) barriers = blocks.target();
+    __syncthreads();
+    const auto drawn = draw_extended(p, row.index, blocks.index(), best, &barriers, shared);
+    blocks = RowBlocks(&p.words[row.index].arrivals, blocks.count(), blocks.index(), barriers);
+    return drawn;
+  }
   Filter filter(slice, best_score, scratch, blocks, shared.filter);
   if (sampling.top_k > 0) filter.keep_top_k(sampling.top_k);
   if (sampling.top_p < 1.0f) filter.keep_top_p(sampling.top_p);
   if (sampling.min_p > 0.0f) filter.keep_min_p(sampling.min_p);
   return filter.draw(row.draw, candidate_id(best));
-}
-
-__device__ ScoresSlice slice_of(const SampleParams& p, int index, float* scores) {
-  const int begin = index * kSliceTokens;
-  return {scores, begin, min(kSliceTokens, p.vocab_size - begin)};
 }
 
 /// Loads a slice of a row to shared memory. Returns whether it holds NaN or +inf, the same in all

@@ -12,6 +12,9 @@ namespace quern::kernels {
 /// Histogram bins per digit of the scores, and bin sets per row.
 inline constexpr int kSampleBins = 2048;
 inline constexpr int kSampleBinSets = 3;
+/// Sums that a row's blocks add up at a time, and sets of them.
+inline constexpr int kSampleSums = 3;
+inline constexpr int kSampleSumSets = 2;
 
 /// Words shared by the blocks of a row: zero before and after. Keys: see sample/candidate.cuh.
 struct SampleWords {
@@ -25,6 +28,7 @@ struct SampleWords {
 struct SampleScratch {
   std::uint64_t* bins = nullptr;  ///< [kSampleBinSets, kSampleBins]
   int* ties = nullptr;            ///< [sample_slices(vocab_size)]
+  double* sums = nullptr;         ///< [kSampleSumSets, kSampleSums, sample_slices(vocab_size)]
 };
 
 /// A slice's log-probability summary, where log-probabilities are asked for.
@@ -78,9 +82,9 @@ int max_sample_slices(int num_multiprocessors);
 
 /// graph/op.h's Sample, in one launch. Each block keeps a vocabulary slice in shared memory and
 /// finds its largest score and draw; the last block of a row merges them. For top-k, top-p and
-/// min-p the row's blocks find thresholds together, with up to three grid barriers each; nothing is
-/// sorted. Results do not depend on the order in which blocks and threads run. History ids beyond
-/// the vocabulary are ignored. Errors: see launch.h.
+/// the other filters the row's blocks find thresholds together, with up to four grid barriers each;
+/// nothing is sorted. Results do not depend on the order in which blocks and threads run. History
+/// ids beyond the vocabulary are ignored. Errors: see launch.h.
 void sample(const SampleParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -24,11 +24,18 @@ __device__ inline std::uint64_t perturbed(float score, int id, const DrawKey& ke
 
 /// What remains of a row after top-k, top-p and min-p. Scores are logits / temperature; NaN and
 /// -inf never remain.
-struct Survivors {
+struct SurvivorsOfThreshold {
   std::uint32_t threshold;  ///< ordered(): smaller scores are out
   int last_tie;             ///< ids above it are out where their score is the threshold
   float best;               ///< the largest score
   float min_p;              ///< 0: off
+
+  /// Keeps only scores from this one on, of those that are left.
+  __device__ void raise(std::uint32_t key) {
+    if (key <= threshold) return;
+    threshold = key;
+    last_tie = INT_MAX;
+  }
 
   __device__ bool hold(float score, int id) const {
     if (!(score > kLowest)) return false;
@@ -36,6 +43,11 @@ struct Survivors {
     if (key < threshold || (key == threshold && id > last_tie)) return false;
     return min_p == 0.0f || expf(score - best) >= min_p;
   }
+};
+
+/// The order of scores.
+struct Ordered {
+  __device__ std::uint32_t operator()(float score) const { return ordered(score); }
 };
 
 /// Per-bin sums of weights in shared memory: 64 bits as two 32-bit words, so that atomic additions
@@ -60,7 +72,7 @@ struct WeightBins {
 /// build a histogram of weights by the next digit of the undecided scores, add it up in global
 /// memory, wait for each other and read the same decision. Weights are integers, so that the order
 /// of additions does not matter. All blocks call the same functions.
-template <int kThreads>
+template <int kThreads, typename Survivors = SurvivorsOfThreshold>
 class SamplingFilter {
  public:
   static constexpr int kBins = kSampleBins;
@@ -119,7 +131,7 @@ class SamplingFilter {
     return block_max(winner);
   }
 
- private:
+ protected:
   /// Position where the cumulative weight, from the best score down, reaches a target.
   struct Crossing {
     std::uint32_t key;      ///< ordered() score: the first of the undecided
@@ -149,9 +161,11 @@ class SamplingFilter {
     }
   }
 
-  /// target_of(total weight): if the target is not reached, everything survives.
-  template <typename TargetOf, typename Weight>
-  __device__ Crossing find_crossing(const TargetOf& target_of, const Weight& weight) {
+  /// target_of(total weight): if the target is not reached, everything survives. `key_of`: the key
+  /// of a score, by whose order the weights are added up, the largest first.
+  template <typename TargetOf, typename Weight, typename KeyOf = Ordered>
+  __device__ Crossing find_crossing(const TargetOf& target_of, const Weight& weight,
+                                    const KeyOf& key_of = {}) {
     Crossing crossing{0, 0, 0};
     std::uint32_t decided = 0;  // prefix of the digits above this level's
     for (int shift = 21;; shift = max(shift - 11, 0)) {
@@ -161,7 +175,7 @@ class SamplingFilter {
         clear_set(scratch_, blocks_, (level_ + 1) % kSampleBinSets);
       }
       ++level_;
-      add_weights(shift, decided, crossing.key, weight, scratch_.bins + set * kBins);
+      add_weights(shift, decided, crossing.key, weight, key_of, scratch_.bins + set * kBins);
       blocks_.wait_for_all();
       if (!find_bin(scratch_.bins + set * kBins, shift, target_of, crossing)) return {0, 0, 0};
       if (crossing.missing >= crossing.weight || shift == 0) return crossing;
@@ -169,16 +183,16 @@ class SamplingFilter {
     }
   }
 
-  template <typename Weight>
+  template <typename Weight, typename KeyOf>
   __device__ void add_weights(int shift, std::uint32_t decided, std::uint32_t prefix,
-                              const Weight& weight, std::uint64_t* bins) {
+                              const Weight& weight, const KeyOf& key_of, std::uint64_t* bins) {
     for (int i = threadIdx.x; i < kBins; i += kThreads) {
       shared_.low[i] = 0;
       shared_.high[i] = 0;
     }
     __syncthreads();
     for_each_survivor([&](int, float score) {
-      const std::uint32_t key = ordered(score);
+      const std::uint32_t key = key_of(score);
       if ((key & decided) == prefix) shared_.add((key & ~decided) >> shift, weight(score));
     });
     __syncthreads();

@@ -9,6 +9,8 @@ inline constexpr int kMaxBiases = 512;
 inline constexpr int kMaxBannedPhrases = 128;
 inline constexpr int kMaxBannedPhraseTokens = 512;
 inline constexpr int kMaxTopLogprobs = 20;
+inline constexpr int kMaxDryBreakers = 64;
+inline constexpr int kMaxDryMatch = 50;
 
 // Written to the ring instead of a token when sampling failed: graph/step.h's SampleError.
 inline constexpr std::int32_t kNonfiniteLogits = -2;
@@ -27,6 +29,17 @@ struct SamplingRow {
   float presence_penalty;
   float frequency_penalty;
   std::int32_t no_repeat_ngram_size;
+  float top_n_sigma;
+  float typical_p;
+  float epsilon_cutoff;
+  float eta_cutoff;
+  float xtc_probability;
+  float xtc_threshold;
+  float dry_multiplier;
+  float dry_base;
+  std::int32_t dry_allowed_length;
+  std::int32_t dry_range;
+  std::int32_t num_dry_breakers;
   std::int32_t num_top_logprobs;
   std::int32_t num_eos_token_ids;
   std::int32_t num_logit_bias;
@@ -37,6 +50,7 @@ struct SamplingRow {
   std::int32_t bias_until[kMaxBiases];
   std::int32_t banned_phrase_ends[kMaxBannedPhrases];
   std::int32_t banned_phrase_tokens[kMaxBannedPhraseTokens];
+  std::int32_t dry_breakers[kMaxDryBreakers];
 };
 
 }  // namespace quern::kernels

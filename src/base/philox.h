@@ -33,6 +33,13 @@ constexpr std::uint32_t draw_word(std::uint64_t seed, std::uint32_t sequence_ind
   return words[token_id % 4];
 }
 
+/// A number in [0, 1) that belongs to no token, drawn for the token at `position`.
+constexpr float uniform_of_step(std::uint64_t seed, std::uint32_t sequence_index,
+                                std::uint32_t position) {
+  constexpr std::uint32_t kNoToken = 0xFFFFFFFF;
+  return static_cast<float>(draw_word(seed, sequence_index, position, kNoToken) >> 8) * 0x1p-24f;
+}
+
 /// A standard Gumbel variate from one word: -log(E) with E = -log(1 - v) exponential. Small v,
 /// which give the large variates that win an argmax, keep their full relative precision. v < 1, so
 /// the result is finite.

@@ -13,6 +13,9 @@ inline constexpr int kMaxEosTokenIds = 64;     ///< the host checks for those be
 inline constexpr int kMaxBiases = 512;         ///< kMaxLogitBias of a request, and the model's
 inline constexpr int kMaxBannedPhrases = 128;  ///< of two tokens or more
 inline constexpr int kMaxBannedPhraseTokens = 512;
+inline constexpr int kMaxDryBreakers = 64;
+/// The longest repetition that DRY counts, in tokens: text-generation-webui's.
+inline constexpr int kMaxDryMatch = 50;
 
 /// The block size (tokens) that engines use.
 inline constexpr int kBlockSize = 32;

@@ -169,12 +169,27 @@ struct AllGather {
 
 /// Samples a token for each logit row whose sequence is not finished and writes it to
 /// SequenceState::last_token, and its log-probabilities to the output ring if requested.
-/// Order: repetition (prompt and generated), presence and frequency penalties (generated),
-///   no-repeat n-gram (prompt and generated), banned phrases, logit bias; then temperature, top-k,
-///   top-p, min-p as HF's processors; then the draw: the survivor with the largest logit /
-///   temperature + gumbel(draw_word(seed, sequence_index, position, id)), the lowest id on a tie,
-///   where `position` is the index in the whole sequence that the token will have. Temperature 0 is
-///   argmax after the penalties. See base/philox.h.
+/// Order: repetition (prompt and generated), presence and frequency penalties (generated), DRY and
+///   no-repeat n-gram (prompt and generated), banned phrases, logit bias; then temperature,
+///   top-nσ, top-k, top-p, min-p, typical-p, epsilon- and eta-cutoff, XTC; then the draw: the
+///   survivor with the largest logit / temperature + gumbel(draw_word(seed, sequence_index,
+///   position, id)), the lowest id on a tie, where `position` is the index in the whole sequence
+///   that the token will have. Temperature 0 is argmax after the penalties. See base/philox.h.
+/// Filters, on scores logit / temperature above -inf; probabilities are of what the filters before
+///   have left, the softmax of its scores, in double precision from float32 exponentials:
+///   - top-nσ: scores of at least the largest less top_n_sigma standard deviations (of the
+///     population) stay;
+///   - top-k, top-p, min-p as HF's warpers;
+///   - typical-p: by distance of the score from the mean score Σ p · score, which is that of -log p
+///     from the entropy, the nearest stay that together reach typical_p, with ties;
+///   - epsilon and eta: probabilities of at least epsilon_cutoff, or of min(η, √η · exp(-entropy)),
+///     and the best stay; as HF's;
+///   - XTC: if uniform_of_step() < xtc_probability, of the tokens of a probability of at least
+///     xtc_threshold only the least probable stays, the highest id on a tie.
+/// DRY: an id that follows an earlier occurrence of the history's last n tokens, n as large as
+///   possible, at least dry_allowed_length and at most kMaxDryMatch, no sequence breaker among them
+///   nor the id, loses dry_multiplier · dry_base^(n - dry_allowed_length), multiplied in float32
+///   from the left.
 /// Mask: tokens whose bit in Step::token_bitmask is clear count as -inf from temperature on,
 ///   whatever the penalties and biases made of them.
 /// Log-probabilities are log-softmax of the raw logits. Logits are not modified.
@@ -183,6 +198,8 @@ struct AllGather {
 ///   penalties, biases and mask leave nothing above -inf writes SampleError::no_token. Neither
 ///   writes log-probabilities. Single logits of -inf are legal: those tokens are never chosen.
 /// Shapes: logits [logit_rows, vocab_size] float32.
+/// Source: HF logits_process.py (transformers 5); Tang et al. 2024 (top-nσ); text-generation-webui
+///   (XTC and DRY, by p-e-w), llama.cpp.
 struct Sample {
   ValueId logits;
 };

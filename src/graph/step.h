@@ -79,7 +79,18 @@ struct SamplingRow {
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
   std::int32_t no_repeat_ngram_size = 0;  ///< 0: off
-  std::int32_t num_top_logprobs = -1;     ///< -1: none; 0: the chosen token's; n: also the n best
+  float top_n_sigma = 0.0f;               ///< 0: off
+  float typical_p = 1.0f;                 ///< 1: off
+  float epsilon_cutoff = 0.0f;            ///< 0: off
+  float eta_cutoff = 0.0f;                ///< 0: off
+  float xtc_probability = 0.0f;           ///< 0: off
+  float xtc_threshold = 0.1f;
+  float dry_multiplier = 0.0f;  ///< 0: off
+  float dry_base = 1.75f;
+  std::int32_t dry_allowed_length = 2;
+  std::int32_t dry_range = 0;  ///< the last tokens that count; 0: all
+  std::int32_t num_dry_breakers = 0;
+  std::int32_t num_top_logprobs = -1;  ///< -1: none; 0: the chosen token's; n: also the n best
   std::int32_t num_eos_token_ids = 0;
   std::int32_t num_logit_bias = 0;
   std::int32_t num_banned_phrases = 0;
@@ -92,6 +103,7 @@ struct SamplingRow {
   std::int32_t banned_phrase_ends[kMaxBannedPhrases] = {};
   /// The last token of a phrase is not chosen after the others.
   std::int32_t banned_phrase_tokens[kMaxBannedPhraseTokens] = {};
+  std::int32_t dry_breakers[kMaxDryBreakers] = {};  ///< tokens that end a repetition
 };
 
 /// Results for the host: a ring of the last `capacity` sampling steps, one column per state row.

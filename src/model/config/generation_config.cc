@@ -1,5 +1,6 @@
 #include "model/config/generation_config.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <string_view>
@@ -12,6 +13,7 @@ namespace quern {
 namespace {
 
 constexpr int kMaxCount = std::numeric_limits<std::int32_t>::max();
+constexpr double kLargeNumber = 1e9;
 
 /// A setting that would change the text and that we do not implement.
 struct IgnoredSetting {
@@ -37,9 +39,6 @@ constexpr std::array kIgnoredSettings = {
     IgnoredSetting{"constraints", kNever},
     IgnoredSetting{"watermarking_config", kNever},
     IgnoredSetting{"max_time", kNever},
-    IgnoredSetting{"typical_p", 1.0, true},
-    IgnoredSetting{"epsilon_cutoff", 0.0, true},
-    IgnoredSetting{"eta_cutoff", 0.0, true},
     IgnoredSetting{"top_h", kNever, true},
 };
 
@@ -68,6 +67,22 @@ std::optional<int> read_count(const JsonObject& object, std::string_view key, in
 std::optional<int> read_top_k(const JsonObject& object) {
   const auto top_k = read_count(object, "top_k", -1);
   return top_k == -1 ? 0 : top_k;
+}
+
+/// generate() uses it below 1 and, where it samples, refuses it from 0 down.
+std::optional<float> read_typical_p(const JsonObject& object, bool samples) {
+  constexpr std::string_view kKey = "typical_p";
+  const auto value = object.number(kKey, -kLargeNumber, kLargeNumber);
+  if (!value || (*value <= 0.0 && !samples)) return std::nullopt;
+  if (*value <= 0.0) object.reject(kKey, "a number above 0");
+  return static_cast<float>(std::min(*value, 1.0));
+}
+
+/// generate() uses it within (0, 1).
+std::optional<float> read_cutoff(const JsonObject& object, std::string_view key) {
+  const auto value = object.number(key, -kLargeNumber, kLargeNumber);
+  if (!value) return std::nullopt;
+  return *value > 0.0 && *value < 1.0 ? static_cast<float>(*value) : 0.0f;
 }
 
 std::vector<std::vector<std::int32_t>> read_bad_words(const JsonObject& object) {
@@ -110,6 +125,9 @@ GenerationConfig load_generation_config(const std::filesystem::path& folder) {
   config.temperature = read_float(object, "temperature", 0.0, 1e4);
   config.top_p = read_float(object, "top_p", 0.0, 1.0);
   config.min_p = read_float(object, "min_p", 0.0, 1.0);
+  config.typical_p = read_typical_p(object, config.do_sample.value_or(false));
+  config.epsilon_cutoff = read_cutoff(object, "epsilon_cutoff");
+  config.eta_cutoff = read_cutoff(object, "eta_cutoff");
   config.repetition_penalty = read_float(object, "repetition_penalty", 1e-3, 1e3);
   config.top_k = read_top_k(object);
   config.no_repeat_ngram_size = read_count(object, "no_repeat_ngram_size");

@@ -14,7 +14,9 @@ struct GenerationConfig {
   bool present = false;
   std::optional<bool> do_sample;
   std::optional<float> temperature, top_p, min_p, repetition_penalty;
-  std::optional<int> top_k;  ///< 0: off, also for -1
+  std::optional<float> typical_p;                   ///< 1: off, also for more
+  std::optional<float> epsilon_cutoff, eta_cutoff;  ///< 0: off, also outside (0, 1)
+  std::optional<int> top_k;                         ///< 0: off, also for -1
   std::optional<int> no_repeat_ngram_size;
   std::optional<int> max_new_tokens;
   std::optional<int> max_length;  ///< prompt and new tokens; max_new_tokens goes first

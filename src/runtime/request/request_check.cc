@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text/utf8.h"
 #include "graph/rope.h"
+#include "runtime/request/dry_breakers.h"
 #include "runtime/request/generation_rules.h"
 #include "runtime/request/sampling_config.h"
 
@@ -102,6 +103,17 @@ Request resolve_request(const Request& request, const OpenedModel& model, int ma
   sampling.presence_penalty = row.presence_penalty;
   sampling.frequency_penalty = row.frequency_penalty;
   sampling.no_repeat_ngram_size = row.no_repeat_ngram_size;
+  sampling.top_n_sigma = row.top_n_sigma;
+  sampling.typical_p = row.typical_p;
+  sampling.epsilon_cutoff = row.epsilon_cutoff;
+  sampling.eta_cutoff = row.eta_cutoff;
+  sampling.xtc_probability = row.xtc_probability;
+  sampling.xtc_threshold = row.xtc_threshold;
+  sampling.dry_multiplier = row.dry_multiplier;
+  sampling.dry_base = row.dry_base;
+  sampling.dry_allowed_length = row.dry_allowed_length;
+  sampling.dry_range = row.dry_range;
+  sampling.dry_sequence_breakers = dry_sequence_breakers(request.sampling);
   // Only max_length makes it depend on the prompt.
   const bool by_length = !request.max_new_tokens && model.generation.max_length;
   resolved.max_new_tokens = resolve_max_new_tokens(
@@ -151,6 +163,7 @@ std::unique_ptr<Sequence> make_sequence(RequestId id, const Request& request,
   const std::vector<std::int32_t> eos_token_ids = eos_token_ids_of(request, model);
   SamplingRow sampling =
       resolve_sampling(seeded, model.generation, eos_token_ids, model.config.vocab_size);
+  if (!model.random) add_dry_breakers(request.sampling, *model.tokenizer, sampling);
   add_generation_rules(with_rules_of(request, model), static_cast<int>(prompt_ids.size()),
                        eos_token_ids, model.config.vocab_size, sampling);
 

@@ -43,12 +43,48 @@ void check_ranges(const SamplingParams& params) {
   }
 }
 
+void check_more_filters(const SamplingParams& params) {
+  if (const auto& value = params.top_n_sigma) {
+    require(*value >= 0 && *value < kInfinity, "top_n_sigma", *value, "a finite number >= 0");
+  }
+  if (const auto& value = params.typical_p) {
+    require(*value > 0 && *value <= 1, "typical_p", *value, "a number in (0, 1]");
+  }
+  if (const auto& value = params.epsilon_cutoff) {
+    require(*value >= 0 && *value < 1, "epsilon_cutoff", *value, "a number in [0, 1)");
+  }
+  if (const auto& value = params.eta_cutoff) {
+    require(*value >= 0 && *value < 1, "eta_cutoff", *value, "a number in [0, 1)");
+  }
+  if (const auto& value = params.xtc_probability) {
+    require(*value >= 0 && *value <= 1, "xtc_probability", *value, "a number in [0, 1]");
+  }
+  if (const auto& value = params.xtc_threshold) {
+    require(*value >= 0 && *value <= 1, "xtc_threshold", *value, "a number in [0, 1]");
+  }
+}
+
+void check_dry(const SamplingParams& params) {
+  if (const auto& value = params.dry_multiplier) {
+    require(*value >= 0 && *value < kInfinity, "dry_multiplier", *value, "a finite number >= 0");
+  }
+  if (const auto& value = params.dry_base) {
+    require(*value >= 1 && *value < kInfinity, "dry_base", *value, "a finite number >= 1");
+  }
+  if (const auto& value = params.dry_allowed_length) {
+    require(*value >= 1, "dry_allowed_length", *value, "an integer >= 1");
+  }
+  if (const auto& value = params.dry_range) {
+    require(*value >= 0, "dry_range", *value, "an integer >= 0");
+  }
+}
+
 void resolve_temperature(const SamplingParams& params, const GenerationConfig& generation,
                          SamplingRow& row) {
-  const bool filters = params.top_k || params.top_p || params.min_p;
+  const bool filters = sets_filters(params);
   if (params.greedy && (params.temperature.value_or(0) > 0 || filters)) {
     fail(ErrorCode::invalid_argument,
-         "greedy decoding contradicts temperature, top_k, top_p and min_p");
+         "greedy decoding contradicts temperature, top_k, top_p, min_p and the other filters");
   }
   const bool sampled =
       params.temperature.has_value() || filters || generation.do_sample.value_or(false);
@@ -60,6 +96,19 @@ void resolve_temperature(const SamplingParams& params, const GenerationConfig& g
   row.top_k = params.top_k.value_or(generation.top_k.value_or(default_top_k));
   row.top_p = params.top_p.value_or(generation.top_p.value_or(1.0f));
   row.min_p = params.min_p.value_or(generation.min_p.value_or(0.0f));
+  row.top_n_sigma = params.top_n_sigma.value_or(0.0f);
+  row.typical_p = params.typical_p.value_or(generation.typical_p.value_or(1.0f));
+  row.epsilon_cutoff = params.epsilon_cutoff.value_or(generation.epsilon_cutoff.value_or(0.0f));
+  row.eta_cutoff = params.eta_cutoff.value_or(generation.eta_cutoff.value_or(0.0f));
+  row.xtc_probability = params.xtc_probability.value_or(0.0f);
+  row.xtc_threshold = params.xtc_threshold.value_or(row.xtc_threshold);
+}
+
+void resolve_dry(const SamplingParams& params, SamplingRow& row) {
+  row.dry_multiplier = params.dry_multiplier.value_or(0.0f);
+  row.dry_base = params.dry_base.value_or(row.dry_base);
+  row.dry_allowed_length = params.dry_allowed_length.value_or(row.dry_allowed_length);
+  row.dry_range = params.dry_range.value_or(row.dry_range);
 }
 
 void resolve_logit_bias(const SamplingParams& params, int vocab_size, SamplingRow& row) {
@@ -93,6 +142,8 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
                              std::span<const std::int32_t> eos_token_ids, int vocab_size) {
   const SamplingParams& params = request.sampling;
   check_ranges(params);
+  check_more_filters(params);
+  check_dry(params);
   SamplingRow row;
   row.seed = params.seed.value();
   resolve_temperature(params, generation, row);
@@ -106,6 +157,7 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
       params.no_repeat_ngram_size.value_or(defaults.no_repeat_ngram_size.value_or(0));
   row.presence_penalty = params.presence_penalty.value_or(0.0f);
   row.frequency_penalty = params.frequency_penalty.value_or(0.0f);
+  resolve_dry(params, row);
   resolve_logit_bias(params, vocab_size, row);
 
   if (const auto& top = request.top_logprobs) {
@@ -117,6 +169,11 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
   row.num_eos_token_ids = static_cast<std::int32_t>(on_device.size());
   std::copy(on_device.begin(), on_device.end(), row.eos_token_ids);
   return row;
+}
+
+bool sets_filters(const SamplingParams& params) {
+  return params.top_k || params.top_p || params.min_p || params.top_n_sigma || params.typical_p ||
+         params.epsilon_cutoff || params.eta_cutoff || params.xtc_probability;
 }
 
 std::uint64_t random_seed() {

@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
 
@@ -44,6 +48,15 @@ Ids min_p(const std::vector<float>& scores, float p) {
   return sorted_ids(keep_min_p(candidates, p));
 }
 
+Ids top_n_sigma(const std::vector<float>& scores, float n) {
+  auto candidates = candidates_of(scores);
+  return sorted_ids(keep_top_n_sigma(candidates, n));
+}
+Ids exclude_top(const std::vector<float>& scores, float threshold) {
+  auto candidates = candidates_of(scores);
+  return sorted_ids(exclude_top_choices(candidates, threshold));
+}
+
 /// Logarithms: scores whose softmax is known.
 std::vector<float> logs(std::vector<float> probabilities) {
   for (float& p : probabilities) p = std::log(p);
@@ -77,6 +90,87 @@ TEST(SamplingFilter, MinP) {
   EXPECT_EQ(min_p(scores, 0.3f), (Ids{1, 3}));
   EXPECT_EQ(min_p(scores, 1.0f), (Ids{1}));
   EXPECT_EQ(min_p({2.0f, 2.0f, 1.0f}, 1.0f), (Ids{0, 1}));
+}
+
+TEST(SamplingFilter, TopNSigma) {
+  // Mean 3, standard deviation √2.
+  EXPECT_EQ(top_n_sigma({1, 2, 3, 4, 5}, 0.5f), (Ids{4}));
+  EXPECT_EQ(top_n_sigma({1, 2, 3, 4, 5}, 1.0f), (Ids{3, 4}));
+  EXPECT_EQ(top_n_sigma({1, 2, 3, 4, 5}, 1.42f), (Ids{2, 3, 4}));
+  EXPECT_EQ(top_n_sigma({1, 2, 3, 4, 5}, 3.0f), (Ids{0, 1, 2, 3, 4}));
+  EXPECT_EQ(top_n_sigma({2, 2, 2}, 0.1f), (Ids{0, 1, 2})) << "no deviation";
+}
+
+TEST(SamplingFilter, ExcludeTopChoices) {
+  const auto scores = logs({0.1f, 0.4f, 0.05f, 0.25f, 0.2f});
+  EXPECT_EQ(exclude_top(scores, 0.22f), (Ids{0, 2, 3, 4}));
+  EXPECT_EQ(exclude_top(scores, 0.15f), (Ids{0, 2, 4}));
+  EXPECT_EQ(exclude_top(scores, 0.3f), (Ids{0, 1, 2, 3, 4})) << "a single one stays";
+  EXPECT_EQ(exclude_top(scores, 0.5f), (Ids{0, 1, 2, 3, 4}));
+  EXPECT_EQ(exclude_top(scores, 0.0f), (Ids{2})) << "all reach it";
+  EXPECT_EQ(exclude_top(logs({0.3f, 0.3f, 0.4f}), 0.25f), (Ids{1})) << "the highest id of equals";
+}
+
+/// What transformers' warpers leave (tests/golden/make_warpers.py).
+nlohmann::json warper_cases() {
+  std::ifstream stream(std::filesystem::path(QUERN_SOURCE_DIR) / "tests/golden/warpers.json");
+  return nlohmann::json::parse(stream);
+}
+
+SamplingRow row_of(const nlohmann::json& setting) {
+  SamplingRow row;
+  row.temperature = setting.value("temperature", 1.0f);
+  row.top_k = setting.value("top_k", 0);
+  row.top_p = setting.value("top_p", 1.0f);
+  row.min_p = setting.value("min_p", 0.0f);
+  row.typical_p = setting.value("typical_p", 1.0f);
+  row.epsilon_cutoff = setting.value("epsilon_cutoff", 0.0f);
+  row.eta_cutoff = setting.value("eta_cutoff", 0.0f);
+  return row;
+}
+
+Ids filtered(const std::vector<float>& logits, const SamplingRow& row) {
+  std::vector<Candidate> all;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const float score = logits[i] / row.temperature;
+    if (std::isfinite(score)) all.push_back({score, static_cast<std::int32_t>(i)});
+  }
+  std::span<Candidate> left = all;
+  std::vector<float> scratch(all.size());
+  if (row.top_k > 0) left = keep_top_k(left, row.top_k, scratch);
+  if (row.top_p < 1.0f) left = keep_top_p(left, row.top_p);
+  if (row.min_p > 0.0f) left = keep_min_p(left, row.min_p);
+  if (row.typical_p < 1.0f) left = keep_typical(left, row.typical_p);
+  if (row.epsilon_cutoff > 0.0f) left = keep_epsilon(left, row.epsilon_cutoff);
+  if (row.eta_cutoff > 0.0f) left = keep_eta(left, row.eta_cutoff);
+  return sorted_ids(left);
+}
+
+TEST(SamplingFilter, LeavesWhatTransformersLeaves) {
+  const auto cases = warper_cases();
+  std::vector<std::vector<float>> rows;
+  for (const auto& row : cases["rows"]) {
+    rows.emplace_back();
+    for (const auto& logit : row) {
+      rows.back().push_back(logit.is_null() ? -std::numeric_limits<float>::infinity()
+                                            : logit.get<float>());
+    }
+  }
+  ASSERT_GT(cases["cases"].size(), 100u);
+  for (const auto& expected : cases["cases"]) {
+    SCOPED_TRACE(expected.dump());
+    const std::vector<float>& logits = rows.at(expected["row"].get<std::size_t>());
+    const SamplingRow row = row_of(expected);
+    EXPECT_EQ(filtered(logits, row), expected["kept"].get<Ids>());
+    // The reference of the conformance tests, too.
+    const auto scores =
+        testing::reference_filtered(std::vector<double>(logits.begin(), logits.end()), row);
+    Ids kept;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (std::isfinite(scores[i])) kept.push_back(static_cast<std::int32_t>(i));
+    }
+    EXPECT_EQ(kept, expected["kept"].get<Ids>());
+  }
 }
 
 TEST(SamplingFilter, AgreesWithTheLiteralProcessorsOnRandomScores) {

@@ -109,13 +109,31 @@ TEST(GenerationConfig, BadValues) {
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"generation_config.json"}), generation_config_of("{"));
 }
 
+TEST(GenerationConfig, RarerFiltersAsGenerateReadsThem) {
+  const auto config = generation_config_of(
+      R"({"do_sample": true, "typical_p": 0.9, "epsilon_cutoff": 3e-4, "eta_cutoff": 0.002})");
+  EXPECT_EQ(config.typical_p, 0.9f);
+  EXPECT_EQ(config.epsilon_cutoff, 3e-4f);
+  EXPECT_EQ(config.eta_cutoff, 0.002f);
+  const auto off = generation_config_of(
+      R"({"do_sample": true, "typical_p": 1.5, "epsilon_cutoff": -1, "eta_cutoff": 1.0})");
+  EXPECT_EQ(off.typical_p, 1.0f);
+  EXPECT_EQ(off.epsilon_cutoff, 0.0f);
+  EXPECT_EQ(off.eta_cutoff, 0.0f);
+  EXPECT_FALSE(generation_config_of(R"({"typical_p": 0})").typical_p.has_value());
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"typical_p", "above 0"}),
+                     generation_config_of(R"({"do_sample": true, "typical_p": 0})"));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"eta_cutoff"}),
+                     generation_config_of(R"({"eta_cutoff": "x"})"));
+}
+
 TEST(GenerationConfig, WarnsOfWhatHasNoEffect) {
   std::vector<std::string> warnings;
   set_log_sink([&](LogLevel level, std::string_view message) {
     if (level == LogLevel::warning) warnings.emplace_back(message);
   });
   generation_config_of(R"({"num_beams": 4, "typical_p": 1.0, "penalty_alpha": 0.6,
-                           "epsilon_cutoff": 0.1, "sequence_bias": [[[1], 2.0]],
+                           "epsilon_cutoff": 0.1, "top_h": 0.3, "sequence_bias": [[[1], 2.0]],
                            "constraints": [], "min_length": 3})");
   set_log_sink({});
   ASSERT_EQ(warnings.size(), 3u);

@@ -102,6 +102,78 @@ TEST(ResolveSampling, KeepsFiftyWhereOnlyTheConfigTurnsSamplingOn) {
   EXPECT_EQ(resolve({}, generation).top_k, 0);
 }
 
+TEST(ResolveSampling, RarerFilters) {
+  GenerationConfig generation = sampled_config();
+  generation.typical_p = 0.9f;
+  generation.epsilon_cutoff = 0.01f;
+  generation.eta_cutoff = 0.02f;
+  const SamplingRow by_config = resolve({}, generation);
+  EXPECT_EQ(by_config.typical_p, 0.9f);
+  EXPECT_EQ(by_config.epsilon_cutoff, 0.01f);
+  EXPECT_EQ(by_config.eta_cutoff, 0.02f);
+  EXPECT_EQ(by_config.top_n_sigma, 0.0f);
+  EXPECT_EQ(by_config.xtc_probability, 0.0f);
+  EXPECT_EQ(by_config.dry_multiplier, 0.0f);
+
+  SamplingParams params;
+  params.typical_p = 0.5f;
+  params.top_n_sigma = 1.5f;
+  params.xtc_probability = 0.3f;
+  const SamplingRow own = resolve(params, generation);
+  EXPECT_EQ(own.typical_p, 0.5f);
+  EXPECT_EQ(own.epsilon_cutoff, 0.01f);
+  EXPECT_EQ(own.top_n_sigma, 1.5f);
+  EXPECT_EQ(own.xtc_probability, 0.3f);
+  EXPECT_EQ(own.xtc_threshold, 0.1f);
+
+  // Greedy decoding has no filters.
+  SamplingParams greedy;
+  greedy.greedy = true;
+  EXPECT_EQ(resolve(greedy, generation).typical_p, 1.0f);
+}
+
+TEST(ResolveSampling, EachFilterTurnsSamplingOn) {
+  const auto turns_on = [](auto set) {
+    SamplingParams params;
+    set(params);
+    EXPECT_TRUE(sets_filters(params));
+    EXPECT_EQ(resolve(params).temperature, 1.0f);
+    params.greedy = true;
+    EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"greedy"}), resolve(params));
+  };
+  turns_on([](auto& params) { params.top_k = 1; });
+  turns_on([](auto& params) { params.top_p = 0.5f; });
+  turns_on([](auto& params) { params.min_p = 0.5f; });
+  turns_on([](auto& params) { params.top_n_sigma = 1.0f; });
+  turns_on([](auto& params) { params.typical_p = 0.5f; });
+  turns_on([](auto& params) { params.epsilon_cutoff = 0.5f; });
+  turns_on([](auto& params) { params.eta_cutoff = 0.5f; });
+  turns_on([](auto& params) { params.xtc_probability = 0.5f; });
+  SamplingParams params;
+  params.xtc_threshold = 0.2f;
+  params.dry_multiplier = 1.0f;
+  EXPECT_FALSE(sets_filters(params));
+  EXPECT_EQ(resolve(params).temperature, 0.0f);
+}
+
+TEST(ResolveSampling, Dry) {
+  SamplingParams params;
+  params.greedy = true;
+  params.dry_multiplier = 0.8f;
+  const SamplingRow row = resolve(params);
+  EXPECT_EQ(row.dry_multiplier, 0.8f);
+  EXPECT_EQ(row.dry_base, 1.75f);
+  EXPECT_EQ(row.dry_allowed_length, 2);
+  EXPECT_EQ(row.dry_range, 0);
+  params.dry_base = 1.5f;
+  params.dry_allowed_length = 4;
+  params.dry_range = 64;
+  const SamplingRow other = resolve(params);
+  EXPECT_EQ(other.dry_base, 1.5f);
+  EXPECT_EQ(other.dry_allowed_length, 4);
+  EXPECT_EQ(other.dry_range, 64);
+}
+
 TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   const auto refuse = [](const char* name, auto set) {
     SamplingParams params;
@@ -122,6 +194,25 @@ TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   for (const float value : {0.0f, -1.0f, kNan, kInfinity}) {
     refuse("repetition_penalty", [&](auto& params) { params.repetition_penalty = value; });
   }
+  for (const float value : {-0.1f, kNan, kInfinity}) {
+    refuse("top_n_sigma", [&](auto& params) { params.top_n_sigma = value; });
+    refuse("dry_multiplier", [&](auto& params) { params.dry_multiplier = value; });
+    refuse("dry_base", [&](auto& params) { params.dry_base = value; });
+  }
+  for (const float value : {0.0f, 1.1f, kNan}) {
+    refuse("typical_p", [&](auto& params) { params.typical_p = value; });
+  }
+  for (const float value : {-0.1f, 1.0f, kNan}) {
+    refuse("epsilon_cutoff", [&](auto& params) { params.epsilon_cutoff = value; });
+    refuse("eta_cutoff", [&](auto& params) { params.eta_cutoff = value; });
+  }
+  for (const float value : {-0.1f, 1.1f, kNan}) {
+    refuse("xtc_probability", [&](auto& params) { params.xtc_probability = value; });
+    refuse("xtc_threshold", [&](auto& params) { params.xtc_threshold = value; });
+  }
+  refuse("dry_base", [](auto& params) { params.dry_base = 0.5f; });
+  refuse("dry_allowed_length", [](auto& params) { params.dry_allowed_length = 0; });
+  refuse("dry_range", [](auto& params) { params.dry_range = -1; });
   refuse("top_k", [](auto& params) { params.top_k = -1; });
   refuse("presence_penalty", [&](auto& params) { params.presence_penalty = kNan; });
   refuse("frequency_penalty", [&](auto& params) { params.frequency_penalty = kInfinity; });

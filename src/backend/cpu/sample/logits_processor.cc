@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 
@@ -31,6 +32,35 @@ void penalize_generated(std::span<const std::int32_t> generated, float presence,
   for (const std::int32_t id : generated) ++counts[index_of(id, counts.size())];
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (counts[i] > 0) scores[i] -= presence + frequency * static_cast<float>(counts[i]);
+  }
+}
+
+void penalize_repeats(const SamplingRow& sampling, std::span<const std::int32_t> history,
+                      std::span<std::int32_t> lengths, std::span<float> scores) {
+  if (sampling.dry_range > 0) {
+    history = history.last(std::min(history.size(), static_cast<std::size_t>(sampling.dry_range)));
+  }
+  const std::span<const std::int32_t> breakers(sampling.dry_breakers, sampling.num_dry_breakers);
+  const auto breaks = [&](std::int32_t id) {
+    return std::ranges::find(breakers, id) != breakers.end();
+  };
+  std::ranges::fill(lengths, 0);
+  for (std::size_t next = 1; next < history.size(); ++next) {
+    if (breaks(history[next])) continue;
+    std::int32_t length = 0;
+    for (; length < kMaxDryMatch && std::cmp_less(length, next); ++length) {
+      const std::int32_t id = history[next - 1 - length];
+      if (id != history[history.size() - 1 - length] || breaks(id)) break;
+    }
+    std::int32_t& longest = lengths[index_of(history[next], lengths.size())];
+    longest = std::max(longest, length);
+  }
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (lengths[i] == 0 || lengths[i] < sampling.dry_allowed_length) continue;
+    // As kernels multiply, so that scores are bit-identical.
+    float penalty = sampling.dry_multiplier;
+    for (int k = sampling.dry_allowed_length; k < lengths[i]; ++k) penalty *= sampling.dry_base;
+    scores[i] -= penalty;
   }
 }
 
@@ -72,7 +102,8 @@ void add_logit_bias(const SamplingRow& sampling, std::int32_t num_generated,
 bool has_processors(const SamplingRow& sampling) {
   return sampling.repetition_penalty != 1.0f || sampling.presence_penalty != 0.0f ||
          sampling.frequency_penalty != 0.0f || sampling.no_repeat_ngram_size > 0 ||
-         sampling.num_banned_phrases > 0 || sampling.num_logit_bias > 0;
+         sampling.num_banned_phrases > 0 || sampling.num_logit_bias > 0 ||
+         sampling.dry_multiplier > 0.0f;
 }
 
 }  // namespace quern::cpu

@@ -20,6 +20,13 @@ void penalize_repetition(std::span<const std::int32_t> history, float penalty,
 void penalize_generated(std::span<const std::int32_t> generated, float presence, float frequency,
                         std::span<std::int32_t> counts, std::span<float> scores);
 
+/// DRY: subtracts multiplier · base ^ (length - dry_allowed_length) from an id that would go on
+/// with a repetition of at least dry_allowed_length tokens, the last ones of the history and of an
+/// earlier place; sequence breakers end it, and lengths count up to kMaxDryMatch. `lengths` is
+/// scratch [vocab_size]. Source: text-generation-webui (p-e-w).
+void penalize_repeats(const SamplingRow& sampling, std::span<const std::int32_t> history,
+                      std::span<std::int32_t> lengths, std::span<float> scores);
+
 /// Bans ids that would repeat an n-gram of ngram_size ids of `history`. Source: HF
 /// NoRepeatNGramLogitsProcessor.
 void ban_repeated_ngrams(std::span<const std::int32_t> history, int ngram_size,

@@ -9,6 +9,7 @@
 #include "backend/cpu/sample/sampling_filter.h"
 #include "backend/cpu/views.h"
 #include "backend/workspace.h"
+#include "base/philox.h"
 
 namespace quern::cpu {
 namespace {
@@ -73,6 +74,9 @@ std::span<const float> process_logits(std::span<const float> logits, const Sampl
     penalize_generated(history.generated, sampling.presence_penalty, sampling.frequency_penalty,
                        scratch.counts, scratch.scores);
   }
+  if (sampling.dry_multiplier > 0.0f) {
+    penalize_repeats(sampling, history.all, scratch.counts, scratch.scores);
+  }
   if (sampling.no_repeat_ngram_size > 0) {
     ban_repeated_ngrams(history.all, sampling.no_repeat_ngram_size, scratch.scores);
   }
@@ -93,6 +97,24 @@ std::span<Candidate> collect_candidates(std::span<const float> scores, float tem
   return candidates.first(count);
 }
 
+/// What the row's filters leave.
+std::span<Candidate> filter(std::span<Candidate> candidates, const SamplingRow& sampling,
+                            const DrawKey& key, const SampleScratch& scratch) {
+  if (sampling.top_n_sigma > 0.0f) candidates = keep_top_n_sigma(candidates, sampling.top_n_sigma);
+  if (sampling.top_k > 0) candidates = keep_top_k(candidates, sampling.top_k, scratch.heap);
+  if (sampling.top_p < 1.0f) candidates = keep_top_p(candidates, sampling.top_p);
+  if (sampling.min_p > 0.0f) candidates = keep_min_p(candidates, sampling.min_p);
+  if (sampling.typical_p < 1.0f) candidates = keep_typical(candidates, sampling.typical_p);
+  if (sampling.epsilon_cutoff > 0.0f)
+    candidates = keep_epsilon(candidates, sampling.epsilon_cutoff);
+  if (sampling.eta_cutoff > 0.0f) candidates = keep_eta(candidates, sampling.eta_cutoff);
+  if (sampling.xtc_probability > 0.0f &&
+      uniform_of_step(key.seed, key.sequence_index, key.position) < sampling.xtc_probability) {
+    candidates = exclude_top_choices(candidates, sampling.xtc_threshold);
+  }
+  return candidates;
+}
+
 /// A token, or a SampleError.
 std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
                     std::uint32_t position, const SampleScratch& scratch) {
@@ -104,11 +126,9 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
     return best;
   }
 
-  auto candidates = collect_candidates(scores, sampling.temperature, scratch.candidates);
-  if (sampling.top_k > 0) candidates = keep_top_k(candidates, sampling.top_k, scratch.heap);
-  if (sampling.top_p < 1.0f) candidates = keep_top_p(candidates, sampling.top_p);
-  if (sampling.min_p > 0.0f) candidates = keep_min_p(candidates, sampling.min_p);
-  return draw(candidates, {sampling.seed, sampling.sequence_index, position});
+  const DrawKey key{sampling.seed, sampling.sequence_index, position};
+  const auto all = collect_candidates(scores, sampling.temperature, scratch.candidates);
+  return draw(filter(all, sampling, key, scratch), key);
 }
 
 /// Writes the log-probabilities of the chosen token and of the best ones to the ring; entries

@@ -31,6 +31,27 @@ std::span<Candidate> keep_top_p(std::span<Candidate> candidates, float top_p);
 /// Min-p: those with at least min_p times the best one's probability. Source: HF MinPLogitsWarper.
 std::span<Candidate> keep_min_p(std::span<Candidate> candidates, float min_p);
 
+/// Top-nσ: those whose score is within n standard deviations of all scores from the best one.
+/// Source: Tang et al. 2024; llama.cpp.
+std::span<Candidate> keep_top_n_sigma(std::span<Candidate> candidates, float n);
+
+/// Typical-p: those whose information, -log p, is nearest to the entropy and that together have a
+/// probability of at least typical_p, with ties. Source: Meister et al. 2022; HF
+/// TypicalLogitsWarper.
+std::span<Candidate> keep_typical(std::span<Candidate> candidates, float typical_p);
+
+/// Those with a probability of at least epsilon, and the best. Source: Hewitt et al. 2022; HF
+/// EpsilonLogitsWarper.
+std::span<Candidate> keep_epsilon(std::span<Candidate> candidates, float epsilon);
+
+/// Those with a probability of at least min(eta, √eta · exp(-entropy)), and the best. Source:
+/// Hewitt et al. 2022; HF EtaLogitsWarper.
+std::span<Candidate> keep_eta(std::span<Candidate> candidates, float eta);
+
+/// XTC: of those with a probability of at least `threshold` only the least probable stays (the
+/// highest id in ties). Source: text-generation-webui (p-e-w); llama.cpp.
+std::span<Candidate> exclude_top_choices(std::span<Candidate> candidates, float threshold);
+
 /// The key of a draw, except for the candidates; see base/philox.h.
 struct DrawKey {
   std::uint64_t seed = 0;

@@ -17,7 +17,8 @@ SampleScratch take_sample_scratch(Workspace& workspace, std::int64_t rows,
   const int slices = kernels::sample_slices(static_cast<int>(vocab_size));
   return {workspace.take<kernels::SampleSlice>(rows * slices),
           {workspace.take<std::uint64_t>(rows * kernels::kSampleBinSets * kernels::kSampleBins),
-           workspace.take<int>(rows * slices)}};
+           workspace.take<int>(rows * slices),
+           workspace.take<double>(rows * slices * kernels::kSampleSumSets * kernels::kSampleSums)}};
 }
 
 constexpr auto kCountersOfRow =

@@ -15,6 +15,8 @@ static_assert(kMaxBiases == kernels::kMaxBiases);
 static_assert(kMaxBannedPhrases == kernels::kMaxBannedPhrases);
 static_assert(kMaxBannedPhraseTokens == kernels::kMaxBannedPhraseTokens);
 static_assert(kMaxTopLogprobs == kernels::kMaxTopLogprobs);
+static_assert(kMaxDryBreakers == kernels::kMaxDryBreakers);
+static_assert(kMaxDryMatch == kernels::kMaxDryMatch);
 static_assert(static_cast<std::int32_t>(SampleError::nonfinite_logits) ==
               kernels::kNonfiniteLogits);
 static_assert(static_cast<std::int32_t>(SampleError::no_token) == kernels::kNoToken);
@@ -31,6 +33,17 @@ QUERN_SAME_PLACE(repetition_penalty);
 QUERN_SAME_PLACE(presence_penalty);
 QUERN_SAME_PLACE(frequency_penalty);
 QUERN_SAME_PLACE(no_repeat_ngram_size);
+QUERN_SAME_PLACE(top_n_sigma);
+QUERN_SAME_PLACE(typical_p);
+QUERN_SAME_PLACE(epsilon_cutoff);
+QUERN_SAME_PLACE(eta_cutoff);
+QUERN_SAME_PLACE(xtc_probability);
+QUERN_SAME_PLACE(xtc_threshold);
+QUERN_SAME_PLACE(dry_multiplier);
+QUERN_SAME_PLACE(dry_base);
+QUERN_SAME_PLACE(dry_allowed_length);
+QUERN_SAME_PLACE(dry_range);
+QUERN_SAME_PLACE(num_dry_breakers);
 QUERN_SAME_PLACE(num_top_logprobs);
 QUERN_SAME_PLACE(num_eos_token_ids);
 QUERN_SAME_PLACE(num_logit_bias);
@@ -41,6 +54,7 @@ QUERN_SAME_PLACE(bias_values);
 QUERN_SAME_PLACE(bias_until);
 QUERN_SAME_PLACE(banned_phrase_ends);
 QUERN_SAME_PLACE(banned_phrase_tokens);
+QUERN_SAME_PLACE(dry_breakers);
 #undef QUERN_SAME_PLACE
 
 /// The rows as the kernels' type.

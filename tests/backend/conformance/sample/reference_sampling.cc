@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "base/philox.h"
 
@@ -51,6 +53,93 @@ void min_p(std::vector<double>& scores, double p) {
   }
 }
 
+double entropy(const std::vector<double>& scores) {
+  double sum = 0.0;
+  for (const double p : reference_softmax(scores)) sum -= p > 0.0 ? p * std::log(p) : 0.0;
+  return sum;
+}
+
+void top_n_sigma(std::vector<double>& scores, double n) {
+  std::vector<double> finite;
+  std::copy_if(scores.begin(), scores.end(), std::back_inserter(finite),
+               [](double score) { return score > kLowest; });
+  const auto count = static_cast<double>(finite.size());
+  const double mean = std::accumulate(finite.begin(), finite.end(), 0.0) / count;
+  double variance = 0.0;
+  for (const double score : finite) variance += (score - mean) * (score - mean) / count;
+  const double threshold =
+      *std::max_element(finite.begin(), finite.end()) - n * std::sqrt(variance);
+  for (double& score : scores) {
+    if (score < threshold) score = kLowest;
+  }
+}
+
+void typical_p(std::vector<double>& scores, double p) {
+  const auto probabilities = reference_softmax(scores);
+  const double expected = entropy(scores);
+  std::vector<double> distances;
+  for (const double probability : probabilities) {
+    distances.push_back(std::abs(-std::log(probability) - expected));
+  }
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return distances[a] < distances[b]; });
+  double cumulative = 0.0;
+  double farthest = distances[order.back()];
+  for (const std::size_t id : order) {
+    cumulative += probabilities[id];
+    if (cumulative >= p) {
+      farthest = distances[id];
+      break;
+    }
+  }
+  constexpr double kTie = 1e-9;  // equal scores have distances that differ by rounding
+  for (std::size_t id = 0; id < scores.size(); ++id) {
+    if (distances[id] > farthest + kTie) scores[id] = kLowest;
+  }
+}
+
+void cutoff(std::vector<double>& scores, double least) {
+  const auto probabilities = reference_softmax(scores);
+  const double best = *std::max_element(scores.begin(), scores.end());
+  for (std::size_t id = 0; id < scores.size(); ++id) {
+    if (probabilities[id] < least && scores[id] < best) scores[id] = kLowest;
+  }
+}
+
+/// With a threshold of at most a half several tokens can reach it.
+void exclude_top_choices(std::vector<double>& scores, double threshold) {
+  const auto probabilities = reference_softmax(scores);
+  auto order = ascending(scores);
+  std::erase_if(order, [&](std::size_t id) { return probabilities[id] < threshold; });
+  for (std::size_t i = 1; i < order.size(); ++i) scores[order[i]] = kLowest;
+}
+
+/// How long a repetition each token would continue, as text-generation-webui counts.
+std::map<std::int32_t, int> repetitions(const SamplingRow& row,
+                                        const std::vector<std::int32_t>& history) {
+  const std::set<std::int32_t> breakers(row.dry_breakers, row.dry_breakers + row.num_dry_breakers);
+  std::vector<std::int32_t> ids = history;
+  if (row.dry_range > 0 && std::cmp_less(row.dry_range, ids.size())) {
+    ids.erase(ids.begin(), ids.end() - row.dry_range);
+  }
+  std::map<std::int32_t, int> lengths;
+  if (ids.empty() || breakers.contains(ids.back())) return lengths;
+  for (std::size_t at = 0; at + 1 < ids.size(); ++at) {
+    const std::int32_t next = ids[at + 1];
+    if (ids[at] != ids.back() || breakers.contains(next)) continue;
+    std::size_t length = 1;
+    while (length < 50 && length <= at) {
+      const std::int32_t earlier = ids[at - length];
+      if (earlier != ids[ids.size() - 1 - length] || breakers.contains(earlier)) break;
+      ++length;
+    }
+    lengths[next] = std::max(lengths[next], static_cast<int>(length));
+  }
+  return lengths;
+}
+
 }  // namespace
 
 std::vector<double> reference_processed(const std::vector<float>& logits, const SamplingRow& row,
@@ -72,6 +161,12 @@ std::vector<double> reference_processed(const std::vector<float>& logits, const 
   for (const auto& [id, count] : counts) {
     score(id) -= row.presence_penalty;
     score(id) -= static_cast<double>(row.frequency_penalty) * count;
+  }
+  if (row.dry_multiplier > 0.0f) {
+    for (const auto& [id, length] : repetitions(row, all)) {
+      if (length < row.dry_allowed_length) continue;
+      score(id) -= row.dry_multiplier * std::pow(row.dry_base, length - row.dry_allowed_length);
+    }
   }
   if (const auto n = static_cast<std::size_t>(row.no_repeat_ngram_size); n > 0) {
     std::map<std::vector<std::int32_t>, std::vector<std::int32_t>> followers;
@@ -99,11 +194,24 @@ std::vector<double> reference_processed(const std::vector<float>& logits, const 
   return scores;
 }
 
-std::vector<double> reference_filtered(std::vector<double> scores, const SamplingRow& row) {
+std::vector<double> reference_filtered(std::vector<double> scores, const SamplingRow& row,
+                                       int position) {
   for (double& score : scores) score /= row.temperature;
+  if (row.top_n_sigma > 0.0f) top_n_sigma(scores, row.top_n_sigma);
   if (row.top_k > 0) top_k(scores, row.top_k);
   if (row.top_p < 1.0f) top_p(scores, row.top_p);
   if (row.min_p > 0.0f) min_p(scores, row.min_p);
+  if (row.typical_p < 1.0f) typical_p(scores, row.typical_p);
+  if (row.epsilon_cutoff > 0.0f) cutoff(scores, row.epsilon_cutoff);
+  if (row.eta_cutoff > 0.0f) {
+    const double eta = row.eta_cutoff;
+    cutoff(scores, std::min(eta, std::sqrt(eta) * std::exp(-entropy(scores))));
+  }
+  if (row.xtc_probability > 0.0f &&
+      uniform_of_step(row.seed, row.sequence_index, static_cast<std::uint32_t>(position)) <
+          row.xtc_probability) {
+    exclude_top_choices(scores, row.xtc_threshold);
+  }
   return scores;
 }
 

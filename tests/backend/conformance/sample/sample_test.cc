@@ -72,11 +72,25 @@ TEST_P(SampleConformance, DrawsAsSpecifiedOnRandomLogits) {
 
       const auto begin = logits.begin() + seq * kVocab;
       const auto scores = reference_filtered(
-          reference_processed({begin, begin + kVocab}, row, prompt, generated), row);
+          reference_processed({begin, begin + kVocab}, row, prompt, generated), row, seq);
       expected.push_back(reference_draw(scores, row, seq));
     }
     EXPECT_EQ(sampler.run(), expected);
   }
+}
+
+/// The probability of each token, over all draws.
+std::vector<double> mixed_probabilities(const std::vector<double>& processed, SamplingRow row) {
+  const double share = row.xtc_probability;
+  row.xtc_probability = 0.0f;
+  std::vector<double> mixed = reference_softmax(reference_filtered(processed, row));
+  if (share == 0.0) return mixed;
+  row.xtc_probability = 1.0f;
+  const auto excluded = reference_softmax(reference_filtered(processed, row));
+  for (std::size_t id = 0; id < mixed.size(); ++id) {
+    mixed[id] += share * (excluded[id] - mixed[id]);
+  }
+  return mixed;
 }
 
 /// The chi-square value that a true distribution exceeds once in 100000 times
@@ -112,7 +126,7 @@ TEST_P(SampleConformance, TwentyThousandDrawsFollowTheSoftmax) {
       for (const std::int32_t id : sampler.run()) ++counts[static_cast<std::size_t>(id)];
     }
     const auto probabilities =
-        reference_softmax(reference_filtered(reference_processed(logits, row, prompt, {}), row));
+        mixed_probabilities(reference_processed(logits, row, prompt, {}), row);
     double chi_square = 0.0;
     int cells = 0;
     double rare_expected = 0.0;
