@@ -68,15 +68,22 @@ void assign_limit(Request& request, const Place& place, const std::optional<std:
   request.max_new_tokens = value ? std::optional(parse_integer(place, *value, 1)) : std::nullopt;
 }
 
-constexpr std::array<Setting, 10> kSettings = {
+constexpr std::array<Setting, 17> kSettings = {
     {number_setting<&SamplingParams::temperature, kTemperatureRange, true>("temperature"),
      count_setting<&SamplingParams::top_k, true>("top_k"),
      number_setting<&SamplingParams::top_p, kTopPRange, true>("top_p"),
      number_setting<&SamplingParams::min_p, kMinPRange, true>("min_p"),
+     number_setting<&SamplingParams::top_n_sigma, kNotNegativeRange, true>("top_n_sigma"),
+     number_setting<&SamplingParams::typical_p, kTopPRange, true>("typical_p"),
+     number_setting<&SamplingParams::epsilon_cutoff, kCutoffRange, true>("epsilon_cutoff"),
+     number_setting<&SamplingParams::eta_cutoff, kCutoffRange, true>("eta_cutoff"),
+     number_setting<&SamplingParams::xtc_probability, kMinPRange, true>("xtc_probability"),
+     number_setting<&SamplingParams::xtc_threshold, kMinPRange, false>("xtc_threshold"),
      number_setting<&SamplingParams::repetition_penalty, kPositiveRange, false>(
          "repetition_penalty"),
      number_setting<&SamplingParams::presence_penalty, kFiniteRange, false>("presence_penalty"),
      number_setting<&SamplingParams::frequency_penalty, kFiniteRange, false>("frequency_penalty"),
+     number_setting<&SamplingParams::dry_multiplier, kNotNegativeRange, false>("dry_multiplier"),
      count_setting<&SamplingParams::no_repeat_ngram_size, false>("no_repeat_ngram_size"),
      {"seed", assign_seed, [](const Request& r) { return shown(r.sampling.seed); }},
      {"max_new_tokens", assign_limit, [](const Request& r) { return shown(r.max_new_tokens); }}}};

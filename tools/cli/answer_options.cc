@@ -69,11 +69,11 @@ std::function<void()> add_answer_options(CLI::App& app, Request& request) {
                   request.num_return_sequences, num_beams);
     }
     const SamplingParams& sampling = request.sampling;
-    const bool samples =
-        sampling.temperature.value_or(0) > 0 || sampling.top_k || sampling.top_p || sampling.min_p;
+    const bool samples = sampling.temperature.value_or(0) > 0 || sets_filters(sampling);
     if (num_beams > 1 && samples) {
       usage_error(
-          "--num-beams and --temperature, --top-k, --top-p, --min-p contradict each other: beam "
+          "--num-beams and --temperature, --top-k, --top-p, --min-p and other filters contradict "
+          "each other: beam "
           "search does not sample");
     }
     const bool greedy = sampling.greedy || sampling.temperature == 0.0F;

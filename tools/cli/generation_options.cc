@@ -16,6 +16,27 @@ struct SamplingSwitches {
   std::vector<const CLI::Option*> filters;
 };
 
+/// Returns those that turn sampling on.
+std::vector<const CLI::Option*> add_rarer_filters(OptionGroup& group, SamplingParams& sampling) {
+  const std::vector<const CLI::Option*> filters = {
+      group.number({"--top-n-sigma", "N",
+                    "Keep logits within N standard deviations of the best one; 0: all"},
+                   sampling.top_n_sigma, kNotNegativeRange),
+      group.number({"--typical-p", "P",
+                    "Keep the tokens nearest to the entropy that together have this probability"},
+                   sampling.typical_p, kTopPRange),
+      group.number({"--epsilon-cutoff", "P", "Drop tokens below this probability"},
+                   sampling.epsilon_cutoff, kCutoffRange),
+      group.number({"--eta-cutoff", "P", "The same, for less where the entropy is high"},
+                   sampling.eta_cutoff, kCutoffRange),
+      group.number({"--xtc-probability", "P",
+                    "With this probability drop all tokens above --xtc-threshold but the last"},
+                   sampling.xtc_probability, kMinPRange)};
+  group.number({"--xtc-threshold", "P", "Of --xtc-probability (default: 0.1)"},
+               sampling.xtc_threshold, kMinPRange);
+  return filters;
+}
+
 SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling,
                               const GenerationDefaults& defaults) {
   OptionGroup group(app, fmt::format("Sampling (default: {})", defaults.sampling));
@@ -31,11 +52,33 @@ SamplingSwitches add_sampling(CLI::App& app, SamplingParams& sampling,
                    sampling.top_p, kTopPRange),
       group.number({"--min-p", "P", "Drop tokens below P times the best one's probability"},
                    sampling.min_p, kMinPRange)};
+  for (const CLI::Option* filter : add_rarer_filters(group, sampling)) {
+    switches.filters.push_back(filter);
+  }
   group.value({"--seed", "N", "Same seed, same text (default: a random one, which is printed)"},
               [&sampling](const std::string& option, const std::string& value) {
                 sampling.seed = parse_unsigned(option, value);
               });
   return switches;
+}
+
+void add_dry(OptionGroup& group, SamplingParams& sampling) {
+  group.number({"--dry-multiplier", "X",
+                "DRY: penalize what makes a repetition longer by X · BASE ^ (its length - LENGTH)"},
+               sampling.dry_multiplier, kNotNegativeRange);
+  group.number({"--dry-base", "BASE", "Of --dry-multiplier (default: 1.75)"}, sampling.dry_base,
+               kFromOneRange);
+  group.integer({"--dry-allowed-length", "LENGTH", "Tokens that may be repeated (default: 2)"},
+                sampling.dry_allowed_length, 1);
+  group.integer({"--dry-range", "N", "Only the last N tokens count; 0: all (default)"},
+                sampling.dry_range, 0);
+  group.values({"--dry-sequence-breaker", "TEXT",
+                "A repetition ends at TEXT (default: newline, colon, quote, asterisk); \\n, \\t, "
+                "\\\\ are escapes; may be repeated"},
+               [&sampling](const std::string& option, const std::string& value) {
+                 if (!sampling.dry_sequence_breakers) sampling.dry_sequence_breakers.emplace();
+                 sampling.dry_sequence_breakers->push_back(parse_stop(option, value));
+               });
 }
 
 void add_penalties(CLI::App& app, SamplingParams& sampling) {
@@ -48,6 +91,7 @@ void add_penalties(CLI::App& app, SamplingParams& sampling) {
                sampling.frequency_penalty, kFiniteRange);
   group.integer({"--no-repeat-ngram-size", "N", "No N tokens in a row occur twice; 0: off"},
                 sampling.no_repeat_ngram_size, 0);
+  add_dry(group, sampling);
   group.values({"--logit-bias", "ID=VALUE", "Add VALUE to the logit of token ID; may be repeated"},
                [&sampling](const std::string& option, const std::string& value) {
                  if (sampling.logit_bias.size() == kMaxLogitBias) {

@@ -34,6 +34,10 @@ inline constexpr NumberRange kTopPRange{0, 1, false, "a number in (0, 1]"};
 inline constexpr NumberRange kPositiveRange{0, kAnyNumber, false, "a number above 0"};
 inline constexpr NumberRange kFiniteRange{-kAnyNumber, kAnyNumber, true, "a finite number"};
 inline constexpr NumberRange kMinPRange{0, 1, true, "a number in [0, 1]"};
+inline constexpr NumberRange kNotNegativeRange{0, kAnyNumber, true, "a number of at least 0"};
+inline constexpr NumberRange kFromOneRange{1, kAnyNumber, true, "a number of at least 1"};
+/// Without its upper end: the largest float32 below 1.
+inline constexpr NumberRange kCutoffRange{0, 0.99999994, true, "a number in [0, 1)"};
 
 /// The number as float32, or nothing where the range or float32 does not have it.
 std::optional<float> float_in_range(double value, const NumberRange& range);

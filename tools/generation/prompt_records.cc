@@ -16,9 +16,9 @@ namespace quern::tools {
 namespace {
 
 /// "messages" first, which not every command takes.
-constexpr std::array<std::string_view, 10> kKeys = {
-    "messages", "prompt", "prompt_ids", "max_new_tokens", "temperature",
-    "top_k",    "top_p",  "min_p",      "seed",           "stop"};
+constexpr std::array<std::string_view, 14> kKeys = {
+    "messages", "prompt",      "prompt_ids", "max_new_tokens", "temperature", "top_k", "top_p",
+    "min_p",    "top_n_sigma", "typical_p",  "epsilon_cutoff", "eta_cutoff",  "seed",  "stop"};
 
 std::optional<int> read_int(const JsonRecord& record, const char* key, std::uint64_t low) {
   const auto number = record.unsigned_integer(key, low, std::numeric_limits<int>::max());
@@ -42,6 +42,10 @@ PromptSettings read_settings(const JsonRecord& record) {
   settings.top_k = read_int(record, "top_k", 0);
   settings.top_p = read_float(record, "top_p", kTopPRange);
   settings.min_p = read_float(record, "min_p", kMinPRange);
+  settings.top_n_sigma = read_float(record, "top_n_sigma", kNotNegativeRange);
+  settings.typical_p = read_float(record, "typical_p", kTopPRange);
+  settings.epsilon_cutoff = read_float(record, "epsilon_cutoff", kCutoffRange);
+  settings.eta_cutoff = read_float(record, "eta_cutoff", kCutoffRange);
   settings.seed = record.unsigned_integer("seed", 0, std::numeric_limits<std::uint64_t>::max());
   settings.stop = record.strings("stop");
   return settings;
@@ -88,7 +92,9 @@ Prompt parse_prompt_line(std::string_view line, const std::string& place, bool t
 
 void apply(const PromptSettings& settings, Request& request) {
   SamplingParams& sampling = request.sampling;
-  const bool filtered = settings.top_k || settings.top_p || settings.min_p;
+  const bool filtered = settings.top_k || settings.top_p || settings.min_p ||
+                        settings.top_n_sigma || settings.typical_p || settings.epsilon_cutoff ||
+                        settings.eta_cutoff;
   if (filtered || settings.temperature.value_or(0) > 0) {
     sampling.greedy = false;
     if (sampling.temperature == 0.0F) sampling.temperature.reset();
@@ -97,6 +103,10 @@ void apply(const PromptSettings& settings, Request& request) {
   if (settings.top_k) sampling.top_k = settings.top_k;
   if (settings.top_p) sampling.top_p = settings.top_p;
   if (settings.min_p) sampling.min_p = settings.min_p;
+  if (settings.top_n_sigma) sampling.top_n_sigma = settings.top_n_sigma;
+  if (settings.typical_p) sampling.typical_p = settings.typical_p;
+  if (settings.epsilon_cutoff) sampling.epsilon_cutoff = settings.epsilon_cutoff;
+  if (settings.eta_cutoff) sampling.eta_cutoff = settings.eta_cutoff;
   if (settings.seed) sampling.seed = settings.seed;
   if (settings.max_new_tokens) request.max_new_tokens = settings.max_new_tokens;
   if (settings.stop) request.stop = *settings.stop;

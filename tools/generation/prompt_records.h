@@ -17,6 +17,7 @@ struct PromptSettings {
   std::optional<int> top_k;
   std::optional<float> top_p;
   std::optional<float> min_p;
+  std::optional<float> top_n_sigma, typical_p, epsilon_cutoff, eta_cutoff;
   std::optional<std::uint64_t> seed;
   std::optional<std::vector<std::string>> stop;
 };

@@ -47,7 +47,7 @@ PromptSources add_prompt_options(CLI::App& app, PromptOptions& options, const st
       group.value({"--prompts-file", "FILE",
                    "Many prompts: JSON lines of {\"prompt\": …} or {\"prompt_ids\": …}, each with "
                    "what it wants "
-                   "of max_new_tokens, temperature, top_k, top_p, min_p, seed and stop"},
+                   "of max_new_tokens, temperature, filters such as top_p, seed and stop"},
                   assign_file(options.prompts_file));
   return sources;
 }

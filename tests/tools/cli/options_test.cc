@@ -111,9 +111,27 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
     }
   }
   const std::vector<std::string> not_numbers = {"nan", "inf", "1e99", "ten", "", "-1e99"};
-  for (const char* option : {"--temperature", "--top-p", "--min-p", "--repetition-penalty",
-                             "--presence-penalty", "--frequency-penalty", "--top-k",
-                             "--no-repeat-ngram-size", "--skip-steps", "--seed", "--logprobs"}) {
+  for (const char* option : {"--temperature",
+                             "--top-p",
+                             "--min-p",
+                             "--repetition-penalty",
+                             "--presence-penalty",
+                             "--frequency-penalty",
+                             "--top-k",
+                             "--no-repeat-ngram-size",
+                             "--skip-steps",
+                             "--seed",
+                             "--logprobs",
+                             "--top-n-sigma",
+                             "--typical-p",
+                             "--epsilon-cutoff",
+                             "--eta-cutoff",
+                             "--xtc-probability",
+                             "--xtc-threshold",
+                             "--dry-multiplier",
+                             "--dry-base",
+                             "--dry-allowed-length",
+                             "--dry-range"}) {
     for (const std::string& value : not_numbers) {
       expect_failure(run_llama({"-p", "a", option, value}), kUsage, {option, "'" + value + "'"});
     }
@@ -127,6 +145,11 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
                                                                    {"--seed", "-1"},
                                                                    {"--logprobs", "21"},
                                                                    {"--prompt-logprobs", "21"},
+                                                                   {"--epsilon-cutoff", "1"},
+                                                                   {"--eta-cutoff", "-0.1"},
+                                                                   {"--typical-p", "0"},
+                                                                   {"--dry-base", "0.5"},
+                                                                   {"--dry-allowed-length", "0"},
                                                                    {"--device", "tpu"},
                                                                    {"--device", "cuda:x"},
                                                                    {"--device", "cuda:-1"},

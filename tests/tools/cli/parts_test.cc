@@ -71,6 +71,18 @@ TEST(PromptLines, ReadsWhatARecordWantsOfItsOwn) {
   EXPECT_EQ(all.min_p, 0.0F);
   EXPECT_EQ(all.seed, 18446744073709551615U);
   EXPECT_EQ(all.stop, (std::vector<std::string>{"\n", "x"}));
+  const PromptSettings rarer =
+      settings(R"("top_n_sigma": 1.5, "typical_p": 0.9, "epsilon_cutoff": 0.001, "eta_cutoff": 0)");
+  EXPECT_EQ(rarer.top_n_sigma, 1.5F);
+  EXPECT_EQ(rarer.typical_p, 0.9F);
+  EXPECT_EQ(rarer.epsilon_cutoff, 0.001F);
+  EXPECT_EQ(rarer.eta_cutoff, 0.0F);
+  Request request;
+  apply(rarer, request);
+  EXPECT_EQ(request.sampling.top_n_sigma, 1.5F);
+  EXPECT_EQ(request.sampling.typical_p, 0.9F);
+  EXPECT_EQ(request.sampling.epsilon_cutoff, 0.001F);
+  EXPECT_EQ(request.sampling.eta_cutoff, 0.0F);
   EXPECT_EQ(settings(R"("stop": "END")").stop, std::vector<std::string>{"END"});
   EXPECT_EQ(settings(R"("stop": [], "seed": null)").stop, std::vector<std::string>());
 }
@@ -123,11 +135,26 @@ TEST(PromptLines, NamesFileLineAndTrouble) {
   expect_bad("{\"prompt\": \"a\"}\n{\"prompt\": \"a\", \"max_tokens\": 3}",
              {"p.jsonl:2", "'max_tokens'", "max_new_tokens", "temperature", "top_k", "top_p",
               "min_p", "seed", "stop"});
-  for (const char* bad :
-       {"\"max_new_tokens\": 0", "\"max_new_tokens\": 1.5", "\"max_new_tokens\": \"3\"",
-        "\"max_new_tokens\": 4294967296", "\"temperature\": -0.5", "\"temperature\": 1e99",
-        "\"temperature\": true", "\"top_k\": -1", "\"top_p\": 0", "\"top_p\": 1.5", "\"min_p\": 2",
-        "\"seed\": -1", "\"seed\": 0.5", "\"stop\": \"\"", "\"stop\": [\"a\", 1]", "\"stop\": 5"}) {
+  for (const char* bad : {"\"max_new_tokens\": 0",
+                          "\"max_new_tokens\": 1.5",
+                          "\"max_new_tokens\": \"3\"",
+                          "\"max_new_tokens\": 4294967296",
+                          "\"temperature\": -0.5",
+                          "\"temperature\": 1e99",
+                          "\"temperature\": true",
+                          "\"top_k\": -1",
+                          "\"top_p\": 0",
+                          "\"top_p\": 1.5",
+                          "\"min_p\": 2",
+                          "\"top_n_sigma\": -1",
+                          "\"typical_p\": 0",
+                          "\"epsilon_cutoff\": 1",
+                          "\"eta_cutoff\": 1",
+                          "\"seed\": -1",
+                          "\"seed\": 0.5",
+                          "\"stop\": \"\"",
+                          "\"stop\": [\"a\", 1]",
+                          "\"stop\": 5"}) {
     const std::string_view key =
         std::string_view(bad).substr(1, std::string_view(bad).find(':') - 2);
     expect_bad(std::string("{\"prompt\": \"a\", ") + bad + "}", {"p.jsonl:1", key, "expected"});

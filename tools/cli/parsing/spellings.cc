@@ -17,6 +17,9 @@ constexpr std::string_view kTokenizerHint = "the tokenizer is read from the mode
 constexpr std::array kSpellings = {
     // llama.cpp
     Spelling{"--temp", "--temperature", ""},
+    Spelling{"--typical", "--typical-p", ""},
+    Spelling{"--top-nsigma", "--top-n-sigma", ""},
+    Spelling{"--dry-penalty-last-n", "", "--dry-range N counts the last N tokens; 0: all of them"},
     Spelling{"-c", "--max-seq-len", ""},
     Spelling{"--ctx-size", "--max-seq-len", ""},
     Spelling{"--predict", "--max-new-tokens", ""},

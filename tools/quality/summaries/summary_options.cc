@@ -83,7 +83,7 @@ void settle_checks(SummarizeOptions& options) {
 }
 
 void settle_sampling(SamplingParams& sampling) {
-  sampling.greedy = !sampling.temperature && !sampling.top_k && !sampling.top_p && !sampling.min_p;
+  sampling.greedy = !sampling.temperature && !sets_filters(sampling);
 }
 
 }  // namespace
