@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/cpu/sample/log_softmax.h"
 #include "backend/cpu/sample/logits_processor.h"
 #include "runtime/engine_impl.h"
 #include "runtime/output/request_error.h"
@@ -23,6 +24,10 @@ void process(const SamplingRow& sampling, std::span<const std::int32_t> history,
     cpu::penalize_generated(generated, sampling.presence_penalty, sampling.frequency_penalty,
                             counts, log_probs);
   }
+  if (sampling.dry_multiplier > 0.0f) {
+    std::vector<std::int32_t> lengths(log_probs.size());
+    cpu::penalize_repeats(sampling, history, lengths, log_probs);
+  }
   if (sampling.no_repeat_ngram_size > 0) {
     cpu::ban_repeated_ngrams(history, sampling.no_repeat_ngram_size, log_probs);
   }
@@ -30,11 +35,30 @@ void process(const SamplingRow& sampling, std::span<const std::int32_t> history,
   cpu::add_logit_bias(sampling, static_cast<std::int32_t>(generated.size()), log_probs);
 }
 
-void accept_all(std::span<const std::int32_t> token_ids, SequenceOutput& output) {
-  for (const std::int32_t id : token_ids) {
+void accept_all(const Beam& beam, SequenceOutput& output) {
+  for (std::size_t i = 0; i < beam.token_ids.size(); ++i) {
     TokenLogprobs token;
-    token.id = id;
+    if (!beam.logprobs.empty()) token = *beam.logprobs[i];
+    token.id = beam.token_ids[i];
     output.accept(std::move(token));
+  }
+}
+
+/// Adds to candidates what their answers show of them. `rows`: raw log-probabilities by beam, or
+/// one row for all.
+void add_logprobs(std::span<const float> rows, std::size_t vocab_size, int num_top,
+                  std::span<BeamCandidate> candidates) {
+  std::vector<std::vector<TokenLogprob>> tops(rows.size() / vocab_size);
+  for (std::size_t i = 0; i < tops.size(); ++i) {
+    for (const auto& best : cpu::largest(rows.subspan(i * vocab_size, vocab_size), num_top)) {
+      tops[i].push_back({best.id, best.score});
+    }
+  }
+  for (BeamCandidate& candidate : candidates) {
+    const std::size_t row = tops.size() == 1 ? 0 : static_cast<std::size_t>(candidate.beam);
+    const float logprob = rows[row * vocab_size + static_cast<std::size_t>(candidate.token_id)];
+    candidate.logprobs = std::make_shared<const TokenLogprobs>(
+        TokenLogprobs{candidate.token_id, logprob, tops[row]});
   }
 }
 
@@ -45,7 +69,8 @@ void finish(Sequence& sequence) {
   best.resize(std::min(best.size(), static_cast<std::size_t>(beams.num_returned)));
   std::vector<SequenceOutput> outputs(best.size(), sequence.output);
   for (std::size_t i = 0; i < best.size(); ++i) {
-    accept_all(best[i].token_ids, outputs[i]);
+    accept_all(best[i], outputs[i]);
+    if (i > 0) outputs[i].drop_prompt_logprobs();
     outputs[i].set_score(best[i].score);
     outputs[i].finish(FinishReason::stop);
   }
@@ -73,22 +98,35 @@ bool Engine::Impl::read_log_probs(const Sequence& sequence, int unread_step,
     }
     const float log_sum_exp = row[static_cast<std::size_t>(chosen.id)] - chosen.logprob;
     for (float& value : row) value -= log_sum_exp;
-    const std::vector<std::int32_t>& generated =
-        beams.search.running()[static_cast<std::size_t>(i)].token_ids;
-    std::vector<std::int32_t> history = sequence.token_ids;
-    history.insert(history.end(), generated.begin(), generated.end());
-    process(beams.processors, history, generated, row);
   }
   return true;
 }
 
+void Engine::Impl::process_log_probs(const Sequence& sequence, std::span<float> log_probs) const {
+  const BeamRun& beams = *sequence.beams;
+  const auto vocab_size = static_cast<std::size_t>(model_.config.vocab_size);
+  for (std::size_t i = 0; i * vocab_size < log_probs.size(); ++i) {
+    const std::vector<std::int32_t>& generated = beams.search.running()[i].token_ids;
+    std::vector<std::int32_t> history = sequence.token_ids;
+    history.insert(history.end(), generated.begin(), generated.end());
+    process(beams.processors, history, generated, log_probs.subspan(i * vocab_size, vocab_size));
+  }
+}
+
 void Engine::Impl::take_beam_tokens(Sequence& sequence, int unread_step) {
   BeamRun& beams = *sequence.beams;
-  std::vector<float> log_probs;
+  std::vector<float>& log_probs = beam_log_probs_;
   std::int32_t error = static_cast<std::int32_t>(SampleError::no_token);
   std::vector<BeamCandidate> candidates;
   if (read_log_probs(sequence, unread_step, log_probs, error)) {
+    const int num_top = beams.processors.num_top_logprobs;
+    std::vector<float> raw;
+    if (num_top >= 0) raw = log_probs;
+    process_log_probs(sequence, log_probs);
     candidates = beams.search.best_candidates(log_probs, model_.config.vocab_size);
+    if (num_top >= 0) {
+      add_logprobs(raw, static_cast<std::size_t>(model_.config.vocab_size), num_top, candidates);
+    }
   }
   // Where only some are ruled out, fewer beams go on in effect, as in transformers.
   if (candidates.empty() || candidates.front().score == -std::numeric_limits<float>::infinity()) {
@@ -101,7 +139,7 @@ void Engine::Impl::take_beam_tokens(Sequence& sequence, int unread_step) {
 }
 
 void Engine::Impl::take_best_beam(Sequence& sequence) {
-  accept_all(sequence.beams->search.running().front().token_ids, sequence.output);
+  accept_all(sequence.beams->search.running().front(), sequence.output);
 }
 
 void Engine::Impl::continue_beams(Sequence& sequence) {

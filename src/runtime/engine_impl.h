@@ -90,10 +90,12 @@ class QUERN_LOCAL Engine::Impl {
   /// Where the host runs ahead: reads the oldest unit's tokens once enough is in flight behind it,
   /// or all where nothing can be launched before they are known.
   void read_behind(bool launched);
-  /// The log-probabilities of a beam search's rows in the step launched last, after penalties:
+  /// The log-probabilities of a beam search's rows in the step launched last, before penalties:
   /// [rows, vocab_size]. False where a row has a SampleError, which `error` is then.
   bool read_log_probs(const Sequence& sequence, int unread_step, std::vector<float>& log_probs,
                       std::int32_t& error);
+  /// Applies the request's penalties to them.
+  void process_log_probs(const Sequence& sequence, std::span<float> log_probs) const;
   /// Chooses the next beams and has the device go on with them.
   void take_beam_tokens(Sequence& sequence, int unread_step);
   void continue_beams(Sequence& sequence);
@@ -133,8 +135,9 @@ class QUERN_LOCAL Engine::Impl {
   RequestId next_id_ = 1;
   std::int64_t steps_done_ = 0;  ///< sampling steps since the engine was last idle
   UnreadSteps unread_;
-  std::string in_flight_;           ///< the latest launch, for errors
-  bool waits_for_prefill_ = false;  ///< whether the time of this step() counts as prefill
+  std::vector<float> beam_log_probs_;  ///< of the latest beam search's step; keeps its memory
+  std::string in_flight_;              ///< the latest launch, for errors
+  bool waits_for_prefill_ = false;     ///< whether the time of this step() counts as prefill
   std::uint64_t waits_of_loading_ = 0;
   bool device_loop_fails_ = false;  ///< a launch failed; the host has taken over
   ResultStore results_{kMaxWaitingResults};

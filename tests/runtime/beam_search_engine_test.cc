@@ -161,7 +161,7 @@ TEST(BeamSearchEngine, RefusesWhatMakesNoSense) {
   refuses([](Request& r) { r.beam_search.length_penalty = NAN; }, "length_penalty");
   refuses([](Request& r) { r.sampling.temperature = 0.7f; }, "temperature");
   refuses([](Request& r) { r.sampling.top_k = 5; }, "top_k");
-  refuses([](Request& r) { r.top_logprobs = 1; }, "top_logprobs");
+  refuses([](Request& r) { r.sampling.typical_p = 0.5f; }, "filters");
   refuses([](Request& r) { r.stop = {"x"}; }, "stop strings");
   refuses([](Request& r) { r.min_new_tokens = 11; }, "min_new_tokens 11");
   refuses([](Request& r) { r.min_new_tokens = -1; }, "min_new_tokens -1");
@@ -176,6 +176,44 @@ TEST(BeamSearchEngine, RefusesWhatMakesNoSense) {
       },
       "greedy decoding has one answer");
   EXPECT_FALSE(engine.busy());
+}
+
+TEST(BeamSearchEngine, LogprobsAreThoseOfTheTexts) {
+  Engine engine = load();
+  for (const float penalty : {1.0f, 1.3f}) {
+    Request request = beams({1, 300, 17, 44, 9, 120}, 4, 3, 12);
+    request.ignore_eos = true;
+    request.sampling.repetition_penalty = penalty;
+    const Result without = engine.generate(request);
+    request.top_logprobs = 2;
+    const Result result = engine.generate(request);
+    EXPECT_EQ(result.output_ids, without.output_ids);
+    for (const SequenceResult& answer : result.sequences) {
+      Request read = greedy("", 1);
+      read.prompt_ids = result.prompt_ids;
+      read.prompt_ids.insert(read.prompt_ids.end(), answer.output_ids.begin(),
+                             answer.output_ids.end());
+      read.prompt_logprobs = 2;
+      const auto expected = engine.generate(read).prompt_logprobs;
+      const std::size_t first = result.prompt_ids.size() - 1;
+      ASSERT_EQ(answer.logprobs.size(), answer.output_ids.size());
+      double sum = 0;
+      for (std::size_t i = 0; i < answer.logprobs.size(); ++i) {
+        EXPECT_EQ(answer.logprobs[i].id, expected[first + i].id);
+        EXPECT_NEAR(answer.logprobs[i].logprob, expected[first + i].logprob, 1e-5);
+        ASSERT_EQ(answer.logprobs[i].top.size(), 2u);
+        for (std::size_t k = 0; k < 2; ++k) {
+          EXPECT_EQ(answer.logprobs[i].top[k].id, expected[first + i].top[k].id);
+          EXPECT_NEAR(answer.logprobs[i].top[k].logprob, expected[first + i].top[k].logprob, 1e-5);
+        }
+        sum += answer.logprobs[i].logprob;
+      }
+      // Without penalties the score is their mean.
+      if (penalty == 1.0f) {
+        EXPECT_NEAR(*answer.score, sum / 12, 1e-4);
+      }
+    }
+  }
 }
 
 TEST(SeveralAnswers, AreDrawnApartAndShareThePrompt) {

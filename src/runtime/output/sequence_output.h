@@ -33,6 +33,8 @@ class SequenceOutput {
   void add_prompt_logprobs(TokenLogprobs token) {
     result_.prompt_logprobs.push_back(std::move(token));
   }
+  /// For a copy that is not the request's first answer.
+  void drop_prompt_logprobs() { result_.prompt_logprobs.clear(); }
   void set_score(float score) { result_.score = score; }
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }

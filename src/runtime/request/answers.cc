@@ -30,8 +30,7 @@ void check_beams(const Request& request, const OpenedModel& model, const Limits&
   require_range("num_return_sequences", request.num_return_sequences, num_beams, ", num_beams");
   const SamplingParams& sampling = request.sampling;
   refuse_with_beams(sampling.temperature.value_or(0) > 0, "temperature");
-  refuse_with_beams(sampling.top_k || sampling.top_p || sampling.min_p, "top_k, top_p and min_p");
-  refuse_with_beams(request.top_logprobs.has_value(), "top_logprobs");
+  refuse_with_beams(sets_filters(sampling), "top_k, top_p, min_p and other filters");
   refuse_with_beams(!request.stop.empty(), "stop strings");
   refuse_with_beams(!model.generation.stop_strings.empty(),
                     "generation_config.json's stop_strings");

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "backend/cpu/sample/log_softmax.h"
 #include "base/check.h"
 
 namespace quern {
@@ -69,17 +70,24 @@ std::vector<BeamCandidate> BeamSearch::best_candidates(std::span<const float> lo
   for (std::size_t beam = 0; beam < running_.size(); ++beam) {
     const float* row = log_probs.data() + (one_row ? 0 : beam * num_tokens);
     const float score = running_[beam].score;
-    for (std::size_t id = 0; id < num_tokens; ++id) {
-      const BeamCandidate candidate{static_cast<int>(beam), static_cast<std::int32_t>(id),
-                                    score + row[id]};
-      if (heap.size() == count) {
-        // Later ones lose a tie: nearly all tokens end here.
-        if (!(candidate.score > heap.front().score)) continue;
-        std::ranges::pop_heap(heap, is_better);
-        heap.pop_back();
+    // Later ones lose a tie.
+    const auto is_out = [&](float log_prob) {
+      return heap.size() == count && !(score + log_prob > heap.front().score);
+    };
+    constexpr std::size_t kBlock = 256;
+    for (std::size_t begin = 0; begin < num_tokens; begin += kBlock) {
+      const std::size_t end = std::min(begin + kBlock, num_tokens);
+      // Nearly all blocks end here.
+      if (is_out(cpu::largest_of({row + begin, end - begin}))) continue;
+      for (std::size_t id = begin; id < end; ++id) {
+        if (is_out(row[id])) continue;
+        if (heap.size() == count) {
+          std::ranges::pop_heap(heap, is_better);
+          heap.pop_back();
+        }
+        heap.push_back({static_cast<int>(beam), static_cast<std::int32_t>(id), score + row[id]});
+        std::ranges::push_heap(heap, is_better);
       }
-      heap.push_back(candidate);
-      std::ranges::push_heap(heap, is_better);
     }
   }
   std::ranges::sort_heap(heap, is_better);
@@ -92,9 +100,12 @@ bool BeamSearch::ends(const BeamCandidate& candidate) const {
 }
 
 Beam BeamSearch::continued(const BeamCandidate& candidate, float score) const {
+  const Beam& parent = running_[static_cast<std::size_t>(candidate.beam)];
   Beam beam;
-  beam.token_ids = running_[static_cast<std::size_t>(candidate.beam)].token_ids;
+  beam.token_ids = parent.token_ids;
   beam.token_ids.push_back(candidate.token_id);
+  beam.logprobs = parent.logprobs;
+  if (candidate.logprobs) beam.logprobs.push_back(candidate.logprobs);
   beam.score = score;
   beam.parent = candidate.beam;
   return beam;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,7 @@ namespace quern {
 /// A beam's generated tokens.
 struct Beam {
   std::vector<std::int32_t> token_ids;
+  std::vector<std::shared_ptr<const TokenLogprobs>> logprobs;  ///< those of its candidates
   float score = 0.0f;  ///< running: the sum of log-probabilities; finished: see BeamSearchParams
   int parent = 0;      ///< running: the beam of the step before that it continues
 };
@@ -20,6 +22,7 @@ struct BeamCandidate {
   int beam = 0;
   std::int32_t token_id = 0;
   float score = 0.0f;  ///< the beam's with the token's log-probability
+  std::shared_ptr<const TokenLogprobs> logprobs = nullptr;  ///< kept for the caller
 };
 
 /// The bookkeeping of one request's beam search: which beams go on and which have finished. Knows

@@ -11,6 +11,9 @@ namespace quern::cpu {
 /// Whether a logit is NaN or +inf. Branch-free, so that it costs a vector instruction or two.
 bool has_nonfinite(std::span<const float> logits);
 
+/// The largest score, -inf where there is none. None is NaN.
+float largest_of(std::span<const float> scores);
+
 /// log Σ exp(logits); no logit is NaN or +inf, and one is above -inf.
 float log_sum_exp(std::span<const float> logits);
 
