@@ -45,9 +45,7 @@ class ExtendedFilter : public SamplingFilter<kThreads, ExtendedSurvivors> {
       : Base(slice, best, scratch, blocks, shared), best_id_(best_id) {}
 
   __device__ void keep_top_n_sigma(float n) {
-    const Sums sums = row_sums([](double delta) {
-      return Sums{{1.0, delta, delta * delta}};
-    });
+    const Sums sums = row_sums([](double delta) { return Sums{{1.0, delta, delta * delta}}; });
     const double mean = sums.of[1] / sums.of[0];
     const double variance = fmax(0.0, sums.of[2] / sums.of[0] - mean * mean);
     survivors_.raise(ordered(__double2float_ru(survivors_.best - n * sqrt(variance))));

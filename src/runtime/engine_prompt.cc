@@ -26,6 +26,7 @@ void Engine::Impl::take_prompt_logprobs(const ScheduledStep& step, const BatchVi
               logprobs_of(logits.first(vocab_size), *next, *sequence.num_prompt_logprobs);
           if (token.id < 0) {
             sequence.output.fail(sample_error_text(token.id, *plan_.options.dtype));
+            if (sequence.group) sequence.group->prompt_ready = true;  // the others compute it
           } else {
             sequence.output.add_prompt_logprobs(std::move(token));
           }

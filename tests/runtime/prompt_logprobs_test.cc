@@ -155,6 +155,24 @@ TEST(PromptLogprobsOfEngine, ComeWithTheFirstUpdateOfTheFirstAnswer) {
   EXPECT_EQ(result.prompt_logprobs.size(), 99u);
 }
 
+TEST(PromptLogprobsOfEngine, ComeWithTheFirstBeamOnly) {
+  EngineOptions options;
+  options.max_seqs = 4;
+  Engine engine = load(options);
+  Request request = judged(made_up_ids(50), 1, 6);
+  request.sampling = {};
+  request.beam_search.num_beams = 4;
+  request.num_return_sequences = 3;
+  int num_updates = 0;
+  const Result result = engine.generate(request, [&](const Update& update) {
+    EXPECT_EQ(update.prompt_logprobs.size(), update.sequence == 0 ? 49u : 0u);
+    ++num_updates;
+    return true;
+  });
+  EXPECT_EQ(num_updates, 3);
+  EXPECT_EQ(result.prompt_logprobs.size(), 49u);
+}
+
 TEST(PromptLogprobsOfEngine, FillThePrefixCacheAndDoNotUseIt) {
   Engine engine = load();
   const Ids ids = made_up_ids(100);
@@ -195,8 +213,16 @@ TEST(PromptLogprobsOfEngine, NanEndsTheRequestAlone) {
   Engine engine = Engine::load(model.folder(), options);
   Ids poisoned = made_up_ids(100);
   poisoned[50] = testing::PoisonedModel::kPoison;
-  const std::vector<Request> requests = {judged(poisoned, 1), judged(made_up_ids(90), 1)};
+  std::vector<Request> requests = {judged(poisoned, 1), judged(made_up_ids(90), 1),
+                                   judged(poisoned, 1)};
+  requests[2].sampling = {};
+  requests[2].sampling.temperature = 1.0f;
+  requests[2].num_return_sequences = 3;
   const auto results = engine.generate(requests);
+  ASSERT_EQ(results[2].sequences.size(), 3u);
+  for (const SequenceResult& answer : results[2].sequences) {
+    EXPECT_EQ(answer.finish_reason, FinishReason::error);
+  }
   EXPECT_EQ(results[0].finish_reason, FinishReason::error);
   EXPECT_NE(results[0].error.find("non-finite"), std::string::npos) << results[0].error;
   EXPECT_TRUE(results[0].output_ids.empty());

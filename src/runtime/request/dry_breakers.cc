@@ -10,8 +10,7 @@
 namespace quern {
 
 std::vector<std::string> dry_sequence_breakers(const SamplingParams& params) {
-  return params.dry_sequence_breakers.value_or(
-      std::vector<std::string>{"\n", ":", "\"", "*"});
+  return params.dry_sequence_breakers.value_or(std::vector<std::string>{"\n", ":", "\"", "*"});
 }
 
 void add_dry_breakers(const SamplingParams& params, const Tokenizer& tokenizer, SamplingRow& row) {
