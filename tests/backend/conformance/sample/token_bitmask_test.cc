@@ -86,7 +86,7 @@ TEST_P(TokenBitmaskConformance, EverySettingDrawsAsSpecifiedAmongTheAllowed) {
           scores[static_cast<std::size_t>(id)] = -kInfinity;
         }
       }
-      expected.push_back(reference_draw(reference_filtered(scores, row), row, seq));
+      expected.push_back(reference_draw(reference_filtered(scores, row, seq), row, seq));
     }
     mask.apply(sampler.harness);
     EXPECT_EQ(sampler.run(), expected);
