@@ -18,6 +18,12 @@ const char* reason_of(const std::exception& error) {
   return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ? "out of memory" : error.what();
 }
 
+ErrorCode code_of(const std::exception& error) {
+  if (const auto* own = dynamic_cast<const Error*>(&error)) return own->code();
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ? ErrorCode::out_of_memory
+                                                                : ErrorCode::internal;
+}
+
 }  // namespace
 
 Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved)
@@ -41,17 +47,24 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
   clock_.timing.load_ms = StepClock::ms_since(load_begin_);
 }
 
-RequestId Engine::Impl::submit(const Request& request) {
-  auto sequences = make_sequences(next_id_, request, model_, plan_.limits);
-  set_prefix_use(sequences, model_, plan_.kv_format, plan_.options.prefix_cache);
+PreparedRequest Engine::Impl::prepare(const Request& request, int priority) {
+  PreparedRequest prepared;
+  prepared.id = next_id_++;
+  prepared.sequences = make_sequences(prepared.id, request, model_, plan_.limits);
+  set_prefix_use(prepared.sequences, model_, plan_.kv_format, plan_.options.prefix_cache);
+  for (const auto& sequence : prepared.sequences) sequence->priority = priority;
+  return prepared;
+}
+
+RequestId Engine::Impl::submit(PreparedRequest request) {
   if (scheduler_.idle()) {
     steps_done_ = 0;
     clock_.started();
   }
-  for (auto& sequence : sequences) scheduler_.add(std::move(sequence));
-  cancellations_.add(next_id_);
+  for (auto& sequence : request.sequences) scheduler_.add(std::move(sequence));
+  cancellations_.add(request.id);
   stop_loop_for_admission();
-  return next_id_++;
+  return request.id;
 }
 
 std::vector<Update> Engine::Impl::step() {
@@ -59,11 +72,14 @@ std::vector<Update> Engine::Impl::step() {
   // A running device loop goes on while the caller handles updates.
   const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
   waits_for_prefill_ = false;
+  admissions_.clear();
+  step_error_.reset();
   try {
     const TraceRange range(*backend_, "step");
     run_step();
   } catch (const std::exception& error) {
-    abandon_step(reason_of(error));
+    step_error_.emplace(code_of(error), reason_of(error));
+    abandon_step(step_error_->what());
   }
   clock_.add_step(begin, waits_for_prefill_);
   std::vector<Update> updates = collect_updates();
@@ -143,6 +159,11 @@ void Engine::Impl::admit() {
   for (const Sequence* sequence : scheduler_.admit(next_step)) {
     runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
     clock_.timing.cached_prompt_tokens += static_cast<std::uint64_t>(sequence->prefilled);
+    admissions_.push_back({sequence->id, StepClock::now()});
+    if (plan_.options.prefix_cache && sequence->prefix) {
+      prefix_queries_ += static_cast<std::uint64_t>(sequence->prompt_len());
+      prefix_hits_ += static_cast<std::uint64_t>(sequence->prefilled);
+    }
   }
 }
 
@@ -288,6 +309,18 @@ Timing Engine::Impl::timing() const {
   }
   timing.peak_memory_bytes = backend_->peak_memory_bytes();
   return timing;
+}
+
+EngineUse Engine::Impl::use() const {
+  EngineUse use;
+  use.num_running = scheduler_.running().size();
+  use.num_waiting = scheduler_.waiting().size();
+  use.num_free_rows = scheduler_.num_free_rows();
+  use.num_blocks = scheduler_.blocks().num_blocks();
+  use.num_held_blocks = use.num_blocks - scheduler_.blocks().num_free();
+  use.prefix_queries = prefix_queries_;
+  use.prefix_hits = prefix_hits_;
+  return use;
 }
 
 StepTimes Engine::Impl::take_step_times() {

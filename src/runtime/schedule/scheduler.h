@@ -81,6 +81,7 @@ class Scheduler {
   bool has_beams() const;
   /// Whether prompt tokens of running sequences are still to be launched.
   bool prefilling() const;
+  std::size_t num_free_rows() const { return free_rows_.size(); }
   std::int64_t blocks_needed(const Sequence& sequence) const;
   const BlockManager& blocks() const { return blocks_; }
 

@@ -44,6 +44,7 @@ struct Sequence {
   std::vector<std::int32_t> token_ids;  ///< the prompt, then the generated tokens read back so far
   SamplingRow sampling;
   int max_tokens = 0;  ///< tokens to generate at most
+  int priority = 0;    ///< lower values are admitted first
   SequenceOutput output;
   std::optional<PrefixUse> prefix = {};  ///< unset: it neither uses nor fills the prefix cache
 
