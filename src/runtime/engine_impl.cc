@@ -38,7 +38,7 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
       runner_(model_, plan_, *backend_),
       ring_(runner_.arrays().ring()),
       device_loop_(*backend_, runner_, ring_),
-      scheduler_(plan_.limits),
+      scheduler_(plan_.limits, plan_.options.kv_reservation.value_or(KvReservation::full)),
       schedule_(plan_.options.skip_steps, plan_.options.check_interval) {
   plan_.options.on_load = nullptr;
   warn_of_random_weights(model_);
@@ -52,7 +52,11 @@ PreparedRequest Engine::Impl::prepare(const Request& request, int priority) {
   prepared.id = next_id_++;
   prepared.sequences = make_sequences(prepared.id, request, model_, plan_.limits);
   set_prefix_use(prepared.sequences, model_, plan_.kv_format, plan_.options.prefix_cache);
-  for (const auto& sequence : prepared.sequences) sequence->priority = priority;
+  for (const auto& sequence : prepared.sequences) {
+    sequence->priority = priority;
+    const PrefixUse use = prefix_use(model_, *sequence, plan_.kv_format);
+    sequence->is_recomputable = use.max_tokens == PrefixUse{}.max_tokens;
+  }
   return prepared;
 }
 
@@ -130,7 +134,8 @@ void Engine::Impl::run_step() {
   apply_cancellations();
   if (device_loop_.running() && follow_device_loop()) return;
   admit();
-  const ScheduledStep step = scheduler_.schedule();
+  ScheduledStep step = scheduler_.schedule();
+  if (!make_room(step)) return check();  // what has ended may make room
   if (!step.runs.empty()) run_scheduled(step);
   // The host chooses beams before their next step.
   const bool chooses_beams = scheduler_.has_beams() && !unread_.empty();
@@ -139,6 +144,23 @@ void Engine::Impl::run_step() {
   } else if (chooses_beams || check_due()) {
     check();
   }
+}
+
+bool Engine::Impl::make_room(ScheduledStep& step) {
+  while (grow(step, 1) == 0) {
+    if (!unread_.empty()) return false;
+    scheduler_.preempt();
+    step = scheduler_.schedule();
+  }
+  return true;
+}
+
+int Engine::Impl::grow(const ScheduledStep& step, int num_steps) {
+  const int reached = scheduler_.grow(step, num_steps);
+  for (const auto& [sequence, index] : scheduler_.take_grown()) {
+    runner_.arrays().write_block(*sequence, index);
+  }
+  return reached;
 }
 
 void Engine::Impl::run_scheduled(const ScheduledStep& step) {
@@ -150,7 +172,8 @@ void Engine::Impl::run_scheduled(const ScheduledStep& step) {
       return;
     }
   }
-  launch(step, plan_.runs_ahead || scheduler_.has_beams() ? 1 : decode_steps_until_check(step));
+  const bool one = plan_.runs_ahead || scheduler_.has_beams();
+  launch(step, one ? 1 : grow(step, decode_steps_until_check(step)));
 }
 
 void Engine::Impl::admit() {
@@ -158,6 +181,7 @@ void Engine::Impl::admit() {
   scheduler_.release_exhausted(next_step);
   for (const Sequence* sequence : scheduler_.admit(next_step)) {
     runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
+    if (sequence->num_preemptions > 0) continue;  // it was counted
     clock_.timing.cached_prompt_tokens += static_cast<std::uint64_t>(sequence->prefilled);
     admissions_.push_back({sequence->id, StepClock::now()});
     if (plan_.options.prefix_cache && sequence->prefix) {
@@ -318,6 +342,7 @@ EngineUse Engine::Impl::use() const {
   use.num_free_rows = scheduler_.num_free_rows();
   use.num_blocks = scheduler_.blocks().num_blocks();
   use.num_held_blocks = use.num_blocks - scheduler_.blocks().num_free();
+  use.num_preemptions = scheduler_.num_preemptions();
   use.prefix_queries = prefix_queries_;
   use.prefix_hits = prefix_hits_;
   return use;

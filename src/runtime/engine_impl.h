@@ -68,6 +68,11 @@ class QUERN_LOCAL Engine::Impl {
  private:
   void run_step();
   void admit();
+  /// Gives the step's sequences blocks for their next tokens, if need be by preempting others, and
+  /// schedules again then. False where results of launched steps must be read first.
+  bool make_room(ScheduledStep& step);
+  /// See Scheduler::grow(); the device gets the new entries of block tables.
+  int grow(const ScheduledStep& step, int num_steps);
   void run_scheduled(const ScheduledStep& step);
   /// Whether the device is to run these runs, all of them in decode, until something must change.
   bool wants_device_loop(const ScheduledStep& step) const;

@@ -35,6 +35,7 @@ struct EngineUse {
   std::size_t num_free_rows = 0;
   std::int64_t num_blocks = 0;
   std::int64_t num_held_blocks = 0;  ///< by running sequences; cached ones are not
+  std::uint64_t num_preemptions = 0;
   std::uint64_t prefix_queries = 0;  ///< prompt tokens that were looked up in the prefix cache
   std::uint64_t prefix_hits = 0;     ///< of these found
 };

@@ -43,8 +43,7 @@ EngineThread::EngineThread(MakeEngine make_engine, const ServiceOptions& options
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
-    fail(ErrorCode::device, "the engine's thread could not be started: {}",
-         error.code().message());
+    fail(ErrorCode::device, "the engine's thread could not be started: {}", error.code().message());
   }
 }
 

@@ -25,8 +25,8 @@ struct LiveRequest {
   std::optional<Time> deadline;
   std::size_t prompt_tokens;
   std::size_t generation_tokens = 0;
-  std::optional<Time> admitted = {};     ///< the first of its answers
-  std::optional<Time> first_token = {};  ///< the time of the step that gave it
+  std::optional<Time> admitted = {};             ///< the first of its answers
+  std::optional<Time> first_token = {};          ///< the time of the step that gave it
   std::vector<std::optional<Time>> last_tokens;  ///< by answer
 };
 

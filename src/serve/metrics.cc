@@ -42,6 +42,7 @@ void Metrics::Recorder::use(const EngineUse& use) {
   metrics_.num_waiting = use.num_waiting;
   metrics_.kv_cache_usage =
       static_cast<double>(use.num_held_blocks) / static_cast<double>(use.num_blocks);
+  metrics_.num_preemptions = use.num_preemptions;
   metrics_.prefix_cache_queries = use.prefix_queries;
   metrics_.prefix_cache_hits = use.prefix_hits;
 }

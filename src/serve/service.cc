@@ -36,12 +36,13 @@ Service::~Service() = default;
 Service Service::start(const ModelSource& model, const EngineOptions& engine_options,
                        const ServiceOptions& options) {
   const auto load = [model, engine_options](const LoadCallback& on_load) {
-    EngineOptions with_callback = engine_options;
-    with_callback.on_load = [&](const LoadProgress& progress) {
+    EngineOptions own_options = engine_options;
+    if (!own_options.kv_reservation) own_options.kv_reservation = KvReservation::grow;
+    own_options.on_load = [&](const LoadProgress& progress) {
       if (engine_options.on_load) engine_options.on_load(progress);
       on_load(progress);
     };
-    return Engine::load(model, with_callback);
+    return Engine::load(model, own_options);
   };
   return Service(std::make_unique<Impl>(load, options));
 }

@@ -155,6 +155,28 @@ TEST(ServiceEnds, WithoutAQueueRowsAreStillGivenOut) {
   for (const auto& stream : streams) EXPECT_EQ(stream->result().output_ids.size(), 8u);
 }
 
+TEST(ServiceEnds, LowerPriorityValuesGoFirst) {
+  HeldService service;
+  std::mutex mutex;
+  std::vector<int> order;
+  std::vector<std::shared_ptr<ResponseStream>> streams;
+  for (const int priority : {3, 0, 2, 2, -1}) {
+    SubmitOptions submit;
+    submit.priority = priority;
+    const int name = static_cast<int>(streams.size());
+    submit.on_output = [&, name] {
+      const std::lock_guard lock(mutex);
+      if (order.empty() || order.back() != name) order.push_back(name);
+    };
+    streams.push_back(service->submit(endless(4), std::move(submit)));
+  }
+  service.let_go();
+  service.holder().cancel();
+  for (const auto& stream : streams) EXPECT_EQ(stream->result().output_ids.size(), 4u);
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(order, (std::vector<int>{4, 1, 2, 3, 0}));
+}
+
 TEST(ServiceEnds, DrainLetsRequestsFinish) {
   Service service = start_service();
   service.wait_until_ready();

@@ -86,8 +86,8 @@ TEST(ServiceMetrics, CountAnswersOfOneRequest) {
   const ServiceMetrics metrics = service.metrics();
   const std::size_t prompt_len = best.prompt_ids.size();
   EXPECT_EQ(metrics.prompt_tokens, 2 * prompt_len);
-  EXPECT_EQ(metrics.generation_tokens, 18u + best.sequences[0].output_ids.size() +
-                                           best.sequences[1].output_ids.size());
+  EXPECT_EQ(metrics.generation_tokens,
+            18u + best.sequences[0].output_ids.size() + best.sequences[1].output_ids.size());
   EXPECT_EQ(count_of(metrics.request_latency_s), 2u);
 }
 

@@ -103,7 +103,8 @@ TEST(Service, ADeviceFailureEndsAll) {
   }
   EXPECT_EQ(service.state(), ServiceState::failed);
   EXPECT_NE(service.failure().find("a fault that a test asked for"), std::string::npos);
-  EXPECT_QUERN_ERROR(ErrorCode::unavailable, ({"a fault that a test asked for"}), service.submit(greedy("Once", 4)));
+  EXPECT_QUERN_ERROR(ErrorCode::unavailable, ({"a fault that a test asked for"}),
+                     service.submit(greedy("Once", 4)));
   const ServiceMetrics metrics = service.metrics();
   EXPECT_EQ(metrics.num_running + metrics.num_waiting, 0u);
   EXPECT_EQ(metrics.finished.at(static_cast<std::size_t>(FinishReason::error)), 12u);
@@ -116,7 +117,8 @@ TEST(Service, AModelThatIsNotThereFailsIt) {
   EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"/no/such/model"}), service.wait_until_ready());
   EXPECT_EQ(service.state(), ServiceState::failed);
   EXPECT_NE(service.failure().find("/no/such/model"), std::string::npos);
-  EXPECT_QUERN_ERROR(ErrorCode::unavailable, ({"/no/such/model"}), service.submit(greedy("Once", 4)));
+  EXPECT_QUERN_ERROR(ErrorCode::unavailable, ({"/no/such/model"}),
+                     service.submit(greedy("Once", 4)));
   EXPECT_QUERN_ERROR(ErrorCode::unavailable, ({""}), service.tokenizer());
 }
 
