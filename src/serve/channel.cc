@@ -14,24 +14,33 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 
 }  // namespace
 
-bool Channel::put(std::vector<Update> updates, std::optional<End> end) {
-  const bool ends = end.has_value();
+bool Channel::put(Update update) {
   {
     const std::lock_guard lock(mutex_);
-    for (Update& update : updates) join(std::move(update));
-    if (ends) end_ = std::move(end);
+    join(std::move(update));
   }
+  return notify(on_output_);
+}
+
+bool Channel::end(Update update, End end) {
+  {
+    const std::lock_guard lock(mutex_);
+    join(std::move(update));
+    end_ = std::move(end);
+  }
+  // The callback may hold what holds this: dropping it breaks the cycle.
+  return notify(std::exchange(on_output_, {}));
+}
+
+bool Channel::notify(const std::function<void()>& on_output) {
   changed_.notify_all();
-  // After the end the callback may hold what holds this: dropping it breaks the cycle.
-  const std::function<void()> last = ends ? std::exchange(on_output_, {}) : nullptr;
-  const std::function<void()>& notify = ends ? last : on_output_;
   try {
-    if (notify) notify();
+    if (on_output) on_output();
+    return true;
   } catch (...) {
-    on_output_ = nullptr;
+    on_output_ = {};
     return false;
   }
-  return true;
 }
 
 void Channel::join(Update&& update) {

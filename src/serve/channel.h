@@ -23,9 +23,10 @@ class Channel {
   explicit Channel(std::function<void()> on_output) : on_output_(std::move(on_output)) {}
 
   // The engine's thread.
-  /// Appends updates of one step, with the end if they are the last, then calls `on_output`; that
-  /// is dropped after the end. False where it threw.
-  bool put(std::vector<Update> updates, std::optional<End> end);
+  /// Appends an update, then calls `on_output`. False where that threw.
+  bool put(Update update);
+  /// The same with the last update; `on_output` is dropped then.
+  bool end(Update update, End end);
 
   // Any thread; see ResponseStream.
   std::vector<Update> take();
@@ -36,6 +37,7 @@ class Channel {
 
  private:
   void join(Update&& update);
+  bool notify(const std::function<void()>& on_output);
 
   std::function<void()> on_output_;  ///< used by the engine's thread alone
   mutable std::mutex mutex_;

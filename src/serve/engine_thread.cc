@@ -220,17 +220,31 @@ void EngineThread::cancel_expired() {
 }
 
 void EngineThread::deliver(std::vector<Update> updates) {
+  std::vector<LiveRequest*> requests;
+  requests.reserve(updates.size());
+  for (const Update& update : updates) requests.push_back(&live_.at(update.id));
+  std::vector<Channel::End> ends = count(updates, requests);
+  auto end = ends.begin();
+  for (std::size_t i = 0; i < updates.size(); ++i) {
+    Update& update = updates[i];
+    const RequestId id = update.id;
+    const bool ends_now = update.last;
+    const std::shared_ptr<Channel> channel = requests[i]->channel;
+    if (ends_now) live_.erase(id);
+    const bool good = ends_now ? channel->end(std::move(update), std::move(*end++))
+                               : channel->put(std::move(update));
+    if (good) continue;
+    log(LogLevel::warning, "request {}: on_output threw an exception", id);
+    if (!ends_now) engine_->cancel(id);
+  }
+}
+
+std::vector<Channel::End> EngineThread::count(std::span<const Update> updates,
+                                              std::span<LiveRequest* const> requests) {
   const auto now = Clock::now();
-  struct Output {
-    RequestId id;
-    LiveRequest* request;
-    std::vector<Update> updates;
-    std::optional<Channel::End> end;
-  };
-  std::vector<Output> outputs;
   const EngineUse use = engine_use(*engine_);
+  std::vector<Channel::End> ends;
   {
-    // Counted before anybody can see it: who has read a request's end finds it in the metrics.
     Metrics::Recorder recorder(metrics_);
     recorder.use(use);
     for (const Admission& admission : latest_admissions(*engine_)) {
@@ -239,36 +253,18 @@ void EngineThread::deliver(std::vector<Update> updates) {
       recorder.admitted(found->second, admission.time);
       ++num_admitted_;
     }
-    for (Update& update : updates) {
-      const RequestId id = update.id;
-      LiveRequest& request = live_.at(id);
-      recorder.output(request, update, now);
-      if (outputs.empty() || outputs.back().id != id) {
-        outputs.push_back({id, &request, {}, std::nullopt});
-      }
-      Output& output = outputs.back();
-      if (update.last) {
-        Result result = engine_->take_result(id).value();
-        const RequestTimes times = recorder.ended(request, result.finish_reason, now);
-        output.end = Channel::End{std::move(result), times};
-        if (request.admitted) --num_admitted_;
-      }
-      output.updates.push_back(std::move(update));
+    for (std::size_t i = 0; i < updates.size(); ++i) {
+      LiveRequest& request = *requests[i];
+      recorder.output(request, updates[i], now);
+      if (!updates[i].last) continue;
+      Result result = engine_->take_result(updates[i].id).value();
+      const RequestTimes times = recorder.ended(request, result.finish_reason, now);
+      ends.push_back({std::move(result), times});
+      if (request.admitted) --num_admitted_;
     }
   }
-  const auto num_ended =
-      std::ranges::count_if(outputs, [](const Output& output) { return !!output.end; });
-  inbox_->set_engine_queue(live_.size() - static_cast<std::size_t>(num_ended) - num_admitted_,
-                           use.num_free_rows);
-  for (Output& output : outputs) {
-    const bool ends = output.end.has_value();
-    const std::shared_ptr<Channel> channel = output.request->channel;
-    if (ends) live_.erase(output.id);
-    if (!channel->put(std::move(output.updates), std::move(output.end))) {
-      log(LogLevel::warning, "request {}: on_output threw an exception", output.id);
-      if (!ends) engine_->cancel(output.id);
-    }
-  }
+  inbox_->set_engine_queue(live_.size() - ends.size() - num_admitted_, use.num_free_rows);
+  return ends;
 }
 
 void EngineThread::end_rest(const std::string& error) {
@@ -281,19 +277,24 @@ void EngineThread::end_rest(const std::string& error) {
     end.result.id = id;
     end.result.finish_reason = FinishReason::error;
     end.result.error = error;
-    std::vector<Update> updates(request.last_tokens.size());
-    for (std::size_t i = 0; i < updates.size(); ++i) {
-      updates[i].id = id;
-      updates[i].sequence = static_cast<int>(i);
-      updates[i].finish_reason = FinishReason::error;
-      updates[i].error = error;
-      updates[i].last = i + 1 == updates.size();
-    }
-    if (updates.size() > 1) {
-      end.result.sequences.resize(updates.size(), {{}, "", FinishReason::error, error, {}, {}});
+    const std::size_t num_answers = request.last_tokens.size();
+    if (num_answers > 1) {
+      end.result.sequences.resize(num_answers, {{}, "", FinishReason::error, error, {}, {}});
     }
     end.times = Metrics::Recorder(metrics_).ended(request, FinishReason::error, now);
-    request.channel->put(std::move(updates), std::move(end));
+    for (std::size_t i = 0; i < num_answers; ++i) {
+      Update update;
+      update.id = id;
+      update.sequence = static_cast<int>(i);
+      update.finish_reason = FinishReason::error;
+      update.error = error;
+      update.last = i + 1 == num_answers;
+      if (update.last) {
+        request.channel->end(std::move(update), std::move(end));
+      } else {
+        request.channel->put(std::move(update));
+      }
+    }
   }
   live_.clear();
 }

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -55,6 +55,10 @@ class EngineThread {
   void cancel_expired();
   /// Hands out a step's output.
   void deliver(std::vector<Update> updates);
+  /// Counts a step before anybody can see its output; returns the ends of the requests whose last
+  /// updates are among these, in their order. `requests`: of each update.
+  std::vector<Channel::End> count(std::span<const Update> updates,
+                                  std::span<LiveRequest* const> requests);
   /// Refuses all further requests.
   void fail_service(const std::string& error);
   /// Ends what the engine does not end: requests that it never got.
