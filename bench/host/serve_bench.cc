@@ -3,9 +3,8 @@
 // handing out updates. Prints the median and the 99th percentile of single steps of the engine, and
 // the mean CPU time of a service's steps, whose streams nobody reads meanwhile.
 
-#include <time.h>
-
 #include <fmt/format.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>

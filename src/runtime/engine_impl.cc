@@ -92,7 +92,7 @@ std::vector<Update> Engine::Impl::step() {
 }
 
 void Engine::Impl::stop_loop_for_admission() {
-  if (device_loop_.running() && scheduler_.can_admit()) device_loop_.request_stop();
+  if (device_loop_.running() && scheduler_.can_admit(true)) device_loop_.request_stop();
 }
 
 void Engine::Impl::abandon_step(const std::string& error) {

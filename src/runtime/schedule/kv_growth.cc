@@ -41,6 +41,18 @@ std::int64_t KvGrowth::blocks_in_use(const Sequence& sequence) const {
   return ceil_div(sequence.prompt_len() + sequence.launched, block_size_);
 }
 
+std::int64_t KvGrowth::blocks_ahead(std::span<const std::unique_ptr<Sequence>> running,
+                                    bool loop_runs) const {
+  if (!grows_) return 0;
+  std::int64_t ahead = 0;
+  for (const auto& sequence : running) {
+    if (!grows(*sequence) || !sequence->holds_row() || !sequence->decoding()) continue;
+    const std::int64_t used = blocks_in_use(*sequence) + (loop_runs ? 1 : 0);
+    ahead += std::max<std::int64_t>(std::ssize(sequence->blocks) - used, 0);
+  }
+  return ahead;
+}
+
 Sequence* KvGrowth::victim(std::span<const std::unique_ptr<Sequence>> running) const {
   Sequence* last = nullptr;
   for (const auto& sequence : running) {

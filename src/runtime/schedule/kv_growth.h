@@ -38,6 +38,10 @@ class KvGrowth {
   std::optional<std::int64_t> steps_with_room(const Sequence& sequence) const;
   /// Blocks that steps launched so far, and one more, use.
   std::int64_t blocks_in_use(const Sequence& sequence) const;
+  /// Blocks of running sequences beyond blocks_in_use(). While a loop runs, one more each is taken
+  /// to be in use: the device is some steps further than the host knows.
+  std::int64_t blocks_ahead(std::span<const std::unique_ptr<Sequence>> running,
+                            bool loop_runs) const;
   /// Who is preempted: of the running sequences that grow, the last one in the order of
   /// goes_before(); null if there is none.
   Sequence* victim(std::span<const std::unique_ptr<Sequence>> running) const;

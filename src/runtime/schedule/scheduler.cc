@@ -99,13 +99,17 @@ void Scheduler::publish(Sequence& sequence) {
   }
 }
 
-bool Scheduler::can_admit() const {
+bool Scheduler::can_admit(bool loop_runs) const {
   if (waiting_.empty()) return false;
+  return has_room_for_next(0) || has_room_for_next(growth_.blocks_ahead(running_, loop_runs));
+}
+
+bool Scheduler::has_room_for_next(std::int64_t num_blocks_more) const {
   const Sequence& next = *waiting_.next();
   if (std::ssize(free_rows_) < next.num_rows()) return false;
   if (next.group && next.index > 0 && !next.group->prompt_ready) return false;
-  const std::int64_t missing =
-      growth_.blocks_at_admission(next) + growth_.headroom(running_) - blocks_.num_free();
+  const std::int64_t missing = growth_.blocks_at_admission(next) + growth_.headroom(running_) -
+                               blocks_.num_free() - num_blocks_more;
   if (missing <= 0) return true;
   // Blocks that running sequences hold cost nothing more; cached ones count as free already.
   const std::vector<std::int32_t> prefix = cached_prefix(next);
@@ -125,8 +129,8 @@ void Scheduler::release_exhausted(std::int64_t next_step) {
 
 std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
   std::vector<Sequence*> admitted;
-  if (!waiting_.empty() && !can_admit()) trim();
   while (can_admit()) {
+    if (!has_room_for_next(0)) trim();
     // First what may run out of memory: a running sequence has a row and blocks.
     Sequence& sequence = *waiting_.next();
     running_.reserve(running_.size() + 1);

@@ -61,8 +61,9 @@ class Scheduler {
   /// Admits waiting sequences into free rows and returns the new ones, whose state the caller must
   /// write. Their tokens begin with sampling step `next_step`.
   std::vector<Sequence*> admit(std::int64_t next_step = 0);
-  /// Whether admit() would admit one.
-  bool can_admit() const;
+  /// Whether admit() would admit one. While a device loop runs, only those blocks that were given
+  /// out for steps ahead count as free that it surely does not use.
+  bool can_admit(bool loop_runs = false) const;
   /// Appends blocks so that the step's decode sequences have room for `num_steps` steps. Returns
   /// for how many they have, not beyond num_steps; with 0 nothing may be launched before a sequence
   /// has ended or was preempted. See take_grown().
@@ -110,6 +111,8 @@ class Scheduler {
   std::vector<std::int32_t> cached_prefix(const Sequence& sequence) const;
   /// A table for the sequence: its cached prefix, then free blocks; sets what follows from it.
   void allocate(Sequence& sequence);
+  /// Whether the next one's row and blocks are free, or would be with so many blocks more.
+  bool has_room_for_next(std::int64_t num_blocks_more) const;
   /// Takes back the blocks that running sequences were given for steps ahead.
   void trim();
 

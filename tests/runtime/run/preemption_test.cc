@@ -95,17 +95,17 @@ TEST_P(PreemptionTest, RandomTrafficGivesWhatEachRequestGivesAlone) {
   std::uint64_t num_preemptions = 0;
   for (std::uint32_t seed = 1; seed <= 2; ++seed) {
     SCOPED_TRACE(seed);
-    EngineOptions options = with_blocks(small_cache(), 8);
+    EngineOptions options = with_blocks(small_cache(), 7);
     options.prefix_cache = prefix_cache;
     Impl impl(model_path(), options, std::make_unique<DeferredBackend>(lag, device_loops, seed));
-    ASSERT_EQ(impl.use().num_blocks, 8);
+    ASSERT_EQ(impl.use().num_blocks, 7);
     Traffic(impl, many_requests(), seed).run();
     if (HasFatalFailure()) return;
     EXPECT_EQ(impl.use().num_held_blocks, 0);
     EXPECT_EQ(impl.use().num_free_rows, 6u);
     num_preemptions += impl.use().num_preemptions;
   }
-  EXPECT_GT(num_preemptions, 8u) << "there was pressure";
+  EXPECT_GE(num_preemptions, 5u) << "there was pressure";
 }
 
 std::string name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool, bool>>& info) {
