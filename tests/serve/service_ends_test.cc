@@ -96,6 +96,29 @@ TEST(ServiceEnds, DroppedStreamsAreCancelled) {
   EXPECT_EQ(metrics.kv_cache_usage, 0);
 }
 
+TEST(ServiceEnds, ManyClientsThatLeaveDoNotHoldUpTheNext) {
+  EngineOptions options = testing::cpu_options();
+  options.max_seq_len = 2048;
+  Service service = start_service({}, options);
+  service.wait_until_ready();
+  {
+    std::vector<std::shared_ptr<ResponseStream>> streams;
+    Request request = endless(500);
+    for (int i = 0; i < 200; ++i) {
+      request.prompt_ids.assign(1500, 10 + i);
+      streams.push_back(service.submit(request));
+    }
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(service.submit(endless(10))->result().output_ids.size(), 10u);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+  const ServiceMetrics metrics = service.metrics();
+  EXPECT_EQ(metrics.finished[static_cast<std::size_t>(FinishReason::cancelled)], 200u);
+  EXPECT_EQ(metrics.num_running + metrics.num_waiting, 0u);
+  EXPECT_EQ(metrics.kv_cache_usage, 0);
+}
+
 TEST(ServiceEnds, ATimeLimitCountsFromTheSubmission) {
   HeldService service;
   SubmitOptions short_time;
