@@ -47,30 +47,6 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
   clock_.timing.load_ms = StepClock::ms_since(load_begin_);
 }
 
-PreparedRequest Engine::Impl::prepare(const Request& request, int priority) {
-  PreparedRequest prepared;
-  prepared.id = next_id_++;
-  prepared.sequences = make_sequences(prepared.id, request, model_, plan_.limits);
-  set_prefix_use(prepared.sequences, model_, plan_.kv_format, plan_.options.prefix_cache);
-  for (const auto& sequence : prepared.sequences) {
-    sequence->priority = priority;
-    const PrefixUse use = prefix_use(model_, *sequence, plan_.kv_format);
-    sequence->is_recomputable = use.max_tokens == PrefixUse{}.max_tokens;
-  }
-  return prepared;
-}
-
-RequestId Engine::Impl::submit(PreparedRequest request) {
-  if (scheduler_.idle()) {
-    steps_done_ = 0;
-    clock_.started();
-  }
-  for (auto& sequence : request.sequences) scheduler_.add(std::move(sequence));
-  cancellations_.add(request.id);
-  stop_loop_for_admission();
-  return request.id;
-}
-
 std::vector<Update> Engine::Impl::step() {
   results_.trim();
   // A running device loop goes on while the caller handles updates.
@@ -333,19 +309,6 @@ Timing Engine::Impl::timing() const {
   }
   timing.peak_memory_bytes = backend_->peak_memory_bytes();
   return timing;
-}
-
-EngineUse Engine::Impl::use() const {
-  EngineUse use;
-  use.num_running = scheduler_.running().size();
-  use.num_waiting = scheduler_.waiting().size();
-  use.num_free_rows = scheduler_.num_free_rows();
-  use.num_blocks = scheduler_.blocks().num_blocks();
-  use.num_held_blocks = use.num_blocks - scheduler_.blocks().num_free();
-  use.num_preemptions = scheduler_.num_preemptions();
-  use.prefix_queries = prefix_queries_;
-  use.prefix_hits = prefix_hits_;
-  return use;
 }
 
 StepTimes Engine::Impl::take_step_times() {

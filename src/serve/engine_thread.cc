@@ -273,28 +273,22 @@ void EngineThread::end_rest(const std::string& error) {
   }
   const auto now = Clock::now();
   for (auto& [id, request] : live_) {
-    Channel::End end;
-    end.result.id = id;
-    end.result.finish_reason = FinishReason::error;
-    end.result.error = error;
     const std::size_t num_answers = request.last_tokens.size();
+    Result result;
+    result.id = id;
+    result.finish_reason = FinishReason::error;
+    result.error = error;
     if (num_answers > 1) {
-      end.result.sequences.resize(num_answers, {{}, "", FinishReason::error, error, {}, {}});
+      result.sequences.resize(num_answers, {{}, "", FinishReason::error, error, {}, {}});
     }
-    end.times = Metrics::Recorder(metrics_).ended(request, FinishReason::error, now);
-    for (std::size_t i = 0; i < num_answers; ++i) {
-      Update update;
-      update.id = id;
-      update.sequence = static_cast<int>(i);
-      update.finish_reason = FinishReason::error;
-      update.error = error;
-      update.last = i + 1 == num_answers;
-      if (update.last) {
-        request.channel->end(std::move(update), std::move(end));
-      } else {
-        request.channel->put(std::move(update));
-      }
-    }
+    Update update;
+    update.id = id;
+    update.finish_reason = FinishReason::error;
+    update.error = error;
+    for (std::size_t i = 1; i < num_answers; ++i, ++update.sequence) request.channel->put(update);
+    update.last = true;
+    const RequestTimes times = Metrics::Recorder(metrics_).ended(request, FinishReason::error, now);
+    request.channel->end(std::move(update), {std::move(result), times});
   }
   live_.clear();
 }

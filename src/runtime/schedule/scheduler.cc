@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "quern/sampling.h"
-#include "runtime/schedule/prefill_budget.h"
+#include "runtime/schedule/policy/prefill_budget.h"
 
 namespace quern {
 

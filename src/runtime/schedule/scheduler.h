@@ -8,10 +8,10 @@
 
 #include "graph/limits.h"
 #include "runtime/schedule/block_manager.h"
-#include "runtime/schedule/kv_growth.h"
+#include "runtime/schedule/policy/kv_growth.h"
+#include "runtime/schedule/policy/waiting_queue.h"
 #include "runtime/schedule/prefix_hash.h"
 #include "runtime/schedule/sequence.h"
-#include "runtime/schedule/waiting_queue.h"
 
 namespace quern {
 

@@ -1,4 +1,4 @@
-#include "runtime/schedule/prefill_budget.h"
+#include "runtime/schedule/policy/prefill_budget.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
-#include "runtime/schedule/kv_growth.h"
+#include "runtime/schedule/policy/kv_growth.h"
 
 #include <algorithm>
 
 #include "base/memory/shape.h"
-#include "runtime/schedule/waiting_queue.h"
+#include "runtime/schedule/policy/waiting_queue.h"
 
 namespace quern {
 

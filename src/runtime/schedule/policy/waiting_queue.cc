@@ -1,4 +1,4 @@
-#include "runtime/schedule/waiting_queue.h"
+#include "runtime/schedule/policy/waiting_queue.h"
 
 #include <algorithm>
 #include <limits>
