@@ -56,6 +56,15 @@ enum class ActivationQuantization {
   int8,
 };
 
+/// How many KV blocks a sequence holds while it runs.
+enum class KvReservation {
+  full,  ///< those of its greatest length, from admission on: it never waits for memory
+  /// Those of the tokens that it has: more sequences run at a time where texts end before
+  /// max_new_tokens. When memory runs out, the sequence that comes last gives its blocks back,
+  /// waits and computes them again; its tokens are the same.
+  grow,
+};
+
 /// How many bytes of the weights are loaded or, for random weights, made.
 struct LoadProgress {
   std::uint64_t done_bytes = 0;
@@ -91,6 +100,9 @@ struct EngineOptions {
   /// max_seq_len, but at least one and at most a share of the memory that the rest of the plan
   /// leaves free: nine tenths on a GPU, a quarter on the CPU.
   std::optional<std::uint64_t> kv_cache_memory_bytes;
+
+  /// Unset: full; grow for the engine of a Service.
+  std::optional<KvReservation> kv_reservation = std::nullopt;
 
   /// Keep the KV blocks of finished and running sequences for requests whose prompts begin with the
   /// same tokens; these then compute only the rest of their prompts. Cached blocks are used for

@@ -18,7 +18,8 @@
 namespace quern {
 
 struct ServiceOptions {
-  /// Requests that may wait for the engine, beyond those that run; a further one is refused.
+  /// Requests that may wait for the engine, beyond those for which rows are free; a further one is
+  /// refused.
   std::size_t max_queue = 1024;
   /// Time limit of a request from its submission, unless it has one of its own; it then ends with
   /// FinishReason::cancelled. 0: none.
@@ -39,14 +40,16 @@ QUERN_API const char* service_state_name(ServiceState state);
 struct SubmitOptions {
   int priority = 0;  ///< requests with a lower value are admitted first, as vLLM's `priority`
   std::optional<std::chrono::milliseconds> timeout;  ///< see ServiceOptions::request_timeout
-  /// Called on the engine's thread when the stream has something new; must return soon and not
-  /// throw. It may hold the stream's last reference.
+  /// Called on the engine's thread when the stream has something new, and at its end; must return
+  /// soon. It may submit and cancel, but not wait for a stream, drain or end the service. It is
+  /// dropped after the end, and may hold the stream's last reference. An exception cancels the
+  /// request.
   std::function<void()> on_output;
 };
 
 /// Where a request's time went; a part that was not reached is 0.
 struct RequestTimes {
-  double queue_ms = 0;    ///< submit to the first step that computes it
+  double queue_ms = 0;    ///< submit to admission, by the first step that computes it
   double prefill_ms = 0;  ///< from there to the first token
   double decode_ms = 0;   ///< first to last token
   double total_ms = 0;    ///< submit to the end
@@ -58,7 +61,7 @@ class QUERN_API ResponseStream {
  public:
   virtual ~ResponseStream() = default;
   /// The new output since the last call, at once and possibly none. Updates of one answer that
-  /// were not taken yet may be joined.
+  /// were not taken yet are joined.
   virtual std::vector<Update> take() = 0;
   /// The same, but waits until there is something; empty only after the end.
   virtual std::vector<Update> wait() = 0;
@@ -79,13 +82,14 @@ struct ServiceHistogram {
   double sum = 0;
 };
 
-/// What a monitor wants to know. Counters since the start.
+/// What a monitor wants to know. Counters since the start. Who has seen a request's end finds it
+/// counted.
 struct ServiceMetrics {
   ServiceState state = ServiceState::loading;
-  std::size_t num_running = 0;  ///< requests with a row
-  std::size_t num_waiting = 0;  ///< submitted and not admitted
-  double kv_cache_usage = 0;    ///< blocks that running sequences hold, 0 to 1
-  std::uint64_t prompt_tokens = 0;
+  std::size_t num_running = 0;      ///< answers with a row
+  std::size_t num_waiting = 0;      ///< answers that were submitted and have none
+  double kv_cache_usage = 0;        ///< blocks that running sequences hold, 0 to 1
+  std::uint64_t prompt_tokens = 0;  ///< of requests that gave a token
   std::uint64_t generation_tokens = 0;
   std::uint64_t prefix_cache_queries = 0;  ///< prompt tokens looked up
   std::uint64_t prefix_cache_hits = 0;     ///< of these found
@@ -128,7 +132,8 @@ class QUERN_API Service {
   /// Accepts no more requests, and waits until all have ended or `timeout` has passed; what then
   /// still runs is cancelled. Ends with state `stopped`.
   void drain(std::chrono::milliseconds timeout);
-  /// Cancels all requests at once; a drain() in progress ends.
+  /// Accepts no more requests and cancels all at once, without waiting: a drain() in progress ends,
+  /// or a further one does. It ends loading too.
   void abort();
 
   ServiceMetrics metrics() const;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "runtime/engine_impl.h"
 
 namespace quern {
@@ -8,6 +11,7 @@ namespace quern {
 class EngineAccess {
  public:
   using Impl = Engine::Impl;
+  static Engine make(std::unique_ptr<Impl> impl) { return Engine(std::move(impl)); }
   static Engine::Impl& impl(Engine& engine) { return *engine.impl_; }
   static const Engine::Impl& impl(const Engine& engine) { return *engine.impl_; }
 };

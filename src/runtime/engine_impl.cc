@@ -18,6 +18,12 @@ const char* reason_of(const std::exception& error) {
   return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ? "out of memory" : error.what();
 }
 
+ErrorCode code_of(const std::exception& error) {
+  if (const auto* own = dynamic_cast<const Error*>(&error)) return own->code();
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ? ErrorCode::out_of_memory
+                                                                : ErrorCode::internal;
+}
+
 }  // namespace
 
 Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved)
@@ -32,7 +38,7 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
       runner_(model_, plan_, *backend_),
       ring_(runner_.arrays().ring()),
       device_loop_(*backend_, runner_, ring_),
-      scheduler_(plan_.limits),
+      scheduler_(plan_.limits, plan_.options.kv_reservation.value_or(KvReservation::full)),
       schedule_(plan_.options.skip_steps, plan_.options.check_interval) {
   plan_.options.on_load = nullptr;
   warn_of_random_weights(model_);
@@ -41,29 +47,19 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
   clock_.timing.load_ms = StepClock::ms_since(load_begin_);
 }
 
-RequestId Engine::Impl::submit(const Request& request) {
-  auto sequences = make_sequences(next_id_, request, model_, plan_.limits);
-  set_prefix_use(sequences, model_, plan_.kv_format, plan_.options.prefix_cache);
-  if (scheduler_.idle()) {
-    steps_done_ = 0;
-    clock_.started();
-  }
-  for (auto& sequence : sequences) scheduler_.add(std::move(sequence));
-  cancellations_.add(next_id_);
-  stop_loop_for_admission();
-  return next_id_++;
-}
-
 std::vector<Update> Engine::Impl::step() {
   results_.trim();
   // A running device loop goes on while the caller handles updates.
   const auto begin = device_loop_.running() ? clock_.last_step_end() : StepClock::now();
   waits_for_prefill_ = false;
+  admissions_.clear();
+  step_error_.reset();
   try {
     const TraceRange range(*backend_, "step");
     run_step();
   } catch (const std::exception& error) {
-    abandon_step(reason_of(error));
+    step_error_.emplace(code_of(error), reason_of(error));
+    abandon_step(step_error_->what());
   }
   clock_.add_step(begin, waits_for_prefill_);
   std::vector<Update> updates = collect_updates();
@@ -72,7 +68,7 @@ std::vector<Update> Engine::Impl::step() {
 }
 
 void Engine::Impl::stop_loop_for_admission() {
-  if (device_loop_.running() && scheduler_.can_admit()) device_loop_.request_stop();
+  if (device_loop_.running() && scheduler_.can_admit(true)) device_loop_.request_stop();
 }
 
 void Engine::Impl::abandon_step(const std::string& error) {
@@ -114,7 +110,8 @@ void Engine::Impl::run_step() {
   apply_cancellations();
   if (device_loop_.running() && follow_device_loop()) return;
   admit();
-  const ScheduledStep step = scheduler_.schedule();
+  ScheduledStep step = scheduler_.schedule();
+  if (!make_room(step)) return check();  // what has ended may make room
   if (!step.runs.empty()) run_scheduled(step);
   // The host chooses beams before their next step.
   const bool chooses_beams = scheduler_.has_beams() && !unread_.empty();
@@ -123,6 +120,23 @@ void Engine::Impl::run_step() {
   } else if (chooses_beams || check_due()) {
     check();
   }
+}
+
+bool Engine::Impl::make_room(ScheduledStep& step) {
+  while (grow(step, 1) == 0) {
+    if (!unread_.empty()) return false;
+    scheduler_.preempt();
+    step = scheduler_.schedule();
+  }
+  return true;
+}
+
+int Engine::Impl::grow(const ScheduledStep& step, int num_steps) {
+  const int reached = scheduler_.grow(step, num_steps);
+  for (const auto& [sequence, index] : scheduler_.take_grown()) {
+    runner_.arrays().write_block(*sequence, index);
+  }
+  return reached;
 }
 
 void Engine::Impl::run_scheduled(const ScheduledStep& step) {
@@ -134,7 +148,8 @@ void Engine::Impl::run_scheduled(const ScheduledStep& step) {
       return;
     }
   }
-  launch(step, plan_.runs_ahead || scheduler_.has_beams() ? 1 : decode_steps_until_check(step));
+  const bool one = plan_.runs_ahead || scheduler_.has_beams();
+  launch(step, one ? 1 : grow(step, decode_steps_until_check(step)));
 }
 
 void Engine::Impl::admit() {
@@ -142,7 +157,13 @@ void Engine::Impl::admit() {
   scheduler_.release_exhausted(next_step);
   for (const Sequence* sequence : scheduler_.admit(next_step)) {
     runner_.arrays().write_sequence(*sequence, initial_rope_alpha(model_, *sequence));
+    if (sequence->num_preemptions > 0) continue;  // it was counted
     clock_.timing.cached_prompt_tokens += static_cast<std::uint64_t>(sequence->prefilled);
+    admissions_.push_back({sequence->id, StepClock::now()});
+    if (plan_.options.prefix_cache && sequence->prefix) {
+      prefix_queries_ += static_cast<std::uint64_t>(sequence->prompt_len());
+      prefix_hits_ += static_cast<std::uint64_t>(sequence->prefilled);
+    }
   }
 }
 

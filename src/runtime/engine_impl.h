@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "graph/plan/node_cost.h"
 #include "quern/benchmark.h"
 #include "quern/engine.h"
+#include "runtime/engine_serving.h"
 #include "runtime/load/backend_choice.h"
 #include "runtime/load/engine_plan.h"
 #include "runtime/load/opened_model.h"
@@ -37,7 +39,10 @@ class QUERN_LOCAL Engine::Impl {
   /// On a backend other than the options' own, for tests.
   Impl(const ModelSource& model, const EngineOptions& resolved, std::unique_ptr<Backend> backend);
 
-  RequestId submit(const Request& request);
+  RequestId submit(const Request& request) { return submit(prepare(request, 0)); }
+  /// Checks and tokenizes a request. Thread-safe: it reads only what is fixed at load.
+  PreparedRequest prepare(const Request& request, int priority);
+  RequestId submit(PreparedRequest request);
   std::vector<Update> step();
   bool busy() const { return !scheduler_.idle(); }
   void cancel(RequestId id) { cancellations_.cancel(id); }
@@ -52,6 +57,9 @@ class QUERN_LOCAL Engine::Impl {
   const ModelInfo& info() const { return info_; }
   const EnginePlan& plan() const { return plan_; }
   Timing timing() const;
+  EngineUse use() const;
+  const std::vector<Admission>& admissions() const { return admissions_; }
+  const std::optional<Error>& step_error() const { return step_error_; }
   Backend& backend() { return *backend_; }
   StepCost step_cost(const StepSizes& sizes) const;
   Profile profile() const;
@@ -60,6 +68,11 @@ class QUERN_LOCAL Engine::Impl {
  private:
   void run_step();
   void admit();
+  /// Gives the step's sequences blocks for their next tokens, if need be by preempting others, and
+  /// schedules again then. False where results of launched steps must be read first.
+  bool make_room(ScheduledStep& step);
+  /// See Scheduler::grow(); the device gets the new entries of block tables.
+  int grow(const ScheduledStep& step, int num_steps);
   void run_scheduled(const ScheduledStep& step);
   /// Whether the device is to run these runs, all of them in decode, until something must change.
   bool wants_device_loop(const ScheduledStep& step) const;
@@ -132,7 +145,10 @@ class QUERN_LOCAL Engine::Impl {
   CheckSchedule schedule_;
   StepClock clock_;
 
-  RequestId next_id_ = 1;
+  std::atomic<RequestId> next_id_ = 1;
+  std::vector<Admission> admissions_;  ///< of the latest step
+  std::optional<Error> step_error_;    ///< why the latest step failed as a whole
+  std::uint64_t prefix_queries_ = 0, prefix_hits_ = 0;
   std::int64_t steps_done_ = 0;  ///< sampling steps since the engine was last idle
   UnreadSteps unread_;
   std::vector<float> beam_log_probs_;  ///< of the latest beam search's step; keeps its memory

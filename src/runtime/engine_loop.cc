@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::seconds kHangTimeout{60};
 /// Prefill publishes a step only with a prompt's last chunk. The slowest GPU takes far less.
 constexpr std::chrono::milliseconds kHangTimeoutPerPromptToken{100};
+/// Starting a loop and waiting for its end cost as much as some steps that are launched ahead.
+constexpr int kWorthALoop = 16;
 /// Output-ring entry of a step that gave a row neither a token nor an error.
 constexpr std::int32_t kNoRingToken = -1;
 
@@ -47,8 +49,6 @@ int steps_to_next_end(const ScheduledStep& step) {
 
 bool Engine::Impl::wants_device_loop(const ScheduledStep& step) const {
   if (!runner_.has_device_loops() || device_loop_fails_ || scheduler_.has_beams()) return false;
-  // Starting a loop and waiting for its end cost as much as some steps that are launched ahead.
-  constexpr int kWorthALoop = 16;
   return scheduler_.waiting().empty() || steps_to_next_end(step) >= kWorthALoop;
 }
 
@@ -99,8 +99,11 @@ bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
   const auto num_seqs = static_cast<int>(step.runs.size());  // without padding
   in_flight_ = fmt::format("device loop of {} sequences", num_seqs);
   LoopControl control;
-  control.steps_left =
+  const int wanted =
       std::min({remaining_steps(step).second, plan_.ring_capacity, runner_.max_loop_steps(batch)});
+  // A loop ends at the end of the blocks that its sequences have.
+  control.steps_left = grow(step, wanted);
+  if (control.steps_left < std::min(wanted, kWorthALoop)) return false;
   // With waiting requests the loop ends once a row is free, else at half the batch: a smaller
   // bucket is faster.
   control.stop_at_running = scheduler_.waiting().empty() ? num_seqs / 2 : num_seqs - 1;

@@ -14,12 +14,13 @@ void Engine::Impl::take_prompt_logprobs(const ScheduledStep& step, const BatchVi
   int row = 0;
   for (const ScheduledRun& run : step.runs) {
     Sequence& sequence = *run.sequence;
-    // What follows the last prompt token is sampled.
-    const int num_rows = std::min(run.q_len, sequence.prompt_len() - 1 - run.begin);
+    // What follows the last prompt token is sampled. After a preemption some are known already.
+    const int begin = std::max(run.begin, sequence.output.num_prompt_logprobs());
+    const int num_rows = std::min(run.begin + run.q_len, sequence.prompt_len() - 1) - begin;
     if (!run.decode && sequence.num_prompt_logprobs && num_rows > 0) {
       any = true;
-      auto next = sequence.token_ids.begin() + run.begin + 1;
-      runner_.read_logits(batch, row, num_rows, [&](std::span<const float> logits) {
+      auto next = sequence.token_ids.begin() + begin + 1;
+      runner_.read_logits(batch, row + begin - run.begin, num_rows, [&](std::span<const float> logits) {
         for (; !logits.empty(); logits = logits.subspan(vocab_size), ++next) {
           if (sequence.output.finished()) continue;
           TokenLogprobs token =

@@ -5,7 +5,7 @@ set -euo pipefail
 lints=$1/.ci
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
-mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime} \
+mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime,serve} \
   "$room"/src/backend/{cpu,cuda} "$room"/tests/{io,kernels,tools,backend/cuda}
 failures=0
 
@@ -41,6 +41,9 @@ bad src/backend/a.cc '"runtime/schedule/scheduler.h"'
 good src/runtime/a.cc '"backend/cpu/cpu_backend.h"'
 bad src/runtime/a.cc '"tools/quern/program.h"'
 bad src/runtime/a.cc '"kernels/attention/attention.h"'
+good src/serve/a.cc '"runtime/engine_serving.h"'
+bad src/serve/a.cc '"tools/quern/program.h"'
+bad src/runtime/a.cc '"serve/inbox.h"'
 good tools/a.cc '"quern/engine.h"'
 bad tools/a.cc '"runtime/schedule/scheduler.h"'
 bad tools/a.cc '"base/error.h"'

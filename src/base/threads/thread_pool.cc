@@ -1,8 +1,6 @@
 #include "base/threads/thread_pool.h"
 
 #include <linux/futex.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/threads/blocked_signals.h"
 
 namespace quern {
 namespace {
@@ -64,23 +63,6 @@ StallLimit::Clock::duration thread_time() {
 
 std::uint32_t unclaimed(std::uint64_t claims) { return static_cast<std::uint32_t>(claims); }
 std::uint32_t epoch_of(std::uint64_t claims) { return static_cast<std::uint32_t>(claims >> 32); }
-
-/// Blocks all signals in this thread and thus in the threads that it starts: signal handlers belong
-/// to the program and run in its threads.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 

@@ -219,6 +219,9 @@ EngineOptions resolve_options(EngineOptions options) {
   require_range("device_loop", static_cast<int>(options.device_loop), 0,
                 static_cast<int>(DeviceLoopChoice::require));
   require_range("device_index", options.device_index.value_or(0), 0, INT32_MAX);
+  require_range("kv_reservation",
+                static_cast<int>(options.kv_reservation.value_or(KvReservation::full)), 0,
+                static_cast<int>(KvReservation::grow));
   choose_device(options);
   if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
       *options.dtype != DType::bfloat16) {
@@ -243,6 +246,7 @@ EngineOptions resolve_options(EngineOptions options) {
   require_range("max_mixed_tokens", options.max_mixed_tokens, 0, kMaxTokens);
   require_range("skip_steps", options.skip_steps, 0, INT32_MAX);
   require_range("check_interval", options.check_interval, 1, INT32_MAX);
+  if (!options.kv_reservation) options.kv_reservation = KvReservation::full;
   if (options.threads == 0) options.threads = available_threads();
   return options;
 }

@@ -30,6 +30,8 @@ class SequenceOutput {
   void fail(const std::string& error);
   void set_cached_prompt_tokens(int count) { result_.cached_prompt_tokens = count; }
   /// Appends those of the next prompt token. Before the first token is accepted.
+  /// How many were added so far.
+  int num_prompt_logprobs() const { return static_cast<int>(result_.prompt_logprobs.size()); }
   void add_prompt_logprobs(TokenLogprobs token) {
     result_.prompt_logprobs.push_back(std::move(token));
   }

@@ -140,9 +140,8 @@ void StepArrays::write_beam(const Sequence& sequence, int beam, std::int32_t tok
 }
 
 void StepArrays::write_row(const Sequence& sequence, int row, float rope_alpha) {
-  for (auto* array : {state_.last_token, state_.position, state_.kv_len, state_.generated}) {
-    write(array + row, 0);
-  }
+  for (auto* array : {state_.last_token, state_.position, state_.kv_len}) write(array + row, 0);
+  write(state_.generated + row, sequence.num_generated());
   write(state_.finished + row, static_cast<std::int32_t>(SequenceStatus::running));
   write(state_.max_tokens + row, sequence.max_tokens);
   write(state_.prompt_len + row, sequence.prompt_len());

@@ -5,38 +5,31 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/memory/shape.h"
 #include "quern/sampling.h"
+#include "runtime/schedule/policy/prefill_budget.h"
 
 namespace quern {
-namespace {
-
-/// Steps are limited to max_mixed_tokens while at least this many sequences decode per prompt in
-/// prefill; with more prompts the decode batch would stay small for long. From a cost model of a
-/// step; values from 2 to 8 hardly differ.
-constexpr int kDecodingPerPrompt = 4;
-
-}  // namespace
 
 bool ScheduledStep::samples() const {
   return std::any_of(runs.begin(), runs.end(), [](const ScheduledRun& run) { return run.samples; });
 }
 
-Scheduler::Scheduler(const Limits& limits)
+Scheduler::Scheduler(const Limits& limits, KvReservation reservation)
     : limits_(limits),
       blocks_(limits.num_blocks),
-      hasher_(PrefixHasher::Key{random_seed(), random_seed()}) {
+      hasher_(PrefixHasher::Key{random_seed(), random_seed()}),
+      growth_(reservation, limits.block_size) {
   for (int row = limits.max_seqs - 1; row >= 0; --row) free_rows_.push_back(row);
 }
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   if (sequence->prefix && !sequence->num_prompt_logprobs) {
-    // Not the last prompt token: it is computed in any case.
+    // Not the last token: it is computed in any case.
     const std::int64_t reusable =
-        std::min<std::int64_t>(sequence->prompt_len() - 1, sequence->prefix->max_tokens);
+        std::min<std::int64_t>(sequence->prefill_len() - 1, sequence->prefix->max_tokens);
     hash_blocks(*sequence, reusable / limits_.block_size);
   }
-  waiting_.push_back(std::move(sequence));
+  waiting_.add(std::move(sequence));
 }
 
 void Scheduler::hash_blocks(Sequence& sequence, std::int64_t num_blocks) const {
@@ -73,7 +66,7 @@ void Scheduler::allocate(Sequence& sequence) {
   std::vector<std::int32_t> table = blocks_.share(cached_prefix(sequence));
   const auto num_cached = static_cast<std::int64_t>(table.size());
   try {
-    const std::int64_t needed = blocks_needed(sequence);
+    const std::int64_t needed = growth_.blocks_at_admission(sequence);
     table.reserve(static_cast<std::size_t>(needed));
     const auto own = blocks_.reserve(needed - num_cached).value();
     table.insert(table.end(), own.begin(), own.end());
@@ -87,7 +80,7 @@ void Scheduler::allocate(Sequence& sequence) {
   }
   sequence.num_published = static_cast<int>(num_cached);
   sequence.prefilled = static_cast<int>(num_cached) * limits_.block_size;
-  sequence.output.set_cached_prompt_tokens(sequence.prefilled);
+  if (sequence.num_preemptions == 0) sequence.output.set_cached_prompt_tokens(sequence.prefilled);
 }
 
 void Scheduler::publish(Sequence& sequence) {
@@ -106,21 +99,17 @@ void Scheduler::publish(Sequence& sequence) {
   }
 }
 
-std::int64_t Scheduler::blocks_needed(const Sequence& sequence) const {
-  if (sequence.beams) {
-    return BeamTables::blocks_needed(sequence.prompt_len(), sequence.max_tokens,
-                                     sequence.num_rows(), limits_.block_size);
-  }
-  // The last token is never fed back.
-  return ceil_div(sequence.prompt_len() + sequence.max_tokens - 1, limits_.block_size);
+bool Scheduler::can_admit(bool loop_runs) const {
+  if (waiting_.empty()) return false;
+  return has_room_for_next(0) || has_room_for_next(growth_.blocks_ahead(running_, loop_runs));
 }
 
-bool Scheduler::can_admit() const {
-  if (waiting_.empty()) return false;
-  const Sequence& next = *waiting_.front();
+bool Scheduler::has_room_for_next(std::int64_t num_blocks_more) const {
+  const Sequence& next = *waiting_.next();
   if (std::ssize(free_rows_) < next.num_rows()) return false;
   if (next.group && next.index > 0 && !next.group->prompt_ready) return false;
-  const std::int64_t missing = blocks_needed(next) - blocks_.num_free();
+  const std::int64_t missing = growth_.blocks_at_admission(next) + growth_.headroom(running_) -
+                               blocks_.num_free() - num_blocks_more;
   if (missing <= 0) return true;
   // Blocks that running sequences hold cost nothing more; cached ones count as free already.
   const std::vector<std::int32_t> prefix = cached_prefix(next);
@@ -130,9 +119,9 @@ bool Scheduler::can_admit() const {
 
 void Scheduler::release_exhausted(std::int64_t next_step) {
   for (const auto& sequence : running_) {
-    if (waiting_.empty() || can_admit()) return;
     if (!sequence->decoding() || !sequence->exhausted() || !sequence->holds_row()) continue;
     if (sequence->beams) continue;
+    if (waiting_.empty() || can_admit()) return;
     release(*sequence);
     sequence->end_step = next_step;
   }
@@ -141,8 +130,9 @@ void Scheduler::release_exhausted(std::int64_t next_step) {
 std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
   std::vector<Sequence*> admitted;
   while (can_admit()) {
+    if (!has_room_for_next(0)) trim();
     // First what may run out of memory: a running sequence has a row and blocks.
-    Sequence& sequence = *waiting_.front();
+    Sequence& sequence = *waiting_.next();
     running_.reserve(running_.size() + 1);
     admitted.push_back(&sequence);
     allocate(sequence);
@@ -152,8 +142,7 @@ std::vector<Sequence*> Scheduler::admit(std::int64_t next_step) {
       free_rows_.pop_back();
     }
     sequence.first_step = next_step;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
+    running_.push_back(waiting_.pop());
   }
   return admitted;
 }
@@ -168,13 +157,44 @@ bool Scheduler::prefilling() const {
   });
 }
 
-int Scheduler::step_tokens(int num_decode) const {
-  const auto prefills = [](const auto& sequence) { return !sequence->decoding(); };
-  const auto num_prefill = std::count_if(running_.begin(), running_.end(), prefills);
-  const bool mixes_few =
-      num_prefill * kDecodingPerPrompt <= num_decode && num_decode < limits_.max_mixed_tokens / 2;
-  return mixes_few ? std::min(limits_.max_mixed_tokens, limits_.max_tokens_per_step)
-                   : limits_.max_tokens_per_step;
+int Scheduler::grow(const ScheduledStep& step, int num_steps) {
+  // In rounds of a block each, so that what is free is shared evenly.
+  for (int reached = 0; reached < num_steps;) {
+    const int target = reached == 0 ? 1 : std::min(num_steps, reached + limits_.block_size);
+    for (const ScheduledRun& run : step.runs) {
+      if (!run.decode) continue;
+      Sequence& sequence = *run.sequence;
+      while (growth_.steps_with_room(sequence).value_or(target) < target) {
+        if (!blocks_.append(sequence.blocks)) return reached;
+        grown_.emplace_back(&sequence, sequence.blocks.size() - 1);
+      }
+    }
+    reached = target;
+  }
+  return num_steps;
+}
+
+void Scheduler::trim() {
+  for (const auto& sequence : running_) {
+    if (!growth_.grows(*sequence) || !sequence->holds_row() || !sequence->decoding()) continue;
+    const auto used = static_cast<std::size_t>(growth_.blocks_in_use(*sequence));
+    if (sequence->blocks.size() <= used) continue;
+    blocks_.release(std::span(sequence->blocks).subspan(used));
+    sequence->blocks.resize(used);
+  }
+}
+
+void Scheduler::preempt() {
+  Sequence* victim = growth_.victim(running_);
+  QUERN_CHECK(victim != nullptr && victim->launched == victim->num_generated(),
+              "no sequence can be preempted");
+  const auto place = std::ranges::find(running_, victim, &std::unique_ptr<Sequence>::get);
+  release(*victim);
+  std::unique_ptr<Sequence> sequence = std::move(*place);
+  running_.erase(place);
+  sequence->preempt();
+  ++num_preemptions_;
+  add(std::move(sequence));
 }
 
 ScheduledStep Scheduler::schedule() const {
@@ -186,15 +206,21 @@ ScheduledStep Scheduler::schedule() const {
     }
   }
   step.num_decode = static_cast<int>(step.runs.size());
-  int room = step_tokens(step.num_decode) - step.num_decode;
+  std::vector<Sequence*> prompts;
+  std::vector<int> remaining;
   for (const auto& sequence : running_) {
     if (sequence->decoding() || sequence->output.finished()) continue;
-    const int q_len = std::min(room, sequence->prompt_len() - sequence->prefilled);
-    if (q_len == 0) break;
-    const bool whole = sequence->prefilled + q_len == sequence->prompt_len();
-    step.runs.push_back({sequence.get(), sequence->prefilled, q_len, false, whole});
-    step.num_prefill_tokens += q_len;
-    room -= q_len;
+    prompts.push_back(sequence.get());
+    remaining.push_back(sequence->prefill_len() - sequence->prefilled);
+  }
+  if (prompts.empty()) return step;
+  const int budget = step_token_budget(limits_, step.num_decode, static_cast<int>(prompts.size()));
+  const std::vector<int> shares = share_prefill(remaining, budget - step.num_decode);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    if (shares[i] == 0) continue;
+    const int begin = prompts[i]->prefilled;
+    step.runs.push_back({prompts[i], begin, shares[i], false, shares[i] == remaining[i]});
+    step.num_prefill_tokens += shares[i];
   }
   return step;
 }
@@ -215,20 +241,15 @@ std::vector<std::unique_ptr<Sequence>> Scheduler::take_finished() {
   std::move(end, running_.end(), std::back_inserter(finished));
   running_.erase(end, running_.end());
   for (const auto& sequence : finished) release(*sequence);
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    if ((*it)->output.finished()) {
-      finished.push_back(std::move(*it));
-      it = waiting_.erase(it);
-    } else {
-      ++it;
-    }
-  }
+  auto waiting =
+      waiting_.take_if([](const Sequence& sequence) { return sequence.output.finished(); });
+  std::move(waiting.begin(), waiting.end(), std::back_inserter(finished));
   return finished;
 }
 
 void Scheduler::remove(RequestId id) {
   const auto is_it = [id](const auto& sequence) { return sequence->id == id; };
-  std::erase_if(waiting_, is_it);
+  waiting_.take_if([id](const Sequence& sequence) { return sequence.id == id; });
   for (const auto& sequence : running_) {
     if (is_it(sequence)) release(*sequence);
   }

@@ -3,10 +3,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "graph/limits.h"
 #include "runtime/schedule/block_manager.h"
+#include "runtime/schedule/policy/kv_growth.h"
+#include "runtime/schedule/policy/waiting_queue.h"
 #include "runtime/schedule/prefix_hash.h"
 #include "runtime/schedule/sequence.h"
 
@@ -30,10 +33,10 @@ struct ScheduledStep {
   bool samples() const;
 };
 
-/// First come, first served. A waiting request is admitted when a state row and the blocks of its
-/// greatest length are free (docs/adr/0002), so a running one never waits for memory. Every step
-/// takes one token of each decoding sequence and fills up with prefill chunks; see
-/// Limits::max_mixed_tokens.
+/// Decides what runs. Its policies: WaitingQueue says whose turn it is, KvGrowth how many blocks it
+/// is admitted with and who is preempted, step_token_budget() and share_prefill() how the tokens of
+/// a step are shared. A waiting sequence is admitted when a state row and these blocks are free.
+/// Every step takes one token of each decoding sequence and fills up with prefill chunks.
 ///
 /// The answers of a request share its prompt: all but the first are admitted once that has computed
 /// it. A beam search is admitted with a row for each beam.
@@ -43,7 +46,7 @@ struct ScheduledStep {
 /// log-probabilities of its prompt computes all of it.
 class Scheduler {
  public:
-  explicit Scheduler(const Limits& limits);
+  explicit Scheduler(const Limits& limits, KvReservation reservation = KvReservation::full);
 
   void add(std::unique_ptr<Sequence> sequence);
   /// Frees the rows and blocks of running sequences to which nothing more will be launched, where
@@ -59,8 +62,21 @@ class Scheduler {
   /// Admits waiting sequences into free rows and returns the new ones, whose state the caller must
   /// write. Their tokens begin with sampling step `next_step`.
   std::vector<Sequence*> admit(std::int64_t next_step = 0);
-  /// Whether admit() would admit one.
-  bool can_admit() const;
+  /// Whether admit() would admit one. While a device loop runs, only those blocks that were given
+  /// out for steps ahead count as free that it surely does not use.
+  bool can_admit(bool loop_runs = false) const;
+  /// Appends blocks so that the step's decode sequences have room for `num_steps` steps. Returns
+  /// for how many they have, not beyond num_steps; with 0 nothing may be launched before a sequence
+  /// has ended or was preempted. See take_grown().
+  int grow(const ScheduledStep& step, int num_steps);
+  /// The entries of block tables that grow() has set since the last call: sequence and index.
+  std::vector<std::pair<const Sequence*, std::size_t>> take_grown() {
+    return std::exchange(grown_, {});
+  }
+  /// Takes row and blocks from a running sequence that grows, which waits again; see
+  /// KvGrowth::victim(). All sampled tokens must be read, and a step that contains it must not be
+  /// launched.
+  void preempt();
   /// Builds the next step; empty when all running sequences are exhausted or none runs.
   ScheduledStep schedule() const;
   /// Records that the step was launched `times` times in a row (more than once only for pure
@@ -76,13 +92,15 @@ class Scheduler {
   void clear();
 
   const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
-  const std::deque<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
+  /// In the order of arrival.
+  const std::deque<std::unique_ptr<Sequence>>& waiting() const { return waiting_.sequences(); }
   bool idle() const { return running_.empty() && waiting_.empty(); }
   /// Whether a beam search runs: the host must act between any two steps.
   bool has_beams() const;
   /// Whether prompt tokens of running sequences are still to be launched.
   bool prefilling() const;
-  std::int64_t blocks_needed(const Sequence& sequence) const;
+  std::size_t num_free_rows() const { return free_rows_.size(); }
+  std::uint64_t num_preemptions() const { return num_preemptions_; }
   const BlockManager& blocks() const { return blocks_; }
 
  private:
@@ -94,15 +112,20 @@ class Scheduler {
   std::vector<std::int32_t> cached_prefix(const Sequence& sequence) const;
   /// A table for the sequence: its cached prefix, then free blocks; sets what follows from it.
   void allocate(Sequence& sequence);
-  /// The most tokens of a step with so many decoding sequences.
-  int step_tokens(int num_decode) const;
+  /// Whether the next one's row and blocks are free, or would be with so many blocks more.
+  bool has_room_for_next(std::int64_t num_blocks_more) const;
+  /// Takes back the blocks that running sequences were given for steps ahead.
+  void trim();
 
   Limits limits_;
   BlockManager blocks_;
   PrefixHasher hasher_;
   std::vector<int> free_rows_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;
+  KvGrowth growth_;
+  WaitingQueue waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  ///< in admission order
+  std::vector<std::pair<const Sequence*, std::size_t>> grown_;
+  std::uint64_t num_preemptions_ = 0;
 };
 
 }  // namespace quern

@@ -38,12 +38,16 @@ struct Sequence {
         sampling(sampling_row),
         max_tokens(max_new_tokens),
         output(std::move(sequence_output)),
-        prompt_len_(static_cast<int>(token_ids.size())) {}
+        prompt_len_(static_cast<int>(token_ids.size())),
+        prefill_len_(prompt_len_) {}
 
   RequestId id = 0;
   std::vector<std::int32_t> token_ids;  ///< the prompt, then the generated tokens read back so far
   SamplingRow sampling;
   int max_tokens = 0;  ///< tokens to generate at most
+  int priority = 0;    ///< lower values are admitted first
+  /// Whether its tokens and identity determine its keys and values; see KvGrowth.
+  bool is_recomputable = true;
   SequenceOutput output;
   std::optional<PrefixUse> prefix = {};  ///< unset: it neither uses nor fills the prefix cache
   /// Request::prompt_logprobs, of the answer that computes the prompt; such a one fills the prefix
@@ -54,6 +58,10 @@ struct Sequence {
   std::shared_ptr<AnswerGroup> group = {};      ///< null: the request has one answer
   std::unique_ptr<BeamRun> beams = {};          ///< null: no beam search
   std::vector<SequenceOutput> more_beams = {};  ///< the best finished beams after the first
+
+  // Kept by the waiting queue.
+  std::int64_t arrival = -1;  ///< a number in the order of arrival
+  bool is_aged = false;       ///< admitted before its turn by priority; see WaitingQueue
 
   // Set at admission.
   int state_row = -1;
@@ -68,15 +76,20 @@ struct Sequence {
   int num_published = 0;  ///< leading blocks that came from the cache or were offered to it
 
   // Advanced when steps are launched, before their results are known.
-  int prefilled = 0;  ///< prompt tokens in the KV cache
-  int launched = 0;   ///< sampling steps launched: an upper bound of its generated tokens
+  int prefilled = 0;  ///< of the first prefill_len() tokens: those in the KV cache
+  int num_preemptions = 0;
+  int launched = 0;  ///< sampling steps launched: an upper bound of its generated tokens
 
   int num_rows() const { return beams ? beams->search.num_beams() : 1; }
   int row(int beam) const {
     return beams ? beams->rows.at(static_cast<std::size_t>(beam)) : state_row;
   }
   int prompt_len() const { return prompt_len_; }
-  bool decoding() const { return prefilled == prompt_len(); }
+  /// Tokens known at admission: the prompt, and after a preemption what it had generated. They are
+  /// computed as a prompt is.
+  int prefill_len() const { return prefill_len_; }
+  int num_generated() const { return static_cast<int>(token_ids.size()) - prompt_len_; }
+  bool decoding() const { return prefilled == prefill_len(); }
   /// All steps up to max_tokens are launched; an earlier stop is not known here.
   bool exhausted() const { return launched >= max_tokens; }
   /// Whether its row and blocks are its own; see Scheduler::release_exhausted().
@@ -84,6 +97,17 @@ struct Sequence {
   /// Whether the token in its column of the output ring, of that sampling step, is its own.
   bool owns_token(std::int64_t sampling_step) const {
     return sampling_step >= first_step && sampling_step < end_step;
+  }
+
+  /// Forgets its place on the device, where it has given row and blocks back. All its sampled
+  /// tokens must be read.
+  void preempt() {
+    state_row = -1;
+    prefill_len_ = static_cast<int>(token_ids.size());
+    prefilled = 0;
+    num_published = 0;
+    launched = num_generated();
+    ++num_preemptions;
   }
 
   /// Appends the next sampled token. Tokens after the end are overshoot and are dropped.
@@ -95,6 +119,7 @@ struct Sequence {
 
  private:
   int prompt_len_;
+  int prefill_len_;
 };
 
 }  // namespace quern

@@ -1,5 +1,5 @@
-// Random requests arrive, run, end, fail and are cancelled: no blocks are lost, no request starves,
-// and no sequence ever finds another's content in its blocks.
+// Random requests arrive, run, end, fail, are preempted and cancelled: no blocks are lost, no
+// request starves, and no sequence ever finds another's content in its blocks.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,19 +14,32 @@
 namespace quern {
 namespace {
 
+struct Policies {
+  bool prefix_cache = false;
+  KvReservation reservation = KvReservation::full;
+  bool priorities = false;
+};
+
+void PrintTo(const Policies& policies, std::ostream* stream) {
+  *stream << (policies.prefix_cache ? "Prefixes" : "NoPrefixes")
+          << (policies.reservation == KvReservation::grow ? "Grow" : "Full")
+          << (policies.priorities ? "Priorities" : "Fifo");
+}
+
 class RandomTraffic {
  public:
-  RandomTraffic(std::uint32_t seed, bool prefix_cache)
+  RandomTraffic(std::uint32_t seed, const Policies& policies)
       : random_(seed),
-        limits_(make_limits()),
-        scheduler_(limits_),
-        prefix_cache_(prefix_cache),
+        limits_(make_limits(policies.reservation == KvReservation::grow)),
+        scheduler_(limits_, policies.reservation),
+        policies_(policies),
+        prefix_cache_(policies.prefix_cache),
         slots_(static_cast<std::size_t>(limits_.num_blocks * limits_.block_size)) {}
 
   void run(int num_calls) {
     for (int i = 0; i < num_calls; ++i) {
       call();
-      check();
+      if (i % 4 == 0) check();
       if (::testing::Test::HasFatalFailure()) return;
     }
     // No more requests arrive: all waiting ones must run, and all blocks must be freed.
@@ -43,18 +56,21 @@ class RandomTraffic {
     }
   }
   std::int64_t num_reused_tokens() const { return num_reused_tokens_; }
+  std::uint64_t num_preemptions() const { return scheduler_.num_preemptions(); }
+  std::int64_t num_steps() const { return num_steps_; }
 
  private:
   int below(int bound) { return static_cast<int>(random_() % static_cast<unsigned>(bound)); }
 
-  Limits make_limits() {
+  Limits make_limits(bool grows) {
     Limits limits;
-    limits.max_seqs = 1 + below(6);
+    limits.max_seqs = 1 + below(6) + (grows ? 4 : 0);
     limits.block_size = 1 + below(8);
     limits.max_seq_len = 8 + below(40);
     limits.max_tokens_per_step = limits.max_seqs + below(16);
     limits.max_mixed_tokens = 1 + below(limits.max_tokens_per_step);
-    limits.num_blocks = limits.max_blocks_per_seq() + below(3 * limits.max_blocks_per_seq());
+    limits.num_blocks =
+        limits.max_blocks_per_seq() + below((grows ? 1 : 3) * limits.max_blocks_per_seq());
     return limits;
   }
 
@@ -71,7 +87,8 @@ class RandomTraffic {
 
   void submit() {
     if (scheduler_.waiting().size() > 20) return;
-    const int prompt_len = 1 + below(limits_.max_seq_len);
+    const bool grows = policies_.reservation == KvReservation::grow;
+    const int prompt_len = 1 + below(limits_.max_seq_len / (grows && below(4) > 0 ? 4 : 1));
     const int max_tokens = below(limits_.max_seq_len - prompt_len + 1);
     Result result;
     result.id = ++num_submitted_;
@@ -88,6 +105,9 @@ class RandomTraffic {
       sequence->prefix->identity.rope_alpha = below(8) == 0 ? 3.0f : 1.0f;
       if (below(8) == 0) sequence->prefix->max_tokens = below(prompt_len + 1);
     }
+    if (policies_.priorities) sequence->priority = below(4) * below(1000) - 1;
+    sequence->is_recomputable = below(8) > 0;
+    arrivals_[result.id] = {num_admitted_, std::ssize(scheduler_.waiting())};
     scheduler_.add(std::move(sequence));
   }
 
@@ -139,16 +159,28 @@ class RandomTraffic {
 
   void run_step() {
     scheduler_.release_exhausted(num_launched_);
+    ++num_steps_;
+    const bool grows = policies_.reservation == KvReservation::grow;
     const bool could = scheduler_.can_admit();
     const auto admitted = scheduler_.admit(num_launched_);
     ASSERT_EQ(could, !admitted.empty());
     for (const Sequence* sequence : admitted) {
-      ASSERT_GT(sequence->id, last_admitted_) << "overtaken";
-      last_admitted_ = sequence->id;
-      ASSERT_LT(sequence->prefilled, sequence->prompt_len());
+      ++num_admitted_;
+      if (!grows) check_order(*sequence);
+      ASSERT_LT(sequence->prefilled, sequence->prefill_len());
       num_reused_tokens_ += sequence->prefilled;
     }
-    const ScheduledStep step = scheduler_.schedule();
+    ScheduledStep step = scheduler_.schedule();
+    while (scheduler_.grow(step, 1 + below(12)) == 0) {
+      ASSERT_TRUE(grows);
+      if (!unread_.empty()) {
+        while (!unread_.empty()) read_step();
+        return take_finished();
+      }
+      scheduler_.preempt();
+      step = scheduler_.schedule();
+    }
+    scheduler_.take_grown();
     ASSERT_LE(step.num_decode + step.num_prefill_tokens, limits_.max_tokens_per_step);
     for (const ScheduledRun& run : step.runs) run_attention(run);
     scheduler_.launched(step, 1);
@@ -164,6 +196,15 @@ class RandomTraffic {
     const auto behind = step.runs.empty() ? 0 : below(4);
     while (std::ssize(unread_) > behind) read_step();
     take_finished();
+  }
+
+  /// First come, first served; with priorities within the bound that WaitingQueue states.
+  void check_order(const Sequence& sequence) {
+    const auto [admitted_before, num_older] = arrivals_.at(sequence.id);
+    ASSERT_LE(num_admitted_ - admitted_before, (num_older + 1) * WaitingQueue::kAgingInterval);
+    if (policies_.priorities) return;
+    ASSERT_GT(sequence.id, last_admitted_) << "overtaken";
+    last_admitted_ = sequence.id;
   }
 
   /// Hands the oldest step's tokens to the sequences that own their columns: those that it was
@@ -189,7 +230,8 @@ class RandomTraffic {
     ASSERT_EQ(sequence.token_ids.size(), before + 1);
     ASSERT_EQ(sequence.token_ids.back(), 'b');
     scheduler_.publish(sequence);
-    const int what = below(24);
+    // Tables that grow must have the time to.
+    const int what = below(policies_.reservation == KvReservation::grow ? 150 : 24);
     if (what <= 1) sequence.output.finish(FinishReason::stop);
     if (what == 2) sequence.output.fail("non-finite logits");
   }
@@ -204,8 +246,11 @@ class RandomTraffic {
         ASSERT_TRUE(sequence->blocks.empty() && sequence->exhausted());
         continue;
       }
+      const bool grows = policies_.reservation == KvReservation::grow && sequence->is_recomputable;
+      const int num_written = sequence->decoding() ? sequence->prompt_len() + sequence->launched - 1
+                                                   : sequence->prefill_len();
       ASSERT_GE(std::ssize(sequence->blocks) * limits_.block_size,
-                sequence->prompt_len() + sequence->max_tokens - 1);
+                grows ? num_written : sequence->prompt_len() + sequence->max_tokens - 1);
       for (const std::int32_t block : sequence->blocks) {
         const int count = ++held[block];
         ASSERT_TRUE(count == 1 || prefix_cache_) << "block " << block << " is held twice";
@@ -230,30 +275,57 @@ class RandomTraffic {
   RequestId last_admitted_ = 0;
   std::deque<Columns> unread_;     ///< of each step that was launched and not read
   std::int64_t num_launched_ = 0;  ///< steps that sampled
+  Policies policies_;
   bool prefix_cache_;
+  std::map<RequestId, std::pair<std::int64_t, std::int64_t>> arrivals_;  ///< see check_order()
+  std::int64_t num_admitted_ = 0;
+  std::int64_t num_steps_ = 0;
   std::vector<std::uint64_t> slots_;  ///< of all blocks: what is written there, see content()
   std::int64_t num_reused_tokens_ = 0;
 };
 
-TEST(SchedulerProperties, ConservesBlocksAndStarvesNobody) {
-  for (std::uint32_t seed = 1; seed <= 100; ++seed) {
-    SCOPED_TRACE(seed);
-    RandomTraffic(seed, false).run(1500);
-    if (HasFatalFailure()) return;
-  }
-}
+class SchedulerProperties : public ::testing::TestWithParam<Policies> {};
 
-TEST(SchedulerProperties, PrefixesAreSharedWithTheRightContentOnly) {
+TEST_P(SchedulerProperties, ConservesBlocksStarvesNobodyAndMixesNoContents) {
   std::int64_t num_reused_tokens = 0;
-  for (std::uint32_t seed = 1; seed <= 100; ++seed) {
+  std::int64_t num_steps = 0;
+  std::uint64_t num_preemptions = 0;
+  for (std::uint32_t seed = 1; seed <= 140; ++seed) {
     SCOPED_TRACE(seed);
-    RandomTraffic traffic(seed, true);
+    RandomTraffic traffic(seed, GetParam());
     traffic.run(1500);
     if (HasFatalFailure()) return;
     num_reused_tokens += traffic.num_reused_tokens();
+    num_preemptions += traffic.num_preemptions();
+    num_steps += traffic.num_steps();
   }
-  EXPECT_GT(num_reused_tokens, 10000);
+  EXPECT_GT(num_steps, 125000) << "of eight policies: a million";
+  if (GetParam().prefix_cache) {
+    EXPECT_GT(num_reused_tokens, 10000);
+  }
+  if (GetParam().reservation == KvReservation::grow) {
+    EXPECT_GT(num_preemptions, 1000u);
+  } else {
+    EXPECT_EQ(num_preemptions, 0u);
+  }
 }
+
+std::vector<Policies> all_policies() {
+  std::vector<Policies> all;
+  for (const bool prefix_cache : {false, true}) {
+    for (const auto reservation : {KvReservation::full, KvReservation::grow}) {
+      for (const bool priorities : {false, true}) {
+        all.push_back({prefix_cache, reservation, priorities});
+      }
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, SchedulerProperties, ::testing::ValuesIn(all_policies()),
+                         [](const ::testing::TestParamInfo<Policies>& tested) {
+                           return ::testing::PrintToString(tested.param);
+                         });
 
 }  // namespace
 }  // namespace quern

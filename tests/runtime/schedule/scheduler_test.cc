@@ -71,18 +71,20 @@ TEST_F(SchedulerTest, PutsDecodesFirstAndCutsPromptsIntoChunks) {
   scheduler.add(sequence(3, 5));
   scheduler.admit();
   step = scheduler.schedule();
-  ASSERT_EQ(step.runs.size(), 2u);
+  ASSERT_EQ(step.runs.size(), 3u);
   EXPECT_EQ(step.num_decode, 1);
-  EXPECT_EQ(step.runs[1].q_len, 9);
+  EXPECT_EQ(step.runs[1].q_len, 6);
   EXPECT_FALSE(step.runs[1].samples);
+  EXPECT_EQ(step.runs[2].q_len, 3) << "the short one is not held up";
+  EXPECT_TRUE(step.runs[2].samples);
   scheduler.launched(step, 1);
 
   step = scheduler.schedule();
   ASSERT_EQ(step.runs.size(), 3u);
-  EXPECT_EQ(step.runs[1].begin, 9);
-  EXPECT_EQ(step.runs[1].q_len, 3);
-  EXPECT_TRUE(step.runs[1].samples);
-  EXPECT_EQ(step.runs[2].q_len, 3);
+  EXPECT_EQ(step.num_decode, 2);
+  EXPECT_EQ(step.runs[2].begin, 6);
+  EXPECT_EQ(step.runs[2].q_len, 6);
+  EXPECT_TRUE(step.runs[2].samples);
   EXPECT_EQ(step.num_prefill_tokens, 6);
 }
 
@@ -150,6 +152,106 @@ TEST_F(SchedulerTest, HandsOutFinishedRequestsThatStillWait) {
   ASSERT_EQ(finished.size(), 1u);
   EXPECT_EQ(finished[0]->id, 2u);
   EXPECT_EQ(scheduler.running().size(), 1u);
+}
+
+/// Blocks of 8 tokens that are appended as sequences decode.
+class GrowingScheduler : public SchedulerTest {
+ protected:
+  /// Launches a step, whose tokens are known at once.
+  ScheduledStep step(Scheduler& scheduler) {
+    scheduler.admit(steps_);
+    ScheduledStep step = scheduler.schedule();
+    while (scheduler.grow(step, 1) == 0) {
+      scheduler.preempt();
+      step = scheduler.schedule();
+    }
+    scheduler.launched(step, 1);
+    ++steps_;
+    for (const ScheduledRun& run : step.runs) {
+      if (!run.samples) continue;
+      TokenLogprobs token;
+      token.id = 'b';
+      run.sequence->accept(token);
+    }
+    scheduler.take_finished();
+    return step;
+  }
+  std::int64_t steps_ = 0;
+};
+
+TEST_F(GrowingScheduler, AdmitsWithTheBlocksOfThePromptAndHeadroom) {
+  Scheduler scheduler(limits(8, 64, 8), KvReservation::grow);
+  scheduler.add(sequence(8, 40));
+  scheduler.add(sequence(7, 40));
+  scheduler.add(sequence(7, 1));
+  scheduler.add(sequence(7, 40));
+  scheduler.add(sequence(7, 40));
+  const auto admitted = scheduler.admit();
+  ASSERT_EQ(admitted.size(), 4u) << "8 blocks: 2 + 1 + 1 + 1, and one more for each that grows";
+  EXPECT_EQ(admitted[0]->blocks.size(), 2u);
+  EXPECT_EQ(admitted[1]->blocks.size(), 1u);
+  EXPECT_EQ(admitted[2]->blocks.size(), 1u);
+  EXPECT_EQ(scheduler.blocks().num_free(), 3);
+}
+
+TEST_F(GrowingScheduler, TablesGrowWithTheTokens) {
+  Scheduler scheduler(limits(2, 64, 8), KvReservation::grow);
+  scheduler.add(sequence(7, 12));
+  step(scheduler);
+  const Sequence& running = *scheduler.running().front();
+  EXPECT_EQ(running.blocks.size(), 1u);
+  step(scheduler);
+  EXPECT_EQ(running.blocks.size(), 1u) << "its eighth token";
+  step(scheduler);
+  EXPECT_EQ(running.blocks.size(), 2u);
+  ASSERT_EQ(scheduler.take_grown().size(), 1u);
+  EXPECT_EQ(scheduler.grow(scheduler.schedule(), 7), 7);
+  EXPECT_EQ(running.blocks.size(), 2u);
+  EXPECT_EQ(scheduler.grow(scheduler.schedule(), 100), 100) << "it ends before";
+  EXPECT_EQ(running.blocks.size(), 3u);
+  const auto grown = scheduler.take_grown();
+  ASSERT_EQ(grown.size(), 1u);
+  EXPECT_EQ(grown[0].first, &running);
+  EXPECT_EQ(grown[0].second, 2u);
+}
+
+TEST_F(GrowingScheduler, BlocksGivenAheadAreTakenBackForWhoWaits) {
+  Scheduler scheduler(limits(2, 64, 8), KvReservation::grow);
+  scheduler.add(sequence(7, 57));
+  step(scheduler);
+  EXPECT_EQ(scheduler.grow(scheduler.schedule(), 64), 64);
+  EXPECT_EQ(scheduler.blocks().num_free(), 0);
+  scheduler.add(sequence(7, 2));
+  EXPECT_TRUE(scheduler.can_admit(true)) << "which ends a device loop";
+  EXPECT_TRUE(scheduler.can_admit());
+  EXPECT_EQ(scheduler.admit().size(), 1u);
+  EXPECT_EQ(scheduler.running().front()->blocks.size(), 1u);
+}
+
+TEST_F(GrowingScheduler, TheLastToComeIsPreemptedAndGoesOn) {
+  Scheduler scheduler(limits(2, 64, 8), KvReservation::grow);
+  scheduler.add(sequence(7, 57));
+  step(scheduler);
+  scheduler.add(sequence(20, 30));
+  const auto is_decoding = [&] {
+    return scheduler.running().size() == 2 && scheduler.running()[1]->decoding();
+  };
+  while (!is_decoding()) step(scheduler);
+  const Sequence& second = *scheduler.running()[1];
+  while (scheduler.num_preemptions() == 0) step(scheduler);
+  ASSERT_EQ(scheduler.waiting().size(), 1u);
+  EXPECT_EQ(scheduler.waiting().front().get(), &second);
+  const int num_generated = second.num_generated();
+  EXPECT_GT(num_generated, 1);
+  EXPECT_TRUE(second.blocks.empty());
+  EXPECT_EQ(second.prefill_len(), 20 + num_generated);
+  while (scheduler.running().empty() || scheduler.running().front().get() != &second) {
+    step(scheduler);
+  }
+  EXPECT_EQ(second.num_generated(), num_generated + 1) << "one step, and it has the next token";
+  while (!scheduler.idle()) step(scheduler);
+  EXPECT_EQ(scheduler.blocks().num_free(), 8);
+  EXPECT_EQ(scheduler.num_free_rows(), 2u);
 }
 
 }  // namespace
