@@ -41,11 +41,11 @@ void Connection::read_more() {
   const bool full = exchange_ && in_.size() >= kMaxPipelinedBytes;
   if (reading_ || at_end_ || full || phase_ == Phase::closed) return;
   reading_ = true;
-  socket_.async_read_some(boost::asio::buffer(chunk_),
-                          [self = shared_from_this()](boost::system::error_code error,
-                                                      std::size_t count) {
-                            self->on_read(bool(error), error == boost::asio::error::eof, count);
-                          });
+  socket_.async_read_some(
+      boost::asio::buffer(chunk_),
+      [self = shared_from_this()](boost::system::error_code error, std::size_t count) {
+        self->on_read(bool(error), error == boost::asio::error::eof, count);
+      });
 }
 
 void Connection::on_read(bool failed, bool at_end, std::size_t count) {
@@ -187,11 +187,11 @@ void Connection::write_out() {
   in_flight_.swap(out_);
   out_.clear();
   if (phase_ == Phase::answering) set_deadline(core_.options.write_timeout);
-  boost::asio::async_write(socket_, boost::asio::buffer(in_flight_),
-                           [self = shared_from_this()](boost::system::error_code error,
-                                                       std::size_t /*count*/) {
-                             self->on_written(bool(error));
-                           });
+  boost::asio::async_write(
+      socket_, boost::asio::buffer(in_flight_),
+      [self = shared_from_this()](boost::system::error_code error, std::size_t /*count*/) {
+        self->on_written(bool(error));
+      });
 }
 
 void Connection::on_written(bool failed) {

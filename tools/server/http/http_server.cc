@@ -104,16 +104,16 @@ struct HttpServer::Impl {
   template <typename Acceptor>
   void accept(Acceptor& acceptor) {
     using Socket = typename Acceptor::protocol_type::socket;
-    acceptor.async_accept(asio::make_strand(core->io), [this, &acceptor](error_code error,
-                                                                         Socket socket) {
-      if (error == asio::error::operation_aborted) return;
-      if (!error) {
-        welcome(std::move(socket));
-        return accept(acceptor);
-      }
-      pause.expires_after(kAcceptPause);
-      pause.async_wait([this, &acceptor](error_code) { accept(acceptor); });
-    });
+    acceptor.async_accept(asio::make_strand(core->io),
+                          [this, &acceptor](error_code error, Socket socket) {
+                            if (error == asio::error::operation_aborted) return;
+                            if (!error) {
+                              welcome(std::move(socket));
+                              return accept(acceptor);
+                            }
+                            pause.expires_after(kAcceptPause);
+                            pause.async_wait([this, &acceptor](error_code) { accept(acceptor); });
+                          });
   }
 
   template <typename Socket>

@@ -75,9 +75,9 @@ const char* status_reason(int status) {
 }
 
 std::string response_head(const HttpResponse& response, BodyFraming framing, bool keep_alive) {
-  std::string head = fmt::format("HTTP/1.1 {} {}\r\nDate: {:%a, %d %b %Y %H:%M:%S} GMT\r\n",
-                                 response.status, status_reason(response.status),
-                                 fmt::gmtime(std::time(nullptr)));
+  std::string head =
+      fmt::format("HTTP/1.1 {} {}\r\nDate: {:%a, %d %b %Y %H:%M:%S} GMT\r\n", response.status,
+                  status_reason(response.status), fmt::gmtime(std::time(nullptr)));
   for (const auto& [name, value] : response.headers.fields()) {
     head += fmt::format("{}: {}\r\n", name, value);
   }

@@ -10,8 +10,8 @@
 namespace quern::tools {
 namespace {
 
-constexpr std::array<std::string_view, 6> kRoles = {"system", "developer", "user",
-                                                    "assistant", "tool", "function"};
+constexpr std::array<std::string_view, 6> kRoles = {"system",    "developer", "user",
+                                                    "assistant", "tool",      "function"};
 
 /// The text of one part of a content.
 std::string part_text(const OrderedJson& part, const std::string& path) {

@@ -12,7 +12,7 @@ namespace quern::tools {
 /// What /v1/chat/completions was asked for.
 struct ChatFields {
   GenerationFields generation;
-  Messages messages;  ///< as templates want them
+  Messages messages;                             ///< as templates want them
   std::map<std::string, std::string> variables;  ///< chat_template_kwargs, as JSON
   bool add_generation_prompt = true;
   bool continue_final_message = false;

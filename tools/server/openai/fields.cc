@@ -146,10 +146,9 @@ void Fields::reject_unknown() const {
   for (const auto& [name, value] : object_->items()) {
     if (known_.contains(name)) continue;
     const std::vector<std::string> names(known_.begin(), known_.end());
-    throw ApiError(400,
-                   fmt::format("unknown field {}{}", quoted_name(path_of(name)),
-                               suggestion(name, names)),
-                   shortened_text(path_of(name), 60), "unknown_field");
+    throw ApiError(
+        400, fmt::format("unknown field {}{}", quoted_name(path_of(name)), suggestion(name, names)),
+        shortened_text(path_of(name), 60), "unknown_field");
   }
 }
 

@@ -28,8 +28,7 @@ class Fields {
   const OrderedJson& required(const std::string& name);
 
   bool boolean(const std::string& name, bool unset);
-  std::optional<std::int64_t> integer(const std::string& name, std::int64_t low,
-                                      std::int64_t high);
+  std::optional<std::int64_t> integer(const std::string& name, std::int64_t low, std::int64_t high);
   std::optional<float> number(const std::string& name, double low, double high);
   std::optional<std::string> text(const std::string& name);
   std::optional<std::vector<std::int32_t>> token_ids(const std::string& name);
