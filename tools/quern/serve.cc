@@ -6,9 +6,9 @@
 
 #ifdef QUERN_HAS_SERVER
 
-#include <csignal>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <optional>
 #include <string>
@@ -126,8 +126,8 @@ ExitCode serve(ServeOptions options) {
   while (signals.wait(kLong) == 0) {
   }
   if (!options.output.quiet) {
-    write_stderr(fmt::format("shutting down: requests have {} s to finish\n",
-                             options.shutdown_timeout_s));
+    write_stderr(
+        fmt::format("shutting down: requests have {} s to finish\n", options.shutdown_timeout_s));
   }
   const bool quiet = drain(service, signals, std::chrono::seconds(options.shutdown_timeout_s));
   constexpr std::chrono::milliseconds kLastBytes{2000};
@@ -143,23 +143,24 @@ std::function<void()> add_address_options(CLI::App& app, ServeOptions& options) 
       {"--host", "ADDRESS", "Listen there; 0.0.0.0 or :: for all networks (default: 127.0.0.1)"},
       http.host);
   constexpr int kMaxPort = 65535;
-  const CLI::Option* port = group.integer(
-      {"--port", "N", "The port; 0 for one that is free (default: 8000)"}, options.port, 0,
-      kMaxPort);
-  const CLI::Option* uds = group.value(
-      {"--uds", "PATH", "Listen on a Unix socket, in place of host and port"},
-      [&http](const std::string& option, const std::string& value) {
-        if (value.empty()) usage_error("{}: expected a path, got ''", option);
-        http.uds = value;
+  const CLI::Option* port =
+      group.integer({"--port", "N", "The port; 0 for one that is free (default: 8000)"},
+                    options.port, 0, kMaxPort);
+  const CLI::Option* uds =
+      group.value({"--uds", "PATH", "Listen on a Unix socket, in place of host and port"},
+                  [&http](const std::string& option, const std::string& value) {
+                    if (value.empty()) usage_error("{}: expected a path, got ''", option);
+                    http.uds = value;
+                  });
+  group.text(
+      {"--api-key-file", "FILE", "Let only clients in that have one of its keys, one a line"},
+      options.api_key_file);
+  group.values(
+      {"--cors", "ORIGIN", "Let web pages of ORIGIN read answers, * for all; may be repeated"},
+      [&options](const std::string& option, const std::string& value) {
+        if (value.empty()) usage_error("{}: expected an origin, got ''", option);
+        options.server.cors_origins.push_back(value);
       });
-  group.text({"--api-key-file", "FILE", "Let only clients in that have one of its keys, one a line"},
-             options.api_key_file);
-  group.values({"--cors", "ORIGIN",
-                "Let web pages of ORIGIN read answers, * for all; may be repeated"},
-               [&options](const std::string& option, const std::string& value) {
-                 if (value.empty()) usage_error("{}: expected an origin, got ''", option);
-                 options.server.cors_origins.push_back(value);
-               });
   return [=] { reject_with(uds, {host, port}); };
 }
 
@@ -176,9 +177,9 @@ Action add_serve(CLI::App& app) {
                  if (value.empty()) usage_error("{}: expected a name, got ''", option);
                  options->aliases.push_back(value);
                });
-  group.integer({"--max-queue", "N",
-                 "Requests that may wait; further ones are answered 429 (default: 1024)"},
-                options->max_queue, 0);
+  group.integer(
+      {"--max-queue", "N", "Requests that may wait; further ones are answered 429 (default: 1024)"},
+      options->max_queue, 0);
   constexpr int kMaxSeconds = 1'000'000;
   group.value({"--request-timeout", "SECONDS",
                "End a request that takes longer, with what it has; 0: never (default: 0)"},

@@ -129,11 +129,11 @@ struct ApiServer::Impl {
     const bool fits =
         request.method == route->method || (request.method == "HEAD" && route->method == "GET");
     if (!fits) {
-      HttpResponse response =
-          ApiError(405, fmt::format("{} takes {}, not {}", request.path(), route->method,
-                                    quoted_name(request.method)),
-                   "", "method_not_allowed")
-              .response();
+      HttpResponse response = ApiError(405,
+                                       fmt::format("{} takes {}, not {}", request.path(),
+                                                   route->method, quoted_name(request.method)),
+                                       "", "method_not_allowed")
+                                  .response();
       response.headers.add("Allow", allowed_methods(*route));
       return call.answer(std::move(response));
     }

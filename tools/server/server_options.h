@@ -10,8 +10,8 @@ namespace quern::tools {
 
 struct ServerOptions {
   HttpServerOptions http;
-  std::vector<std::string> model_names;  ///< the model's own, then its aliases; at least one
-  std::vector<std::string> api_keys;     ///< empty: everybody is let in
+  std::vector<std::string> model_names;   ///< the model's own, then its aliases; at least one
+  std::vector<std::string> api_keys;      ///< empty: everybody is let in
   std::vector<std::string> cors_origins;  ///< "*": all
   bool vllm_metrics = false;              ///< metrics under vLLM's names, too
   TemplateOptions rendering;

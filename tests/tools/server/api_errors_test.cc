@@ -27,7 +27,9 @@ std::unique_ptr<TestServer> narrow_server(std::size_t max_queue = 1024) {
 }
 
 TEST_F(ApiErrorsTest, NameTheField) {
-  const auto refused = [&](const std::string& body) { return gpt2_->post("/v1/completions", body); };
+  const auto refused = [&](const std::string& body) {
+    return gpt2_->post("/v1/completions", body);
+  };
   expect_refused(refused(R"({"prompt": ""})"), "prompt", "empty");
   expect_refused(refused(R"({})"), "prompt", "missing");
   expect_refused(refused(R"({"prompt": [99999999]})"), "prompt", "vocabulary");
@@ -65,8 +67,8 @@ TEST_F(ApiErrorsTest, UnknownModelsAre404) {
 }
 
 TEST_F(ApiErrorsTest, ModelsWithoutATemplateTakeNoChats) {
-  const RawAnswer answer = gpt2_->post("/v1/chat/completions",
-                                       R"({"messages": [{"role": "user", "content": "a"}]})");
+  const RawAnswer answer =
+      gpt2_->post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "a"}]})");
   expect_refused(answer, "messages", "no chat");
   EXPECT_EQ(answer.body.find(QUERN_SOURCE_DIR), std::string::npos) << answer.body;
 }
@@ -101,7 +103,8 @@ TEST(ApiStatesTest, AFullQueueIs429) {
 
 TEST(ApiStatesTest, ClientsThatLeaveEndTheirRequests) {
   const auto server = narrow_server();
-  const std::string streamed = request_text("POST", "/v1/completions", std::string(kLong) + R"(, "stream": true})");
+  const std::string streamed =
+      request_text("POST", "/v1/completions", std::string(kLong) + R"(, "stream": true})");
   const std::string whole = request_text("POST", "/v1/completions", std::string(kLong) + "}");
   auto running = std::make_unique<RawClient>(server->port());
   running->send(streamed);
@@ -112,8 +115,7 @@ TEST(ApiStatesTest, ClientsThatLeaveEndTheirRequests) {
     waiting.back()->send(text);
   }
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (server->service().metrics().num_waiting < 3 &&
-         std::chrono::steady_clock::now() < limit) {
+  while (server->service().metrics().num_waiting < 3 && std::chrono::steady_clock::now() < limit) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   ASSERT_EQ(server->service().metrics().num_waiting, 3);
@@ -125,8 +127,7 @@ TEST(ApiStatesTest, ClientsThatLeaveEndTheirRequests) {
   const ServiceMetrics metrics = server->service().metrics();
   EXPECT_EQ(metrics.finished.at(static_cast<std::size_t>(FinishReason::cancelled)), 4);
   EXPECT_EQ(metrics.kv_cache_usage, 0.0);
-  const RawAnswer answer =
-      server->post("/v1/completions", R"({"prompt": "a", "max_tokens": 2})");
+  const RawAnswer answer = server->post("/v1/completions", R"({"prompt": "a", "max_tokens": 2})");
   EXPECT_EQ(answer.status, 200);
 }
 

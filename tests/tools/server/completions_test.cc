@@ -79,12 +79,13 @@ TEST_F(CompletionsTest, TakesEveryFormOfPrompt) {
     const RawAnswer answer = gpt2_->post(
         "/v1/completions", R"({"max_tokens": 8, "temperature": 0, "prompt": )" + prompt + "}");
     EXPECT_EQ(answer.status, 200) << answer.body;
-    std::vector<std::string> texts;
-    for (const Json& choice : answer.json()["choices"]) {
-      EXPECT_EQ(choice["index"], texts.size());
-      texts.push_back(choice["text"]);
+    std::vector<std::string> found;
+    const Json json = answer.json();
+    for (const Json& choice : json["choices"]) {
+      EXPECT_EQ(choice["index"], found.size());
+      found.push_back(choice["text"]);
     }
-    return texts;
+    return found;
   };
   const auto one = texts("\"Once upon a time\"");
   const auto other = texts("\"The fox\"");
@@ -99,7 +100,8 @@ TEST_F(CompletionsTest, NumbersSeveralAnswersThrough) {
       R"({"prompt": ["The fox", "A king"], "n": 3, "seed": 5, "max_tokens": 6)";
   const Json whole = gpt2_->post("/v1/completions", body + "}").json();
   ASSERT_EQ(whole["choices"].size(), 6);
-  auto streamed = stream_texts(gpt2_->post("/v1/completions", body + R"(, "stream": true})"), false);
+  auto streamed =
+      stream_texts(gpt2_->post("/v1/completions", body + R"(, "stream": true})"), false);
   ASSERT_EQ(streamed.size(), 6);
   for (int i = 0; i < 6; ++i) {
     EXPECT_EQ(whole["choices"][i]["index"], i);
@@ -135,7 +137,8 @@ TEST_F(CompletionsTest, StopsWhereAsked) {
   const auto choice = [&](const std::string& more) {
     return gpt2_
         ->post("/v1/completions", R"({"prompt": "The king had three sons.", "max_tokens": 60,
-                                      "temperature": 0)" + more + "}")
+                                      "temperature": 0)" +
+                                      more + "}")
         .json()["choices"][0];
   };
   const std::string all = choice("")["text"];
@@ -201,12 +204,12 @@ TEST_F(ChatCompletionsTest, GoesOnWithTheLastMessage) {
     return qwen2_
         ->post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "Hello"},
             {"role": "assistant", "content": "Once upon"}], "max_tokens": 1,
-            "return_token_ids": true)" + more + "}")
+            "return_token_ids": true)" + more +
+                                           "}")
         .json()["choices"][0]["prompt_token_ids"];
   };
   const Json continued = ids(R"(, "continue_final_message": true)");
-  const RawAnswer text =
-      qwen2_->post("/detokenize", R"({"tokens": )" + continued.dump() + "}");
+  const RawAnswer text = qwen2_->post("/detokenize", R"({"tokens": )" + continued.dump() + "}");
   EXPECT_TRUE(text.json()["prompt"].get<std::string>().ends_with("assistant\nOnce upon"))
       << text.body;
   EXPECT_GT(ids("").size(), continued.size());
@@ -234,8 +237,7 @@ TEST_F(CompletionsTest, TokenizesAndBack) {
   const Json pieces =
       gpt2_->post("/tokenize", R"({"content": "three sons", "with_pieces": true})").json();
   EXPECT_EQ(pieces["tokens"][0]["id"], vllm["tokens"][0]);
-  const RawAnswer back =
-      gpt2_->post("/detokenize", R"({"tokens": )" + vllm["tokens"].dump() + "}");
+  const RawAnswer back = gpt2_->post("/detokenize", R"({"tokens": )" + vllm["tokens"].dump() + "}");
   EXPECT_EQ(back.json()["content"], "three sons");
   const Json chat =
       qwen2_->post("/tokenize", R"({"messages": [{"role": "user", "content": "a"}]})").json();
@@ -252,11 +254,10 @@ TEST_F(CompletionsTest, ListsTheModelUnderAllItsNames) {
   EXPECT_EQ(list["data"][0]["id"], "tale-gpt2");
   EXPECT_EQ(server.ask("GET", "/v1/models/org/tales").json()["root"], "tale-gpt2");
   EXPECT_EQ(server.ask("GET", "/v1/models/none").status, 404);
-  EXPECT_EQ(server
-                .post("/v1/completions",
-                      R"({"model": "org/tales", "prompt": "a", "max_tokens": 1})")
-                .json()["model"],
-            "org/tales");
+  EXPECT_EQ(
+      server.post("/v1/completions", R"({"model": "org/tales", "prompt": "a", "max_tokens": 1})")
+          .json()["model"],
+      "org/tales");
 }
 
 TEST_F(CompletionsTest, DescribesItself) {
@@ -265,8 +266,7 @@ TEST_F(CompletionsTest, DescribesItself) {
     for (const auto& [method, what] : methods.items()) {
       const bool post = method == "post";
       const std::string route = path == "/v1/models/{model}" ? "/v1/models/tale-gpt2" : path;
-      const RawAnswer answer =
-          post ? gpt2_->post(route, "{}") : gpt2_->ask("GET", route);
+      const RawAnswer answer = post ? gpt2_->post(route, "{}") : gpt2_->ask("GET", route);
       EXPECT_EQ(answer.status, post ? 400 : 200) << path;
     }
   }

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <string>
 
+#include "quern/error.h"
 #include "tests/support/test_files.h"
 #include "tests/tools/server/server_fixture.h"
 
@@ -151,7 +152,8 @@ TEST(HttpLimitsTest, HasAnOwnBodyLimit) {
   options.http.limits.max_body_bytes = 100;
   TestServer server("tale-gpt2", options);
   server.wait_until_ready();
-  const RawAnswer answer = server.post("/tokenize", "{\"content\": \"" + std::string(200, 'a') + "\"}");
+  const RawAnswer answer =
+      server.post("/tokenize", "{\"content\": \"" + std::string(200, 'a') + "\"}");
   EXPECT_EQ(answer.status, 413);
   EXPECT_NE(answer.error("message").find("100 bytes"), std::string::npos);
 }

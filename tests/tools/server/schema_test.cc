@@ -21,14 +21,13 @@ std::string refusal(const Parse& parse) {
     return "";
   } catch (const ApiError& error) {
     EXPECT_EQ(error.status(), 400);
-    const OrderedJson& inner = error.json()["error"];
+    const OrderedJson inner = error.json()["error"];
     return (inner["param"].is_null() ? "" : inner["param"].get<std::string>()) + "|" + error.what();
   }
 }
 
 std::string completion_refusal(const std::string& more) {
-  return refusal(
-      [&] { parse_completion_fields(R"({"prompt": "a")" + more + "}", kLimits); });
+  return refusal([&] { parse_completion_fields(R"({"prompt": "a")" + more + "}", kLimits); });
 }
 
 std::string chat_refusal(const std::string& more) {
@@ -87,7 +86,8 @@ TEST(CompletionFieldsTest, HasTheDefaultsOfTheApi) {
 TEST(ChatFieldsTest, RunsToTheEndOfTheContextWithoutALimit) {
   const auto parsed = [](const std::string& more) {
     return parse_chat_fields(R"({"messages": [{"role": "developer", "content": [
-        {"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}])" + more + "}",
+        {"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}])" +
+                                 more + "}",
                              kLimits);
   };
   EXPECT_EQ(parsed("").generation.request.max_new_tokens, 64);
@@ -160,9 +160,9 @@ TEST(CompletionFieldsTest, RefusesPromptsThatAreNone) {
   const auto error = [](const std::string& prompt) {
     return refusal([&] { parse_completion_fields(R"({"prompt": )" + prompt + "}", kLimits); });
   };
-  for (const char* prompt : {"\"\"", "[]", "[[]]", "[\"a\", \"\"]", "7", "{}", "[[1], \"a\"]",
-                             "[\"a\", 1]", "[1, \"a\"]", "[-1]", "[1.5]", "[1000]", "[[1, 1000]]",
-                             "null", "true"}) {
+  for (const char* prompt :
+       {"\"\"", "[]", "[[]]", "[\"a\", \"\"]", "7", "{}", "[[1], \"a\"]", "[\"a\", 1]",
+        "[1, \"a\"]", "[-1]", "[1.5]", "[1000]", "[[1, 1000]]", "null", "true"}) {
     EXPECT_EQ(error(prompt).substr(0, 6), "prompt") << prompt << error(prompt);
   }
 }
@@ -208,7 +208,8 @@ TEST(ChatFieldsTest, NamesTheMessageAndThePart) {
             std::string::npos);
   for (const char* type : {"image_url", "input_audio", "file", "video_url"}) {
     const std::string said = error(R"([{"role": "user", "content": [{"type": "text", "text": "a"},
-        {"type": ")" + std::string(type) + R"("}]}])");
+        {"type": ")" + std::string(type) +
+                                   R"("}]}])");
     EXPECT_NE(said.find("messages[0].content[1]"), std::string::npos) << said;
     EXPECT_NE(said.find(type), std::string::npos) << said;
   }

@@ -117,10 +117,9 @@ std::vector<std::int32_t> ApiContext::encode(const std::string& text,
 void ApiContext::check_length(std::size_t num_tokens, const std::string& param) const {
   const auto most = static_cast<std::size_t>(limits().max_seq_len);
   if (num_tokens <= most) return;
-  throw ApiError(400,
-                 fmt::format("{}: the prompt has {} tokens, the context {}", param, num_tokens,
-                             most),
-                 param, "context_length_exceeded");
+  throw ApiError(
+      400, fmt::format("{}: the prompt has {} tokens, the context {}", param, num_tokens, most),
+      param, "context_length_exceeded");
 }
 
 }  // namespace quern::tools

@@ -77,9 +77,8 @@ void complete_text(const ApiContext& context, const Call& call) {
     running.prompt_ids = prompt.ids.empty() ? context.encode(prompt.text, name) : prompt.ids;
     context.check_length(running.prompt_ids.size(), name);
     if (fields.echo) {
-      const std::string text = prompt.ids.empty()
-                                   ? prompt.text
-                                   : context.required_tokenizer().decode(prompt.ids, true);
+      const std::string text =
+          prompt.ids.empty() ? prompt.text : context.required_tokenizer().decode(prompt.ids, true);
       echoes.insert(echoes.end(),
                     static_cast<std::size_t>(fields.generation.request.num_return_sequences), text);
     }

@@ -88,8 +88,7 @@ void GenerationResponder::add(RunningPrompt& prompt, const Update& update,
   if (prompt.parsers.empty()) {
     output.content = update.text;
   } else {
-    AnswerPiece piece =
-        prompt.parsers[sequence].add(update.text, update.finish_reason.has_value());
+    AnswerPiece piece = prompt.parsers[sequence].add(update.text, update.finish_reason.has_value());
     output.content = std::move(piece.content);
     output.reasoning = std::move(piece.reasoning);
   }
@@ -131,8 +130,8 @@ void GenerationResponder::write_whole(ResponseWriter& writer) {
   OrderedJson choices = OrderedJson::array();
   const auto per_prompt = static_cast<std::size_t>(setup_.answers_per_prompt);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
-    choices.push_back(setup_.format->whole_choice(choices_[i].output,
-                                                  setup_.prompts[i / per_prompt].prompt_ids));
+    choices.push_back(
+        setup_.format->whole_choice(choices_[i].output, setup_.prompts[i / per_prompt].prompt_ids));
   }
   HttpResponse response = json_response(setup_.format->whole(std::move(choices), usage_));
   for (const auto& [name, value] : setup_.headers.fields()) response.headers.add(name, value);

@@ -24,8 +24,7 @@ std::vector<std::int32_t> ids_of(const ApiContext& context, Fields& fields) {
     ChatFormat::PromptOptions own;
     own.add_generation_prompt = fields.boolean("add_generation_prompt", true);
     fields.ignore({"prompt", "content", "add_special_tokens", "add_special", "parse_special"});
-    return context
-        .chat_format()
+    return context.chat_format()
         .prompt(parse_messages(*messages), context.required_tokenizer(), own)
         .ids;
   }
@@ -36,8 +35,8 @@ std::vector<std::int32_t> ids_of(const ApiContext& context, Fields& fields) {
     bad_field("prompt", "expected one of \"prompt\", \"content\" and \"messages\"");
   }
   EncodeOptions options;
-  const bool adds_special = fields.boolean("add_special", fields.boolean("add_special_tokens",
-                                                                          prompt.has_value()));
+  const bool adds_special =
+      fields.boolean("add_special", fields.boolean("add_special_tokens", prompt.has_value()));
   if (!adds_special) options.add_bos = false;
   options.parse_special = fields.boolean("parse_special", true);
   return context.required_tokenizer().encode(prompt ? *prompt : *content, options);
@@ -78,8 +77,7 @@ void detokenize(const ApiContext& context, const Call& call) {
   const std::int32_t vocab_size = context.limits().vocab_size;
   for (const std::int32_t id : ids) {
     if (id >= vocab_size) {
-      bad_field("tokens", "token id {} is outside of the vocabulary, which has {}", id,
-                vocab_size);
+      bad_field("tokens", "token id {} is outside of the vocabulary, which has {}", id, vocab_size);
     }
   }
   const std::string text = context.required_tokenizer().decode(ids, false);
