@@ -42,6 +42,10 @@ std::vector<CompletionPrompt> parse_prompts(const OrderedJson& value, int vocab_
   }
   std::vector<CompletionPrompt> prompts;
   for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i].type() != value[0].type()) {
+      bad_field("prompt", "expected texts or lists of token ids, not both, got {}",
+                shown_value(value));
+    }
     prompts.push_back(prompt_of(value[i], fmt::format("prompt[{}]", i), vocab_size));
   }
   return prompts;
