@@ -22,7 +22,9 @@
 #include "tools/cli/option_group.h"
 #include "tools/cli/usage_error.h"
 #include "tools/output/console.h"
+#include "tools/output/interrupt.h"
 #include "tools/output/json_output.h"
+#include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
 #include "tools/server/access.h"
 #include "tools/server/api_server.h"
@@ -113,12 +115,20 @@ ExitCode serve(ServeOptions options) {
   server_options.access_log = !options.output.quiet;
 
   const SignalQueue signals;
+  const auto stop = std::make_shared<std::atomic<bool>>(false);
+  options.engine.on_load = [stop, show = load_progress(options.output)](const LoadProgress& load) {
+    if (*stop) throw InterruptedError();
+    if (show) show(load);
+  };
   Service service = Service::start(source, options.engine, options.service);
   ApiServer server(service, info, server_options);
   constexpr std::chrono::milliseconds kLook{5};
   int signal = 0;
   while (service.state() == ServiceState::loading && signal == 0) signal = signals.wait(kLook);
-  if (signal != 0) return ExitCode::interrupted;
+  if (signal != 0) {
+    *stop = true;
+    return ExitCode::interrupted;
+  }
   service.wait_until_ready();
   print_ready(options, server, std::chrono::duration<double>(Clock::now() - started).count());
 

@@ -41,13 +41,14 @@ constexpr const char* kEndless =
 
 TEST(ServeCommandTest, AnswersAsRunDoesAndEndsOnSigterm) {
   ServeProcess server;
-  const ChildResult run = run_quern({"run", "-m", demo("tale-gpt2"), "-p", "The king had three sons.",
-                                     "-n", "40", "--greedy", "--device", "cpu"});
+  const ChildResult run =
+      run_quern({"run", "-m", demo("tale-gpt2"), "-p", "The king had three sons.", "-n", "40",
+                 "--greedy", "--device", "cpu"});
   RawClient client(server.path());
-  client.send(request_text(
-      "POST", "/v1/completions",
-      R"({"prompt": "The king had three sons.", "max_tokens": 40, "temperature": 0})",
-      "X-Request-Id: tale-7\r\n"));
+  client.send(
+      request_text("POST", "/v1/completions",
+                   R"({"prompt": "The king had three sons.", "max_tokens": 40, "temperature": 0})",
+                   "X-Request-Id: tale-7\r\n"));
   const RawAnswer answer = client.read();
   ASSERT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(answer.json()["choices"][0]["text"].get<std::string>() + "\n", run.out);
@@ -91,7 +92,8 @@ TEST(ServeCommandTest, ASecondSignalEndsAtOnce) {
 
 TEST(ServeCommandTest, TellsWhereItListensAsJson) {
   ChildOptions options;
-  options.arguments = {"serve", "-m", demo("tale-gpt2"), "--port", "0", "--json", "--device", "cpu"};
+  options.arguments = {"serve", "-m",     demo("tale-gpt2"), "--port",
+                       "0",     "--json", "--device",        "cpu"};
   ChildProcess child(options);
   child.wait_for_output(20);
   child.send(SIGTERM);

@@ -30,7 +30,6 @@ class ConnectionExchange;
 struct HttpCore : std::enable_shared_from_this<HttpCore> {
   HttpServerOptions options;
   HttpServer::Callbacks callbacks;
-  boost::asio::io_context io;
 
   std::mutex mutex;
   std::condition_variable idle;
@@ -38,6 +37,9 @@ struct HttpCore : std::enable_shared_from_this<HttpCore> {
   std::unordered_map<const Connection*, std::weak_ptr<Connection>> connections;
   /// Exchanges whose responders have something new; while there are some, a handler is posted.
   std::vector<std::shared_ptr<ConnectionExchange>> woken;
+
+  /// The last member: what it still holds when it ends are connections, which use the others.
+  boost::asio::io_context io;
 
   void wake(std::shared_ptr<ConnectionExchange> exchange);
 };
