@@ -90,7 +90,7 @@ num_jobs() {
 # build TARGET...: the preset QUERN_PRESET (release), in build/PRESET, with the cmake options of QUERN_CMAKE_OPTIONS.
 build() {
   install_packages g++ cmake ninja-build pkg-config git ca-certificates libfmt-dev libspdlog-dev nlohmann-json3-dev \
-    libcli11-dev libedit-dev libpcre2-dev libgtest-dev
+    libcli11-dev libedit-dev libboost-dev libpcre2-dev libgtest-dev
   local jobs preset=${QUERN_PRESET:-release} log
   log=build/$preset/configure.log
   jobs=$(num_jobs)

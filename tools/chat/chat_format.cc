@@ -1,5 +1,6 @@
 #include "tools/chat/chat_format.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "tools/chat/json_text.h"
@@ -15,6 +16,25 @@ AnswerOptions answer_options(const ChatFormat::Prompt& prompt) {
   return options;
 }
 
+/// Ends a prompt behind the text of its last message.
+void cut_behind_last(RenderedChat& chat, const Messages& messages, const std::string& name) {
+  const auto content = messages.back().find("content");
+  const std::string text = content != messages.back().end() && content->is_string()
+                               ? std::string(trimmed_text(content->get_ref<const std::string&>()))
+                               : "";
+  const std::size_t at = text.empty() ? std::string::npos : chat.text.rfind(text);
+  if (at == std::string::npos) {
+    fail(ErrorCode::invalid_argument, "{}: the text of the last message is not in the prompt",
+         name);
+  }
+  const std::size_t end = at + text.size();
+  chat.text.resize(end);
+  std::erase_if(chat.untrusted, [&](const TextRange& range) { return range.begin >= end; });
+  if (!chat.untrusted.empty()) {
+    chat.untrusted.back().end = std::min(chat.untrusted.back().end, end);
+  }
+}
+
 }  // namespace
 
 ChatFormat::ChatFormat(const ModelInfo& model, const TemplateOptions& options)
@@ -22,12 +42,16 @@ ChatFormat::ChatFormat(const ModelInfo& model, const TemplateOptions& options)
       template_(ChatTemplate::load(model.folder, options.chat_template)),
       trims_answers_(model.chat_format == "chatml") {}
 
-ChatFormat::Prompt ChatFormat::prompt(const Messages& messages, const Tokenizer& tokenizer) const {
+ChatFormat::Prompt ChatFormat::prompt(const Messages& messages, const Tokenizer& tokenizer,
+                                      const PromptOptions& own) const {
   ChatInput input;
   input.messages = json_text(messages);
-  input.variables = options_.variables;
+  input.variables = own.variables;
+  input.variables.insert(options_.variables.begin(), options_.variables.end());
   input.date = options_.date;
-  const RenderedChat chat = template_.render(input);
+  input.add_generation_prompt = own.add_generation_prompt;
+  RenderedChat chat = template_.render(input);
+  if (own.continue_final_message) cut_behind_last(chat, messages, template_.name());
   Prompt prompt;
   prompt.ids = template_.encode(tokenizer, chat, options_.parse_special_in_messages);
   if (prompt.ids.empty()) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,9 +25,22 @@ class ChatFormat {
     std::vector<std::int32_t> ids;
     bool ends_in_reasoning = false;  ///< with <think>: the answer goes on there
   };
+  /// What one conversation wants of its own.
+  struct PromptOptions {
+    std::map<std::string, std::string> variables;  ///< as JSON, in place of those of all
+    bool add_generation_prompt = true;
+    /// Ends behind the text of the last message, which the answer goes on with; without a
+    /// generation prompt.
+    bool continue_final_message = false;
+  };
   /// The prompt that asks for the next message. Errors: those of ChatTemplate::render and encode;
-  /// invalid_argument when there is nothing in it.
-  Prompt prompt(const Messages& messages, const Tokenizer& tokenizer) const;
+  /// invalid_argument when there is nothing in it, and where the last message to continue is not
+  /// in what the template writes.
+  Prompt prompt(const Messages& messages, const Tokenizer& tokenizer,
+                const PromptOptions& own) const;
+  Prompt prompt(const Messages& messages, const Tokenizer& tokenizer) const {
+    return prompt(messages, tokenizer, PromptOptions());
+  }
 
   /// True where answers are shown without the white space around them, as the first Qwen's chat()
   /// gives them.

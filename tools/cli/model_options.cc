@@ -181,9 +181,10 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {
   CLI::Option* max_seqs =
       OptionGroup(app, kDeviceGroup)
-          .integer(
-              {"--max-seqs", "N", "Sequences at a time; more prompts wait their turn (default: 8)"},
-              options.max_seqs, 1, kMaxSeqs);
+          .integer({"--max-seqs", "N",
+                    fmt::format("Sequences at a time; more prompts wait their turn (default: {})",
+                                options.max_seqs)},
+                   options.max_seqs, 1, kMaxSeqs);
   add_sequence_options(app, options);
   return max_seqs;
 }

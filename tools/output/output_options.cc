@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -46,16 +47,23 @@ void apply_output_options(const OutputOptions& options) {
   if (options.quiet) return;
   const auto colour =
       wants_colour(kStderr) ? spdlog::color_mode::always : spdlog::color_mode::never;
-  const auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_st>(colour);
+  const auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(colour);
   const auto logger = std::make_shared<spdlog::logger>("quern", sink);
   logger->set_pattern("%^%l%$: %v");
   logger->set_level(options.verbosity >= 2   ? spdlog::level::debug
                     : options.verbosity == 1 ? spdlog::level::info
                                              : spdlog::level::warn);
   // A command may load several engines, which warn of the same things.
-  const auto warnings = std::make_shared<std::set<std::string, std::less<>>>();
+  struct Warnings {
+    std::mutex mutex;
+    std::set<std::string, std::less<>> shown;
+  };
+  const auto warnings = std::make_shared<Warnings>();
   set_log_sink([logger, warnings](LogLevel level, std::string_view message) {
-    if (level == LogLevel::warning && !warnings->emplace(message).second) return;
+    if (level == LogLevel::warning) {
+      const std::lock_guard lock(warnings->mutex);
+      if (!warnings->shown.emplace(message).second) return;
+    }
     logger->log(spdlog_level(level), message);
   });
 }

@@ -24,6 +24,7 @@ Action add_rouge(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_bench(CLI::App& app);
 Action add_template(CLI::App& app);
+Action add_serve(CLI::App& app);
 Action add_env(CLI::App& app);
 /// Not one of kCommands: prints the shell completion and the man page of the program around it.
 Action add_describe(CLI::App& app);
@@ -36,10 +37,12 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 13> kCommands = {{
+inline constexpr std::array<Command, 14> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"chat", "Talk to a chat model", "quern chat -m examples/models/tale-qwen2", add_chat},
+    {"serve", "Serve a model by OpenAI's HTTP API", "quern serve -m examples/models/tale-qwen2",
+     add_serve},
     {"tokenize", "Turn texts into token ids, or back",
      "quern tokenize -m examples/models/tale-llama -p \"three sons\"", add_tokenize},
     {"inspect", "Show a model: sizes, end tokens, memory plan, layer graph",

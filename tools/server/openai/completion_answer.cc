@@ -1,0 +1,78 @@
+#include <map>
+
+#include "tools/server/openai/answer_format.h"
+#include "tools/server/openai/logprobs.h"
+
+namespace quern::tools {
+namespace {
+
+class CompletionAnswer final : public AnswerFormat {
+ public:
+  CompletionAnswer(AnswerHead head, std::vector<std::string> echoes)
+      : AnswerFormat(std::move(head)), echoes_(std::move(echoes)) {}
+
+  OrderedJson first_choice(int index, const std::vector<std::int32_t>& prompt_ids) override {
+    const std::string& text = echo(index);
+    if (text.empty() && !head_.return_token_ids) return nullptr;
+    OrderedJson json = choice(index, text);
+    if (head_.return_token_ids) json["prompt_token_ids"] = prompt_ids;
+    return json;
+  }
+
+  OrderedJson next_choice(const ChoiceOutput& output) override {
+    const bool has_ids = !output.token_ids.empty();
+    const bool shows_ids = has_ids && (head_.return_token_ids || head_.with_logprobs);
+    if (output.content.empty() && !shows_ids) return nullptr;
+    OrderedJson json = choice(output.index, output.content);
+    if (head_.with_logprobs) json["logprobs"] = logprobs(output);
+    if (head_.return_token_ids) json["token_ids"] = output.token_ids;
+    return json;
+  }
+
+  OrderedJson last_choice(const ChoiceOutput& output) override {
+    OrderedJson json = choice(output.index, "");
+    json["finish_reason"] = api_finish_reason(*output.finish_reason);
+    return json;
+  }
+
+  OrderedJson whole_choice(const ChoiceOutput& output,
+                           const std::vector<std::int32_t>& prompt_ids) override {
+    OrderedJson json = choice(output.index, echo(output.index) + output.content);
+    if (head_.with_logprobs) json["logprobs"] = logprobs(output);
+    json["finish_reason"] = api_finish_reason(*output.finish_reason);
+    if (head_.return_token_ids) {
+      json["token_ids"] = output.token_ids;
+      json["prompt_token_ids"] = prompt_ids;
+    }
+    return json;
+  }
+
+  const char* chunk_object() const override { return "text_completion"; }
+  const char* whole_object() const override { return "text_completion"; }
+
+ private:
+  OrderedJson choice(int index, const std::string& text) const {
+    return {{"index", index}, {"text", text}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
+  }
+
+  const std::string& echo(int index) const {
+    static const std::string kNone;
+    return echoes_.empty() ? kNone : echoes_[static_cast<std::size_t>(index)];
+  }
+
+  OrderedJson logprobs(const ChoiceOutput& output) {
+    return completion_logprobs(output.logprobs, head_.tokenizer, offsets_[output.index]);
+  }
+
+  std::vector<std::string> echoes_;
+  std::map<int, std::size_t> offsets_;  ///< of the next token, by choice
+};
+
+}  // namespace
+
+std::unique_ptr<AnswerFormat> make_completion_format(AnswerHead head,
+                                                     std::vector<std::string> echoes) {
+  return std::make_unique<CompletionAnswer>(std::move(head), std::move(echoes));
+}
+
+}  // namespace quern::tools
