@@ -42,8 +42,8 @@ struct SubmitOptions {
   std::optional<std::chrono::milliseconds> timeout;  ///< see ServiceOptions::request_timeout
   /// Called on the engine's thread when the stream has something new, and at its end; must return
   /// soon. It may submit and cancel, but not wait for a stream, drain or end the service. It is
-  /// dropped after the end, and may hold the stream's last reference. An exception cancels the
-  /// request.
+  /// dropped after the end, and may hold the stream's last reference; its last call may come when
+  /// result() has returned already. An exception cancels the request.
   std::function<void()> on_output;
 };
 

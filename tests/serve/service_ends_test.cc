@@ -6,6 +6,7 @@
 
 #include "tests/serve/cpu_service.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/sanitizers.h"
 
 namespace quern {
 namespace {
@@ -112,7 +113,9 @@ TEST(ServiceEnds, ManyClientsThatLeaveDoNotHoldUpTheNext) {
   }
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(service.submit(endless(10))->result().output_ids.size(), 10u);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+  if (!kHasSanitizers) {
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+  }
   const ServiceMetrics metrics = service.metrics();
   EXPECT_EQ(metrics.finished[static_cast<std::size_t>(FinishReason::cancelled)], 200u);
   EXPECT_EQ(metrics.num_running + metrics.num_waiting, 0u);
@@ -179,9 +182,10 @@ TEST(ServiceEnds, WithoutAQueueRowsAreStillGivenOut) {
 }
 
 TEST(ServiceEnds, LowerPriorityValuesGoFirst) {
-  HeldService service;
+  // Before the service: a last call may come after the result.
   std::mutex mutex;
   std::vector<int> order;
+  HeldService service;
   std::vector<std::shared_ptr<ResponseStream>> streams;
   for (const int priority : {3, 0, 2, 2, -1}) {
     SubmitOptions submit;
