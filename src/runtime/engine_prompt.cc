@@ -20,19 +20,20 @@ void Engine::Impl::take_prompt_logprobs(const ScheduledStep& step, const BatchVi
     if (!run.decode && sequence.num_prompt_logprobs && num_rows > 0) {
       any = true;
       auto next = sequence.token_ids.begin() + begin + 1;
-      runner_.read_logits(batch, row + begin - run.begin, num_rows, [&](std::span<const float> logits) {
-        for (; !logits.empty(); logits = logits.subspan(vocab_size), ++next) {
-          if (sequence.output.finished()) continue;
-          TokenLogprobs token =
-              logprobs_of(logits.first(vocab_size), *next, *sequence.num_prompt_logprobs);
-          if (token.id < 0) {
-            sequence.output.fail(sample_error_text(token.id, *plan_.options.dtype));
-            if (sequence.group) sequence.group->prompt_ready = true;  // the others compute it
-          } else {
-            sequence.output.add_prompt_logprobs(std::move(token));
-          }
-        }
-      });
+      runner_.read_logits(
+          batch, row + begin - run.begin, num_rows, [&](std::span<const float> logits) {
+            for (; !logits.empty(); logits = logits.subspan(vocab_size), ++next) {
+              if (sequence.output.finished()) continue;
+              TokenLogprobs token =
+                  logprobs_of(logits.first(vocab_size), *next, *sequence.num_prompt_logprobs);
+              if (token.id < 0) {
+                sequence.output.fail(sample_error_text(token.id, *plan_.options.dtype));
+                if (sequence.group) sequence.group->prompt_ready = true;  // the others compute it
+              } else {
+                sequence.output.add_prompt_logprobs(std::move(token));
+              }
+            }
+          });
     }
     row += run.q_len;
   }

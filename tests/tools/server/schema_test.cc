@@ -144,7 +144,6 @@ TEST(CompletionFieldsTest, NamesWhatIsWrong) {
       {R"(, "stream": true, "stream_options": {"x": 1})", "stream_options.x", "unknown"},
       {R"(, "suffix": "s")", "suffix", "not served"},
       {R"(, "best_of": 2)", "best_of", "expected n"},
-      {R"(, "echo": true, "logprobs": 1)", "echo", "logprobs"},
       {R"(, "include_stop_str_in_output": true)", "include_stop_str_in_output", "not served"},
       {R"(, "use_beam_search": true)", "use_beam_search", "not served"},
       {R"(, "max_token": 3)", "max_token", "max_tokens"},
@@ -232,10 +231,16 @@ TEST(FieldsTest, BodiesThatAreNoObjectsAreRefused) {
 TEST(LogprobsTest, OffsetsAreInCharacters) {
   const std::vector<TokenLogprobs> logprobs = {{5, -0.5f, {{6, -0.25f}}}, {7, -1.0f, {}}};
   std::size_t offset = 3;
-  const OrderedJson json = completion_logprobs(logprobs, nullptr, offset);
-  EXPECT_EQ(json["text_offset"].dump(), "[3,6]");
-  EXPECT_EQ(json["top_logprobs"][0].dump(), R"({"<6>":-0.25,"<5>":-0.5})");
-  EXPECT_EQ(offset, 9);
+  CompletionLogprobs completion(nullptr, offset);
+  completion.add_unscored(12);
+  completion.add(logprobs);
+  const OrderedJson json = completion.take_json();
+  EXPECT_EQ(json["tokens"].dump(), R"(["<12>","<5>","<7>"])");
+  EXPECT_EQ(json["token_logprobs"].dump(), "[null,-0.5,-1.0]");
+  EXPECT_EQ(json["text_offset"].dump(), "[3,7,10]");
+  EXPECT_TRUE(json["top_logprobs"][0].is_null());
+  EXPECT_EQ(json["top_logprobs"][1].dump(), R"({"<6>":-0.25,"<5>":-0.5})");
+  EXPECT_EQ(offset, 13);
   const OrderedJson chat = chat_logprobs(logprobs, nullptr);
   EXPECT_EQ(chat[0]["bytes"].dump(), "[60,53,62]");
   EXPECT_EQ(chat[0]["top_logprobs"][0]["token"], "<6>");

@@ -31,7 +31,7 @@ void run(const ApiContext& context, const Call& call, const GenerationFields& fi
   Request request = fields.request;
   for (RunningPrompt& prompt : setup.prompts) {
     if (call.exchange->abandoned()) return;
-    request.prompt_ids = prompt.prompt_ids;
+    request.prompt_ids = prompt.prompt.ids;
     SubmitOptions options;
     options.priority = fields.priority;
     options.on_output = [exchange = call.exchange] { exchange->wake(); };
@@ -56,7 +56,7 @@ void complete_chat(const ApiContext& context, const Call& call) {
   const ChatFormat::Prompt prompt = context.chat_prompt(fields.messages, own);
   setup.format = make_chat_format(std::move(head));
   RunningPrompt running;
-  running.prompt_ids = prompt.ids;
+  running.prompt.ids = prompt.ids;
   for (int i = 0; i < fields.generation.request.num_return_sequences; ++i) {
     running.parsers.emplace_back(context.chat_format(), prompt);
   }
@@ -74,8 +74,8 @@ void complete_text(const ApiContext& context, const Call& call) {
     const std::string name =
         fields.prompts.size() > 1 ? fmt::format("prompt[{}]", i) : std::string("prompt");
     RunningPrompt running;
-    running.prompt_ids = prompt.ids.empty() ? context.encode(prompt.text, name) : prompt.ids;
-    context.check_length(running.prompt_ids.size(), name);
+    running.prompt.ids = prompt.ids.empty() ? context.encode(prompt.text, name) : prompt.ids;
+    context.check_length(running.prompt.ids.size(), name);
     if (fields.echo) {
       const std::string text =
           prompt.ids.empty() ? prompt.text : context.required_tokenizer().decode(prompt.ids, true);

@@ -23,7 +23,7 @@ GenerationResponder::GenerationResponder(Setup setup) : setup_(std::move(setup))
     choices_[i].output.index = static_cast<int>(i);
   }
   for (const RunningPrompt& prompt : setup_.prompts) {
-    usage_.prompt_tokens += prompt.prompt_ids.size();
+    usage_.prompt_tokens += prompt.prompt.ids.size();
   }
 }
 
@@ -63,6 +63,7 @@ void GenerationResponder::poll(ResponseWriter& writer) {
 
 void GenerationResponder::take(RunningPrompt& prompt, std::size_t first_choice) {
   for (const Update& update : prompt.stream->take()) {
+    if (!update.prompt_logprobs.empty()) prompt.prompt.logprobs = update.prompt_logprobs;
     add(prompt, update, first_choice);
     if (update.finish_reason == FinishReason::error && !error_) {
       error_ = update.error.empty() ? "the engine failed on this request" : update.error;
@@ -107,7 +108,7 @@ void GenerationResponder::stream_update(const RunningPrompt& prompt, const Choic
     if (!json.is_null()) events_ += sse_event(format.chunk(std::move(json)));
   };
   if (!std::exchange(choice.begun, true)) {
-    emit(format.first_choice(output.index, prompt.prompt_ids));
+    emit(format.first_choice(output.index, prompt.prompt));
   }
   emit(format.next_choice(output));
   if (output.finish_reason) emit(format.last_choice(output));
@@ -131,7 +132,7 @@ void GenerationResponder::write_whole(ResponseWriter& writer) {
   const auto per_prompt = static_cast<std::size_t>(setup_.answers_per_prompt);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     choices.push_back(
-        setup_.format->whole_choice(choices_[i].output, setup_.prompts[i / per_prompt].prompt_ids));
+        setup_.format->whole_choice(choices_[i].output, setup_.prompts[i / per_prompt].prompt));
   }
   HttpResponse response = json_response(setup_.format->whole(std::move(choices), usage_));
   for (const auto& [name, value] : setup_.headers.fields()) response.headers.add(name, value);

@@ -17,7 +17,7 @@ namespace quern::tools {
 /// One prompt that is being answered.
 struct RunningPrompt {
   std::shared_ptr<ResponseStream> stream;
-  std::vector<std::int32_t> prompt_ids;
+  ChoicePrompt prompt;
   std::vector<AnswerText> parsers;  ///< one for each answer of a chat; else empty
 };
 

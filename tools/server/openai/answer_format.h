@@ -23,6 +23,13 @@ struct ChoiceOutput {
   std::optional<FinishReason> finish_reason;
 };
 
+/// The prompt of a choice. With log-probabilities, if they are shown: one for each id but the
+/// first.
+struct ChoicePrompt {
+  std::vector<std::int32_t> ids;
+  std::vector<TokenLogprobs> logprobs;
+};
+
 /// What the API calls a finish reason.
 const char* api_finish_reason(FinishReason reason);
 
@@ -52,12 +59,11 @@ class AnswerFormat {
   virtual ~AnswerFormat() = default;
 
   /// The choices of a chunk: the first of a choice, what is new of it, its last. Null: no chunk.
-  virtual OrderedJson first_choice(int index, const std::vector<std::int32_t>& prompt_ids) = 0;
+  virtual OrderedJson first_choice(int index, const ChoicePrompt& prompt) = 0;
   virtual OrderedJson next_choice(const ChoiceOutput& output) = 0;
   virtual OrderedJson last_choice(const ChoiceOutput& output) = 0;
   /// A choice of a whole answer.
-  virtual OrderedJson whole_choice(const ChoiceOutput& output,
-                                   const std::vector<std::int32_t>& prompt_ids) = 0;
+  virtual OrderedJson whole_choice(const ChoiceOutput& output, const ChoicePrompt& prompt) = 0;
   virtual const char* chunk_object() const = 0;
   virtual const char* whole_object() const = 0;
 
@@ -75,7 +81,8 @@ class AnswerFormat {
 
 std::unique_ptr<AnswerFormat> make_chat_format(AnswerHead head);
 
-/// `echoes` are the texts in front of the choices; empty: none.
+/// `echoes` are the texts in front of the choices; empty: none. Log-probabilities are then shown of
+/// the prompts, too.
 std::unique_ptr<AnswerFormat> make_completion_format(AnswerHead head,
                                                      std::vector<std::string> echoes);
 

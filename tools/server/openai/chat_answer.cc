@@ -8,9 +8,9 @@ class ChatAnswer final : public AnswerFormat {
  public:
   using AnswerFormat::AnswerFormat;
 
-  OrderedJson first_choice(int index, const std::vector<std::int32_t>& prompt_ids) override {
+  OrderedJson first_choice(int index, const ChoicePrompt& prompt) override {
     OrderedJson json = choice(index, {{"role", "assistant"}, {"content", ""}});
-    if (head_.return_token_ids) json["prompt_token_ids"] = prompt_ids;
+    if (head_.return_token_ids) json["prompt_token_ids"] = prompt.ids;
     return json;
   }
 
@@ -33,8 +33,7 @@ class ChatAnswer final : public AnswerFormat {
     return json;
   }
 
-  OrderedJson whole_choice(const ChoiceOutput& output,
-                           const std::vector<std::int32_t>& prompt_ids) override {
+  OrderedJson whole_choice(const ChoiceOutput& output, const ChoicePrompt& prompt) override {
     OrderedJson message = {{"role", "assistant"}, {"content", output.content}};
     if (!output.reasoning.empty()) message["reasoning_content"] = output.reasoning;
     OrderedJson json = {{"index", output.index},
@@ -43,7 +42,7 @@ class ChatAnswer final : public AnswerFormat {
                         {"finish_reason", api_finish_reason(*output.finish_reason)}};
     if (head_.return_token_ids) {
       json["token_ids"] = output.token_ids;
-      json["prompt_token_ids"] = prompt_ids;
+      json["prompt_token_ids"] = prompt.ids;
     }
     return json;
   }

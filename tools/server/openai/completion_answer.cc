@@ -11,11 +11,16 @@ class CompletionAnswer final : public AnswerFormat {
   CompletionAnswer(AnswerHead head, std::vector<std::string> echoes)
       : AnswerFormat(std::move(head)), echoes_(std::move(echoes)) {}
 
-  OrderedJson first_choice(int index, const std::vector<std::int32_t>& prompt_ids) override {
+  OrderedJson first_choice(int index, const ChoicePrompt& prompt) override {
     const std::string& text = echo(index);
     if (text.empty() && !head_.return_token_ids) return nullptr;
     OrderedJson json = choice(index, text);
-    if (head_.return_token_ids) json["prompt_token_ids"] = prompt_ids;
+    if (shows_prompt_logprobs()) {
+      CompletionLogprobs logprobs(head_.tokenizer, offsets_[index]);
+      add_prompt(prompt, logprobs);
+      json["logprobs"] = logprobs.take_json();
+    }
+    if (head_.return_token_ids) json["prompt_token_ids"] = prompt.ids;
     return json;
   }
 
@@ -35,14 +40,18 @@ class CompletionAnswer final : public AnswerFormat {
     return json;
   }
 
-  OrderedJson whole_choice(const ChoiceOutput& output,
-                           const std::vector<std::int32_t>& prompt_ids) override {
+  OrderedJson whole_choice(const ChoiceOutput& output, const ChoicePrompt& prompt) override {
     OrderedJson json = choice(output.index, echo(output.index) + output.content);
-    if (head_.with_logprobs) json["logprobs"] = logprobs(output);
+    if (head_.with_logprobs) {
+      CompletionLogprobs logprobs(head_.tokenizer, offsets_[output.index]);
+      if (shows_prompt_logprobs()) add_prompt(prompt, logprobs);
+      logprobs.add(output.logprobs);
+      json["logprobs"] = logprobs.take_json();
+    }
     json["finish_reason"] = api_finish_reason(*output.finish_reason);
     if (head_.return_token_ids) {
       json["token_ids"] = output.token_ids;
-      json["prompt_token_ids"] = prompt_ids;
+      json["prompt_token_ids"] = prompt.ids;
     }
     return json;
   }
@@ -61,7 +70,16 @@ class CompletionAnswer final : public AnswerFormat {
   }
 
   OrderedJson logprobs(const ChoiceOutput& output) {
-    return completion_logprobs(output.logprobs, head_.tokenizer, offsets_[output.index]);
+    CompletionLogprobs logprobs(head_.tokenizer, offsets_[output.index]);
+    logprobs.add(output.logprobs);
+    return logprobs.take_json();
+  }
+
+  bool shows_prompt_logprobs() const { return head_.with_logprobs && !echoes_.empty(); }
+
+  static void add_prompt(const ChoicePrompt& prompt, CompletionLogprobs& logprobs) {
+    logprobs.add_unscored(prompt.ids.front());
+    logprobs.add(prompt.logprobs);
   }
 
   std::vector<std::string> echoes_;

@@ -64,9 +64,7 @@ CompletionFields parse_completion_fields(std::string_view body, const ModelLimit
     request.top_logprobs = static_cast<int>(*top);
   }
   parsed.echo = fields.boolean("echo", false);
-  if (parsed.echo && request.top_logprobs) {
-    bad_field("echo", "not served yet together with logprobs");
-  }
+  if (parsed.echo) request.prompt_logprobs = request.top_logprobs;
   if (const auto best_of = fields.integer("best_of", 1, kMaxReturnSequences);
       best_of && *best_of != request.num_return_sequences) {
     bad_field("best_of", "expected n, {}, got {}", request.num_return_sequences, *best_of);

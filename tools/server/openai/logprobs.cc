@@ -59,28 +59,36 @@ OrderedJson chat_logprobs(std::span<const TokenLogprobs> logprobs, const Tokeniz
   return list;
 }
 
-OrderedJson completion_logprobs(std::span<const TokenLogprobs> logprobs, const Tokenizer* tokenizer,
-                                std::size_t& offset) {
-  OrderedJson tokens = OrderedJson::array();
-  OrderedJson chosen = OrderedJson::array();
-  OrderedJson tops = OrderedJson::array();
-  OrderedJson offsets = OrderedJson::array();
+void CompletionLogprobs::add_token(std::int32_t id) {
+  tokens_.push_back(token_name(id, tokenizer_));
+  offsets_.push_back(offset_);
+  offset_ += num_characters(bytes_of(id, tokenizer_));
+}
+
+void CompletionLogprobs::add_unscored(std::int32_t id) {
+  add_token(id);
+  chosen_.push_back(nullptr);
+  tops_.push_back(nullptr);
+}
+
+void CompletionLogprobs::add(std::span<const TokenLogprobs> logprobs) {
   for (const TokenLogprobs& token : logprobs) {
-    tokens.push_back(token_name(token.id, tokenizer));
-    chosen.push_back(finite(token.logprob));
+    add_token(token.id);
+    chosen_.push_back(finite(token.logprob));
     OrderedJson top = OrderedJson::object();
     for (const TokenLogprob& each : token.top) {
-      top[token_name(each.id, tokenizer)] = finite(each.logprob);
+      top[token_name(each.id, tokenizer_)] = finite(each.logprob);
     }
-    top[token_name(token.id, tokenizer)] = finite(token.logprob);
-    tops.push_back(std::move(top));
-    offsets.push_back(offset);
-    offset += num_characters(bytes_of(token.id, tokenizer));
+    top[token_name(token.id, tokenizer_)] = finite(token.logprob);
+    tops_.push_back(std::move(top));
   }
-  return {{"tokens", std::move(tokens)},
-          {"token_logprobs", std::move(chosen)},
-          {"top_logprobs", std::move(tops)},
-          {"text_offset", std::move(offsets)}};
+}
+
+OrderedJson CompletionLogprobs::take_json() {
+  return {{"tokens", std::move(tokens_)},
+          {"token_logprobs", std::move(chosen_)},
+          {"top_logprobs", std::move(tops_)},
+          {"text_offset", std::move(offsets_)}};
 }
 
 }  // namespace quern::tools
