@@ -166,12 +166,15 @@ bool EngineThread::load() {
 }
 
 void EngineThread::fail_service(const std::string& error) {
-  log(LogLevel::warning, "the service has failed: {}", error);
   inbox_->close(error);
+  bool was_loaded = false;
   {
     const std::lock_guard lock(mutex_);
     failure_ = error;
+    was_loaded = !load_error_;
   }
+  // An error of loading is wait_until_ready()'s to report.
+  if (was_loaded) log(LogLevel::warning, "the service has failed: {}", error);
   set_state(ServiceState::failed);
 }
 

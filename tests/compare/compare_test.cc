@@ -91,10 +91,13 @@ TEST_P(Compare, FindsNothingWhereNothingDiffers) {
     const auto tested = make_side(model, GetParam());
     const auto reference = make_side(model, GetParam());
     const Comparison comparison = run(*tested, *reference);
-    // Two chunks of the prompts, 16 rows at a time, then decode steps of both.
+    // Two chunks of the prompts, 16 rows at a time, the second beside a decode row of the short one,
+    // then decode steps of both.
     ASSERT_GE(comparison.steps.size(), 4U);
     EXPECT_EQ(comparison.steps[0].num_tokens, 16);
-    EXPECT_EQ(comparison.steps.back().num_decode_seqs, 2);
+    EXPECT_EQ(comparison.steps[1].num_decode_seqs, 1);
+    EXPECT_GT(comparison.steps[1].num_tokens, 1);
+    EXPECT_EQ(comparison.steps[2].num_decode_seqs, 2);
     for (const ValueComparison& value : comparison.values) {
       EXPECT_FALSE(value.over_bound);
       EXPECT_EQ(value.absolute.max, 0.0) << value.value;

@@ -149,7 +149,7 @@ TEST_F(CompletionsTest, EchoedPromptsHaveTheirLogprobs) {
   const std::size_t num_prompt = expected.prompt_ids.size();
   Json body = {{"prompt", Json::array({expected.prompt_ids, expected.prompt_ids})},
                {"max_tokens", 1},
-               {"temperature", 0},
+               {"temperature", 1},
                {"echo", true},
                {"logprobs", 2},
                {"n", 2}};
@@ -168,8 +168,6 @@ TEST_F(CompletionsTest, EchoedPromptsHaveTheirLogprobs) {
                   expected.prompt_logprobs[i - 1].logprob, 1e-5)
           << i;
     }
-    EXPECT_NEAR(logprobs["token_logprobs"][num_prompt].get<double>(), expected.logprobs[0].logprob,
-                1e-5);
   }
   // In a stream the prompt's come with the first chunk.
   body["stream"] = true;

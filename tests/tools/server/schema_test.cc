@@ -143,6 +143,7 @@ TEST(CompletionFieldsTest, NamesWhatIsWrong) {
       {R"(, "stream_options": {"include_usage": true})", "stream_options", "stream"},
       {R"(, "stream": true, "stream_options": {"x": 1})", "stream_options.x", "unknown"},
       {R"(, "suffix": "s")", "suffix", "not served"},
+      {R"(, "n": 2, "temperature": 0)", "n", "expected 1"},
       {R"(, "best_of": 2)", "best_of", "expected n"},
       {R"(, "include_stop_str_in_output": true)", "include_stop_str_in_output", "not served"},
       {R"(, "use_beam_search": true)", "use_beam_search", "not served"},

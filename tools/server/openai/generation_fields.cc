@@ -120,6 +120,10 @@ GenerationFields parse_generation_fields(Fields& fields, const ModelLimits& limi
   parse_stream(fields, parsed);
   request.num_return_sequences =
       static_cast<int>(fields.integer("n", 1, kMaxReturnSequences).value_or(1));
+  if (request.num_return_sequences > 1 && request.sampling.temperature == 0.0f) {
+    bad_field("n", "expected 1 with temperature 0, which has one answer, got {}",
+              request.num_return_sequences);
+  }
   request.stop = parse_stops(fields);
   request.ignore_eos = fields.boolean("ignore_eos", false);
   request.keep_special = !fields.boolean("skip_special_tokens", true);

@@ -1,5 +1,7 @@
 #include "backend/cpu/integer/integer_kernels.h"
 
+#include <algorithm>
+
 #define QUERN_TARGET  // the build's target
 
 #include "backend/cpu/integer/integer_products.h"
@@ -24,7 +26,7 @@ struct PortableIntegers {
   static Floats zero_floats() { return {}; }
   static Block load_inputs(const std::int8_t* source) {
     Block block;
-    for (int i = 0; i < kIntegerBlock; ++i) block.elements[i] = source[i];
+    std::copy_n(source, kIntegerBlock, block.elements);
     return block;
   }
   template <typename T>
