@@ -18,7 +18,7 @@ struct SamplingSwitches {
 
 /// Returns those that turn sampling on.
 std::vector<const CLI::Option*> add_rarer_filters(OptionGroup& group, SamplingParams& sampling) {
-  const std::vector<const CLI::Option*> filters = {
+  std::vector<const CLI::Option*> filters = {
       group.number({"--top-n-sigma", "N",
                     "Keep logits within N standard deviations of the best one; 0: all"},
                    sampling.top_n_sigma, kNotNegativeRange),

@@ -65,8 +65,8 @@ class CompletionAnswer final : public AnswerFormat {
   }
 
   const std::string& echo(int index) const {
-    static const std::string kNone;
-    return echoes_.empty() ? kNone : echoes_[static_cast<std::size_t>(index)];
+    static const std::string none;
+    return echoes_.empty() ? none : echoes_[static_cast<std::size_t>(index)];
   }
 
   OrderedJson logprobs(const ChoiceOutput& output) {
