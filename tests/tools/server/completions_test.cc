@@ -176,7 +176,8 @@ TEST_F(CompletionsTest, EchoedPromptsHaveTheirLogprobs) {
   std::vector<std::string> tokens;
   for (const std::string& event : gpt2_->post("/v1/completions", body.dump()).events()) {
     if (event == "[DONE]") continue;
-    for (const Json& choice : Json::parse(event)["choices"]) {
+    const Json chunk = Json::parse(event);
+    for (const Json& choice : chunk["choices"]) {
       if (choice["logprobs"].is_null()) continue;
       for (const Json& token : choice["logprobs"]["tokens"]) tokens.push_back(token);
     }
