@@ -91,8 +91,8 @@ TEST_P(Compare, FindsNothingWhereNothingDiffers) {
     const auto tested = make_side(model, GetParam());
     const auto reference = make_side(model, GetParam());
     const Comparison comparison = run(*tested, *reference);
-    // Two chunks of the prompts, 16 rows at a time, the second beside a decode row of the short one,
-    // then decode steps of both.
+    // Two chunks of the prompts, 16 rows at a time, the second beside a decode row of the short
+    // one, then decode steps of both.
     ASSERT_GE(comparison.steps.size(), 4U);
     EXPECT_EQ(comparison.steps[0].num_tokens, 16);
     EXPECT_EQ(comparison.steps[1].num_decode_seqs, 1);
