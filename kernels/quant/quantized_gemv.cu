@@ -18,7 +18,10 @@ constexpr int kWarps = kThreads / kWarpSize;
 /// Bounds registers and shared memory so that the next kernel's block can be co-resident.
 constexpr int kKernelsAtOnce = 2;
 constexpr int kHeld = 2;  ///< groups of four elements: rows of 4096 stay in registers
-constexpr int kMaxStages = 6;
+constexpr int kStageBytes = 2 * kQuantTileBytes;  ///< of a warp: a pair of tiles
+/// Pipeline stages of each warp: many where shared memory holds them.
+constexpr int kManyStages = 4;
+constexpr int kFewStages = 2;
 
 /// Layout of the batch's rows in shared memory: whole tiles of inputs, and a stride that puts rows
 /// into different banks.
@@ -32,10 +35,30 @@ struct RowLayout {
   }
 };
 
-/// Kernel argument.
+/// Kernel argument: the launch's sizes, so that no thread divides.
 struct Plan {
   QuantizedGemvParams params;
-  int num_stages;  ///< of each warp's ring
+  int num_stages = 0;
+  int num_tiles = 0;             ///< along the inputs
+  int num_pairs = 0;             ///< of tiles: pair p has the rows of tiles p and p + num_pairs
+  int pairs_of_block = 0;        ///< at least
+  int blocks_with_more = 0;      ///< the first blocks have one more
+  int tiles_of_group = 0;        ///< 0: a tile has several groups
+  int scale_row_bytes = 0;       ///< scales of a row of tiles
+  int zero_point_row_bytes = 0;  ///< zero points likewise; 0: none
+  // Offsets in shared memory. The warps' rings come first.
+  int rows_at = 0;
+  int scales_at = 0;
+  int zero_points_at = 0;
+  int shared_bytes = 0;
+};
+
+/// Where a tile's scales are from. Those that most formats have get code of their own.
+enum class Scales {
+  half_symmetric,  ///< float16, whole tiles of a group, no zero points
+  half,            ///< the same with zero points
+  single,          ///< float32, whole tiles of a group
+  fine,            ///< of either type, several groups in a tile
 };
 
 /// Partial sums of a pair of tiles that another warp began and that it adds to its own.
@@ -45,73 +68,158 @@ struct Continued {
 };
 constexpr int kNoPair = -1;
 
-/// Streams one warp's share of a block's pairs, split evenly by tiles.
-template <DType kStored, bool kFine>
+__device__ int own_warp() { return static_cast<int>(threadIdx.x) / kWarpSize; }
+__device__ int own_lane() { return static_cast<int>(threadIdx.x) % kWarpSize; }
+
+/// Streams a warp's tiles, which follow each other in both rows of tiles, through its ring. A lane
+/// reads only what it copied itself, so that no barrier is needed.
 class TileStream {
  public:
-  using Cursor = TilePairCursor<kStored, kFine>;
-  static constexpr int kStageBytes = Cursor::Stage::kBytes;
-
-  struct Place {
-    int pair;
-    int tile;
-  };
-
-  __device__ TileStream(const TilePairs& pairs, int begin, int end, std::byte* ring, int num_stages)
-      : cursor_(pairs), ring_(ring), num_stages_(num_stages) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-    const int total = (end - begin) * cursor_.num_tiles();
-    const int first = total / kWarps * warp + min(warp, total % kWarps);
-    left_ = total / kWarps + (warp < total % kWarps ? 1 : 0);
-    here_ = {begin + first / cursor_.num_tiles(), first % cursor_.num_tiles()};
-    next_ = here_;
-    cursor_.place(next_.pair, next_.tile);
-  }
+  __device__ TileStream(const Plan& plan, int pair, int tile, int count, std::byte* ring)
+      : from_(plan.params.weight.values +
+              (std::int64_t{pair} * plan.num_tiles + tile) * kQuantTileBytes + 16 * own_lane()),
+        second_(std::int64_t{plan.num_pairs} * plan.num_tiles * kQuantTileBytes),
+        left_(count),
+        wrap_(plan.num_stages * kStageBytes - 1),
+        ring_(ring + 16 * own_lane()) {}
 
   /// Issues the copies of the first tiles. Weights may be read while earlier kernels still run.
   __device__ void start() {
-    for (int i = 0; i < num_stages_; ++i) issue(i < left_);
+    do {
+      move_on();
+    } while (place_ != 0);
   }
 
-  __device__ bool at_end() const { return left_ == 0; }
-  __device__ const Place& here() const { return here_; }
-  __device__ int num_tiles() const { return cursor_.num_tiles(); }
-
-  /// Waits for this pair of tiles.
-  __device__ const std::byte* wait() const {
-    wait_for_copy_groups(num_stages_ - 1);
-    __syncwarp();
-    return ring_ + stage_ * kStageBytes;
+  /// Waits for a pair of tiles and reads this lane's vectors of it.
+  __device__ void take(uint4 (&own)[2]) const {
+    if (wrap_ == kManyStages * kStageBytes - 1) {
+      wait_for_copy_groups<kManyStages - 1>();
+    } else {
+      wait_for_copy_groups<kFewStages - 1>();
+    }
+    own[0] = *reinterpret_cast<const uint4*>(ring_ + place_);
+    own[1] = *reinterpret_cast<const uint4*>(ring_ + place_ + kQuantTileBytes);
   }
 
-  /// Moves to the next pair of tiles and refills this one's stage.
+  /// Refills the stage of the tiles taken last.
   __device__ void move_on() {
-    __syncwarp();
-    if (++here_.tile == num_tiles()) here_ = {here_.pair + 1, 0};
-    issue(--left_ >= num_stages_);
+    if (left_ > 0) {
+      copy_16_bytes_async(ring_ + place_, from_);
+      copy_16_bytes_async(ring_ + place_ + kQuantTileBytes, from_ + second_);
+      from_ += kQuantTileBytes;
+      --left_;
+    }
+    end_copy_group();
+    place_ = (place_ + kStageBytes) & wrap_;
   }
 
  private:
-  __device__ void issue(bool has_next) {
-    if (has_next) {
-      cursor_.copy(ring_ + stage_ * kStageBytes);
-      cursor_.move_on();
-      if (++next_.tile == num_tiles()) {
-        next_ = {next_.pair + 1, 0};
-        cursor_.place(next_.pair, 0);
+  const std::uint8_t* from_;
+  std::int64_t second_;  ///< bytes from the first row of tiles to the second
+  int left_;             ///< to be copied
+  int wrap_;
+  std::byte* ring_;
+  int place_ = 0;  ///< of the oldest stage
+};
+
+/// The scales and zero points of a block's pairs in shared memory, and those of one tile for
+/// multiply_tile_pair().
+template <DType kStored, Scales kScales>
+class BlockScales {
+ public:
+  static constexpr bool kFineGroups = kScales == Scales::fine;
+
+  __device__ BlockScales(const Plan& plan, int num_pairs, std::byte* shared)
+      : plan_(plan), shared_(shared), num_pairs_(num_pairs) {}
+
+  /// Copies those of the pairs from `begin` on; run by the block. Commits a group.
+  __device__ void copy(int begin) const {
+    const QuantizedWeight& weight = plan_.params.weight;
+    for (int part = 0; part < 2; ++part) {
+      const std::int64_t first = begin + part * plan_.num_pairs;
+      const auto* scales =
+          static_cast<const std::byte*>(weight.scales) + first * plan_.scale_row_bytes;
+      const int scale_bytes = num_pairs_ * plan_.scale_row_bytes;
+      std::byte* to = shared_ + plan_.scales_at + part * scale_bytes;
+#pragma unroll 1
+      for (int i = 16 * static_cast<int>(threadIdx.x); i < scale_bytes; i += 16 * kThreads) {
+        copy_16_bytes_async(to + i, scales + i);
+      }
+      if (!has_zero_points()) continue;
+      const std::uint8_t* zero_points = weight.zero_points + first * plan_.zero_point_row_bytes;
+      const int zero_point_bytes = num_pairs_ * plan_.zero_point_row_bytes;
+      to = shared_ + plan_.zero_points_at + part * zero_point_bytes;
+#pragma unroll 1
+      for (int i = 8 * static_cast<int>(threadIdx.x); i < zero_point_bytes; i += 8 * kThreads) {
+        copy_8_bytes_async(to + i, zero_points + i);
       }
     }
     end_copy_group();
-    stage_ = stage_ + 1 == num_stages_ ? 0 : stage_ + 1;
   }
 
-  Cursor cursor_;
-  std::byte* ring_;
-  int num_stages_;
-  int stage_ = 0;  ///< the oldest
-  int left_;       ///< pairs of tiles, this one included
-  Place here_;
-  Place next_;
+  /// Moves to a tile of the block's pair `pair`.
+  __device__ void place(int pair, int tile) {
+    int group = tile * groups_of_tile();
+    if constexpr (!kFineGroups) {
+      group = tile / plan_.tiles_of_group;
+      left_ = (group + 1) * plan_.tiles_of_group - tile;
+    }
+    const int row = own_lane() / 4;
+    scales_ = shared_ + plan_.scales_at + pair * plan_.scale_row_bytes +
+              (group * kQuantTileRows + row) * scale_bytes();
+    second_scales_ = num_pairs_ * plan_.scale_row_bytes;
+    zero_points_ = reinterpret_cast<const std::uint8_t*>(shared_) + plan_.zero_points_at +
+                   pair * plan_.zero_point_row_bytes + group * kQuantTileRows + row;
+    second_zero_points_ = num_pairs_ * plan_.zero_point_row_bytes;
+  }
+
+  /// Moves to the row's next tile.
+  __device__ void move_on() {
+    if constexpr (kFineGroups) {
+      scales_ += groups_of_tile() * kQuantTileRows * scale_bytes();
+      zero_points_ += groups_of_tile() * kQuantTileRows;
+    } else if (--left_ == 0) {
+      left_ = plan_.tiles_of_group;
+      scales_ += kQuantTileRows * scale_bytes();
+      zero_points_ += kQuantTileRows;
+    }
+  }
+
+  __device__ int group_segments() const { return group_size() / kSegmentInputs; }
+  __device__ bool has_zero_points() const {
+    return kScales != Scales::half_symmetric && plan_.zero_point_row_bytes != 0;
+  }
+  __device__ float scale(int which, int group) const {
+    const std::byte* at = scales_ + which * second_scales_ + group * kQuantTileRows * scale_bytes();
+    return has_half_scales() ? __half2float(*reinterpret_cast<const __half*>(at))
+                             : *reinterpret_cast<const float*>(at);
+  }
+  __device__ int zero_point(int which, int group) const {
+    return zero_points_[which * second_zero_points_ + group * kQuantTileRows];
+  }
+
+ private:
+  __device__ bool has_half_scales() const {
+    if constexpr (kScales == Scales::fine) {
+      return plan_.params.weight.scale_dtype == DType::float16;
+    } else {
+      return kScales != Scales::single;
+    }
+  }
+  __device__ int scale_bytes() const { return has_half_scales() ? 2 : 4; }
+  __device__ int group_size() const { return static_cast<int>(plan_.params.weight.group_size); }
+  __device__ int groups_of_tile() const {
+    return kFineGroups ? kQuantTileInputs<kStored> / group_size() : 1;
+  }
+
+  const Plan& plan_;
+  std::byte* shared_;
+  int num_pairs_;
+  int left_ = 0;  ///< tiles of the group, this one included
+  const std::byte* scales_ = nullptr;
+  int second_scales_ = 0;
+  const std::uint8_t* zero_points_ = nullptr;
+  int second_zero_points_ = 0;
 };
 
 /// Loads, or norms, the batch's rows into shared memory.
@@ -138,63 +246,71 @@ __device__ void prepare_rows(const QuantizedGemvParams& p, const RowLayout& layo
   }
 }
 
-/// Applies the epilogue to this lane's sums of a pair and stores them.
-__device__ void store_pair(const QuantizedGemvParams& p, const TilePairs& pairs, int pair,
-                           const float4& sums) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int feature = pair * pairs.features_of_pair() + lane / 4;
-  const float own[4] = {sums.x, sums.y, sums.z, sums.w};
-#pragma unroll
+/// Applies the epilogue to this lane's sums of a pair and stores them. In loops, as copies of the
+/// epilogue's code would crowd the instruction cache.
+__device__ void store_pair(const Plan& plan, int pair, const float4& sums) {
+  const QuantizedGemvParams& p = plan.params;
+#pragma unroll 1
   for (int i = 0; i < 2; ++i) {
-    const int row = lane % 4 * 2 + i;
+    const int row = own_lane() % 4 * 2 + i;
     if (row >= p.num_rows) return;
-    if (pairs.gated) {
-      finish(p.epilogue, row, feature, own[i], own[2 + i]);
-    } else {
-      if (feature < pairs.features) finish(p.epilogue, row, feature, own[i], 0.0f);
-      if (feature + kQuantTileRows < pairs.features) {
-        finish(p.epilogue, row, feature + kQuantTileRows, own[2 + i], 0.0f);
-      }
+    float product = i == 0 ? sums.x : sums.y;
+    const float second = i == 0 ? sums.z : sums.w;
+    std::int64_t feature = std::int64_t{pair} * kQuantTileRows + own_lane() / 4;
+#pragma unroll 1
+    for (int which = 0; which < (p.epilogue.gated ? 1 : 2); ++which) {
+      if (feature < p.epilogue.out_features) finish(p.epilogue, row, feature, product, second);
+      feature += std::int64_t{plan.num_pairs} * kQuantTileRows;
+      product = second;
     }
   }
 }
 
-template <typename T, DType kStored, bool kFine>
+template <typename T, DType kStored, Scales kScales>
 __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
     quantized_gemv_kernel(const __grid_constant__ Plan plan) {
-  using Stream = TileStream<kStored, kFine>;
   extern __shared__ __align__(16) std::byte shared_of_quantized_gemv[];
   __shared__ Continued continued[kWarps];
   let_next_kernel_start();
   const QuantizedGemvParams& p = plan.params;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const TilePairs pairs{p.weight, p.epilogue.gated, static_cast<int>(p.epilogue.out_features)};
-  const int count = pairs.num_pairs();
-  const int blocks = static_cast<int>(gridDim.x);
-  const int block = static_cast<int>(blockIdx.x);
-  const int begin = count / blocks * block + min(block, count % blocks);
-  const int end = begin + count / blocks + (block < count % blocks ? 1 : 0);
-  if (begin == end) {
+  const int warp = own_warp();
+  const int lane = own_lane();
+  const auto block = static_cast<int>(blockIdx.x);
+  const int begin = plan.pairs_of_block * block + min(block, plan.blocks_with_more);
+  const int count = plan.pairs_of_block + (block < plan.blocks_with_more ? 1 : 0);
+  if (count == 0) {
     wait_for_earlier_kernels();
     return;
   }
 
-  std::byte* ring = shared_of_quantized_gemv + warp * plan.num_stages * Stream::kStageBytes;
-  auto* rows = reinterpret_cast<uint4*>(shared_of_quantized_gemv +
-                                        kWarps * plan.num_stages * Stream::kStageBytes);
-  Stream stream(pairs, begin, end, ring, plan.num_stages);
+  // This warp's share of the block's tiles.
+  const int total = count * plan.num_tiles;
+  const int first = total / kWarps * warp + min(warp, total % kWarps);
+  int left = total / kWarps + (warp < total % kWarps ? 1 : 0);
+  int pair = first / plan.num_tiles;  // of the block
+  int tile = first - pair * plan.num_tiles;
+  BlockScales<kStored, kScales> scales(plan, count, shared_of_quantized_gemv);
+  scales.copy(begin);
+  TileStream stream(plan, begin + pair, tile, left,
+                    shared_of_quantized_gemv + warp * plan.num_stages * kStageBytes);
   stream.start();
-  prefetch_biases(p.epilogue, std::int64_t{begin} * pairs.features_of_pair(),
-                  min(std::int64_t{end} * pairs.features_of_pair(), p.epilogue.out_features));
+  const std::int64_t features = p.epilogue.out_features;
+  for (const std::int64_t part : {0, p.epilogue.gated ? 0 : plan.num_pairs}) {
+    prefetch_biases(p.epilogue, (begin + part) * kQuantTileRows,
+                    min((begin + part + count) * kQuantTileRows, features));
+    if (p.epilogue.gated) break;
+  }
   const RowLayout layout = RowLayout::of(p.weight.in_features, kQuantTileInputs<kStored>);
+  auto* rows = reinterpret_cast<uint4*>(shared_of_quantized_gemv + plan.rows_at);
   {
     NormRow<T, 4, kHeld> norm(p.norm);
     wait_for_earlier_kernels();
     prepare_rows<T>(p, layout, norm, rows);
   }
+  wait_for_copy_groups(plan.num_stages);  // the scales, which came before the stages
   __syncthreads();
 
+  constexpr int kTileBytes = kQuantTileInputs<kStored> * 2;  // of a row of the batch
   const std::uint32_t lane_row =
       shared_address(rows + min(lane % 8, p.num_rows - 1) * layout.stride + lane / 8);
   float sums[1][4] = {};
@@ -203,79 +319,101 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
     sums[0][0] = sums[0][1] = sums[0][2] = sums[0][3] = 0.0f;
     return taken;
   };
-  bool began = stream.at_end() || stream.here().tile == 0;
-  continued[warp].pair = began ? kNoPair : stream.here().pair;
+  bool began = left == 0 || tile == 0;
+  if (lane == 0) continued[warp].pair = began ? kNoPair : pair;
   int unfinished = kNoPair;
-  while (!stream.at_end()) {
-    const typename Stream::Place here = stream.here();
-    multiply_tile_pair<T, kStored, kFine, 1>(
-        p.weight, stream.wait(), lane_row + here.tile * (kQuantTileInputs<kStored> * 2), 0, sums);
-    stream.move_on();
-    const bool ends = here.tile + 1 == stream.num_tiles();
-    if (!ends && !stream.at_end()) continue;
-    if (!began) {
-      continued[warp].sums[lane] = take();
-    } else if (ends) {
-      store_pair(p, pairs, here.pair, take());
+  for (bool is_last = false; !is_last;) {
+    int complete = kNoPair;
+    if (left > 0) {
+      const int run = min(left, plan.num_tiles - tile);
+      scales.place(pair, tile);
+      std::uint32_t row = lane_row + tile * kTileBytes;
+#pragma unroll 1
+      for (int i = 0; i < run; ++i) {
+        uint4 own[2];
+        stream.take(own);
+        multiply_tile_pair<T, kStored, 1>(own, scales, row, 0, sums);
+        stream.move_on();
+        scales.move_on();
+        row += kTileBytes;
+      }
+      left -= run;
+      if (!began) {
+        continued[warp].sums[lane] = take();
+        began = true;
+      } else if (tile + run == plan.num_tiles) {
+        complete = pair;
+      } else {
+        unfinished = pair;
+      }
+      tile = 0;
+      ++pair;
     } else {
-      unfinished = here.pair;
+      is_last = true;
+      __syncthreads();
+      complete = unfinished;
+      for (int i = warp + 1; unfinished != kNoPair && i < kWarps; ++i) {
+        if (continued[i].pair != unfinished) break;
+        const float4 part = continued[i].sums[lane];
+        sums[0][0] += part.x;
+        sums[0][1] += part.y;
+        sums[0][2] += part.z;
+        sums[0][3] += part.w;
+      }
     }
-    began = true;
+    if (complete != kNoPair) store_pair(plan, begin + complete, take());
   }
-  __syncthreads();
-  if (unfinished == kNoPair) return;
-  float4 total = take();
-  for (int i = warp + 1; i < kWarps; ++i) {
-    if (continued[i].pair != unfinished) continue;
-    const float4 part = continued[i].sums[lane];
-    total.x += part.x;
-    total.y += part.y;
-    total.z += part.z;
-    total.w += part.w;
-  }
-  store_pair(p, pairs, unfinished, total);
 }
 
-bool is_fine(const QuantizedWeight& weight) {
-  return weight.group_size < quant_tile_inputs(weight.stored);
+constexpr std::size_t kStaticBytes = sizeof(Continued) * kWarps + 512;
+
+std::int64_t ceil_of(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// The plan with so many stages.
+Plan plan_with(const QuantizedGemvParams& params, int num_stages) {
+  const QuantizedWeight& weight = params.weight;
+  const int tile_inputs = quant_tile_inputs(weight.stored);
+  const auto align = [](std::int64_t bytes) { return ceil_of(bytes, 16) * 16; };
+  Plan plan{params};
+  plan.num_stages = num_stages;
+  plan.num_tiles = static_cast<int>(ceil_of(weight.in_features, tile_inputs));
+  const std::int64_t pairs = ceil_of(weight.weight_rows, 2 * kQuantTileRows);
+  plan.num_pairs = static_cast<int>(pairs);
+  plan.pairs_of_block = static_cast<int>(pairs / params.num_multiprocessors);
+  plan.blocks_with_more = static_cast<int>(pairs % params.num_multiprocessors);
+  plan.tiles_of_group = static_cast<int>(weight.group_size / tile_inputs);
+  const std::int64_t scales_of_row = weight.num_groups * kQuantTileRows;
+  plan.scale_row_bytes =
+      static_cast<int>(scales_of_row * static_cast<int>(dtype_bytes(weight.scale_dtype)));
+  plan.zero_point_row_bytes = weight.zero_points == nullptr ? 0 : static_cast<int>(scales_of_row);
+  const std::int64_t tile_rows = 2 * ceil_of(pairs, params.num_multiprocessors);
+  const std::int64_t rows_at = std::int64_t{kWarps} * num_stages * kStageBytes;
+  const std::int64_t scales_at =
+      rows_at +
+      std::int64_t{16} * RowLayout::of(weight.in_features, tile_inputs).stride * params.num_rows;
+  const std::int64_t zero_points_at = scales_at + tile_rows * plan.scale_row_bytes;
+  const std::int64_t end = align(zero_points_at + tile_rows * plan.zero_point_row_bytes);
+  plan.rows_at = static_cast<int>(rows_at);
+  plan.scales_at = static_cast<int>(scales_at);
+  plan.zero_points_at = static_cast<int>(zero_points_at);
+  plan.shared_bytes = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
+  return plan;
 }
 
-/// Bytes of a stage of all warps.
-std::size_t stage_bytes(const QuantizedWeight& weight) {
-  std::size_t bytes = 0;
-  dispatch_stored(weight.stored, "quantized_gemv", [&]<DType kStored>() {
-    bytes = is_fine(weight) ? TilePairStage<kStored, true>::kBytes
-                            : TilePairStage<kStored, false>::kBytes;
-  });
-  return bytes * kWarps;
-}
-
-std::size_t rows_bytes(const QuantizedGemvParams& params) {
-  const auto layout =
-      RowLayout::of(params.weight.in_features, quant_tile_inputs(params.weight.stored));
-  return 16 * static_cast<std::size_t>(layout.stride) * static_cast<std::size_t>(params.num_rows);
-}
-
-/// Pipeline stages of each warp, as many as shared memory holds; 0 if none fits.
-int num_stages(const QuantizedGemvParams& params, std::size_t shared_bytes = kMaxSharedBytes) {
-  constexpr std::size_t kStaticBytes = sizeof(Continued) * kWarps + 512;
-  const std::size_t bytes_of_stage = stage_bytes(params.weight);
-  for (int stages = kMaxStages; stages > 0; --stages) {
-    if (rows_bytes(params) + static_cast<std::size_t>(stages) * bytes_of_stage <=
-        shared_bytes - kStaticBytes) {
-      return stages;
+/// The plan with as many stages as fit beside another kernel's block, else as fit alone; without
+/// stages if none does.
+Plan plan_for(const QuantizedGemvParams& params) {
+  constexpr std::size_t kReservedBytes = 1024;  // by CUDA, of each block
+  const std::size_t most = max_shared_bytes();
+  const std::size_t half = std::max(kMaxSharedBytes, one_block_shared_bytes() - kReservedBytes);
+  const bool one_block_per_sm = params.use_pdl && params.num_rows > 1;
+  for (const std::size_t limit : {one_block_per_sm ? most : std::min(half, most), most}) {
+    for (const int stages : {kManyStages, kFewStages}) {
+      const Plan plan = plan_with(params, stages);
+      if (static_cast<std::size_t>(plan.shared_bytes) + kStaticBytes <= limit) return plan;
     }
   }
-  return 0;
-}
-
-/// Maximum number of pairs of tiles per warp.
-int pairs_of_warp(const QuantizedGemvParams& params) {
-  const auto ceil_of = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
-  const std::int64_t pairs = ceil_of(params.weight.weight_rows, 2 * kQuantTileRows);
-  const std::int64_t tiles =
-      ceil_of(params.weight.in_features, quant_tile_inputs(params.weight.stored));
-  return static_cast<int>(ceil_of(ceil_of(pairs, params.num_multiprocessors) * tiles, kWarps));
+  return {params};
 }
 
 }  // namespace
@@ -283,26 +421,26 @@ int pairs_of_warp(const QuantizedGemvParams& params) {
 bool quantized_gemv_supports(const QuantizedGemvParams& params) {
   return params.num_rows <= kMaxQuantizedGemvRows && params.weight.in_features % 8 == 0 &&
          (!params.epilogue.gated || params.epilogue.out_features % kQuantTileRows == 0) &&
-         num_stages(params) > 0;
+         plan_for(params).num_stages > 0;
 }
 
 void quantized_gemv(const QuantizedGemvParams& params, cudaStream_t stream) {
-  // As in gemv().
-  const bool one_block_per_sm = params.use_pdl && params.num_rows > 1;
-  const int stages = num_stages(params, one_block_per_sm ? max_shared_bytes() : kMaxSharedBytes);
-  const Plan plan{params, std::min(stages, pairs_of_warp(params))};
-  const LaunchShape shape{
-      .grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
-      .block = dim3(kThreads),
-      .shared_bytes = rows_bytes(params) +
-                      static_cast<std::size_t>(plan.num_stages) * stage_bytes(params.weight),
-      .use_pdl = params.use_pdl,
-      .one_block_per_sm = one_block_per_sm};
+  const Plan plan = plan_for(params);
+  const QuantizedWeight& weight = params.weight;
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
+                          .block = dim3(kThreads),
+                          .shared_bytes = static_cast<std::size_t>(plan.shared_bytes),
+                          .use_pdl = params.use_pdl,
+                          .one_block_per_sm = params.use_pdl && params.num_rows > 1};  // as gemv()
   dispatch_half(params.dtype, "quantized_gemv", [&]<typename T>() {
-    dispatch_stored(params.weight.stored, "quantized_gemv", [&]<DType kStored>() {
-      launch(is_fine(params.weight) ? quantized_gemv_kernel<T, kStored, true>
-                                    : quantized_gemv_kernel<T, kStored, false>,
-             shape, stream, plan);
+    dispatch_stored(weight.stored, "quantized_gemv", [&]<DType kStored>() {
+      const auto run = [&]<Scales kScales>() {
+        launch(quantized_gemv_kernel<T, kStored, kScales>, shape, stream, plan);
+      };
+      if (plan.tiles_of_group == 0) return run.template operator()<Scales::fine>();
+      if (weight.scale_dtype != DType::float16) return run.template operator()<Scales::single>();
+      if (weight.zero_points != nullptr) return run.template operator()<Scales::half>();
+      run.template operator()<Scales::half_symmetric>();
     });
   });
 }

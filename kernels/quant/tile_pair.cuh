@@ -148,39 +148,55 @@ class TilePairCursor {
   int left_in_group_ = 0;
 };
 
-/// Accumulates the products of a pair of tiles with kRowTiles times eight rows of the batch.
-/// `rows`: the shared address of this lane's ldmatrix row at the tile's first input; lane l
-/// addresses vector l / 8 of row l % 8. Sums: lane l has row l / 4 of the first tile for the
-/// batch's rows 2 (l % 4) and the next, then the same of the second tile.
-template <typename T, DType kStored, bool kFine, int kRowTiles, bool kTwoChains = false>
-__device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const std::byte* stage,
-                                          std::uint32_t rows, int row_tile_bytes,
-                                          float (&sums)[kRowTiles][4]) {
+/// Scales and zero points of a pair of tiles in its stage, for multiply_tile_pair().
+template <typename T, DType kStored, bool kFine>
+struct StagedScales {
   using Stage = TilePairStage<kStored, kFine>;
-  constexpr int kWords = Fragments<T, kStored>::kWords;
-  constexpr int kSegments = kSegmentsOfTile<kStored>;
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const auto* vectors = reinterpret_cast<const uint4*>(stage) + lane;
-  const uint4 own[2] = {vectors[0], vectors[kWarpSize]};
-  const std::uint32_t words[2][4] = {{own[0].x, own[0].y, own[0].z, own[0].w},
-                                     {own[1].x, own[1].y, own[1].z, own[1].w}};
-  const auto scale_of = [&](int which, int group) {
+  static constexpr bool kFineGroups = kFine;
+
+  const QuantizedWeight& weight;
+  const std::byte* stage;
+
+  /// Segments that share a scale, in a tile of several groups.
+  __device__ int group_segments() const {
+    return static_cast<int>(weight.group_size) / kSegmentInputs;
+  }
+  __device__ bool has_zero_points() const { return weight.zero_points != nullptr; }
+  __device__ float scale(int which, int group) const {
     const std::byte* scales = stage + Stage::kScalesAt + which * Stage::kScaleBytes;
-    const int index = group * kQuantTileRows + lane / 4;
-    const float scale = weight.scale_dtype == DType::float16
-                            ? __half2float(reinterpret_cast<const __half*>(scales)[index])
-                            : reinterpret_cast<const float*>(scales)[index];
-    return scale * kFragmentScale<T, kStored>;
-  };
-  const auto zero_point_of = [&](int which, int group) {
-    if (kStored == DType::float8_e4m3 || weight.zero_points == nullptr) {
-      return kSymmetricZeroPoint<kStored>;
-    }
+    const int index = group * kQuantTileRows + static_cast<int>(threadIdx.x) % kWarpSize / 4;
+    return weight.scale_dtype == DType::float16
+               ? __half2float(reinterpret_cast<const __half*>(scales)[index])
+               : reinterpret_cast<const float*>(scales)[index];
+  }
+  __device__ int zero_point(int which, int group) const {
     const auto* zero_points = reinterpret_cast<const std::uint8_t*>(stage + Stage::kZeroPointsAt +
                                                                     which * Stage::kZeroPointBytes);
-    return static_cast<int>(zero_points[group * kQuantTileRows + lane / 4]);
+    return zero_points[group * kQuantTileRows + static_cast<int>(threadIdx.x) % kWarpSize / 4];
+  }
+};
+
+/// Accumulates the products of a pair of tiles with kRowTiles times eight rows of the batch.
+/// `own`: this lane's vectors of both tiles. `scales`: see StagedScales. `rows`: the shared address
+/// of this lane's ldmatrix row at the tile's first input; lane l addresses vector l / 8 of row
+/// l % 8. Sums: lane l has row l / 4 of the first tile for the batch's rows 2 (l % 4) and the next,
+/// then the same of the second tile.
+template <typename T, DType kStored, int kRowTiles, bool kTwoChains = false, typename Scales>
+__device__ inline void multiply_tile_pair(const uint4 (&own)[2], const Scales& scales,
+                                          std::uint32_t rows, int row_tile_bytes,
+                                          float (&sums)[kRowTiles][4]) {
+  constexpr bool kFine = Scales::kFineGroups;
+  constexpr int kWords = Fragments<T, kStored>::kWords;
+  constexpr int kSegments = kSegmentsOfTile<kStored>;
+  const std::uint32_t words[2][4] = {{own[0].x, own[0].y, own[0].z, own[0].w},
+                                     {own[1].x, own[1].y, own[1].z, own[1].w}};
+  const auto zero_point_of = [&](int which, int group) {
+    if (kStored == DType::float8_e4m3 || !scales.has_zero_points()) {
+      return kSymmetricZeroPoint<kStored>;
+    }
+    return scales.zero_point(which, group);
   };
-  const int group_segments = kFine ? static_cast<int>(weight.group_size) / kSegmentInputs : 1;
+  const int group_segments = kFine ? scales.group_segments() : 1;
 
   // A single chain of MMAs would wait for each.
   constexpr int kChains = kTwoChains ? 2 : 1;
@@ -210,7 +226,8 @@ __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const s
                       {in[2], in[3]});
     }
     if (kFine || segment + 1 == kSegments) {
-      const float scales[2] = {scale_of(0, group), scale_of(1, group)};
+      const float factors[2] = {scales.scale(0, group) * kFragmentScale<T, kStored>,
+                                scales.scale(1, group) * kFragmentScale<T, kStored>};
 #pragma unroll
       for (int tile = 0; tile < kRowTiles; ++tile) {
 #pragma unroll
@@ -220,7 +237,7 @@ __device__ inline void multiply_tile_pair(const QuantizedWeight& weight, const s
             products[tile][0][i] += products[tile][chain][i];
             products[tile][chain][i] = 0.0f;
           }
-          sums[tile][i] += scales[i / 2] * products[tile][0][i];
+          sums[tile][i] += factors[i / 2] * products[tile][0][i];
           products[tile][0][i] = 0.0f;
         }
       }

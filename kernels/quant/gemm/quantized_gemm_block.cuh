@@ -163,8 +163,11 @@ class QuantizedGemmBlock {
 #pragma unroll
         for (int i = 0; i < L::kPairs; ++i) {
           if (i >= plan_.pairs_of_warp || first + warp_n() + i * L::kWarpsAlongN >= end) break;
-          multiply_tile_pair<T, kStored, kFine, L::kRowTiles, L::kRowTiles == 1>(
-              pairs_.weight, pair_in(from, i), shared_address(from) + lane_row,
+          const std::byte* pair = pair_in(from, i);
+          const auto* vectors = reinterpret_cast<const uint4*>(pair) + lane;
+          multiply_tile_pair<T, kStored, L::kRowTiles, L::kRowTiles == 1>(
+              {vectors[0], vectors[kWarpSize]},
+              StagedScales<T, kStored, kFine>{pairs_.weight, pair}, shared_address(from) + lane_row,
               16 * 8 * Stage::kRowStride, sums[i]);
         }
       }
