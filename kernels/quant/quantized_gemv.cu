@@ -19,9 +19,10 @@ constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kKernelsAtOnce = 2;
 constexpr int kHeld = 2;  ///< groups of four elements: rows of 4096 stay in registers
 constexpr int kStageBytes = 2 * kQuantTileBytes;  ///< of a warp: a pair of tiles
-/// Pipeline stages of each warp: many where shared memory holds them.
-constexpr int kManyStages = 4;
-constexpr int kFewStages = 2;
+/// Pipeline stages of each warp that there is code for, by preference.
+constexpr int kMostStages = 5;
+constexpr int kSomeStages = 4;
+constexpr int kFewestStages = 2;
 
 /// Layout of the batch's rows in shared memory: whole tiles of inputs, and a stride that puts rows
 /// into different banks.
@@ -50,6 +51,7 @@ struct Plan {
   int rows_at = 0;
   int scales_at = 0;
   int zero_points_at = 0;
+  int partial_sums_at = 0;
   int shared_bytes = 0;
 };
 
@@ -61,11 +63,6 @@ enum class Scales {
   fine,            ///< of either type, several groups in a tile
 };
 
-/// Partial sums of a pair of tiles that another warp began and that it adds to its own.
-struct Continued {
-  int pair;  ///< or none
-  float4 sums[kWarpSize];
-};
 constexpr int kNoPair = -1;
 
 __device__ int own_warp() { return static_cast<int>(threadIdx.x) / kWarpSize; }
@@ -80,7 +77,7 @@ class TileStream {
               (std::int64_t{pair} * plan.num_tiles + tile) * kQuantTileBytes + 16 * own_lane()),
         second_(std::int64_t{plan.num_pairs} * plan.num_tiles * kQuantTileBytes),
         left_(count),
-        wrap_(plan.num_stages * kStageBytes - 1),
+        end_(plan.num_stages * kStageBytes),
         ring_(ring + 16 * own_lane()) {}
 
   /// Issues the copies of the first tiles. Weights may be read while earlier kernels still run.
@@ -92,10 +89,12 @@ class TileStream {
 
   /// Waits for a pair of tiles and reads this lane's vectors of it.
   __device__ void take(uint4 (&own)[2]) const {
-    if (wrap_ == kManyStages * kStageBytes - 1) {
-      wait_for_copy_groups<kManyStages - 1>();
+    if (end_ == kMostStages * kStageBytes) {
+      wait_for_copy_groups<kMostStages - 1>();
+    } else if (end_ == kSomeStages * kStageBytes) {
+      wait_for_copy_groups<kSomeStages - 1>();
     } else {
-      wait_for_copy_groups<kFewStages - 1>();
+      wait_for_copy_groups<kFewestStages - 1>();
     }
     own[0] = *reinterpret_cast<const uint4*>(ring_ + place_);
     own[1] = *reinterpret_cast<const uint4*>(ring_ + place_ + kQuantTileBytes);
@@ -110,14 +109,15 @@ class TileStream {
       --left_;
     }
     end_copy_group();
-    place_ = (place_ + kStageBytes) & wrap_;
+    place_ += kStageBytes;
+    if (place_ == end_) place_ = 0;
   }
 
  private:
   const std::uint8_t* from_;
   std::int64_t second_;  ///< bytes from the first row of tiles to the second
   int left_;             ///< to be copied
-  int wrap_;
+  int end_;
   std::byte* ring_;
   int place_ = 0;  ///< of the oldest stage
 };
@@ -232,12 +232,26 @@ __device__ void prepare_rows(const QuantizedGemvParams& p, const RowLayout& layo
     norm.load(p.norm.token_rows != nullptr ? *p.norm.token_rows : 0);
     if (p.residual_out != nullptr && blockIdx.x == 0) norm.store(p.residual_out);
     norm.store_norm(reinterpret_cast<T*>(rows));
-  } else {
+  } else if (p.num_rows == 1) {
     const auto* from = static_cast<const uint4*>(p.in);
-    for (int row = 0; row < p.num_rows; ++row) {
 #pragma unroll 4
+    for (int i = thread; i < vectors; i += kThreads) rows[i] = from[i];
+  } else {
+    // All loads of a group before its stores: each waits for L2.
+    constexpr int kRowsAtOnce = 8;
+    const auto* from = static_cast<const uint4*>(p.in);
+    for (int first = 0; first < p.num_rows; first += kRowsAtOnce) {
+#pragma unroll 1
       for (int i = thread; i < vectors; i += kThreads) {
-        rows[row * layout.stride + i] = from[row * vectors + i];
+        uint4 loaded[kRowsAtOnce];
+#pragma unroll
+        for (int row = 0; row < kRowsAtOnce; ++row) {
+          if (first + row < p.num_rows) loaded[row] = from[(first + row) * vectors + i];
+        }
+#pragma unroll
+        for (int row = 0; row < kRowsAtOnce; ++row) {
+          if (first + row < p.num_rows) rows[(first + row) * layout.stride + i] = loaded[row];
+        }
       }
     }
   }
@@ -246,16 +260,64 @@ __device__ void prepare_rows(const QuantizedGemvParams& p, const RowLayout& layo
   }
 }
 
-/// Applies the epilogue to this lane's sums of a pair and stores them. In loops, as copies of the
-/// epilogue's code would crowd the instruction cache.
-__device__ void store_pair(const Plan& plan, int pair, const float4& sums) {
+/// The sums of a pair of tiles that other warps began, in shared memory until the warp that began
+/// it adds them: those of a warp's lanes that have a row of the batch.
+template <int kRowTiles>
+class PartialSums {
+ public:
+  static constexpr int bytes(int num_rows) {
+    return kWarps * kRowTiles * kQuantTileRows * columns(num_rows) *
+           static_cast<int>(sizeof(float4));
+  }
+
+  __device__ PartialSums(const Plan& plan, std::byte* shared)
+      : sums_(reinterpret_cast<float4*>(shared + plan.partial_sums_at)),
+        columns_(columns(plan.params.num_rows)) {}
+
+  __device__ void put(const float (&sums)[kRowTiles][4]) const {
+    if (own_lane() % 4 >= columns_) return;
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+      sums_[place(own_warp(), tile)] = {sums[tile][0], sums[tile][1], sums[tile][2], sums[tile][3]};
+    }
+  }
+
+  __device__ void add(int warp, float (&sums)[kRowTiles][4]) const {
+    if (own_lane() % 4 >= columns_) return;
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+      const float4 part = sums_[place(warp, tile)];
+      sums[tile][0] += part.x;
+      sums[tile][1] += part.y;
+      sums[tile][2] += part.z;
+      sums[tile][3] += part.w;
+    }
+  }
+
+ private:
+  /// Of four pairs of rows, those that a tile of rows has.
+  __host__ __device__ static constexpr int columns(int num_rows) {
+    return num_rows < 8 ? (num_rows + 1) / 2 : 4;
+  }
+  __device__ int place(int warp, int tile) const {
+    return ((warp * kRowTiles + tile) * kQuantTileRows + own_lane() / 4) * columns_ +
+           own_lane() % 4;
+  }
+
+  float4* sums_;
+  int columns_;
+};
+
+/// Applies the epilogue to this lane's sums of a pair by eight rows and stores them. In loops, as
+/// copies of the epilogue's code would crowd the instruction cache.
+__device__ void store_pair(const Plan& plan, int pair, int row_tile, const float (&sums)[4]) {
   const QuantizedGemvParams& p = plan.params;
 #pragma unroll 1
   for (int i = 0; i < 2; ++i) {
-    const int row = own_lane() % 4 * 2 + i;
+    const int row = row_tile * 8 + own_lane() % 4 * 2 + i;
     if (row >= p.num_rows) return;
-    float product = i == 0 ? sums.x : sums.y;
-    const float second = i == 0 ? sums.z : sums.w;
+    float product = i == 0 ? sums[0] : sums[1];
+    const float second = i == 0 ? sums[2] : sums[3];
     std::int64_t feature = std::int64_t{pair} * kQuantTileRows + own_lane() / 4;
 #pragma unroll 1
     for (int which = 0; which < (p.epilogue.gated ? 1 : 2); ++which) {
@@ -266,11 +328,11 @@ __device__ void store_pair(const Plan& plan, int pair, const float4& sums) {
   }
 }
 
-template <typename T, DType kStored, Scales kScales>
-__global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
+template <typename T, DType kStored, Scales kScales, int kRowTiles>
+__global__ void __launch_bounds__(kThreads, kRowTiles == 1 ? kKernelsAtOnce : 1)
     quantized_gemv_kernel(const __grid_constant__ Plan plan) {
   extern __shared__ __align__(16) std::byte shared_of_quantized_gemv[];
-  __shared__ Continued continued[kWarps];
+  __shared__ int continued[kWarps];  // the pair that another warp began and this one goes on with
   let_next_kernel_start();
   const QuantizedGemvParams& p = plan.params;
   const int warp = own_warp();
@@ -295,9 +357,9 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
                     shared_of_quantized_gemv + warp * plan.num_stages * kStageBytes);
   stream.start();
   const std::int64_t features = p.epilogue.out_features;
-  for (const std::int64_t part : {0, p.epilogue.gated ? 0 : plan.num_pairs}) {
-    prefetch_biases(p.epilogue, (begin + part) * kQuantTileRows,
-                    min((begin + part + count) * kQuantTileRows, features));
+  for (int part = 0; part <= plan.num_pairs; part += plan.num_pairs) {
+    prefetch_biases(p.epilogue, std::int64_t{begin + part} * kQuantTileRows,
+                    min(std::int64_t{begin + part + count} * kQuantTileRows, features));
     if (p.epilogue.gated) break;
   }
   const RowLayout layout = RowLayout::of(p.weight.in_features, kQuantTileInputs<kStored>);
@@ -307,40 +369,38 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
     wait_for_earlier_kernels();
     prepare_rows<T>(p, layout, norm, rows);
   }
+  bool began = left == 0 || tile == 0;
+  if (lane == 0) continued[warp] = began ? kNoPair : pair;
   wait_for_copy_groups(plan.num_stages);  // the scales, which came before the stages
   __syncthreads();
 
   constexpr int kTileBytes = kQuantTileInputs<kStored> * 2;  // of a row of the batch
-  const std::uint32_t lane_row =
-      shared_address(rows + min(lane % 8, p.num_rows - 1) * layout.stride + lane / 8);
-  float sums[1][4] = {};
-  const auto take = [&] {
-    const float4 taken{sums[0][0], sums[0][1], sums[0][2], sums[0][3]};
-    sums[0][0] = sums[0][1] = sums[0][2] = sums[0][3] = 0.0f;
-    return taken;
-  };
-  bool began = left == 0 || tile == 0;
-  if (lane == 0) continued[warp].pair = began ? kNoPair : pair;
+  // Lanes without a row of the batch read the last one.
+  const int lane_row = min(lane % 8, p.num_rows - 1);
+  const int next_tile_bytes = 16 * layout.stride * (min(lane_row + 8, p.num_rows - 1) - lane_row);
+  const std::uint32_t lane_vector = shared_address(rows + lane_row * layout.stride + lane / 8);
+  const PartialSums<kRowTiles> partial_sums(plan, shared_of_quantized_gemv);
+  float sums[kRowTiles][4] = {};
   int unfinished = kNoPair;
   for (bool is_last = false; !is_last;) {
     int complete = kNoPair;
+    bool is_partial = false;
     if (left > 0) {
       const int run = min(left, plan.num_tiles - tile);
       scales.place(pair, tile);
-      std::uint32_t row = lane_row + tile * kTileBytes;
+      std::uint32_t row = lane_vector + tile * kTileBytes;
 #pragma unroll 1
       for (int i = 0; i < run; ++i) {
         uint4 own[2];
         stream.take(own);
-        multiply_tile_pair<T, kStored, 1>(own, scales, row, 0, sums);
+        multiply_tile_pair<T, kStored, kRowTiles>(own, scales, row, next_tile_bytes, sums);
         stream.move_on();
         scales.move_on();
         row += kTileBytes;
       }
       left -= run;
       if (!began) {
-        continued[warp].sums[lane] = take();
-        began = true;
+        is_partial = began = true;
       } else if (tile + run == plan.num_tiles) {
         complete = pair;
       } else {
@@ -353,19 +413,21 @@ __global__ void __launch_bounds__(kThreads, kKernelsAtOnce)
       __syncthreads();
       complete = unfinished;
       for (int i = warp + 1; unfinished != kNoPair && i < kWarps; ++i) {
-        if (continued[i].pair != unfinished) break;
-        const float4 part = continued[i].sums[lane];
-        sums[0][0] += part.x;
-        sums[0][1] += part.y;
-        sums[0][2] += part.z;
-        sums[0][3] += part.w;
+        if (continued[i] != unfinished) break;
+        partial_sums.add(i, sums);
       }
     }
-    if (complete != kNoPair) store_pair(plan, begin + complete, take());
+    if (!is_partial && complete == kNoPair) continue;
+    if (is_partial) partial_sums.put(sums);
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+      if (!is_partial) store_pair(plan, begin + complete, i, sums[i]);
+      sums[i][0] = sums[i][1] = sums[i][2] = sums[i][3] = 0.0f;
+    }
   }
 }
 
-constexpr std::size_t kStaticBytes = sizeof(Continued) * kWarps + 512;
+constexpr std::size_t kStaticBytes = 1024;
 
 std::int64_t ceil_of(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -392,10 +454,15 @@ Plan plan_with(const QuantizedGemvParams& params, int num_stages) {
       rows_at +
       std::int64_t{16} * RowLayout::of(weight.in_features, tile_inputs).stride * params.num_rows;
   const std::int64_t zero_points_at = scales_at + tile_rows * plan.scale_row_bytes;
-  const std::int64_t end = align(zero_points_at + tile_rows * plan.zero_point_row_bytes);
+  const std::int64_t partial_sums_at =
+      align(zero_points_at + tile_rows * plan.zero_point_row_bytes);
+  const std::int64_t end =
+      partial_sums_at + (params.num_rows <= 8 ? PartialSums<1>::bytes(params.num_rows)
+                                              : PartialSums<2>::bytes(params.num_rows));
   plan.rows_at = static_cast<int>(rows_at);
   plan.scales_at = static_cast<int>(scales_at);
   plan.zero_points_at = static_cast<int>(zero_points_at);
+  plan.partial_sums_at = static_cast<int>(std::min<std::int64_t>(partial_sums_at, INT32_MAX));
   plan.shared_bytes = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
   return plan;
 }
@@ -408,7 +475,7 @@ Plan plan_for(const QuantizedGemvParams& params) {
   const std::size_t half = std::max(kMaxSharedBytes, one_block_shared_bytes() - kReservedBytes);
   const bool one_block_per_sm = params.use_pdl && params.num_rows > 1;
   for (const std::size_t limit : {one_block_per_sm ? most : std::min(half, most), most}) {
-    for (const int stages : {kManyStages, kFewStages}) {
+    for (const int stages : {kMostStages, kSomeStages, kFewestStages}) {
       const Plan plan = plan_with(params, stages);
       if (static_cast<std::size_t>(plan.shared_bytes) + kStaticBytes <= limit) return plan;
     }
@@ -434,13 +501,21 @@ void quantized_gemv(const QuantizedGemvParams& params, cudaStream_t stream) {
                           .one_block_per_sm = params.use_pdl && params.num_rows > 1};  // as gemv()
   dispatch_half(params.dtype, "quantized_gemv", [&]<typename T>() {
     dispatch_stored(weight.stored, "quantized_gemv", [&]<DType kStored>() {
-      const auto run = [&]<Scales kScales>() {
-        launch(quantized_gemv_kernel<T, kStored, kScales>, shape, stream, plan);
+      const auto run = [&]<Scales kScales, int kRowTiles>() {
+        launch(quantized_gemv_kernel<T, kStored, kScales, kRowTiles>, shape, stream, plan);
       };
-      if (plan.tiles_of_group == 0) return run.template operator()<Scales::fine>();
-      if (weight.scale_dtype != DType::float16) return run.template operator()<Scales::single>();
-      if (weight.zero_points != nullptr) return run.template operator()<Scales::half>();
-      run.template operator()<Scales::half_symmetric>();
+      const auto run_rows = [&]<Scales kScales>() {
+        // Beyond eight rows zero points are few more instructions among many.
+        constexpr Scales kOfMany = kScales == Scales::half_symmetric ? Scales::half : kScales;
+        if (params.num_rows > 8) return run.template operator()<kOfMany, 2>();
+        run.template operator()<kScales, 1>();
+      };
+      if (plan.tiles_of_group == 0) return run_rows.template operator()<Scales::fine>();
+      if (weight.scale_dtype != DType::float16) {
+        return run_rows.template operator()<Scales::single>();
+      }
+      if (weight.zero_points != nullptr) return run_rows.template operator()<Scales::half>();
+      run_rows.template operator()<Scales::half_symmetric>();
     });
   });
 }

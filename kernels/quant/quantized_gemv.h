@@ -11,7 +11,7 @@
 namespace quern::kernels {
 
 /// Maximum rows of the batch that quantized_gemv() supports.
-inline constexpr int kMaxQuantizedGemvRows = 8;
+inline constexpr int kMaxQuantizedGemvRows = 16;
 
 struct QuantizedGemvParams {
   DType dtype = DType::float16;  ///< of `in`: float16 or bfloat16

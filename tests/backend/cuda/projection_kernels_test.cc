@@ -98,8 +98,8 @@ TEST(ProjectionKernels, QuantizedWeightsGoFromGemvOverTheirGemmToDequantizedOnes
   for (const DType stored : {uint4, uint8, float8_e4m3}) {
     for (const DType activation : {float16, bfloat16}) {
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 1), quantized_gemv);
-      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 8), quantized_gemv);
-      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 9), quantized_gemm);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 16), quantized_gemv);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 17), quantized_gemm);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64), quantized_gemm);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 65), dequantize);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::row_major, 1), dequantize);

@@ -50,7 +50,7 @@ constexpr RowRange beyond_crossover(const GemmCrossover& crossover, std::int64_t
 }
 
 /// Ranges of M of the kernels for quantized weights, measured on an H100 with LLaMA-7B in 4 bits.
-inline constexpr std::int64_t kMostQuantizedGemvRows = 8;
+inline constexpr std::int64_t kMostQuantizedGemvRows = 16;
 inline constexpr std::int64_t kMostQuantizedGemmRows = 64;
 
 struct ProjectionKernelRow {
