@@ -6,6 +6,7 @@
 #include "kernels/common/epilogue.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/norm/norm_row.cuh"
+#include "kernels/quant/block_scales.cuh"
 #include "kernels/quant/dispatch_stored.h"
 #include "kernels/quant/quantized_gemv.h"
 #include "kernels/quant/tile_pair.cuh"
@@ -40,27 +41,14 @@ struct RowLayout {
 struct Plan {
   QuantizedGemvParams params;
   int num_stages = 0;
-  int num_tiles = 0;             ///< along the inputs
-  int num_pairs = 0;             ///< of tiles: pair p has the rows of tiles p and p + num_pairs
-  int pairs_of_block = 0;        ///< at least
-  int blocks_with_more = 0;      ///< the first blocks have one more
-  int tiles_of_group = 0;        ///< 0: a tile has several groups
-  int scale_row_bytes = 0;       ///< scales of a row of tiles
-  int zero_point_row_bytes = 0;  ///< zero points likewise; 0: none
+  int num_tiles = 0;         ///< along the inputs
+  int pairs_of_block = 0;    ///< at least
+  int blocks_with_more = 0;  ///< the first blocks have one more
+  ScalesPlan scales;
   // Offsets in shared memory. The warps' rings come first.
   int rows_at = 0;
-  int scales_at = 0;
-  int zero_points_at = 0;
   int partial_sums_at = 0;
   int shared_bytes = 0;
-};
-
-/// Where a tile's scales are from. Those that most formats have get code of their own.
-enum class Scales {
-  half_symmetric,  ///< float16, whole tiles of a group, no zero points
-  half,            ///< the same with zero points
-  single,          ///< float32, whole tiles of a group
-  fine,            ///< of either type, several groups in a tile
 };
 
 constexpr int kNoPair = -1;
@@ -75,7 +63,7 @@ class TileStream {
   __device__ TileStream(const Plan& plan, int pair, int tile, int count, std::byte* ring)
       : from_(plan.params.weight.values +
               (std::int64_t{pair} * plan.num_tiles + tile) * kQuantTileBytes + 16 * own_lane()),
-        second_(std::int64_t{plan.num_pairs} * plan.num_tiles * kQuantTileBytes),
+        second_(std::int64_t{plan.scales.num_pairs} * plan.num_tiles * kQuantTileBytes),
         left_(count),
         end_(plan.num_stages * kStageBytes),
         ring_(ring + 16 * own_lane()) {}
@@ -120,106 +108,6 @@ class TileStream {
   int end_;
   std::byte* ring_;
   int place_ = 0;  ///< of the oldest stage
-};
-
-/// The scales and zero points of a block's pairs in shared memory, and those of one tile for
-/// multiply_tile_pair().
-template <DType kStored, Scales kScales>
-class BlockScales {
- public:
-  static constexpr bool kFineGroups = kScales == Scales::fine;
-
-  __device__ BlockScales(const Plan& plan, int num_pairs, std::byte* shared)
-      : plan_(plan), shared_(shared), num_pairs_(num_pairs) {}
-
-  /// Copies those of the pairs from `begin` on; run by the block. Commits a group.
-  __device__ void copy(int begin) const {
-    const QuantizedWeight& weight = plan_.params.weight;
-    for (int part = 0; part < 2; ++part) {
-      const std::int64_t first = begin + part * plan_.num_pairs;
-      const auto* scales =
-          static_cast<const std::byte*>(weight.scales) + first * plan_.scale_row_bytes;
-      const int scale_bytes = num_pairs_ * plan_.scale_row_bytes;
-      std::byte* to = shared_ + plan_.scales_at + part * scale_bytes;
-#pragma unroll 1
-      for (int i = 16 * static_cast<int>(threadIdx.x); i < scale_bytes; i += 16 * kThreads) {
-        copy_16_bytes_async(to + i, scales + i);
-      }
-      if (!has_zero_points()) continue;
-      const std::uint8_t* zero_points = weight.zero_points + first * plan_.zero_point_row_bytes;
-      const int zero_point_bytes = num_pairs_ * plan_.zero_point_row_bytes;
-      to = shared_ + plan_.zero_points_at + part * zero_point_bytes;
-#pragma unroll 1
-      for (int i = 8 * static_cast<int>(threadIdx.x); i < zero_point_bytes; i += 8 * kThreads) {
-        copy_8_bytes_async(to + i, zero_points + i);
-      }
-    }
-    end_copy_group();
-  }
-
-  /// Moves to a tile of the block's pair `pair`.
-  __device__ void place(int pair, int tile) {
-    int group = tile * groups_of_tile();
-    if constexpr (!kFineGroups) {
-      group = tile / plan_.tiles_of_group;
-      left_ = (group + 1) * plan_.tiles_of_group - tile;
-    }
-    const int row = own_lane() / 4;
-    scales_ = shared_ + plan_.scales_at + pair * plan_.scale_row_bytes +
-              (group * kQuantTileRows + row) * scale_bytes();
-    second_scales_ = num_pairs_ * plan_.scale_row_bytes;
-    zero_points_ = reinterpret_cast<const std::uint8_t*>(shared_) + plan_.zero_points_at +
-                   pair * plan_.zero_point_row_bytes + group * kQuantTileRows + row;
-    second_zero_points_ = num_pairs_ * plan_.zero_point_row_bytes;
-  }
-
-  /// Moves to the row's next tile.
-  __device__ void move_on() {
-    if constexpr (kFineGroups) {
-      scales_ += groups_of_tile() * kQuantTileRows * scale_bytes();
-      zero_points_ += groups_of_tile() * kQuantTileRows;
-    } else if (--left_ == 0) {
-      left_ = plan_.tiles_of_group;
-      scales_ += kQuantTileRows * scale_bytes();
-      zero_points_ += kQuantTileRows;
-    }
-  }
-
-  __device__ int group_segments() const { return group_size() / kSegmentInputs; }
-  __device__ bool has_zero_points() const {
-    return kScales != Scales::half_symmetric && plan_.zero_point_row_bytes != 0;
-  }
-  __device__ float scale(int which, int group) const {
-    const std::byte* at = scales_ + which * second_scales_ + group * kQuantTileRows * scale_bytes();
-    return has_half_scales() ? __half2float(*reinterpret_cast<const __half*>(at))
-                             : *reinterpret_cast<const float*>(at);
-  }
-  __device__ int zero_point(int which, int group) const {
-    return zero_points_[which * second_zero_points_ + group * kQuantTileRows];
-  }
-
- private:
-  __device__ bool has_half_scales() const {
-    if constexpr (kScales == Scales::fine) {
-      return plan_.params.weight.scale_dtype == DType::float16;
-    } else {
-      return kScales != Scales::single;
-    }
-  }
-  __device__ int scale_bytes() const { return has_half_scales() ? 2 : 4; }
-  __device__ int group_size() const { return static_cast<int>(plan_.params.weight.group_size); }
-  __device__ int groups_of_tile() const {
-    return kFineGroups ? kQuantTileInputs<kStored> / group_size() : 1;
-  }
-
-  const Plan& plan_;
-  std::byte* shared_;
-  int num_pairs_;
-  int left_ = 0;  ///< tiles of the group, this one included
-  const std::byte* scales_ = nullptr;
-  int second_scales_ = 0;
-  const std::uint8_t* zero_points_ = nullptr;
-  int second_zero_points_ = 0;
 };
 
 /// Loads, or norms, the batch's rows into shared memory.
@@ -322,7 +210,7 @@ __device__ void store_pair(const Plan& plan, int pair, int row_tile, const float
 #pragma unroll 1
     for (int which = 0; which < (p.epilogue.gated ? 1 : 2); ++which) {
       if (feature < p.epilogue.out_features) finish(p.epilogue, row, feature, product, second);
-      feature += std::int64_t{plan.num_pairs} * kQuantTileRows;
+      feature += std::int64_t{plan.scales.num_pairs} * kQuantTileRows;
       product = second;
     }
   }
@@ -351,13 +239,13 @@ __global__ void __launch_bounds__(kThreads, kRowTiles == 1 ? kKernelsAtOnce : 1)
   int left = total / kWarps + (warp < total % kWarps ? 1 : 0);
   int pair = first / plan.num_tiles;  // of the block
   int tile = first - pair * plan.num_tiles;
-  BlockScales<kStored, kScales> scales(plan, count, shared_of_quantized_gemv);
+  BlockScales<kStored, kScales> scales(p.weight, plan.scales, count, shared_of_quantized_gemv);
   scales.copy(begin);
   TileStream stream(plan, begin + pair, tile, left,
                     shared_of_quantized_gemv + warp * plan.num_stages * kStageBytes);
   stream.start();
   const std::int64_t features = p.epilogue.out_features;
-  for (int part = 0; part <= plan.num_pairs; part += plan.num_pairs) {
+  for (int part = 0; part <= plan.scales.num_pairs; part += plan.scales.num_pairs) {
     prefetch_biases(p.epilogue, std::int64_t{begin + part} * kQuantTileRows,
                     min(std::int64_t{begin + part + count} * kQuantTileRows, features));
     if (p.epilogue.gated) break;
@@ -435,34 +323,22 @@ std::int64_t ceil_of(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 Plan plan_with(const QuantizedGemvParams& params, int num_stages) {
   const QuantizedWeight& weight = params.weight;
   const int tile_inputs = quant_tile_inputs(weight.stored);
-  const auto align = [](std::int64_t bytes) { return ceil_of(bytes, 16) * 16; };
   Plan plan{params};
   plan.num_stages = num_stages;
   plan.num_tiles = static_cast<int>(ceil_of(weight.in_features, tile_inputs));
-  const std::int64_t pairs = ceil_of(weight.weight_rows, 2 * kQuantTileRows);
-  plan.num_pairs = static_cast<int>(pairs);
-  plan.pairs_of_block = static_cast<int>(pairs / params.num_multiprocessors);
-  plan.blocks_with_more = static_cast<int>(pairs % params.num_multiprocessors);
-  plan.tiles_of_group = static_cast<int>(weight.group_size / tile_inputs);
-  const std::int64_t scales_of_row = weight.num_groups * kQuantTileRows;
-  plan.scale_row_bytes =
-      static_cast<int>(scales_of_row * static_cast<int>(dtype_bytes(weight.scale_dtype)));
-  plan.zero_point_row_bytes = weight.zero_points == nullptr ? 0 : static_cast<int>(scales_of_row);
-  const std::int64_t tile_rows = 2 * ceil_of(pairs, params.num_multiprocessors);
   const std::int64_t rows_at = std::int64_t{kWarps} * num_stages * kStageBytes;
   const std::int64_t scales_at =
       rows_at +
       std::int64_t{16} * RowLayout::of(weight.in_features, tile_inputs).stride * params.num_rows;
-  const std::int64_t zero_points_at = scales_at + tile_rows * plan.scale_row_bytes;
-  const std::int64_t partial_sums_at =
-      align(zero_points_at + tile_rows * plan.zero_point_row_bytes);
-  const std::int64_t end =
-      partial_sums_at + (params.num_rows <= 8 ? PartialSums<1>::bytes(params.num_rows)
-                                              : PartialSums<2>::bytes(params.num_rows));
+  const std::int64_t pairs = ceil_of(weight.weight_rows, 2 * kQuantTileRows);
+  std::int64_t end = 0;
+  plan.scales = ScalesPlan::of(weight, ceil_of(pairs, params.num_multiprocessors), scales_at, end);
+  plan.pairs_of_block = static_cast<int>(pairs / params.num_multiprocessors);
+  plan.blocks_with_more = static_cast<int>(pairs % params.num_multiprocessors);
   plan.rows_at = static_cast<int>(rows_at);
-  plan.scales_at = static_cast<int>(scales_at);
-  plan.zero_points_at = static_cast<int>(zero_points_at);
-  plan.partial_sums_at = static_cast<int>(std::min<std::int64_t>(partial_sums_at, INT32_MAX));
+  plan.partial_sums_at = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
+  end += params.num_rows <= 8 ? PartialSums<1>::bytes(params.num_rows)
+                              : PartialSums<2>::bytes(params.num_rows);
   plan.shared_bytes = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
   return plan;
 }
@@ -510,7 +386,7 @@ void quantized_gemv(const QuantizedGemvParams& params, cudaStream_t stream) {
         if (params.num_rows > 8) return run.template operator()<kOfMany, 2>();
         run.template operator()<kScales, 1>();
       };
-      if (plan.tiles_of_group == 0) return run_rows.template operator()<Scales::fine>();
+      if (plan.scales.tiles_of_group == 0) return run_rows.template operator()<Scales::fine>();
       if (weight.scale_dtype != DType::float16) {
         return run_rows.template operator()<Scales::single>();
       }
