@@ -89,4 +89,18 @@ __device__ inline void wgmma_registers(float (&sums)[32], const std::uint32_t (&
               "r"(a[3]), "l"(b))
 }
 
+/// a in registers, likewise; b K-major, with 32 or 64 rows.
+template <typename T>
+__device__ inline void wgmma_rows(float (&sums)[16], const std::uint32_t (&a)[4], std::uint64_t b,
+                                  bool accumulate) {
+  QUERN_WGMMA(T, "32", 16, "{%16, %17, %18, %19}, %20", "%21", "0", "r"(a[0]), "r"(a[1]), "r"(a[2]),
+              "r"(a[3]), "l"(b))
+}
+template <typename T>
+__device__ inline void wgmma_rows(float (&sums)[32], const std::uint32_t (&a)[4], std::uint64_t b,
+                                  bool accumulate) {
+  QUERN_WGMMA(T, "64", 32, "{%32, %33, %34, %35}, %36", "%37", "0", "r"(a[0]), "r"(a[1]), "r"(a[2]),
+              "r"(a[3]), "l"(b))
+}
+
 }  // namespace quern::kernels

@@ -7,9 +7,10 @@
 // The wgmma instruction in inline assembly, which names each register of the sums: a thread has
 // N / 2 of them. Included by wgmma.cuh.
 
-// Names of the first 32, 64, 96, 128 operands.
-#define QUERN_NAMES_32                                                   \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15" \
+// Names of the first 16, 32, 64, 96, 128 operands.
+#define QUERN_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define QUERN_NAMES_32 \
+  QUERN_NAMES_16       \
   ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define QUERN_NAMES_64                                                               \
   QUERN_NAMES_32                                                                     \
@@ -30,6 +31,7 @@
 #define QUERN_SUMS_8(i)                                                                      \
   "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3]), "+f"(sums[i + 4]), \
       "+f"(sums[i + 5]), "+f"(sums[i + 6]), "+f"(sums[i + 7])
+#define QUERN_SUMS_16 QUERN_SUMS_8(0), QUERN_SUMS_8(8)
 #define QUERN_SUMS_32_FROM(i) \
   QUERN_SUMS_8(i), QUERN_SUMS_8(i + 8), QUERN_SUMS_8(i + 16), QUERN_SUMS_8(i + 24)
 #define QUERN_SUMS_32 QUERN_SUMS_32_FROM(0)

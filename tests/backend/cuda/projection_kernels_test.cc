@@ -91,16 +91,20 @@ TEST(ProjectionKernels, WhatHasNoKernelIsRefusedWithWhatIsLegal) {
 }
 
 TEST(ProjectionKernels, QuantizedWeightsGoFromGemvOverTheirGemmToDequantizedOnes) {
-  const auto kernel = [](DType activation, DType stored, WeightLayout layout, std::int64_t rows) {
-    return find_projection_kernel({activation, stored, layout, rows, kSmall}, kH200,
-                                  [](ProjectionKernel) { return true; });
+  const auto kernel = [](DType activation, DType stored, WeightLayout layout, std::int64_t rows,
+                         bool is_sm90 = true) {
+    return find_projection_kernel(
+        {activation, stored, layout, rows, kSmall}, kH200,
+        [&](ProjectionKernel kernel) { return is_sm90 || kernel != quantized_gemm_sm90; });
   };
   for (const DType stored : {uint4, uint8, float8_e4m3}) {
     for (const DType activation : {float16, bfloat16}) {
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 1), quantized_gemv);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 16), quantized_gemv);
-      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 17), quantized_gemm);
-      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64), quantized_gemm);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 17), quantized_gemm_sm90);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64), quantized_gemm_sm90);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 17, false), quantized_gemm);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64, false), quantized_gemm);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 65), dequantize);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::row_major, 1), dequantize);
     }

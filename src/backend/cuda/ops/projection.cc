@@ -169,6 +169,7 @@ bool serves(ProjectionKernel kernel, const Projection& projection, const OpConte
     case ProjectionKernel::reference_gemm:
       return true;
     case ProjectionKernel::quantized_gemv:
+    case ProjectionKernel::quantized_gemm_sm90:
     case ProjectionKernel::quantized_gemm:
     case ProjectionKernel::dequantize:
       return serves_quantized(kernel, projection, context);
@@ -248,6 +249,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
     case ProjectionKernel::reference_gemm:
       return project_by_reference(projection, context);
     case ProjectionKernel::quantized_gemv:
+    case ProjectionKernel::quantized_gemm_sm90:
     case ProjectionKernel::quantized_gemm:
       return project_quantized(kernel, projection, workspace, context);
     case ProjectionKernel::dequantize: {

@@ -4,6 +4,7 @@
 
 #include "kernels/quant/dequantize.h"
 #include "kernels/quant/gather_inputs.h"
+#include "kernels/quant/sm90/quantized_gemm_sm90.h"
 
 namespace quern::cuda {
 namespace {
@@ -75,6 +76,11 @@ bool serves_quantized(ProjectionKernel kernel, const Projection& projection,
     return is_aligned &&
            kernels::quantized_gemv_supports(quantized_gemv_params(projection, context));
   }
+  if (kernel == ProjectionKernel::quantized_gemm_sm90) {
+    return is_aligned && context.sm90_gemm &&
+           kernels::quantized_gemm_sm90_supports(
+               quantized_params<kernels::QuantizedGemmParams>(projection, context));
+  }
   if (kernel == ProjectionKernel::quantized_gemm) {
     return is_aligned && kernels::quantized_gemm_supports(
                              quantized_params<kernels::QuantizedGemmParams>(projection, context));
@@ -100,9 +106,12 @@ void project_quantized(ProjectionKernel kernel, const Projection& projection, Wo
   if (kernel == ProjectionKernel::quantized_gemv) {
     return kernels::quantized_gemv(quantized_gemv_params(ordered, context), context.stream);
   }
+  const auto params = quantized_params<kernels::QuantizedGemmParams>(ordered, context);
+  if (kernel == ProjectionKernel::quantized_gemm_sm90) {
+    return kernels::quantized_gemm_sm90(params, context.stream);
+  }
   QUERN_CHECK(kernel == ProjectionKernel::quantized_gemm);
-  kernels::quantized_gemm(quantized_params<kernels::QuantizedGemmParams>(ordered, context),
-                          context.stream);
+  kernels::quantized_gemm(params, context.stream);
 }
 
 Weight dequantize(const Projection& projection, Workspace& workspace, const OpContext& context) {
