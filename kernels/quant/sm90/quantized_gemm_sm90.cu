@@ -21,7 +21,7 @@ constexpr int kLaunchBound = 32;  // there is no code
 #endif
 
 /// Grid: clusters of plan.splits blocks, one for each of the groups of pairs that the warpgroups of
-/// a block have.
+/// a block have; kRows rows of the batch each along y.
 template <typename T, DType kStored, Scales kScales, int kRows>
 __global__ void __launch_bounds__(kLaunchBound, 1)
     quantized_gemm_sm90_kernel(const __grid_constant__ Plan plan) {
@@ -37,6 +37,7 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
   const int splits = plan.splits;
   const int split = splits > 1 ? cluster_rank() : 0;
   const TileRange range(plan, split);
+  const int first_row = kRows * static_cast<int>(blockIdx.y);
   const int pairs_of_block = plan.warpgroups * kPairsOfWarpgroup;
   const int begin = static_cast<int>(blockIdx.x) / splits * pairs_of_block;
   const int count = min(pairs_of_block, plan.scales.num_pairs - begin);
@@ -64,7 +65,7 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
 
   if (is_producer) {
     if (static_cast<int>(threadIdx.x) == consumers)
-      produce_rows<L>(plan, range, shared, full, empty);
+      produce_rows<L>(plan, range, first_row, shared, full, empty);
     __syncwarp();
     if (splits > 1) {
       cluster_sync();  // the consumers' exchange
@@ -92,7 +93,7 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
   if (splits == 1) {
 #pragma unroll
     for (int i = 0; i < kFragments; ++i) {
-      finish_fragment(plan, pair, i,
+      finish_fragment(plan, pair, first_row + 8 * i,
                       {sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]});
     }
     return;
@@ -115,7 +116,7 @@ __global__ void __launch_bounds__(kLaunchBound, 1)
       total.z += part.z;
       total.w += part.w;
     }
-    finish_fragment(plan, pair, i, total);
+    finish_fragment(plan, pair, first_row + 8 * i, total);
   }
   cluster_sync();  // others may still read this block's sums
 #endif
@@ -177,7 +178,8 @@ void dispatch_rows(std::int64_t num_rows, const Body& body) {
 }  // namespace
 
 bool quantized_gemm_sm90_supports(const QuantizedGemmParams& params) {
-  if (!quantized_gemm_supports(params) ||
+  if (params.num_rows > kMaxQuantizedGemmSm90Rows || params.weight.in_features % 8 != 0 ||
+      (params.epilogue.gated && params.epilogue.out_features % kQuantTileRows != 0) ||
       params.weight.group_size < quant_tile_inputs(params.weight.stored)) {
     return false;
   }
@@ -205,7 +207,8 @@ void quantized_gemm_sm90(const QuantizedGemmParams& params, cudaStream_t stream)
         const std::int64_t clusters =
             ceil_of(plan.scales.num_pairs, plan.warpgroups * kPairsOfWarpgroup);
         const LaunchShape shape{
-            .grid = dim3(static_cast<unsigned>(clusters * plan.splits)),
+            .grid = dim3(static_cast<unsigned>(clusters * plan.splits),
+                         static_cast<unsigned>(ceil_of(params.num_rows, kRows))),
             .block = dim3(static_cast<unsigned>(plan.warpgroups * kWarpgroup + kWarpSize)),
             .shared_bytes = static_cast<std::size_t>(plan.shared_bytes),
             .use_pdl = params.use_pdl};

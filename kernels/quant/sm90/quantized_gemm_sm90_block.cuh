@@ -55,10 +55,10 @@ struct TileRange {
   }
 };
 
-/// Loads the batch's rows, by one thread.
+/// Loads the batch's rows from `first_row` on, by one thread.
 template <typename L>
-__device__ inline void produce_rows(const Plan& plan, const TileRange& range, std::byte* stages,
-                                    std::uint64_t* full, std::uint64_t* empty) {
+__device__ inline void produce_rows(const Plan& plan, const TileRange& range, int first_row,
+                                    std::byte* stages, std::uint64_t* full, std::uint64_t* empty) {
   wait_for_earlier_kernels();
   RingPlace<kRowStages> place;
   for (int tile = range.begin; tile < range.end; ++tile) {
@@ -67,7 +67,7 @@ __device__ inline void produce_rows(const Plan& plan, const TileRange& range, st
 #pragma unroll
     for (int box = 0; box < L::kBoxes; ++box) {
       copy_box_async(stages + place.stage * L::kRowStageBytes + box * L::kBoxBytes, &plan.rows,
-                     tile * L::kTileInputs + 64 * box, 0, &full[place.stage]);
+                     tile * L::kTileInputs + 64 * box, first_row, &full[place.stage]);
     }
     place.advance();
   }
@@ -166,7 +166,8 @@ __device__ inline void multiply_tile(const uint4 (&own)[2], const BlockScalesOfT
   for (int i = 0; i < kRows / 2; ++i) sums[i] += factors[i / 2 % 2] * products[i];
 }
 
-/// Applies the epilogue to eight rows' sums of a warp's pair and stores them.
+/// Applies the epilogue to the sums of a warp's pair by eight rows from `first_row` on and stores
+/// them.
 __device__ inline void finish_fragment(const Plan& plan, int pair, int fragment,
                                        const float4& sums) {
   const QuantizedGemmParams& p = plan.params;
@@ -174,7 +175,7 @@ __device__ inline void finish_fragment(const Plan& plan, int pair, int fragment,
   if (pair >= plan.scales.num_pairs) return;
 #pragma unroll 1
   for (int i = 0; i < 2; ++i) {
-    const int row = 8 * fragment + lane % 4 * 2 + i;
+    const int row = first_row + lane % 4 * 2 + i;
     if (row >= p.num_rows) return;
     float product = i == 0 ? sums.x : sums.y;
     const float second = i == 0 ? sums.z : sums.w;

@@ -93,6 +93,7 @@ TEST_P(QuantizedLinearConformance, EveryFormat) {
       check(rows, {96, 384}, format, true);
       check(rows, {41, 200}, format);
     }
+    check(200, {41, 200}, format);
     check(3, {7, 37}, format);
   }
 }
@@ -100,7 +101,8 @@ TEST_P(QuantizedLinearConformance, EveryFormat) {
 TEST_P(QuantizedLinearConformance, NumbersOfRows) {
   const WeightFormat format = {
       .stored = DType::uint4, .scale_dtype = DType::float16, .group_size = 128};
-  for (const int rows : {0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130}) {
+  for (const int rows :
+       {0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 192, 193}) {
     check(rows, {200, 1152}, format);
   }
 }
@@ -131,7 +133,7 @@ TEST_P(QuantizedLinearConformance, NormsAndGates) {
 
 TEST_P(QuantizedLinearConformance, ANanOfFloat8StaysInItsRow) {
   if (dtype() == DType::float32) GTEST_SKIP() << "no kernel that reads float8 itself";
-  for (const int rows : {1, 12, 70}) {
+  for (const int rows : {1, 12, 70, 200}) {
     const WeightFormat format = {
         .stored = DType::float8_e4m3, .scale_dtype = DType::float32, .group_size = 128};
     RandomQuantizedWeight weight(format, {40, 256}, 2);

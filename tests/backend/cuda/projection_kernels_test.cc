@@ -105,7 +105,9 @@ TEST(ProjectionKernels, QuantizedWeightsGoFromGemvOverTheirGemmToDequantizedOnes
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64), quantized_gemm_sm90);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 17, false), quantized_gemm);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 64, false), quantized_gemm);
-      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 65), dequantize);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 192), quantized_gemm_sm90);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 193), dequantize);
+      EXPECT_EQ(kernel(activation, stored, WeightLayout::tiles, 65, false), dequantize);
       EXPECT_EQ(kernel(activation, stored, WeightLayout::row_major, 1), dequantize);
     }
     EXPECT_EQ(kernel(float32, stored, WeightLayout::tiles, 1), dequantize);

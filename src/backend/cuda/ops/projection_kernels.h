@@ -53,6 +53,7 @@ constexpr RowRange beyond_crossover(const GemmCrossover& crossover, std::int64_t
 /// Ranges of M of the kernels for quantized weights, measured on an H100 with LLaMA-7B in 4 bits.
 inline constexpr std::int64_t kMostQuantizedGemvRows = 16;
 inline constexpr std::int64_t kMostQuantizedGemmRows = 64;
+inline constexpr std::int64_t kMostQuantizedGemmSm90Rows = 192;
 
 struct ProjectionKernelRow {
   DType activation;
@@ -93,10 +94,10 @@ inline constexpr auto kProjectionKernels = [] {
       {float32, float32, kRowMajor, any_rows, reference_gemm},
       // Quantized weights. Larger M, float32 and groups that do not fit tiles are dequantized.
       {float16, uint4, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
-      {float16, uint4, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm_sm90},
+      {float16, uint4, kTiles, up_to<kMostQuantizedGemmSm90Rows>, quantized_gemm_sm90},
       {float16, uint4, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
       {bfloat16, uint4, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
-      {bfloat16, uint4, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm_sm90},
+      {bfloat16, uint4, kTiles, up_to<kMostQuantizedGemmSm90Rows>, quantized_gemm_sm90},
       {bfloat16, uint4, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
       {float16, uint4, kTiles, any_rows, dequantize},
       {float16, uint4, kRowMajor, any_rows, dequantize},
@@ -105,10 +106,10 @@ inline constexpr auto kProjectionKernels = [] {
       {float32, uint4, kTiles, any_rows, dequantize},
       {float32, uint4, kRowMajor, any_rows, dequantize},
       {float16, uint8, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
-      {float16, uint8, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm_sm90},
+      {float16, uint8, kTiles, up_to<kMostQuantizedGemmSm90Rows>, quantized_gemm_sm90},
       {float16, uint8, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
       {bfloat16, uint8, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
-      {bfloat16, uint8, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm_sm90},
+      {bfloat16, uint8, kTiles, up_to<kMostQuantizedGemmSm90Rows>, quantized_gemm_sm90},
       {bfloat16, uint8, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
       {float16, uint8, kTiles, any_rows, dequantize},
       {float16, uint8, kRowMajor, any_rows, dequantize},
@@ -117,10 +118,10 @@ inline constexpr auto kProjectionKernels = [] {
       {float32, uint8, kTiles, any_rows, dequantize},
       {float32, uint8, kRowMajor, any_rows, dequantize},
       {float16, float8_e4m3, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
-      {float16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm_sm90},
+      {float16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmSm90Rows>, quantized_gemm_sm90},
       {float16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
       {bfloat16, float8_e4m3, kTiles, up_to<kMostQuantizedGemvRows>, quantized_gemv},
-      {bfloat16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm_sm90},
+      {bfloat16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmSm90Rows>, quantized_gemm_sm90},
       {bfloat16, float8_e4m3, kTiles, up_to<kMostQuantizedGemmRows>, quantized_gemm},
       {float16, float8_e4m3, kTiles, any_rows, dequantize},
       {float16, float8_e4m3, kRowMajor, any_rows, dequantize},

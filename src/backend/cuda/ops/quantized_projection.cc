@@ -128,7 +128,7 @@ Weight dequantize(const Projection& projection, Workspace& workspace, const OpCo
 
 void plan_quantized_projection(Workspace& workspace, std::int64_t num_rows,
                                const WeightShape& shape, DType activation) {
-  const std::int64_t rows = std::min<std::int64_t>(num_rows, kernels::kMaxQuantizedGemmRows);
+  const std::int64_t rows = std::min<std::int64_t>(num_rows, kernels::kMaxQuantizedGemmSm90Rows);
   take_gathered(workspace, rows, shape.in_features);
   take_matrix(workspace, shape.out_features, shape.in_features, activation);
 }
