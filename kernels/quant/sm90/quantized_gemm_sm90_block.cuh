@@ -168,7 +168,7 @@ __device__ inline void multiply_tile(const uint4 (&own)[2], const BlockScalesOfT
 
 /// Applies the epilogue to the sums of a warp's pair by eight rows from `first_row` on and stores
 /// them.
-__device__ inline void finish_fragment(const Plan& plan, int pair, int fragment,
+__device__ inline void finish_fragment(const Plan& plan, int pair, int first_row,
                                        const float4& sums) {
   const QuantizedGemmParams& p = plan.params;
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;

@@ -95,7 +95,7 @@ TEST(ProjectionKernels, QuantizedWeightsGoFromGemvOverTheirGemmToDequantizedOnes
                          bool is_sm90 = true) {
     return find_projection_kernel(
         {activation, stored, layout, rows, kSmall}, kH200,
-        [&](ProjectionKernel kernel) { return is_sm90 || kernel != quantized_gemm_sm90; });
+        [&](ProjectionKernel served) { return is_sm90 || served != quantized_gemm_sm90; });
   };
   for (const DType stored : {uint4, uint8, float8_e4m3}) {
     for (const DType activation : {float16, bfloat16}) {

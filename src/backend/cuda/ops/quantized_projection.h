@@ -5,7 +5,7 @@
 #include "backend/cuda/ops/projection.h"
 #include "backend/workspace.h"
 #include "kernels/quant/gemm/quantized_gemm.h"
-#include "kernels/quant/quantized_gemv.h"
+#include "kernels/quant/gemv/quantized_gemv.h"
 
 namespace quern::cuda {
 
