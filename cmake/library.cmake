@@ -1,6 +1,6 @@
 # libquern: all floors as one library that exports only what is marked QUERN_API, and its installation. Both kinds are
 # made of the same objects; BUILD_SHARED_LIBS says which one `cmake --install` brings. The components "shared", "static",
-# "headers" and "program" can be installed apart.
+# "headers", "program" and "c" (bindings/c) can be installed apart.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

@@ -5,7 +5,7 @@ set -euo pipefail
 lints=$1/.ci
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
-mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime,serve} \
+mkdir -p "$room"/{include/quern,cmake,.ci,kernels/common,bench,bindings,examples,tools} "$room"/src/{base,io,tokenizer,weights,graph,model,runtime,serve} \
   "$room"/src/backend/{cpu,cuda} "$room"/tests/{io,kernels,tools,backend/cuda}
 failures=0
 
@@ -47,6 +47,13 @@ bad src/runtime/a.cc '"serve/inbox.h"'
 good tools/a.cc '"quern/engine.h"'
 bad tools/a.cc '"runtime/schedule/scheduler.h"'
 bad tools/a.cc '"base/error.h"'
+mkdir -p "$room/bindings/c" "$room/include/quern/c"
+good bindings/c/a.cc '"quern/engine.h"'
+good bindings/c/a.cc '"bindings/c/failure.h"'
+bad bindings/c/a.cc '"runtime/engine_access.h"'
+good include/quern/c/a.h '<stddef.h>'
+bad include/quern/c/a.h '<stdio.h>'
+bad include/quern/a.h '<stddef.h>'
 good tools/a.cc '"tools/quality/rouge/rouge.h"'
 good tests/tools/a.cc '"tests/support/expect_error.h"'
 bad tests/tools/a.cc '"io/json/json.h"'
