@@ -1,5 +1,5 @@
-/* Prints size and field offsets of each struct of the C API, "struct.field offset size" a line: what abi_1.txt
-   records, and what the structs of other languages are compared with. */
+/* Prints size and field offsets of each struct of the C API, "struct.field offset size" a line:
+   what abi_1.txt records, and what the structs of other languages are compared with. */
 #include <stdio.h>
 
 #include "quern/quern.h"

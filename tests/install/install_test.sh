@@ -7,7 +7,7 @@ kind=$1
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 
-for component in "$kind" headers program; do
+for component in "$kind" headers program c; do
   "$CMAKE" --install "$BUILD_DIR" --config "$CONFIG" --prefix "$room/prefix" --component "$component" >/dev/null
 done
 if named=$(grep -rlF -e "$SOURCE_DIR" -e "$BUILD_DIR" "$room/prefix"); then
@@ -16,7 +16,7 @@ if named=$(grep -rlF -e "$SOURCE_DIR" -e "$BUILD_DIR" "$room/prefix"); then
 fi
 
 mkdir "$room/examples"
-cp -r "$SOURCE_DIR"/examples/{minimal.cc,downstream,models/tale-llama} "$SOURCE_DIR"/tests/install/{use_installed.sh,public_api.cc} \
+cp -r "$SOURCE_DIR"/examples/{minimal.cc,c,downstream,models/tale-llama} "$SOURCE_DIR"/tests/install/{use_installed.sh,public_api.cc} \
   "$room/examples"
 cd "$room"
 hide='mount -t tmpfs none "$BUILD_DIR" && mount -t tmpfs none "$SOURCE_DIR"'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # use_installed.sh shared|static: in a folder with prefix/ and examples/, makes examples/minimal.cc by CMake's
-# find_package and by pkg-config. Both programs must tell the story that the installed `quern run` tells. public_api.cc must
-# work, and each header stand alone.
+# find_package and by pkg-config, and so examples/c/stream.c. All must tell the story that the installed `quern run` tells.
+# public_api.cc must work, and each header stand alone.
 # Environment: CMAKE CXX CMAKE_GENERATOR
 set -euo pipefail
 kind=$1
@@ -35,8 +35,24 @@ for header in "$prefix"/include/quern/*.h; do  # each stands alone, on the stand
   "$CXX" -std=c++20 -Wall -Werror -fsyntax-only -I"$prefix/include" alone.cc || fail "${header##*/} does not stand alone"
 done
 
+c_programs=()
+if command -v cc >/dev/null; then
+  c_programs=(c_downstream/stream ./stream)
+  "$CMAKE" -S examples/c -B c_downstream -D CMAKE_PREFIX_PATH="$prefix" -D CMAKE_BUILD_TYPE=Release >cmake.log 2>&1 ||
+    fail "find_package(COMPONENTS c): $(cat cmake.log)"
+  "$CMAKE" --build c_downstream >cmake.log 2>&1 || fail "examples/c: $(cat cmake.log)"
+  cc -std=c99 -Wall -Wextra -Wpedantic -Werror examples/c/stream.c -o stream $(pkg-config --cflags --libs quern_c) \
+    $(pkg-config --variable=rpath quern_c) || fail "pkg-config --cflags --libs quern_c"
+fi
+
 expected=$("$prefix/bin/quern" run -m $model -p "$prompt" --greedy -n 64 --quiet)
 [[ ${#expected} -gt 40 ]] || fail "the installed program printed only \"$expected\""
+for program in "${c_programs[@]}"; do
+  story=$($program $model "$prompt")
+  [[ $story == "$expected" ]] || fail "$program printed \"$story\", quern run \"$expected\""
+  linked=$(readelf --dynamic $program | grep 'NEEDED.*quern')
+  [[ $linked == *'[libquern_c.so.'* && $linked != *'[libquern.so'* ]] || fail "$program is linked with $linked"
+done
 for program in downstream/minimal ./minimal; do
   story=$($program $model "$prompt")
   [[ $story == "$expected" ]] || fail "$program printed \"$story\", quern run \"$expected\""
