@@ -72,6 +72,8 @@ class AsyncSteps:
             try:
                 with engine._turns:
                     engine._step()
+                    if engine._updates.count == 0 and not c.lib.engine_busy(engine._handle) and self._streams:
+                        raise QuernError("the end of a request was lost in a call that Ctrl-C interrupted")
             except BaseException as error:
                 for stream in self._streams.values():
                     self._fail(stream, error)

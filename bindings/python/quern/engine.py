@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import itertools
-from typing import Any, AsyncIterator, Callable, Iterable, Iterator, Mapping, Optional, Sequence, Union, overload
+from typing import Any, AsyncIterator, Mapping, Optional, Sequence, Union, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _library as c
 from ._async import AsyncSteps
+from ._core import EngineCore
 from ._options import LoadCallback, engine_options, options_of
-from ._turns import Turns
 from .chat import ChatTemplate, Message
-from .errors import InvalidArgumentError, UnavailableError
+from .errors import InvalidArgumentError
 from .facts import MemoryPlan, ModelInfo, Timing, model_info_of, named_tuple_of
-from .outputs import RequestOutput, Update, UpdateReader, output_of
+from .outputs import RequestOutput, Update
 from .sampling import RequestStruct, SamplingParams, integer
-from .streams import Batch, Consumer, Discard, Inbox, Stream
+from .streams import Batch, Inbox, Stream
 from .tokenizer import PathLike, Tokenizer
 
 TokenIds = Union[Sequence[int], "npt.NDArray[np.integer[Any]]"]
 Prompt = Union[str, TokenIds]
 """A text, or token ids, to which no BOS is added."""
 
-class Engine:
+
+class Engine(EngineCore):
     """A model on a device, ready to generate. Threads may share it: they take turns, step by step.
 
     ``model`` is a Hugging Face folder, or ``org/name`` from the local cache. Of the options 0 and None are defaults; all
@@ -71,16 +70,10 @@ class Engine:
         :param device_loop: "auto", "off", "require": a decode loop on the GPU without the host.
         :param on_load: receives the progress.
         """
-        self._handle = ctypes.c_void_p()  # NULL: not loaded, closed
-        self._turns = Turns()
-        self._consumers: dict[int, Consumer] = {}
+        super().__init__()
         self._inbox = Inbox()
-        self._reader = UpdateReader()
-        self._updates = c.Updates()  # of the last step
-        self._num_read = 0  # of these
-        self._chat_template: Optional[ChatTemplate] = None
         self._async = AsyncSteps(self)
-
+        self._chat_template: Optional[ChatTemplate] = None
         options = engine_options(
             device=device, device_index=device_index, dtype=dtype, quantize=quantize, quantize_activations=quantize_activations,
             threads=threads, max_seqs=max_seqs, max_seq_len=max_seq_len, max_tokens_per_step=max_tokens_per_step,
@@ -88,6 +81,8 @@ class Engine:
             prefix_cache=prefix_cache, skip_steps=skip_steps, check_interval=check_interval, device_loop=device_loop,
         )
         self._load(model, _random, options, on_load)
+        self.info: ModelInfo = model_info_of(c.lib.engine_info(self._handle).contents)
+        """Facts of the model."""
 
     @classmethod
     def random(
@@ -97,37 +92,6 @@ class Engine:
         ids. ``options`` are those of Engine()."""
         model = {"num_layers": num_layers, "outliers": outliers, "weights_seed": weights_seed}
         return cls(shape, **options, _random=model)
-
-    def _load(
-        self, model: PathLike, random: Optional[Mapping[str, Any]], options: c.EngineOptions, on_load: Optional[LoadCallback]
-    ) -> None:
-        raised: list[BaseException] = []
-
-        def report(_: Optional[int], done: int, total: int) -> int:  # also lets Ctrl-C end the load
-            try:
-                if on_load is not None:
-                    on_load(done, total)
-                return 0
-            except BaseException as error:  # ctypes would print and forget it
-                raised.append(error)
-                return 1
-
-        callback = c.LOAD_CALLBACK(report)
-        options.on_load = callback
-        handle, name = ctypes.byref(self._handle), c.path_bytes(model)
-        if random is None:
-            status = c.lib.engine_load(name, options, handle)
-        else:
-            source = c.RandomModel(
-                ctypes.sizeof(c.RandomModel), name, integer(random["num_layers"], "num_layers"), bool(random["outliers"]),
-                integer(random["weights_seed"], "weights_seed", low=0, high=2**64 - 1),
-            )
-            status = c.lib.engine_load_random(source, options, handle)
-        if raised:
-            raise raised[0]
-        c.check(status)
-        self.info: ModelInfo = model_info_of(c.lib.engine_info(self._handle).contents)
-        """Facts of the model."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -226,10 +190,6 @@ class Engine:
         """Whether requests wait or run."""
         return bool(c.lib.engine_busy(self._live()))
 
-    def cancel(self, request_id: int) -> None:
-        """Ends a request at the next step. From any thread; unknown and finished ids are ignored."""
-        c.lib.engine_cancel(self._live(), request_id)
-
     def take_output(self, request_id: int) -> Optional[RequestOutput]:
         """The whole output of a finished request of submit(), once."""
         with self._turn():
@@ -294,112 +254,8 @@ class Engine:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            c.lib.engine_free(self._handle)
-
     def __repr__(self) -> str:
         return f"<quern.Engine: {self.info.name}{'' if self._handle else ', closed'}>"
-
-    # Inside
-
-    def _live(self) -> ctypes.c_void_p:
-        if not self._handle:
-            raise UnavailableError("the engine is closed")
-        return self._handle
-
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[ctypes.c_void_p]:
-        """The engine's handle, for this thread alone."""
-        with self._turns:
-            yield self._live()
-
-    def _filled(self, kind: Any, function: Any) -> Any:
-        struct = kind(ctypes.sizeof(kind))
-        with self._turn() as handle:
-            c.check(function(handle, struct))
-        return struct
-
-    def _submit(self, requests: Sequence[RequestStruct], consumer: Consumer, ids_in: Optional[set[int]] = None) -> list[int]:
-        """Queues all or, after an error, none."""
-        ids: list[int] = []
-        try:
-            with self._turn() as handle:
-                for request in requests:
-                    request_id = ctypes.c_uint64()
-                    c.check(c.lib.engine_submit(handle, request.struct, ctypes.byref(request_id)))
-                    ids.append(request_id.value)
-                    self._consumers[request_id.value] = consumer
-                    if ids_in is not None:
-                        ids_in.add(request_id.value)
-        except BaseException:
-            self._discard(ids)
-            raise
-        return ids
-
-    def _advance(self, consumer: Consumer) -> None:
-        """A step, unless another thread's has brought what `consumer` waits for."""
-        with self._turns:
-            if not consumer.done():
-                self._step()
-                if self._updates.count == 0 and not c.lib.engine_busy(self._handle):
-                    consumer.end(self)
-
-    def _step(self) -> None:
-        """Runs a step and hands out its updates. Ctrl-C may end this at any place: updates that were not read stay valid until
-        the library's next step, and are read before it."""
-        self._hand_out()
-        self._updates.count = self._num_read = 0
-        status = c.lib.engine_step(self._live(), self._updates)  # without the GIL
-        if status != 0:
-            c.check(status)
-        self._hand_out()
-
-    def _hand_out(self) -> None:
-        updates = self._updates
-        if self._num_read < updates.count:
-            consumers = self._consumers
-            for fields in itertools.islice(self._reader.fields(updates), self._num_read, None):
-                self._num_read += 1
-                consumer = consumers.get(fields[0])
-                if consumer is not None:
-                    consumer.receive(self, fields)
-
-    def _take(self, request_id: int, forget: bool = True) -> Optional[RequestOutput]:
-        """The output of a request that has ended; the turn is the caller's."""
-        result = ctypes.POINTER(c.Result)()
-        c.check(c.lib.engine_take_result(self._live(), request_id, ctypes.byref(result)))
-        if forget:
-            self._consumers.pop(request_id, None)
-        if not result:
-            return None
-        try:
-            return output_of(result.contents)
-        finally:
-            c.lib.result_free(result)
-
-    def _drop(self, request_id: int) -> None:
-        """Forgets a request that has ended; the turn is the caller's."""
-        result = ctypes.POINTER(c.Result)()
-        c.check(c.lib.engine_take_result(self._live(), request_id, ctypes.byref(result)))
-        self._consumers.pop(request_id, None)
-        c.lib.result_free(result)
-
-    def _discard(self, ids: Iterable[int], wait: bool = False) -> None:
-        """Cancels requests; what they still give is dropped. With `wait` their rows and blocks are free afterwards."""
-        if not self._handle:
-            return
-        discard = Discard()
-        ids = [request_id for request_id in ids if request_id in self._consumers]
-        for request_id in ids:
-            self._consumers[request_id] = discard
-            c.lib.engine_cancel(self._handle, request_id)
-        while wait and any(self._consumers.get(request_id) is discard for request_id in ids):
-            with self._turns:
-                self._step()
-                if not c.lib.engine_busy(self._handle):
-                    for request_id in ids:
-                        self._drop(request_id)
 
 
 def _is_token_ids(prompts: Any) -> bool:

@@ -7,18 +7,18 @@ import collections
 import contextlib
 from typing import TYPE_CHECKING, Any, Deque, Iterator, Optional, Protocol
 
-from .errors import QuernError
+
 from .outputs import RequestOutput, Update, update_of
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from ._core import EngineCore
 
 
 class Consumer(Protocol):
     """Receives the updates of its requests, on the thread that steps, whose turn it is. It has no reference to the engine,
     which has one to it while its requests run."""
 
-    def receive(self, engine: "Engine", fields: tuple[int, ...]) -> None:
+    def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         """The fields are those of update_of()."""
         ...
 
@@ -26,7 +26,7 @@ class Consumer(Protocol):
         """Whether it has what its reader waits for."""
         ...
 
-    def end(self, engine: "Engine") -> None:
+    def end(self, engine: "EngineCore") -> None:
         """The engine is idle: what has not come was lost in a call that Ctrl-C interrupted."""
         ...
 
@@ -41,18 +41,18 @@ class Batch:
         self.pending: set[int] = set()
         self.outputs: dict[int, RequestOutput] = {}
 
-    def receive(self, engine: "Engine", fields: tuple[int, ...]) -> None:
+    def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         if fields[_LAST]:
             self._take(engine, fields[_ID])
 
     def done(self) -> bool:
         return not self.pending
 
-    def end(self, engine: "Engine") -> None:
+    def end(self, engine: "EngineCore") -> None:
         for request_id in list(self.pending):
             self._take(engine, request_id)
 
-    def _take(self, engine: "Engine", request_id: int) -> None:
+    def _take(self, engine: "EngineCore", request_id: int) -> None:
         output = engine._take(request_id)
         if output is not None:
             self.outputs[request_id] = output
@@ -65,27 +65,27 @@ class Inbox:
     def __init__(self) -> None:
         self.updates: list[Update] = []
 
-    def receive(self, engine: "Engine", fields: tuple[int, ...]) -> None:
+    def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         self.updates.append(update_of(fields))
 
     def done(self) -> bool:
         return bool(self.updates)
 
-    def end(self, engine: "Engine") -> None:
+    def end(self, engine: "EngineCore") -> None:
         pass
 
 
 class Discard:
     """Requests whose output nobody wants."""
 
-    def receive(self, engine: "Engine", fields: tuple[int, ...]) -> None:
+    def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         if fields[_LAST]:
             engine._drop(fields[_ID])
 
     def done(self) -> bool:
         return True
 
-    def end(self, engine: "Engine") -> None:
+    def end(self, engine: "EngineCore") -> None:
         pass
 
 
@@ -98,7 +98,7 @@ class _Received:
         self.output: Optional[RequestOutput] = None
         self.ended = False
 
-    def receive(self, engine: "Engine", fields: tuple[int, ...]) -> None:
+    def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         if fields[_LAST]:
             self.output = engine._take(fields[_ID])
             self.ended = True
@@ -107,7 +107,7 @@ class _Received:
     def done(self) -> bool:
         return self.ended or bool(self.updates)
 
-    def end(self, engine: "Engine") -> None:
+    def end(self, engine: "EngineCore") -> None:
         self.output = engine._take(self.request_id)
         self.ended = True
 
@@ -116,7 +116,7 @@ class Stream(Iterator[Update]):
     """The updates of one request, as they come. Steps run while somebody iterates; what they give to other streams of the
     engine is kept for those. Dropping or closing it, also by leaving a ``with``, cancels the request."""
 
-    def __init__(self, engine: "Engine", request: Any) -> None:
+    def __init__(self, engine: "EngineCore", request: Any) -> None:
         self._engine = engine
         self._received = _Received()
         self._received.ended = True  # until it is submitted there is nothing to close
@@ -179,7 +179,7 @@ class AsyncStream:
 
     # On the engine's thread.
 
-    def receive(self, engine: "Engine", fields: tuple[int, ...]) -> None:
+    def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         if fields[_LAST]:
             self.output = engine._take(fields[_ID])
         self.received.append(update_of(fields))
@@ -187,7 +187,7 @@ class AsyncStream:
     def done(self) -> bool:
         return False
 
-    def end(self, engine: "Engine") -> None:
+    def end(self, engine: "EngineCore") -> None:
         pass  # no signal handler runs on the engine's thread
 
     # On the event loop's thread.
