@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""run.py MODULE: runs the tests of a module of this folder. Exit codes: 0 passed, 1 failed, 77 all skipped."""
+"""run.py MODULE|FILE: runs the tests of a module of this folder, or of FILE. Exit codes: 0 passed, 1 failed, 77 all skipped."""
 
 import pathlib
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+file = pathlib.Path(__file__).resolve().parent / sys.argv[1]
+sys.path.insert(0, str(file.parent))
 sys.dont_write_bytecode = True  # the checkout may be read-only
 
 try:
-    suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[1])
+    suite = unittest.defaultTestLoader.loadTestsFromName(file.stem)
 except unittest.SkipTest as reason:
     print(f"SKIPPED: {reason}")  # what tests/run.sh looks for
     sys.exit(77)

@@ -70,9 +70,10 @@ class AsyncSteps:
             for stream in new:
                 self._admit(engine, stream)
             try:
-                with engine._turns:
+                with engine._ask():
+                    handle = engine._mine()
                     engine._step()
-                    if engine._updates.count == 0 and not c.lib.engine_busy(engine._handle) and self._streams:
+                    if engine._updates.count == 0 and not c.lib.engine_busy(handle) and self._streams:
                         raise QuernError("the end of a request was lost in a call that Ctrl-C interrupted")
             except BaseException as error:
                 for stream in self._streams.values():
@@ -80,15 +81,16 @@ class AsyncSteps:
                 with self._lock:
                     self._streams.clear()
             self._deliver()
+            engine._give_way()
 
     def _admit(self, engine: "Engine", stream: AsyncStream) -> None:
         if stream.cancelled:
             self._fail(stream, QuernError("cancelled before it was queued"))
             return
         try:
-            with engine._turns:
+            with engine._ask():
                 request_id = ctypes.c_uint64()
-                c.check(c.lib.engine_submit(engine._live(), stream.request.struct, ctypes.byref(request_id)))
+                c.check(c.lib.engine_submit(engine._mine(), stream.request.struct, ctypes.byref(request_id)))
                 engine._consumers[request_id.value] = stream
             with self._lock:
                 self._streams[request_id.value] = stream

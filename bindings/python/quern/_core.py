@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import itertools
-from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
+import threading
+import time
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from . import _library as c
 from ._options import LoadCallback
-from ._turns import Turns
 from .errors import UnavailableError
 from .outputs import RequestOutput, UpdateReader, output_of
 from .sampling import RequestStruct, integer
@@ -22,7 +22,8 @@ class EngineCore:
 
     def __init__(self) -> None:
         self._handle = ctypes.c_void_p()  # NULL: not loaded, closed
-        self._turns = Turns()
+        self._lock = threading.Lock()
+        self._waiting: set[int] = set()  # threads that ask for it
         self._consumers: dict[int, Consumer] = {}
         self._reader = UpdateReader()
         self._updates = c.Updates()  # of the last step
@@ -62,31 +63,45 @@ class EngineCore:
         c.check(status)
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            c.lib.engine_free(self._handle)
+        handle, self._handle = getattr(self, "_handle", None), ctypes.c_void_p()
+        if handle:
+            c.lib.engine_free(handle)
 
     def _live(self) -> ctypes.c_void_p:
         if not self._handle:
             raise UnavailableError("the engine is closed")
         return self._handle
 
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[ctypes.c_void_p]:
-        """The engine's handle, for this thread alone."""
-        with self._turns:
-            yield self._live()
+    # Turns: `with self._ask(): handle = self._mine()`. The lock is the interpreter's own, since Ctrl-C may come between any two
+    # statements of a context manager in Python, and leave it locked. It goes to whoever asks first, so that a thread that
+    # steps again and again gives way in between.
+
+    def _ask(self) -> threading.Lock:
+        self._waiting.add(threading.get_ident())
+        return self._lock
+
+    def _mine(self) -> ctypes.c_void_p:
+        self._waiting.discard(threading.get_ident())
+        return self._live()
+
+    def _give_way(self) -> None:
+        for _ in range(10):
+            if not self._waiting:
+                return
+            time.sleep(2e-5)
 
     def _filled(self, kind: Any, function: Any) -> Any:
         struct = kind(ctypes.sizeof(kind))
-        with self._turn() as handle:
-            c.check(function(handle, struct))
+        with self._ask():
+            c.check(function(self._mine(), struct))
         return struct
 
     def _submit(self, requests: Sequence[RequestStruct], consumer: Consumer, ids_in: Optional[set[int]] = None) -> list[int]:
         """Queues all or, after an error, none."""
         ids: list[int] = []
         try:
-            with self._turn() as handle:
+            with self._ask():
+                handle = self._mine()
                 for request in requests:
                     request_id = ctypes.c_uint64()
                     c.check(c.lib.engine_submit(handle, request.struct, ctypes.byref(request_id)))
@@ -101,11 +116,14 @@ class EngineCore:
 
     def _advance(self, consumer: Consumer) -> None:
         """A step, unless another thread's has brought what `consumer` waits for."""
-        with self._turns:
+        with self._ask():
+            handle = self._mine()
             if not consumer.done():
                 self._step()
-                if self._updates.count == 0 and not c.lib.engine_busy(self._handle):
+                if self._updates.count == 0 and not c.lib.engine_busy(handle):
                     consumer.end(self)
+        if self._waiting:
+            self._give_way()
 
     def _step(self) -> None:
         """Runs a step and hands out its updates. Ctrl-C may end this at any place: updates that were not read stay valid until
@@ -157,8 +175,9 @@ class EngineCore:
             self._consumers[request_id] = discard
             c.lib.engine_cancel(self._handle, request_id)
         while wait and any(self._consumers.get(request_id) is discard for request_id in ids):
-            with self._turns:
+            with self._ask():
+                handle = self._mine()
                 self._step()
-                if not c.lib.engine_busy(self._handle):
+                if not c.lib.engine_busy(handle):
                     for request_id in ids:
                         self._drop(request_id)

@@ -192,7 +192,8 @@ class Engine(EngineCore):
 
     def take_output(self, request_id: int) -> Optional[RequestOutput]:
         """The whole output of a finished request of submit(), once."""
-        with self._turn():
+        with self._ask():
+            self._mine()
             return self._take(request_id, forget=False)
 
     # Numbers
@@ -217,7 +218,8 @@ class Engine(EngineCore):
                 raised.append(error)
                 return 1
 
-        with self._turn() as handle:
+        with self._ask():
+            handle = self._mine()
             status = c.lib.engine_logits_rows(handle, ctypes.addressof(ids), len(ids), first, c.LOGITS_CALLBACK(add), None)
             if raised:
                 raise raised[0]
@@ -244,7 +246,7 @@ class Engine(EngineCore):
     def close(self) -> None:
         """Ends all requests and frees the model. Later calls raise UnavailableError."""
         self._async.close()
-        with self._turns:
+        with self._lock:
             handle, self._handle = self._handle, ctypes.c_void_p()
             c.lib.engine_free(handle)
 
