@@ -147,19 +147,22 @@ class UpdateReader:
         return layout.iter_unpack(ctypes.string_at(updates.first, updates.count * stride))
 
 
+_new_tuple, _string_at, _int_of = tuple.__new__, ctypes.string_at, int.from_bytes
+
+
 def update_of(fields: tuple[int, ...]) -> Update:
     (request_id, sequence, reason, last, _, ids, num_ids, text, text_bytes, logprobs, num_logprobs,
      prompt_logprobs, num_prompt_logprobs, error, error_bytes) = fields
     if num_ids == 1:
-        token_ids = [int.from_bytes(ctypes.string_at(ids, 4), "little", signed=True)]
+        token_ids = [_int_of(_string_at(ids, 4), "little", signed=True)]
     else:
-        token_ids = list(struct.unpack(f"={num_ids}i", ctypes.string_at(ids, 4 * num_ids))) if num_ids else []
-    return Update(
-        request_id, sequence, ctypes.string_at(text, text_bytes).decode() if text_bytes else "", token_ids,
-        FINISH_REASONS[reason], last != 0, ctypes.string_at(error, error_bytes).decode() if error_bytes else "",
+        token_ids = list(struct.unpack(f"={num_ids}i", _string_at(ids, 4 * num_ids))) if num_ids else []
+    return _new_tuple(Update, (  # half the time of Update(…)
+        request_id, sequence, _string_at(text, text_bytes).decode() if text_bytes else "", token_ids,
+        FINISH_REASONS[reason], last != 0, _string_at(error, error_bytes).decode() if error_bytes else "",
         _logprobs_at(logprobs, num_logprobs) if num_logprobs else [],
         _logprobs_at(prompt_logprobs, num_prompt_logprobs) if num_prompt_logprobs else [],
-    )
+    ))
 
 
 def _logprobs_at(address: int, count: int) -> list[TokenLogprobs]:

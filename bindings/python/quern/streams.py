@@ -172,7 +172,7 @@ class AsyncStream:
         self.received: list[Update] = []  # not handed on yet
         self.output: Optional[RequestOutput] = None
         self.cancelled = False
-        self._updates: Deque[Update] = collections.deque()
+        self._updates: list[Update] = []
         self._error: Optional[BaseException] = None
         self._ended = False
         self._waiter: Optional[asyncio.Future[None]] = None
@@ -208,6 +208,5 @@ class AsyncStream:
                 return []
             self._waiter = self.loop.create_future()
             await self._waiter
-        updates = list(self._updates)
-        self._updates.clear()
+        updates, self._updates = self._updates, []
         return updates
