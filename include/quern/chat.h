@@ -101,15 +101,15 @@ class QUERN_API ChatTemplate {
 /// How a model writes tool calls.
 enum class ToolCallFormat : std::uint8_t {
   none,     ///< all text is content
-  hermes,   ///< <tool_call>{"name": …, "arguments": …}</tool_call>: Qwen, Hermes
-  llama3,   ///< {"name": …, "parameters": …}, or behind <|python_tag|>
+  hermes,   ///< `<tool_call>{"name": …, "arguments": …}</tool_call>`: Qwen, Hermes
+  llama3,   ///< {"name": …, "parameters": …}, or behind `<|python_tag|>`
   mistral,  ///< [TOOL_CALLS] [{"name": …, "arguments": …}]
 };
 
 struct AnswerOptions {
   ToolCallFormat tool_calls = ToolCallFormat::none;
-  bool parse_reasoning = true;       ///< takes <think>…</think> apart
-  bool begins_in_reasoning = false;  ///< the prompt ended with <think>
+  bool parse_reasoning = true;       ///< takes `<think>…</think>` apart
+  bool begins_in_reasoning = false;  ///< the prompt ended with `<think>`
 };
 
 /// What a piece of an answer adds.
@@ -121,7 +121,7 @@ struct AnswerDelta {
 
 /// Takes the parts of an answer apart while it streams. The result does not depend on how the text
 /// is cut into pieces. What looks like a tool call and is none stays content. The text must
-/// have its special tokens written out (<|python_tag|>, [TOOL_CALLS]).
+/// have its special tokens written out (`<|python_tag|>`, [TOOL_CALLS]).
 class QUERN_API AnswerParser {
  public:
   explicit AnswerParser(const AnswerOptions& options);

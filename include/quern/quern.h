@@ -1,4 +1,5 @@
-/* The C API of Quern: library quern_c. C99, and C++; every language that can call C can use it.
+/** @file
+   The C API of Quern: library quern_c. C99, and C++; every language that can call C can use it.
 
    Memory. What a function gives through `TYPE** out` belongs to the caller, who frees it with the
    function that its comment names; `const` pointers that a function returns or an output holds are
