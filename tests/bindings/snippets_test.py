@@ -2,6 +2,7 @@
 """snippets_test.py DOCUMENT LANGUAGE [COMPILER OPTION ...]: joins the code blocks of that language (c, c++, python) of a
 document to one program, as its reader would, and runs it at the root of the sources. C and C++ are compiled with these
 options, as the body of main()."""
+import importlib.util
 import os
 import pathlib
 import re
@@ -25,6 +26,9 @@ def main(document, language, *options):
     code = blocks(document, language)
     if not code:
         sys.exit(f"FAILED: {document} has no code in {language}")
+    if language == "python" and importlib.util.find_spec("numpy") is None:
+        print("SKIPPED: numpy is not installed")
+        sys.exit(77)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         if language == "python":
