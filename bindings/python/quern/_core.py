@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
 import threading
 import time
+import weakref
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from . import _library as c
@@ -28,6 +30,8 @@ class EngineCore:
         self._reader = UpdateReader()
         self._updates = c.Updates()  # of the last step
         self._num_read = 0  # of these
+        self._of_parent = False  # in a child of fork()
+        _engines.add(self)
 
     def cancel(self, request_id: int) -> None:
         """Ends a request at the next step. From any thread; unknown and finished ids are ignored."""
@@ -69,7 +73,8 @@ class EngineCore:
 
     def _live(self) -> ctypes.c_void_p:
         if not self._handle:
-            raise UnavailableError("the engine is closed")
+            parent = "the engine is that of the parent process: load one after fork"
+            raise UnavailableError(parent if self._of_parent else "the engine is closed")
         return self._handle
 
     # Turns: `with self._ask(): handle = self._mine()`. The lock is the interpreter's own, since Ctrl-C may come between any two
@@ -181,3 +186,16 @@ class EngineCore:
                 if not c.lib.engine_busy(handle):
                     for request_id in ids:
                         self._drop(request_id)
+
+
+_engines: "weakref.WeakSet[EngineCore]" = weakref.WeakSet()
+
+
+def _leave_engines_to_the_parent() -> None:
+    """A child of fork() has the engine's memory without its threads, which every call and even freeing it would wait for."""
+    for engine in list(_engines):
+        engine._of_parent = bool(engine._handle)
+        engine._handle, engine._lock = ctypes.c_void_p(), threading.Lock()
+
+
+os.register_at_fork(after_in_child=_leave_engines_to_the_parent)

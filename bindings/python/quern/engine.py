@@ -244,7 +244,8 @@ class Engine(EngineCore):
     # Life
 
     def close(self) -> None:
-        """Ends all requests and frees the model. Later calls raise UnavailableError."""
+        """Ends all requests and frees the model. Later calls raise UnavailableError. Not while another thread is inside
+        cancel() or the engine's tokenizer, which do not wait for a turn."""
         self._async.close()
         with self._lock:
             handle, self._handle = self._handle, ctypes.c_void_p()

@@ -164,6 +164,30 @@ print("left")
         ran = self.run_python(code)
         self.assertEqual((ran.returncode, ran.stdout, ran.stderr), (0, "left\n", ""))
 
+    def test_a_child_of_fork_leaves_engines_to_its_parent(self):
+        code = """
+import os, warnings
+import quern
+engine = quern.Engine("examples/models/tale-llama", device="cpu", threads=2, max_seq_len=128)
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork() beside threads
+child = os.fork()
+if child == 0:
+    try:
+        engine.generate("Once")
+    except quern.UnavailableError as error:
+        assert "parent" in str(error)
+        del engine, error
+        with quern.Engine("examples/models/tale-llama", device="cpu", threads=2, max_seq_len=128) as own:
+            own.generate("Once", quern.SamplingParams(max_tokens=3))
+        os._exit(3)
+    os._exit(4)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+assert len(engine.generate("Once", quern.SamplingParams(max_tokens=3, ignore_eos=True)).token_ids) == 3
+print("both")
+"""
+        ran = self.run_python(code)
+        self.assertEqual((ran.returncode, ran.stdout, ran.stderr), (0, "both\n", ""))
+
     def test_the_program(self):
         program = os.environ.get("QUERN_PROGRAM")
         if not program and not (pathlib.Path(quern.__file__).parent / "bin" / "quern").exists():
