@@ -20,8 +20,8 @@
    them, also that of an engine while it runs. Different engines may run in different threads. The
    library changes nothing of its process: no signal handler, no current CUDA device, no setting of
    a BLAS library, no output. A child of fork() must not use its parent's handles. */
-#ifndef QUERN_QUERN_H_
-#define QUERN_QUERN_H_
+#ifndef QUERN_QUERN_H
+#define QUERN_QUERN_H
 
 #include "quern/c/base.h"
 #include "quern/c/chat.h"
@@ -29,4 +29,4 @@
 #include "quern/c/request.h"
 #include "quern/c/tokenizer.h"
 
-#endif /* QUERN_QUERN_H_ */
+#endif /* QUERN_QUERN_H */

@@ -1,6 +1,6 @@
 /* Part of quern/quern.h: status codes, strings, errors, log, versions. */
-#ifndef QUERN_C_BASE_H_
-#define QUERN_C_BASE_H_
+#ifndef QUERN_C_BASE_H
+#define QUERN_C_BASE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -98,4 +98,4 @@ QUERN_C_API quern_status quern_set_log_sink(quern_log_sink sink, void* user_data
 } /* extern "C" */
 #endif
 
-#endif /* QUERN_C_BASE_H_ */
+#endif /* QUERN_C_BASE_H */

@@ -1,6 +1,6 @@
 /* Part of quern/quern.h: chat templates, and answers taken apart. */
-#ifndef QUERN_C_CHAT_H_
-#define QUERN_C_CHAT_H_
+#ifndef QUERN_C_CHAT_H
+#define QUERN_C_CHAT_H
 
 #include "quern/c/base.h"
 #include "quern/c/tokenizer.h"
@@ -140,4 +140,4 @@ QUERN_C_API quern_status quern_answer_parser_finish(quern_answer_parser* parser,
 } /* extern "C" */
 #endif
 
-#endif /* QUERN_C_CHAT_H_ */
+#endif /* QUERN_C_CHAT_H */

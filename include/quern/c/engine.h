@@ -1,6 +1,6 @@
 /* Part of quern/quern.h: engines. */
-#ifndef QUERN_C_ENGINE_H_
-#define QUERN_C_ENGINE_H_
+#ifndef QUERN_C_ENGINE_H
+#define QUERN_C_ENGINE_H
 
 #include "quern/c/base.h"
 #include "quern/c/request.h"
@@ -200,4 +200,4 @@ QUERN_C_API quern_status quern_engine_timing(const quern_engine* engine, quern_t
 } /* extern "C" */
 #endif
 
-#endif /* QUERN_C_ENGINE_H_ */
+#endif /* QUERN_C_ENGINE_H */

@@ -1,6 +1,6 @@
 /* Part of quern/quern.h: requests, updates and results. */
-#ifndef QUERN_C_REQUEST_H_
-#define QUERN_C_REQUEST_H_
+#ifndef QUERN_C_REQUEST_H
+#define QUERN_C_REQUEST_H
 
 #include "quern/c/base.h"
 
@@ -180,4 +180,4 @@ QUERN_C_API void quern_result_free(quern_result* result);
 } /* extern "C" */
 #endif
 
-#endif /* QUERN_C_REQUEST_H_ */
+#endif /* QUERN_C_REQUEST_H */

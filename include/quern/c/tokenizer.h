@@ -1,6 +1,6 @@
 /* Part of quern/quern.h: tokenizers. */
-#ifndef QUERN_C_TOKENIZER_H_
-#define QUERN_C_TOKENIZER_H_
+#ifndef QUERN_C_TOKENIZER_H
+#define QUERN_C_TOKENIZER_H
 
 #include "quern/c/base.h"
 
@@ -70,4 +70,4 @@ QUERN_C_API quern_status quern_tokenizer_description(const quern_tokenizer* toke
 } /* extern "C" */
 #endif
 
-#endif /* QUERN_C_TOKENIZER_H_ */
+#endif /* QUERN_C_TOKENIZER_H */
