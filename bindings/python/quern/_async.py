@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from . import _library as c
 from .errors import QuernError
-from .outputs import Update
 from .sampling import RequestStruct
-from .streams import AsyncStream
+from .streams import AsyncStream, Mailbox
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 
 class AsyncSteps:
-    """The streams of event loops, and the thread that steps for them. A step's updates reach a loop in one call, however many
-    streams they are for."""
+    """The streams of event loops, and the thread that steps for them."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = weakref.ref(engine)  # which owns this
         self._lock = threading.Lock()
         self._new: list[AsyncStream] = []
         self._streams: dict[int, AsyncStream] = {}  # of the thread
+        self._mailboxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}  # while the thread runs
         self._thread: Optional[threading.Thread] = None
 
     def open(self, request: RequestStruct) -> AsyncStream:
@@ -34,8 +34,12 @@ class AsyncSteps:
         engine = self._engine()
         assert engine is not None  # its method calls this
         engine._live()
-        stream = AsyncStream(request)
+        loop = asyncio.get_running_loop()
         with self._lock:
+            mailbox = self._mailboxes.get(loop)
+            if mailbox is None:
+                mailbox = self._mailboxes[loop] = Mailbox(loop)
+            stream = AsyncStream(request, mailbox)
             self._new.append(stream)
             if self._thread is None:  # which holds the engine while it runs
                 self._thread = threading.Thread(target=self._serve, args=(engine,), name="quern-engine")
@@ -46,7 +50,7 @@ class AsyncSteps:
         """Ends the request within a step; nothing, after its end."""
         stream.cancelled = True
         engine = self._engine()
-        if stream.request_id != 0 and stream.output is None and engine is not None and engine._handle:
+        if stream.request_id != 0 and not stream.ended and engine is not None and engine._handle:
             c.lib.engine_cancel(engine._handle, stream.request_id)
 
     def close(self) -> None:
@@ -66,22 +70,27 @@ class AsyncSteps:
                 new, self._new = self._new, []
                 if not new and not self._streams:
                     self._thread = None
+                    self._mailboxes.clear()
                     return
             for stream in new:
                 self._admit(engine, stream)
             try:
                 with engine._ask():
                     handle = engine._mine()
-                    engine._step()
-                    if engine._updates.count == 0 and not c.lib.engine_busy(handle) and self._streams:
-                        raise QuernError("the end of a request was lost in a call that Ctrl-C interrupted")
+                    if self._waits():  # other threads' steps may have ended all
+                        engine._step()
+                        if engine._updates.count == 0 and not c.lib.engine_busy(handle) and self._waits():
+                            raise QuernError("the end of a request was lost in a call that Ctrl-C interrupted")
             except BaseException as error:
                 for stream in self._streams.values():
-                    self._fail(stream, error)
-                with self._lock:
-                    self._streams.clear()
+                    if not stream.ended:
+                        self._fail(stream, error)
+                        stream.ended = True
             self._deliver()
             engine._give_way()
+
+    def _waits(self) -> bool:
+        return any(not stream.ended for stream in self._streams.values())
 
     def _admit(self, engine: "Engine", stream: AsyncStream) -> None:
         if stream.cancelled:
@@ -101,29 +110,25 @@ class AsyncSteps:
             self._fail(stream, error)
 
     def _deliver(self) -> None:
-        by_loop: dict[Any, list[tuple[AsyncStream, list[Update]]]] = {}
-        for stream in list(self._streams.values()):
-            if stream.received:
-                updates, stream.received = stream.received, []
-                by_loop.setdefault(stream.loop, []).append((stream, updates))
-                if updates[-1].last:
-                    with self._lock:
-                        del self._streams[stream.request_id]
-        for loop, deliveries in by_loop.items():
+        streams = list(self._streams.values())
+        ended = [stream.request_id for stream in streams if stream.ended]
+        if ended:
+            with self._lock:
+                for request_id in ended:
+                    del self._streams[request_id]
+        for mailbox in {stream.mailbox for stream in streams}:
             try:
-                loop.call_soon_threadsafe(_deliver_all, deliveries)
+                mailbox.wake()
             except RuntimeError:  # the loop is closed: nobody waits any more
-                for stream, _ in deliveries:
-                    self.cancel(stream)
+                mailbox.deliveries.clear()
+                for stream in streams:
+                    if stream.mailbox is mailbox:
+                        self.cancel(stream)
 
     @staticmethod
     def _fail(stream: AsyncStream, error: BaseException) -> None:
         # One object for each waiter: raised twice, its tracebacks would mix.
         own = type(error)(*error.args) if isinstance(error, QuernError) else error
+        stream.mailbox.deliveries.append((stream, own))
         with contextlib.suppress(RuntimeError):
-            stream.loop.call_soon_threadsafe(stream.deliver, [], own)
-
-
-def _deliver_all(deliveries: list[tuple[AsyncStream, list[Update]]]) -> None:
-    for stream, updates in deliveries:
-        stream.deliver(updates)
+            stream.mailbox.wake()

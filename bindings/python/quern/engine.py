@@ -135,22 +135,26 @@ class Engine(EngineCore):
         """The updates of one prompt, for ``async for``. All of an event loop's streams share the engine's steps, which run on
         a thread of the engine. Leaving the loop, or cancelling its task, cancels the request."""
         stream = self._async.open(RequestStruct(prompt, sampling_params or SamplingParams()))
+        last = False
         try:
-            while True:
-                updates = await stream.next_updates()
-                for update in updates:
-                    yield update
-                if not updates:
-                    return
+            while not last:
+                while not stream.deliveries:
+                    await stream.arrival()
+                update = stream.take()
+                last = update.last
+                yield update
         finally:
             self._async.cancel(stream)
 
     async def agenerate(self, prompt: Prompt, sampling_params: Optional[SamplingParams] = None) -> RequestOutput:
         """The output of one prompt, for ``await``; with ``asyncio.gather`` many run as one batch."""
         stream = self._async.open(RequestStruct(prompt, sampling_params or SamplingParams()))
+        last = False
         try:
-            while await stream.next_updates():
-                pass
+            while not last:
+                while not stream.deliveries:
+                    await stream.arrival()
+                last = stream.take().last
             assert stream.output is not None
             return stream.output
         finally:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from typing import TYPE_CHECKING, Any, Deque, Iterator, Optional, Protocol
-
+from typing import TYPE_CHECKING, Any, Deque, Iterator, Optional, Protocol, Union
 
 from .outputs import RequestOutput, Update, update_of
 
@@ -162,27 +161,57 @@ class Stream(Iterator[Update]):
             self.close()
 
 
-class AsyncStream:
-    """One request of an event loop. The engine's thread receives, and hands on a step's updates at once."""
+class Mailbox:
+    """What the engine's thread has for an event loop. The loop is woken once for all that lies there."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.deliveries: Deque[tuple[AsyncStream, Union[Update, BaseException]]] = collections.deque()
+        self._woken = False  # the loop has not looked since
+
+    def wake(self) -> None:
+        """On the engine's thread, after deliveries. Errors: RuntimeError for a loop that is closed."""
+        if self.deliveries and not self._woken:
+            self._woken = True
+            try:
+                self.loop.call_soon_threadsafe(self._open)
+            except RuntimeError:
+                self._woken = False
+                raise
+
+    def _open(self) -> None:
+        self._woken = False  # first: what comes from now on may wake it again
+        deliveries = self.deliveries
+        while deliveries:
+            stream, delivery = deliveries.popleft()
+            stream.deliveries.append(delivery)
+            waiter, stream.waiter = stream.waiter, None
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+
+class AsyncStream:
+    """One request of an event loop."""
+
+    def __init__(self, request: Any, mailbox: Mailbox) -> None:
         self.request = request
         self.request_id = 0
-        self.loop = asyncio.get_running_loop()
-        self.received: list[Update] = []  # not handed on yet
+        self.mailbox = mailbox
         self.output: Optional[RequestOutput] = None
+        self.ended = False
         self.cancelled = False
-        self._updates: list[Update] = []
-        self._error: Optional[BaseException] = None
-        self._ended = False
-        self._waiter: Optional[asyncio.Future[None]] = None
+        # Of the event loop: updates up to the last, or an error.
+        self.deliveries: Deque[Union[Update, BaseException]] = collections.deque()
+        self.waiter: Optional[asyncio.Future[None]] = None
 
-    # On the engine's thread.
+    # On the thread that steps.
 
     def receive(self, engine: "EngineCore", fields: tuple[int, ...]) -> None:
         if fields[_LAST]:
             self.output = engine._take(fields[_ID])
-        self.received.append(update_of(fields))
+        self.mailbox.deliveries.append((self, update_of(fields)))
+        if fields[_LAST]:
+            self.ended = True  # last: nothing is delivered once it is set
 
     def done(self) -> bool:
         return False
@@ -192,21 +221,14 @@ class AsyncStream:
 
     # On the event loop's thread.
 
-    def deliver(self, updates: list[Update], error: Optional[BaseException] = None) -> None:
-        self._updates.extend(updates)
-        self._error = error
-        self._ended = error is not None or (bool(updates) and updates[-1].last)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def arrival(self) -> "asyncio.Future[None]":
+        """Done when there is a delivery; for a stream that has none."""
+        self.waiter = self.mailbox.loop.create_future()
+        return self.waiter
 
-    async def next_updates(self) -> list[Update]:
-        """All that is new; empty after the end."""
-        while not self._updates:
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return []
-            self._waiter = self.loop.create_future()
-            await self._waiter
-        updates, self._updates = self._updates, []
-        return updates
+    def take(self) -> Update:
+        """The next delivery. Raises those that are errors."""
+        delivery = self.deliveries.popleft()
+        if isinstance(delivery, BaseException):
+            raise delivery
+        return delivery

@@ -79,6 +79,23 @@ class AsyncTest(EngineCase):
         thread.join()
         self.assertEqual(texts, self.expected)
 
+    def test_another_thread_may_make_the_last_step(self):
+        def finish():
+            with self.engine._ask():
+                self.engine._mine()
+                while self.engine.busy:
+                    self.engine._step()
+
+        async def main():
+            stream = self.engine.astream("Once", params(max_tokens=400, ignore_eos=True))
+            updates = [await stream.__anext__()]
+            await asyncio.to_thread(finish)
+            return updates + [update async for update in stream]
+
+        updates = asyncio.run(main())
+        self.assertEqual(updates[-1].finish_reason, "length")
+        self.assertEqual(sum(len(update.token_ids) for update in updates), 400)
+
     def test_closing_ends_streams(self):
         async def main():
             one = engine()

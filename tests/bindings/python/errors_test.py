@@ -97,8 +97,8 @@ class InterruptTest(unittest.TestCase):
             one.generate("Once", params(max_tokens=2))
             deadline = time.monotonic() + 1.5
             while time.monotonic() < deadline:
-                signal.setitimer(signal.ITIMER_REAL, 0.0005 + (time.monotonic() % 0.003))
                 try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0005 + (time.monotonic() % 0.003))
                     while True:
                         one.generate(["The king", "A fox"], params(max_tokens=3))
                 except KeyboardInterrupt:
