@@ -104,8 +104,8 @@ constexpr RequestOption special(OptionText text, Group group, Form form,
                                 decltype(RequestOption::assign) assign,
                                 decltype(RequestOption::reset) reset,
                                 decltype(RequestOption::show) show) {
-  return {text.name, "",   text.placeholder, text.description, group, Effect::none,
-          form,      assign, reset,          show};
+  return {text.name, "",  text.placeholder, text.description, group, Effect::none, form, assign,
+          reset,     show};
 }
 
 /// Greedy decoding goes by two names.
@@ -191,8 +191,8 @@ constexpr auto kOptions = std::to_array<RequestOption>({
     count<&SamplingParams::top_k, 0>({"top_k", "K", "Keep the K best tokens; 0: all"},
                                      Group::sampling, Effect::filters),
     number<&SamplingParams::top_p, kTopPRange>(
-        {"top_p", "P", "Keep the best tokens that together have this probability"},
-        Group::sampling, Effect::filters),
+        {"top_p", "P", "Keep the best tokens that together have this probability"}, Group::sampling,
+        Effect::filters),
     number<&SamplingParams::min_p, kMinPRange>(
         {"min_p", "P", "Drop tokens below P times the best one's probability"}, Group::sampling,
         Effect::filters),
@@ -254,12 +254,10 @@ constexpr auto kOptions = std::to_array<RequestOption>({
     special({"logit_bias", "ID=VALUE", "Add VALUE to the logit of token ID; may be repeated"},
             Group::penalties, Form::values, add_bias, reset_member<&SamplingParams::logit_bias>,
             shown_biases),
-    with_short_name(
-        count<&Request::max_new_tokens, 1>(
-            {"max_new_tokens", "N", "At most N new tokens (default: {})"}, Group::ends),
-        "-n"),
-    special({"stop", "TEXT",
-             "End before this text; \\n, \\t, \\\\ are escapes; may be repeated"},
+    with_short_name(count<&Request::max_new_tokens, 1>(
+                        {"max_new_tokens", "N", "At most N new tokens (default: {})"}, Group::ends),
+                    "-n"),
+    special({"stop", "TEXT", "End before this text; \\n, \\t, \\\\ are escapes; may be repeated"},
             Group::ends, Form::values, add_stop, reset_member<&Request::stop>, shown_stops),
     count<&Request::min_new_tokens, 0>({"min_new_tokens", "N", "No end token before N new tokens"},
                                        Group::ends),

@@ -22,7 +22,8 @@ class OutputText {
 
   /// Adds a token and returns the text that can be shown; see StopMatcher.
   std::string add(std::int32_t id);
-  /// The text still held back at the end of the tokens, whose last bytes may complete a stop string.
+  /// The text still held back at the end of the tokens, whose last bytes may complete a stop
+  /// string.
   std::string finish();
   /// Whether a stop string was found.
   bool stopped() const { return stop_.matched(); }

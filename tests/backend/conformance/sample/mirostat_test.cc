@@ -89,8 +89,8 @@ TEST_P(MirostatConformance, TokensAndStateFollowTheDefinition) {
 TEST_P(MirostatConformance, TheBestTokenIsLeftAloneUnderASmallMu) {
   Sampler sampler(*backend_, prefills(2), 4, {1.0f, 2.0f, 2.0f, 2.0f, 0.0f, 9.0f, 1.0f, 1.0f});
   for (int seq = 0; seq < 2; ++seq) {
-    sampler.harness.set_sampling(
-        seq, {.temperature = 1.0f, .mirostat_tau = 3.0f, .mirostat_eta = 0.5f});
+    sampler.harness.set_sampling(seq,
+                                 {.temperature = 1.0f, .mirostat_tau = 3.0f, .mirostat_eta = 0.5f});
   }
   set_mu(sampler, 0, 1.5f);  // the three best have a surprise of 1.7 bits each
   set_mu(sampler, 1, -4.0f);
