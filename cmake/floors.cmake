@@ -11,7 +11,7 @@ endfunction()
 # quern_unity(TARGET): the unity build of QUERN_UNITY, for sources whose names, also those of anonymous namespaces, differ. A
 # source with compile options of its own is left out by CMake.
 function(quern_unity target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${QUERN_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${QUERN_UNITY} UNITY_BUILD_BATCH_SIZE 16)
   if(QUERN_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ takes the .cc files of a batch for headers, which several sources might include.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)

@@ -16,8 +16,8 @@ if(QUERN_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "QUERN_FUZZ needs clang's libFuzzer: set CMAKE_CXX_COMPILER=clang++ (now ${CMAKE_CXX_COMPILER})")
 endif()
 
-# A unity build compiles several sources as one, which reads and instantiates the headers that they share once: 40 % less
-# CPU time for a first build. Not where single sources are compiled again and again: for a debugger, or through a compiler cache.
+# A unity build compiles several sources as one, which reads and instantiates the headers that they share once: over 40 %
+# less CPU time for a first build. Not where single sources are compiled again and again: for a debugger, or through a compiler cache.
 set(quern_unity_default OFF)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT CMAKE_CXX_COMPILER_LAUNCHER AND NOT QUERN_SANITIZE)
   set(quern_unity_default ON)

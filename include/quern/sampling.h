@@ -14,7 +14,8 @@ namespace quern {
 /// Sampling parameters of a request. Unset ones are taken from the model's generation_config.json,
 /// else they are off; a model without one decodes greedily. Setting temperature or a filter turns
 /// sampling on; see sets_filters(). Order as in Hugging Face: penalties, DRY, n-gram, bias, then
-/// temperature, top-nσ, top-k, top-p, min-p, typical-p, epsilon- and eta-cutoff, XTC.
+/// temperature, top-nσ, top-k, top-p, min-p, typical-p, epsilon- and eta-cutoff, XTC; mirostat
+/// takes the place of these filters.
 struct SamplingParams {
   /// Argmax of the logits: generation_config's sampling and penalties do not apply, penalties set
   /// here do.
@@ -36,6 +37,12 @@ struct SamplingParams {
   /// probable one, in [0, 1]; 0: off.
   std::optional<float> xtc_probability;
   std::optional<float> xtc_threshold;  ///< in [0, 1]; unset: 0.1. Above 0.5 it has no effect
+  /// Mirostat (v2): only tokens up to a surprise that is adjusted after each token, so that the
+  /// mean surprise of the text comes near this many bits; 0: off. The filters above are then off,
+  /// too: those of generation_config are ignored, others contradict it.
+  std::optional<float> mirostat_tau;
+  /// How much of a token's deviation from mirostat_tau is made up for, at least 0; unset: 0.1.
+  std::optional<float> mirostat_eta;
 
   std::optional<float>
       repetition_penalty;  ///< > 0, over prompt and generated tokens (Hugging Face); 1: off
@@ -59,8 +66,8 @@ struct SamplingParams {
   std::optional<std::uint64_t> seed;
 };
 
-/// Whether one of top_k, top_p, min_p, top_n_sigma, typical_p, epsilon_cutoff, eta_cutoff and
-/// xtc_probability is set.
+/// Whether one of top_k, top_p, min_p, top_n_sigma, typical_p, epsilon_cutoff, eta_cutoff,
+/// xtc_probability and mirostat_tau is set.
 QUERN_API bool sets_filters(const SamplingParams& params);
 
 /// A seed from the system's random source, as requests without one get it: below 2^53, so that

@@ -10,7 +10,7 @@ namespace quern::kernels {
 /// Whether a row has filters beyond top-k, top-p and min-p.
 __device__ inline bool has_extended_filters(const SamplingRow& row) {
   return row.top_n_sigma > 0.0f || row.typical_p < 1.0f || row.epsilon_cutoff > 0.0f ||
-         row.eta_cutoff > 0.0f || row.xtc_probability > 0.0f;
+         row.eta_cutoff > 0.0f || row.xtc_probability > 0.0f || row.mirostat_tau > 0.0f;
 }
 
 /// What remains of a row after the other filters, too.
@@ -92,6 +92,27 @@ class ExtendedFilter : public SamplingFilter<kThreads, ExtendedSurvivors> {
     if (least == 0) return;
     survivors_.ceiling = least;
     set_best(least);
+  }
+
+  /// Mirostat: a surprise of at most `mu` bits, else the best token alone.
+  __device__ void keep_surprise(float mu) {
+    const double weight = weight_sums().of[0] * exp2(-static_cast<double>(mu));
+    if (weight <= 1.0) return keep_weights(weight);
+    survivors_.raise(ordered(survivors_.best));
+    survivors_.last_tie = min(survivors_.last_tie, best_id_);
+  }
+
+  /// Publishes the surprise, in bits, of the slice's own candidate `drawn`, a result of draw().
+  /// That of the row's candidate is where its slice is.
+  __device__ void publish_surprise(std::uint64_t drawn) {
+    const double sum = weight_sums().of[0];
+    if (threadIdx.x != 0) return;
+    const int id = candidate_id(drawn);
+    const ScoresSlice& slice = Base::slice_;
+    const float score = slice.holds(id) ? slice.scores[id - slice.begin] : survivors_.best;
+    constexpr double kLog2E = 1.4426950408889634;
+    const double weight = expf(score - survivors_.best);
+    scratch_.surprises[blocks_.index()] = kLog2E * (log(sum) - log(weight));
   }
 
   __device__ std::uint64_t draw(const DrawKey& key) const { return Base::draw(key, best_id_); }

@@ -133,6 +133,7 @@ __device__ SampleScratch scratch_of(const SampleParams& p, int row, int num_bloc
   scratch.bins += std::int64_t{row} * kSampleBinSets * kSampleBins;
   scratch.ties += std::int64_t{row} * num_blocks;
   scratch.sums += std::int64_t{row} * num_blocks * kSampleSumSets * kSampleSums;
+  scratch.surprises += std::int64_t{row} * num_blocks;
   return scratch;
 }
 
@@ -158,7 +159,10 @@ __device__ __noinline__ std::uint64_t draw_extended(const SampleParams& p, int i
   if (sampling.xtc_probability > 0.0f && uniform_of_step(row.draw) < sampling.xtc_probability) {
     filter.exclude_top_choices(sampling.xtc_threshold);
   }
+  const bool mirostat = sampling.mirostat_tau > 0.0f;
+  if (mirostat) filter.keep_surprise(__ldcg(p.mirostat_mu + row.state_row));
   const std::uint64_t drawn = filter.draw(row.draw);
+  if (mirostat) filter.publish_surprise(drawn);
   if (threadIdx.x == 0) *barriers = blocks.target();
   __syncthreads();
   return drawn;
@@ -251,6 +255,17 @@ __device__ int choose(const Row& row, const SampleWords& words) {
   return candidate_id(__ldcg(&words.drawn));
 }
 
+/// Moves mirostat's mu towards its target, after `token` was drawn; run by one thread.
+__device__ void update_mirostat(const SampleParams& p, const Row& row, std::uint64_t drawn,
+                                int num_blocks) {
+  if (drawn == 0) return;  // nothing was drawn
+  const double* surprises = scratch_of(p, row.index, num_blocks).surprises;
+  const double surprise = __ldcg(surprises + candidate_id(drawn) / kSliceTokens);
+  const SamplingRow& sampling = row.sampling;
+  float& mu = p.mirostat_mu[row.state_row];
+  mu = static_cast<float>(mu - sampling.mirostat_eta * (surprise - sampling.mirostat_tau));
+}
+
 /// log Σ exp(logits); no logit is NaN or +inf, and one is above -inf.
 __device__ float log_sum_exp(const SampleSlice* slices, int count) {
   float largest = kLowest;
@@ -307,6 +322,9 @@ __global__ void __launch_bounds__(kThreads, 4)
   __syncthreads();
   if (threadIdx.x == 0) {
     p.last_token[row.state_row] = token;
+    if (token >= 0 && row.sampling.mirostat_tau > 0.0f) {
+      update_mirostat(p, row, __ldcg(&words.drawn), count);
+    }
     words.best = 0;
     words.drawn = 0;
   }

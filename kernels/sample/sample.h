@@ -29,6 +29,8 @@ struct SampleScratch {
   std::uint64_t* bins = nullptr;  ///< [kSampleBinSets, kSampleBins]
   int* ties = nullptr;            ///< [sample_slices(vocab_size)]
   double* sums = nullptr;         ///< [kSampleSumSets, kSampleSums, sample_slices(vocab_size)]
+  /// [sample_slices(vocab_size)] bits of surprise of what each slice has drawn
+  double* surprises = nullptr;
 };
 
 /// A slice's log-probability summary, where log-probabilities are asked for.
@@ -51,6 +53,7 @@ struct SampleParams {
   const std::int32_t* finished = nullptr;
   const std::int32_t* generated = nullptr;
   const std::int32_t* prompt_len = nullptr;
+  float* mirostat_mu = nullptr;
   const std::int32_t* history = nullptr;
   std::int64_t history_stride = 0;
 

@@ -35,6 +35,8 @@ struct SamplingRow {
   float eta_cutoff;
   float xtc_probability;
   float xtc_threshold;
+  float mirostat_tau;
+  float mirostat_eta;
   float dry_multiplier;
   float dry_base;
   std::int32_t dry_allowed_length;

@@ -171,8 +171,8 @@ struct AllGather {
 /// SequenceState::last_token, and its log-probabilities to the output ring if requested.
 /// Order: repetition (prompt and generated), presence and frequency penalties (generated), DRY and
 ///   no-repeat n-gram (prompt and generated), banned phrases, logit bias; then temperature,
-///   top-nσ, top-k, top-p, min-p, typical-p, epsilon- and eta-cutoff, XTC; then the draw: the
-///   survivor with the largest logit / temperature + gumbel(draw_word(seed, sequence_index,
+///   top-nσ, top-k, top-p, min-p, typical-p, epsilon- and eta-cutoff, XTC, mirostat; then the draw:
+///   the survivor with the largest logit / temperature + gumbel(draw_word(seed, sequence_index,
 ///   position, id)), the lowest id on a tie, where `position` is the index in the whole sequence
 ///   that the token will have. Temperature 0 is argmax after the penalties. See base/philox.h.
 /// Filters, on scores logit / temperature above -inf; probabilities are of what the filters before
@@ -185,7 +185,12 @@ struct AllGather {
 ///   - epsilon and eta: probabilities of at least epsilon_cutoff, or of min(η, √η · exp(-entropy)),
 ///     and the best stay; as HF's;
 ///   - XTC: if uniform_of_step() < xtc_probability, of the tokens of a probability of at least
-///     xtc_threshold only the least probable stays, the highest id on a tie.
+///     xtc_threshold only the least probable stays, the highest id on a tie;
+///   - mirostat (v2): tokens of a surprise -log2 p of at most SequenceState::mirostat_mu stay;
+///   where
+///     there is none, the best token, the lowest id on a tie. After the draw mu is lowered by
+///     mirostat_eta · (surprise of the drawn token among these - mirostat_tau), rounded to float32
+///     at the end. Rows that draw nothing (temperature 0, infinite scores, errors) leave mu alone.
 /// DRY: an id that follows an earlier occurrence of the history's last n tokens, n as large as
 ///   possible, at least dry_allowed_length and at most kMaxDryMatch, no sequence breaker among them
 ///   nor the id, loses dry_multiplier · dry_base^(n - dry_allowed_length), multiplied in float32
@@ -199,7 +204,7 @@ struct AllGather {
 ///   writes log-probabilities. Single logits of -inf are legal: those tokens are never chosen.
 /// Shapes: logits [logit_rows, vocab_size] float32.
 /// Source: HF logits_process.py (transformers 5); Tang et al. 2024 (top-nσ); text-generation-webui
-///   (XTC and DRY, by p-e-w), llama.cpp.
+///   (XTC and DRY, by p-e-w); Basu et al. 2021 (mirostat), llama.cpp.
 struct Sample {
   ValueId logits;
 };

@@ -62,6 +62,8 @@ struct SequenceState {
   std::int32_t* prompt_len = nullptr;  ///< [rows]
   /// [rows] fixed at admission from the prompt's length; see rope.h
   float* rope_alpha = nullptr;
+  /// [rows] bits of surprise that mirostat lets through; 2 · mirostat_tau before the first token
+  float* mirostat_mu = nullptr;
   std::int32_t* history = nullptr;       ///< [rows, history_stride] prompt and generated ids
   std::int64_t history_stride = 0;       ///< max_seq_len, and the token that is never fed back
   std::int32_t* num_finished = nullptr;  ///< [1] sequences that Advance has finished
@@ -85,6 +87,8 @@ struct SamplingRow {
   float eta_cutoff = 0.0f;                ///< 0: off
   float xtc_probability = 0.0f;           ///< 0: off
   float xtc_threshold = 0.1f;
+  float mirostat_tau = 0.0f;  ///< 0: off
+  float mirostat_eta = 0.1f;
   float dry_multiplier = 0.0f;  ///< 0: off
   float dry_base = 1.75f;
   std::int32_t dry_allowed_length = 2;

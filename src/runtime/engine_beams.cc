@@ -62,6 +62,21 @@ void add_logprobs(std::span<const float> rows, std::size_t vocab_size, int num_t
   }
 }
 
+/// Marks the candidates that a stop string ends with their last token.
+void find_stops(const Sequence& sequence, std::span<BeamCandidate> candidates) {
+  const OutputText& beginning = sequence.output.text();
+  if (!beginning.has_stops()) return;
+  const std::vector<Beam>& running = sequence.beams->search.running();
+  for (BeamCandidate& candidate : candidates) {
+    const Beam& parent = running[static_cast<std::size_t>(candidate.beam)];
+    OutputText text = parent.text ? *parent.text : beginning;
+    text.go_on();
+    text.add(candidate.token_id);
+    candidate.is_stopped = text.stopped();
+    candidate.text = std::make_shared<const OutputText>(std::move(text));
+  }
+}
+
 /// The finished beams become the sequence's answers.
 void finish(Sequence& sequence) {
   const BeamRun& beams = *sequence.beams;
@@ -133,6 +148,7 @@ void Engine::Impl::take_beam_tokens(Sequence& sequence, int unread_step) {
     sequence.output.fail(sample_error_text(error, *plan_.options.dtype));
     return;
   }
+  find_stops(sequence, candidates);
   beams.search.advance(candidates);
   if (beams.search.done()) return finish(sequence);
   continue_beams(sequence);

@@ -125,6 +125,7 @@ void Engine::Impl::run_step() {
 bool Engine::Impl::make_room(ScheduledStep& step) {
   while (grow(step, 1) == 0) {
     if (!unread_.empty()) return false;
+    runner_.arrays().read_mirostat(scheduler_.victim());
     scheduler_.preempt();
     step = scheduler_.schedule();
   }

@@ -52,6 +52,8 @@ class SampleAgreement : public BackendTest {
         {.temperature = 1.0f, .top_p = 0.8f, .repetition_penalty = 1.3f},
         {.temperature = 1.0f, .top_k = 20, .presence_penalty = 0.5f, .frequency_penalty = 0.3f},
         {.temperature = 1.0f, .no_repeat_ngram_size = 2},
+        {.temperature = 1.0f, .mirostat_tau = 3.0f},  // lets 3 bits through, as the harness says
+        {.temperature = 1.4f, .presence_penalty = 0.5f, .mirostat_tau = 6.0f},
     };
   }
 };

@@ -89,6 +89,28 @@ TEST(BeamSearchEngine, FollowsTransformersSettings) {
   }
 }
 
+TEST(BeamSearchEngine, StopStringsEndBeamsAsInTransformers) {
+  const json all = json::parse(testing::read_file(testing::golden_file("beam_stops.json")));
+  std::map<std::string, Engine> engines;
+  int num_stopped = 0;
+  for (const json& test_case : all.at("cases")) {
+    const std::string model = test_case.at("model");
+    if (!engines.contains(model)) engines.emplace(model, load({}, model));
+    SCOPED_TRACE(test_case.dump().substr(0, 200));
+    Request request = request_of(test_case);
+    request.stop = test_case.at("stop").get<std::vector<std::string>>();
+    const Result result = engines.at(model).generate(request);
+    expect_answers(result, test_case.at("sequences"), test_case.at("scores"));
+    for (const SequenceResult& answer : result.sequences) {
+      if (answer.finish_reason == FinishReason::stop_string) ++num_stopped;
+      for (const std::string& stop : request.stop) {
+        EXPECT_EQ(answer.text.find(stop), std::string::npos) << answer.text;
+      }
+    }
+  }
+  EXPECT_GT(num_stopped, 50);
+}
+
 TEST(BeamSearchEngine, RunsBesideOthersAndWithoutACache) {
   EngineOptions options;
   options.max_seqs = 6;
@@ -162,7 +184,6 @@ TEST(BeamSearchEngine, RefusesWhatMakesNoSense) {
   refuses([](Request& r) { r.sampling.temperature = 0.7f; }, "temperature");
   refuses([](Request& r) { r.sampling.top_k = 5; }, "top_k");
   refuses([](Request& r) { r.sampling.typical_p = 0.5f; }, "filters");
-  refuses([](Request& r) { r.stop = {"x"}; }, "stop strings");
   refuses([](Request& r) { r.min_new_tokens = 11; }, "min_new_tokens 11");
   refuses([](Request& r) { r.min_new_tokens = -1; }, "min_new_tokens -1");
   refuses([](Request& r) { r.stop_token_ids = {-1}; }, "stop_token_ids: token id -1");

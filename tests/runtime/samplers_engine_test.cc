@@ -27,6 +27,8 @@ std::vector<Request> sampled_requests() {
   requests[2].sampling.epsilon_cutoff = 0.02f;
   requests[3].sampling.eta_cutoff = 0.05f;
   requests[4].sampling.xtc_probability = 0.5f;
+  requests[7].sampling.mirostat_tau = 2.0f;
+  requests[7].sampling.mirostat_eta = 0.3f;
   // Repetitions that go on without DRY.
   for (int i = 0; i < 40; ++i) requests[5].prompt_ids.push_back(300 + i % 4);
   requests[5].sampling.temperature = 0.2f;
@@ -55,7 +57,7 @@ TEST(Samplers, TheSameTokensInAnyBatchAndLoop) {
     plain.sampling = {};
     plain.sampling.temperature = request.sampling.temperature;
     plain.sampling.seed = request.sampling.seed;
-    const bool is_plain = expected.size() > 7;
+    const bool is_plain = expected.size() > 8;
     EXPECT_EQ(single.generate(plain).output_ids == expected.back(), is_plain) << expected.size();
   }
   for (const int interval : {1, 7}) {
@@ -67,6 +69,28 @@ TEST(Samplers, TheSameTokensInAnyBatchAndLoop) {
     for (std::size_t i = 0; i < results.size(); ++i) {
       EXPECT_EQ(results[i].output_ids, expected[i]) << i;
     }
+  }
+}
+
+TEST(Samplers, AnswersHaveAMirostatOfTheirOwn) {
+  EngineOptions options;
+  options.max_seqs = 2;
+  Engine engine = load(options);
+  Request request;
+  request.prompt = "Once upon a time";
+  request.max_new_tokens = 30;
+  request.ignore_eos = true;
+  request.sampling.mirostat_tau = 2.5f;
+  request.sampling.seed = 5;
+  const Ids alone = engine.generate(request).output_ids;
+  request.num_return_sequences = 3;  // they take turns in two rows
+  const Result result = engine.generate(request);
+  EXPECT_EQ(result.sequences[0].output_ids, alone);
+  request.num_return_sequences = 3;
+  Engine roomy = load();
+  const Result together = roomy.generate(request);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(result.sequences[i].output_ids, together.sequences[i].output_ids) << i;
   }
 }
 

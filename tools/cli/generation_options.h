@@ -1,10 +1,7 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
-#include <utility>
 
 #include "quern/request.h"
 #include "tools/cli/cli_forward.h"
@@ -22,12 +19,5 @@ struct GenerationDefaults {
 /// contradict each other; call it after parsing.
 std::function<void()> add_generation_options(CLI::App& app, Request& request,
                                              const GenerationDefaults& defaults = {});
-
-/// A stop string as written: \n, \t and \\ are escapes. Errors: UsageError for another escape, for
-/// text that is not UTF-8 and for an empty string.
-std::string parse_stop(const std::string& option, std::string_view text);
-
-/// "ID=VALUE". Errors: UsageError.
-std::pair<std::int32_t, float> parse_logit_bias(const std::string& option, std::string_view text);
 
 }  // namespace quern::tools

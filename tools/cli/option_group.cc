@@ -20,6 +20,15 @@ CLI::Option* OptionGroup::flag(const std::string& names, bool& target,
   return app_->add_flag(names, target, description)->group(title_);
 }
 
+CLI::Option* OptionGroup::flag_callback(
+    const Text& text, const std::function<void(const std::string& option)>& assign) {
+  auto name = std::make_shared<std::string>();
+  CLI::Option* option = app_->add_flag_callback(
+      text.names, [name, assign] { assign(*name); }, text.description);
+  *name = option->get_name();
+  return option->group(title_);
+}
+
 CLI::Option* OptionGroup::off_flag(const std::string& names, bool& target,
                                    const std::string& description) {
   return app_

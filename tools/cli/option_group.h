@@ -27,6 +27,9 @@ class OptionGroup {
   using Assign = std::function<void(const std::string& option, const std::string& value)>;
 
   CLI::Option* flag(const std::string& names, bool& target, const std::string& description);
+  /// A flag that calls `assign` with its name.
+  CLI::Option* flag_callback(const Text& text,
+                             const std::function<void(const std::string& option)>& assign);
   /// A flag that clears `target`.
   CLI::Option* off_flag(const std::string& names, bool& target, const std::string& description);
   /// Takes one value and may be given once.

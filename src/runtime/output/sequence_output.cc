@@ -28,13 +28,10 @@ const char* finish_reason_name(FinishReason reason) {
 SequenceOutput::SequenceOutput(const Tokenizer& tokenizer, const Request& request, Result result,
                                std::span<const std::int32_t> eos_token_ids, int limit,
                                FinishReason limit_reason)
-    : tokenizer_(&tokenizer),
-      detokenizer_(tokenizer, !request.keep_special, Detokenizer::Start::continuation),
-      stop_(request.stop),
+    : text_(tokenizer, request),
       eos_token_ids_(eos_token_ids.begin(), eos_token_ids.end()),
       limit_(limit),
       limit_reason_(limit_reason),
-      hides_special_(!request.keep_special),
       wants_logprobs_(request.top_logprobs.has_value()),
       result_(std::move(result)) {
   update_.id = result_.id;
@@ -55,12 +52,8 @@ void SequenceOutput::accept(TokenLogprobs token) {
     finish(FinishReason::stop);
     return;
   }
-  // A model's vocabulary may be padded beyond its tokenizer's; such ids have no text.
-  if (id < tokenizer_->vocab_size()) {
-    add_text(detokenizer_.add(id));
-    if (hides_special_ && tokenizer_->is_special(id)) add_hidden(tokenizer_->token_bytes(id));
-  }
-  if (stop_.matched()) {
+  show(text_.add(id));
+  if (text_.stopped()) {
     finish(FinishReason::stop_string);
   } else if (std::ssize(result_.output_ids) >= limit_) {
     finish(limit_reason_);
@@ -69,10 +62,8 @@ void SequenceOutput::accept(TokenLogprobs token) {
 
 void SequenceOutput::finish(FinishReason reason) {
   if (finished()) return;
-  if (!stop_.matched()) add_text(detokenizer_.finish());
-  // The last bytes may have completed a stop string.
-  finish_reason_ = stop_.matched() ? FinishReason::stop_string : reason;
-  add_text(stop_.finish());
+  show(text_.finish());
+  finish_reason_ = text_.stopped() ? FinishReason::stop_string : reason;
   result_.finish_reason = update_.finish_reason.emplace(*finish_reason_);
 }
 
@@ -82,14 +73,7 @@ void SequenceOutput::fail(const std::string& error) {
   if (finish_reason_ == FinishReason::error) result_.error = update_.error = error;
 }
 
-void SequenceOutput::add_text(std::string piece) {
-  const std::string text = finished() ? std::move(piece) : stop_.add(piece);
-  result_.text += text;
-  update_.text += text;
-}
-
-void SequenceOutput::add_hidden(const std::string& piece) {
-  const std::string text = stop_.add_hidden(piece);
+void SequenceOutput::show(const std::string& text) {
   result_.text += text;
   update_.text += text;
 }

@@ -9,8 +9,7 @@
 
 #include "quern/request.h"
 #include "quern/tokenizer.h"
-#include "runtime/output/stop_matcher.h"
-#include "tokenizer/detokenizer.h"
+#include "runtime/output/output_text.h"
 
 namespace quern {
 
@@ -44,21 +43,18 @@ class SequenceOutput {
   /// The output since the last call.
   Update take_update();
   bool has_update() const;
+  /// Where the text is: further tokens of a copy continue it.
+  const OutputText& text() const { return text_; }
   /// The whole output; only once, when finished.
   Result take_result();
 
  private:
-  void add_text(std::string piece);
-  /// Adds text that stop strings can match and that is not shown.
-  void add_hidden(const std::string& piece);
+  void show(const std::string& text);
 
-  const Tokenizer* tokenizer_;
-  Detokenizer detokenizer_;
-  StopMatcher stop_;
+  OutputText text_;
   std::vector<std::int32_t> eos_token_ids_;
   int limit_;
   FinishReason limit_reason_;
-  bool hides_special_;
   bool wants_logprobs_;
   Result result_;
   Update update_;

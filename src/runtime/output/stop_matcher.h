@@ -21,6 +21,9 @@ class StopMatcher {
   /// The text still held back at the end of the stream.
   std::string finish() { return take(pending_.size()); }
   bool matched() const { return matched_; }
+  bool has_stops() const { return !stops_.empty(); }
+  /// Forgets a match; text from here on can match again.
+  void go_on() { matched_ = false; }
 
  private:
   std::string add(std::string_view piece, bool hidden);

@@ -19,7 +19,7 @@ void refuse_with_beams(bool given, const char* what) {
   if (given) fail(ErrorCode::invalid_argument, "num_beams and {}: beam search has none", what);
 }
 
-void check_beams(const Request& request, const OpenedModel& model, const Limits& limits) {
+void check_beams(const Request& request, const Limits& limits) {
   const auto& [num_beams, length_penalty, early_stopping] = request.beam_search;
   require_range("num_beams", num_beams, limits.max_seqs, ", max_seqs");
   if (num_beams == 1) return;
@@ -31,9 +31,6 @@ void check_beams(const Request& request, const OpenedModel& model, const Limits&
   const SamplingParams& sampling = request.sampling;
   refuse_with_beams(sampling.temperature.value_or(0) > 0, "temperature");
   refuse_with_beams(sets_filters(sampling), "top_k, top_p, min_p and other filters");
-  refuse_with_beams(!request.stop.empty(), "stop strings");
-  refuse_with_beams(!model.generation.stop_strings.empty(),
-                    "generation_config.json's stop_strings");
 }
 
 /// Leaves to the device what does not depend on the beams, and the rest to the host.
@@ -61,7 +58,7 @@ std::vector<std::unique_ptr<Sequence>> make_sequences(RequestId id, const Reques
                                                       const OpenedModel& model,
                                                       const Limits& limits) {
   require_range("num_return_sequences", request.num_return_sequences, kMaxReturnSequences, "");
-  check_beams(request, model, limits);
+  check_beams(request, limits);
   std::vector<std::unique_ptr<Sequence>> sequences;
   sequences.push_back(make_sequence(id, request, model, limits.max_seq_len));
   Sequence& first = *sequences.front();

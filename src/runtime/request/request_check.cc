@@ -109,6 +109,8 @@ Request resolve_request(const Request& request, const OpenedModel& model, int ma
   sampling.eta_cutoff = row.eta_cutoff;
   sampling.xtc_probability = row.xtc_probability;
   sampling.xtc_threshold = row.xtc_threshold;
+  sampling.mirostat_tau = row.mirostat_tau;
+  sampling.mirostat_eta = row.mirostat_eta;
   sampling.dry_multiplier = row.dry_multiplier;
   sampling.dry_base = row.dry_base;
   sampling.dry_allowed_length = row.dry_allowed_length;

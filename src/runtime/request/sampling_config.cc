@@ -62,6 +62,12 @@ void check_more_filters(const SamplingParams& params) {
   if (const auto& value = params.xtc_threshold) {
     require(*value >= 0 && *value <= 1, "xtc_threshold", *value, "a number in [0, 1]");
   }
+  if (const auto& value = params.mirostat_tau) {
+    require(*value >= 0 && *value < kInfinity, "mirostat_tau", *value, "a finite number >= 0");
+  }
+  if (const auto& value = params.mirostat_eta) {
+    require(*value >= 0 && *value < kInfinity, "mirostat_eta", *value, "a finite number >= 0");
+  }
 }
 
 void check_dry(const SamplingParams& params) {
@@ -79,6 +85,35 @@ void check_dry(const SamplingParams& params) {
   }
 }
 
+void resolve_filters(const SamplingParams& params, const GenerationConfig& defaults,
+                     int default_top_k, SamplingRow& row) {
+  row.top_k = params.top_k.value_or(defaults.top_k.value_or(default_top_k));
+  row.top_p = params.top_p.value_or(defaults.top_p.value_or(1.0f));
+  row.min_p = params.min_p.value_or(defaults.min_p.value_or(0.0f));
+  row.top_n_sigma = params.top_n_sigma.value_or(0.0f);
+  row.typical_p = params.typical_p.value_or(defaults.typical_p.value_or(1.0f));
+  row.epsilon_cutoff = params.epsilon_cutoff.value_or(defaults.epsilon_cutoff.value_or(0.0f));
+  row.eta_cutoff = params.eta_cutoff.value_or(defaults.eta_cutoff.value_or(0.0f));
+  row.xtc_probability = params.xtc_probability.value_or(0.0f);
+  row.xtc_threshold = params.xtc_threshold.value_or(row.xtc_threshold);
+}
+
+/// In place of the other filters.
+void resolve_mirostat(const SamplingParams& params, SamplingRow& row) {
+  resolve_filters(params, {}, 0, row);
+  const bool filtered = row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f ||
+                        row.top_n_sigma > 0.0f || row.typical_p < 1.0f ||
+                        row.epsilon_cutoff > 0.0f || row.eta_cutoff > 0.0f ||
+                        row.xtc_probability > 0.0f;
+  if (filtered) {
+    fail(ErrorCode::invalid_argument,
+         "mirostat_tau {} contradicts top_k, top_p, min_p and the other filters",
+         *params.mirostat_tau);
+  }
+  row.mirostat_tau = *params.mirostat_tau;
+  row.mirostat_eta = params.mirostat_eta.value_or(row.mirostat_eta);
+}
+
 void resolve_temperature(const SamplingParams& params, const GenerationConfig& generation,
                          SamplingRow& row) {
   const bool filters = sets_filters(params);
@@ -90,18 +125,11 @@ void resolve_temperature(const SamplingParams& params, const GenerationConfig& g
       params.temperature.has_value() || filters || generation.do_sample.value_or(false);
   if (params.greedy || !sampled) return;
   row.temperature = params.temperature.value_or(generation.temperature.value_or(1.0f));
+  if (params.mirostat_tau.value_or(0.0f) > 0.0f) return resolve_mirostat(params, row);
   // generate() keeps the 50 best where nothing is said and the model's file turns sampling on.
   const bool asked = params.temperature.has_value() || filters;
   const int default_top_k = asked || !generation.do_sample.value_or(false) ? 0 : kDefaultTopK;
-  row.top_k = params.top_k.value_or(generation.top_k.value_or(default_top_k));
-  row.top_p = params.top_p.value_or(generation.top_p.value_or(1.0f));
-  row.min_p = params.min_p.value_or(generation.min_p.value_or(0.0f));
-  row.top_n_sigma = params.top_n_sigma.value_or(0.0f);
-  row.typical_p = params.typical_p.value_or(generation.typical_p.value_or(1.0f));
-  row.epsilon_cutoff = params.epsilon_cutoff.value_or(generation.epsilon_cutoff.value_or(0.0f));
-  row.eta_cutoff = params.eta_cutoff.value_or(generation.eta_cutoff.value_or(0.0f));
-  row.xtc_probability = params.xtc_probability.value_or(0.0f);
-  row.xtc_threshold = params.xtc_threshold.value_or(row.xtc_threshold);
+  resolve_filters(params, generation, default_top_k, row);
 }
 
 void resolve_dry(const SamplingParams& params, SamplingRow& row) {
@@ -173,7 +201,8 @@ SamplingRow resolve_sampling(const Request& request, const GenerationConfig& gen
 
 bool sets_filters(const SamplingParams& params) {
   return params.top_k || params.top_p || params.min_p || params.top_n_sigma || params.typical_p ||
-         params.epsilon_cutoff || params.eta_cutoff || params.xtc_probability;
+         params.epsilon_cutoff || params.eta_cutoff || params.xtc_probability ||
+         params.mirostat_tau;
 }
 
 std::uint64_t random_seed() {

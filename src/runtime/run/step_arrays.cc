@@ -47,6 +47,7 @@ void StepArrays::lay_out(Taker& taker, const Limits& limits, int ring_capacity) 
     take(*array, rows);
   }
   take(state_.rope_alpha, rows);
+  take(state_.mirostat_mu, rows);
   take(state_.history, rows * static_cast<std::size_t>(limits.max_seq_len + 1));
   take(state_.num_finished, 1);
   state_.history_stride = limits.max_seq_len + 1;
@@ -146,6 +147,7 @@ void StepArrays::write_row(const Sequence& sequence, int row, float rope_alpha) 
   write(state_.max_tokens + row, sequence.max_tokens);
   write(state_.prompt_len + row, sequence.prompt_len());
   write(state_.rope_alpha + row, rope_alpha);
+  write(state_.mirostat_mu + row, sequence.mirostat_mu);
   write(sampling_ + row, sequence.sampling);
   backend_->copy_in(state_.history + row * state_.history_stride, sequence.token_ids.data(),
                     sequence.token_ids.size() * sizeof(std::int32_t));
@@ -154,6 +156,12 @@ void StepArrays::write_row(const Sequence& sequence, int row, float rope_alpha) 
 void StepArrays::write_table(int row, std::span<const std::int32_t> blocks) {
   QUERN_CHECK(std::ssize(blocks) <= limits_.max_blocks_per_seq());
   backend_->copy_in(block_table_row(row), blocks.data(), blocks.size_bytes());
+}
+
+void StepArrays::read_mirostat(Sequence& sequence) const {
+  if (sequence.sampling.mirostat_tau == 0.0f) return;
+  backend_->copy_out(&sequence.mirostat_mu, state_.mirostat_mu + sequence.state_row,
+                     sizeof(sequence.mirostat_mu));
 }
 
 void StepArrays::write_block(const Sequence& sequence, std::size_t index) {

@@ -26,6 +26,9 @@ class StepArrays {
   void write_sequence(const Sequence& sequence, float rope_alpha);
   /// Has a beam go on with `token_id` at position `kv_len`, in place of what its row sampled.
   void write_beam(const Sequence& sequence, int beam, std::int32_t token_id, int kv_len);
+  /// Reads back what Sample keeps of a running sequence: Sequence::mirostat_mu. Waits for the steps
+  /// launched so far.
+  void read_mirostat(Sequence& sequence) const;
   /// Writes one entry of a running sequence's block table after a block was added or replaced;
   /// steps launched afterwards see it.
   void write_block(const Sequence& sequence, std::size_t index);

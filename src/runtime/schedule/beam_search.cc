@@ -95,7 +95,7 @@ std::vector<BeamCandidate> BeamSearch::best_candidates(std::span<const float> lo
 }
 
 bool BeamSearch::ends(const BeamCandidate& candidate) const {
-  return num_generated_ + 1 >= max_tokens_ ||
+  return candidate.is_stopped || num_generated_ + 1 >= max_tokens_ ||
          std::ranges::find(eos_token_ids_, candidate.token_id) != eos_token_ids_.end();
 }
 
@@ -106,6 +106,7 @@ Beam BeamSearch::continued(const BeamCandidate& candidate, float score) const {
   beam.token_ids.push_back(candidate.token_id);
   beam.logprobs = parent.logprobs;
   if (candidate.logprobs) beam.logprobs.push_back(candidate.logprobs);
+  beam.text = candidate.text;
   beam.score = score;
   beam.parent = candidate.beam;
   return beam;

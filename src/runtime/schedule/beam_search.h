@@ -9,20 +9,25 @@
 
 namespace quern {
 
+class OutputText;
+
 /// A beam's generated tokens.
 struct Beam {
   std::vector<std::int32_t> token_ids;
   std::vector<std::shared_ptr<const TokenLogprobs>> logprobs;  ///< those of its candidates
   float score = 0.0f;  ///< running: the sum of log-probabilities; finished: see BeamSearchParams
-  int parent = 0;      ///< running: the beam of the step before that it continues
+  std::shared_ptr<const OutputText> text;  ///< that of its candidate
+  int parent = 0;  ///< running: the beam of the step before that it continues
 };
 
 /// A continuation of a running beam by one token.
 struct BeamCandidate {
   int beam = 0;
   std::int32_t token_id = 0;
-  float score = 0.0f;  ///< the beam's with the token's log-probability
+  float score = 0.0f;       ///< the beam's with the token's log-probability
+  bool is_stopped = false;  ///< a stop string ends it
   std::shared_ptr<const TokenLogprobs> logprobs = nullptr;  ///< kept for the caller
+  std::shared_ptr<const OutputText> text = nullptr;         ///< kept for the caller
 };
 
 /// The bookkeeping of one request's beam search: which beams go on and which have finished. Knows
@@ -48,6 +53,7 @@ class BeamSearch {
   std::vector<BeamCandidate> best_candidates(std::span<const float> log_probs,
                                              int vocab_size) const;
   /// Continues the beams by one token. `candidates` are the best num_candidates(), best first.
+  /// Where stop strings end more than the others can replace, ended ones go on behind all others.
   void advance(std::span<const BeamCandidate> candidates);
 
  private:

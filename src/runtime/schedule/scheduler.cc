@@ -184,12 +184,16 @@ void Scheduler::trim() {
   }
 }
 
-void Scheduler::preempt() {
+Sequence& Scheduler::victim() const {
   Sequence* victim = growth_.victim(running_);
   QUERN_CHECK(victim != nullptr && victim->launched == victim->num_generated(),
               "no sequence can be preempted");
-  const auto place = std::ranges::find(running_, victim, &std::unique_ptr<Sequence>::get);
-  release(*victim);
+  return *victim;
+}
+
+void Scheduler::preempt() {
+  const auto place = std::ranges::find(running_, &victim(), &std::unique_ptr<Sequence>::get);
+  release(**place);
   std::unique_ptr<Sequence> sequence = std::move(*place);
   running_.erase(place);
   sequence->preempt();

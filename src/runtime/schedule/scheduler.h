@@ -73,9 +73,10 @@ class Scheduler {
   std::vector<std::pair<const Sequence*, std::size_t>> take_grown() {
     return std::exchange(grown_, {});
   }
-  /// Takes row and blocks from a running sequence that grows, which waits again; see
-  /// KvGrowth::victim(). All sampled tokens must be read, and a step that contains it must not be
-  /// launched.
+  /// The running sequence that preempt() would take; there must be one.
+  Sequence& victim() const;
+  /// Takes row and blocks from the victim(), which grows and waits again; see KvGrowth::victim().
+  /// All sampled tokens must be read, and a step that contains it must not be launched.
   void preempt();
   /// Builds the next step; empty when all running sequences are exhausted or none runs.
   ScheduledStep schedule() const;

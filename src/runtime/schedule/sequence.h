@@ -37,6 +37,7 @@ struct Sequence {
         token_ids(std::move(prompt_ids)),
         sampling(sampling_row),
         max_tokens(max_new_tokens),
+        mirostat_mu(2 * sampling_row.mirostat_tau),
         output(std::move(sequence_output)),
         prompt_len_(static_cast<int>(token_ids.size())),
         prefill_len_(prompt_len_) {}
@@ -45,7 +46,9 @@ struct Sequence {
   std::vector<std::int32_t> token_ids;  ///< the prompt, then the generated tokens read back so far
   SamplingRow sampling;
   int max_tokens = 0;  ///< tokens to generate at most
-  int priority = 0;    ///< lower values are admitted first
+  /// SequenceState::mirostat_mu as it is at admission; after a preemption where it was.
+  float mirostat_mu = 0.0f;
+  int priority = 0;  ///< lower values are admitted first
   /// Whether its tokens and identity determine its keys and values; see KvGrowth.
   bool is_recomputable = true;
   SequenceOutput output;

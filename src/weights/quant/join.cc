@@ -13,7 +13,7 @@ namespace quern {
 namespace {
 
 /// Rows that are unpacked at a time: whole cache lines of words that are packed along columns.
-constexpr std::int64_t kBlockRows = 64;
+constexpr std::int64_t kJoinedRows = 64;
 /// What makes a number of 4 bits one of 8 with the same distance from its zero point.
 constexpr int kWidening = 128 - 8;
 
@@ -122,12 +122,12 @@ void JoinedReader::read_values(std::int64_t first_row, std::int64_t num_rows,
   const std::int64_t row_bytes =
       format_.stored == DType::uint4 ? ceil_div(inputs_, std::int64_t{2}) : inputs_;
   std::vector<std::uint8_t> block(
-      static_cast<std::size_t>(std::min(kBlockRows, num_rows) * inputs_));
+      static_cast<std::size_t>(std::min(kJoinedRows, num_rows) * inputs_));
   for (std::int64_t row = first_row; row < first_row + num_rows;) {
     const Part& part = part_of(row);
     const std::int64_t part_row = row - part.first_row;
     const std::int64_t count = std::min(
-        {kBlockRows, first_row + num_rows - row, part.tensor->shape.out_features - part_row});
+        {kJoinedRows, first_row + num_rows - row, part.tensor->shape.out_features - part_row});
     part.values.read(part_row, count, block.data());
     for (std::int64_t i = 0; i < count; ++i) {
       const auto begin = static_cast<std::size_t>(i * inputs_);

@@ -14,7 +14,7 @@ namespace quern {
 namespace {
 
 constexpr std::int64_t kGroupSize = 128;
-constexpr std::int64_t kBlockRows = 16;  ///< that are in memory as floats at a time
+constexpr std::int64_t kQuantizedRows = 16;  ///< that are in memory as floats at a time
 
 }  // namespace
 
@@ -103,8 +103,8 @@ void QuantizingReader::read_values(std::int64_t first_row, std::int64_t num_rows
                                    std::byte* out) const {
   const auto row_bytes =
       static_cast<std::int64_t>(component_places(format_, {1, inputs_}).front().row_bytes());
-  for (std::int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
-    const std::int64_t count = std::min(kBlockRows, num_rows - begin);
+  for (std::int64_t begin = 0; begin < num_rows; begin += kQuantizedRows) {
+    const std::int64_t count = std::min(kQuantizedRows, num_rows - begin);
     const std::vector<float> rows = read_floats(first_row + begin, count);
     for (std::int64_t i = 0; i < count; ++i) {
       quantize_row(std::span(rows).subspan(static_cast<std::size_t>(i * inputs_),
@@ -118,8 +118,8 @@ void QuantizingReader::read_scales(std::int64_t first_row, std::int64_t num_rows
                                    std::byte* out) const {
   const std::int64_t groups = ceil_div(inputs_, group_size_);
   const auto scale_bytes = static_cast<std::int64_t>(dtype_bytes(*format_.scale_dtype));
-  for (std::int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
-    const std::int64_t count = std::min(kBlockRows, num_rows - begin);
+  for (std::int64_t begin = 0; begin < num_rows; begin += kQuantizedRows) {
+    const std::int64_t count = std::min(kQuantizedRows, num_rows - begin);
     const std::vector<float> rows = read_floats(first_row + begin, count);
     std::vector<float> scales;
     scales.reserve(static_cast<std::size_t>(count * groups));

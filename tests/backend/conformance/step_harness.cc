@@ -99,6 +99,7 @@ void StepHarness::add_state() {
   state.max_tokens = upload(std::vector<std::int32_t>(rows, 1000));
   state.prompt_len = upload(std::vector<std::int32_t>(rows, 0));
   state.rope_alpha = upload(rope_alpha);
+  state.mirostat_mu = upload(std::vector<float>(rows, 3.0f));
   state.history_stride = 64;
   state.history = upload(std::vector<std::int32_t>(rows * 64, -7));
   state.num_finished = upload(std::vector<std::int32_t>(1, 0));

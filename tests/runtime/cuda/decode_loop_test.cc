@@ -52,7 +52,8 @@ class DecodeLoopTest : public GpuEngineTest {
   }
 };
 
-/// Twelve requests with every finish reason, more than there are rows.
+/// Thirteen requests with every finish reason, more than there are rows; the last has state of its
+/// sampler on the device.
 std::vector<Request> mixed_requests() {
   std::vector<Request> requests;
   std::string prompt = "Once";
@@ -72,6 +73,10 @@ std::vector<Request> mixed_requests() {
     requests.push_back(request);
     prompt += i % 2 == 0 ? " upon a time there was a" : " king, and he had a daughter who said";
   }
+  Request mirostat = requests[7];
+  mirostat.sampling.top_p.reset();
+  mirostat.sampling.mirostat_tau = 3.0f;
+  requests.push_back(mirostat);
   return requests;
 }
 

@@ -149,11 +149,37 @@ TEST(ResolveSampling, EachFilterTurnsSamplingOn) {
   turns_on([](auto& params) { params.epsilon_cutoff = 0.5f; });
   turns_on([](auto& params) { params.eta_cutoff = 0.5f; });
   turns_on([](auto& params) { params.xtc_probability = 0.5f; });
+  turns_on([](auto& params) { params.mirostat_tau = 5.0f; });
   SamplingParams params;
   params.xtc_threshold = 0.2f;
   params.dry_multiplier = 1.0f;
   EXPECT_FALSE(sets_filters(params));
   EXPECT_EQ(resolve(params).temperature, 0.0f);
+}
+
+TEST(ResolveSampling, MirostatTakesThePlaceOfFilters) {
+  GenerationConfig generation = sampled_config();
+  generation.typical_p = 0.9f;
+  SamplingParams params;
+  params.mirostat_tau = 4.0f;
+  SamplingRow row = resolve(params, generation);
+  EXPECT_EQ(row.mirostat_tau, 4.0f);
+  EXPECT_EQ(row.mirostat_eta, 0.1f);
+  EXPECT_EQ(row.top_k, 0);
+  EXPECT_EQ(row.top_p, 1.0f);
+  EXPECT_EQ(row.typical_p, 1.0f);
+  EXPECT_EQ(row.temperature, generation.temperature.value_or(1.0f));
+
+  params.mirostat_eta = 0.0f;
+  params.top_k = 0;  // what is off contradicts nothing
+  params.top_p = 1.0f;
+  EXPECT_EQ(resolve(params, generation).mirostat_eta, 0.0f);
+  params.min_p = 0.1f;
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"mirostat_tau 4", "min_p"}),
+                     resolve(params, generation));
+  params.mirostat_tau = 0.0f;
+  EXPECT_EQ(resolve(params, generation).min_p, 0.1f);
+  EXPECT_EQ(resolve(params, generation).mirostat_tau, 0.0f);
 }
 
 TEST(ResolveSampling, Dry) {
@@ -196,6 +222,8 @@ TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   }
   for (const float value : {-0.1f, kNan, kInfinity}) {
     refuse("top_n_sigma", [&](auto& params) { params.top_n_sigma = value; });
+    refuse("mirostat_tau", [&](auto& params) { params.mirostat_tau = value; });
+    refuse("mirostat_eta", [&](auto& params) { params.mirostat_eta = value; });
     refuse("dry_multiplier", [&](auto& params) { params.dry_multiplier = value; });
     refuse("dry_base", [&](auto& params) { params.dry_base = value; });
   }

@@ -55,12 +55,12 @@ Request random_request(std::mt19937& random) {
   if (below(3) == 0) request.sampling.repetition_penalty = 1.3f;
   if (below(3) == 0) request.sampling.presence_penalty = 0.7f;
   if (below(4) == 0) request.sampling.no_repeat_ngram_size = 3;
+  if (*request.sampling.seed % 3 == 0) request.sampling.mirostat_tau = 3.0f;
   if (below(4) == 0) request.min_new_tokens = 1 + below(*request.max_new_tokens);
   if (below(8) == 0) request.stop = {"e", "th"};
   if (below(4) == 0) request.top_logprobs = 2;
   if (below(8) == 0) {
     request.sampling = {};
-    request.stop.clear();
     request.top_logprobs.reset();
     request.min_new_tokens.reset();
     request.beam_search.num_beams = 2;

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "quern/engine.h"
@@ -11,6 +13,7 @@
 #include "tools/chat/json_text.h"
 #include "tools/chat/settings.h"
 #include "tools/chat/terminal/edited_lines.h"
+#include "tools/cli/request_options.h"
 #include "tools/cli/usage_error.h"
 
 namespace quern::tools {
@@ -85,6 +88,54 @@ TEST(SettingsTest, AreThoseOfTheCommandLine) {
            {"top_p", "2"}, {"top_k", "-1"}, {"max_new_tokens", "0"}, {"warmth", "1"}}) {
     EXPECT_THROW(set_setting(request, name, value), UsageError) << name;
   }
+}
+
+TEST(SettingsTest, EveryOptionCanBeSetShownAndReset) {
+  const std::map<std::string_view, std::pair<const char*, const char*>> others = {
+      {"greedy", {"on", "on"}},
+      {"ignore_eos", {"on", "on"}},
+      {"dry_base", {"1.5", "1.5"}},
+      {"top_n_sigma", {"0.25", "0.25"}},
+      {"logit_bias", {"7=-2.5", "7=-2.5"}},
+      {"dry_sequence_breaker", {";", "';'"}},
+      {"stop", {"the end", "'the end'"}},
+      {"stop_token_ids", {"3,4", "3,4"}}};
+  const auto line_of = [](const Request& request, std::string_view name) {
+    const std::string text = settings_text(request);
+    const std::size_t begin = text.find("\n" + std::string(name) + " ");
+    const std::size_t value = begin == std::string::npos ? 0 : begin + 1;
+    return text.substr(value, text.find('\n', value) - value);
+  };
+  ASSERT_GT(request_options().size(), 28U);
+  for (const RequestOption& option : request_options()) {
+    Request request;
+    const auto other = others.find(option.name);
+    const bool whole =
+        option.placeholder == "N" || option.placeholder == "K" || option.placeholder == "LENGTH";
+    const auto [value, shown] = other != others.end() ? other->second
+                                : whole               ? std::pair("3", "3")
+                                                      : std::pair("0.25", "0.25");
+    const std::string before = line_of(request, option.name);
+    set_setting(request, option.name, value);
+    const std::string after = line_of(request, option.name);
+    EXPECT_NE(after, before) << option.name;
+    EXPECT_TRUE(after.ends_with(shown)) << after;
+    set_setting(request, option.name, "default");
+    EXPECT_EQ(line_of(request, option.name), before);
+    EXPECT_THROW(set_setting(request, option.name, ""), UsageError) << option.name;
+  }
+}
+
+TEST(SettingsTest, OptionsWithSeveralValuesGrow) {
+  Request request;
+  set_setting(request, "stop", "\\n");
+  set_setting(request, "stop", "END");
+  EXPECT_EQ(request.stop, (std::vector<std::string>{"\n", "END"}));
+  EXPECT_THROW(set_setting(request, "stop", "\\x"), UsageError);
+  EXPECT_EQ(request.stop.size(), 2U);
+  set_setting(request, "stop", "default");
+  EXPECT_TRUE(request.stop.empty());
+  EXPECT_THROW(set_setting(request, "greedy", "yes"), UsageError);
 }
 
 TEST(LineInputTest, ABackslashGoesOn) {

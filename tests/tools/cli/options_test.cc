@@ -76,6 +76,9 @@ TEST_F(OptionsTest, ContradictionsNameBoth) {
       {"--greedy", "--top-k", "5"},
       {"--greedy", "--top-p", "0.5"},
       {"--greedy", "--min-p", "0.5"},
+      {"--greedy", "--mirostat-tau", "5"},
+      {"--mirostat-tau", "5", "--top-k", "5"},
+      {"--temperature", "0", "--mirostat-tau", "5"},
       {"--temperature", "0", "--top-k", "5"},
       {"--prompt", "a", "--prompt-ids", "1"},
       {"--prompt", "a", "--prompt-file", "f"},
@@ -87,7 +90,8 @@ TEST_F(OptionsTest, ContradictionsNameBoth) {
       if (argument.starts_with("--")) names.push_back(argument);
     }
     ASSERT_EQ(names.size(), 2U);
-    if (names.front() == "--greedy" || names.front() == "--temperature") {
+    if (names.front() == "--greedy" || names.front() == "--temperature" ||
+        names.front() == "--mirostat-tau") {
       arguments.insert(arguments.end(), {"-p", "a"});
     }
     expect_failure(run_llama(arguments), kUsage, {names.front(), names.back()});
@@ -128,6 +132,8 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
                              "--eta-cutoff",
                              "--xtc-probability",
                              "--xtc-threshold",
+                             "--mirostat-tau",
+                             "--mirostat-eta",
                              "--dry-multiplier",
                              "--dry-base",
                              "--dry-allowed-length",
@@ -172,6 +178,7 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
 TEST_F(OptionsTest, OtherEnginesSpellingsAreTakenOrExplained) {
   const auto expected = json_of(run_llama({"-p", "a", "-n", "5", "--json"}))["results"];
   const std::vector<std::vector<std::string>> taken = {{"--temp", "0"},
+                                                       {"--mirostat-lr", "0.2"},
                                                        {"-c", "64"},
                                                        {"--ctx-size=64"},
                                                        {"-t", "1"},

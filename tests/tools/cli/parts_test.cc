@@ -6,8 +6,8 @@
 
 #include "tests/support/expect_error.h"
 #include "tests/tools/cli/expect_usage_error.h"
-#include "tools/cli/generation_options.h"
 #include "tools/cli/parsing/nearest_name.h"
+#include "tools/cli/request_options.h"
 #include "tools/generation/likelihood.h"
 #include "tools/generation/prompts.h"
 #include "tools/output/json_output.h"

@@ -115,9 +115,9 @@ std::span<Candidate> filter(std::span<Candidate> candidates, const SamplingRow& 
   return candidates;
 }
 
-/// A token, or a SampleError.
+/// A token, or a SampleError. `mirostat_mu`: the row's.
 std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
-                    std::uint32_t position, const SampleScratch& scratch) {
+                    std::uint32_t position, const SampleScratch& scratch, float* mirostat_mu) {
   const std::int32_t best = argmax(scores);
   const float best_score = scores[static_cast<std::size_t>(best)];
   if (!(best_score > -kInfinity)) return static_cast<std::int32_t>(SampleError::no_token);
@@ -128,7 +128,13 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
 
   const DrawKey key{sampling.seed, sampling.sequence_index, position};
   const auto all = collect_candidates(scores, sampling.temperature, scratch.candidates);
-  return draw(filter(all, sampling, key, scratch), key);
+  auto left = filter(all, sampling, key, scratch);
+  if (sampling.mirostat_tau == 0.0f) return draw(left, key);
+  left = keep_surprise(left, *mirostat_mu);
+  const std::int32_t token = draw(left, key);
+  const double excess = surprise_of(left, token) - sampling.mirostat_tau;
+  *mirostat_mu = static_cast<float>(*mirostat_mu - sampling.mirostat_eta * excess);
+  return token;
 }
 
 /// Writes the log-probabilities of the chosen token and of the best ones to the ring; entries
@@ -166,7 +172,8 @@ void sample_row(const Step& step, std::span<const float> logits, const std::int3
   auto scores = process_logits(logits, sampling, history, scratch);
   if (allowed != nullptr) scores = mask_tokens(scores, allowed, scratch);
   const auto position = static_cast<std::uint32_t>(history.all.size());
-  const std::int32_t token = choose(scores, sampling, position, scratch);
+  const std::int32_t token =
+      choose(scores, sampling, position, scratch, step.state.mirostat_mu + row);
   step.state.last_token[row] = token;
   if (token < 0 || sampling.num_top_logprobs < 0) return;
   store_logprobs(step.ring, row, logits, token, sampling.num_top_logprobs, scratch.candidates);

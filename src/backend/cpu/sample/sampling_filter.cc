@@ -168,6 +168,23 @@ std::span<Candidate> exclude_top_choices(std::span<Candidate> candidates, float 
   return keep_if(candidates, [least = *kept](const Candidate& c) { return !better(c, least); });
 }
 
+std::span<Candidate> keep_surprise(std::span<Candidate> candidates, float mu) {
+  const Weights weights = weights_of(candidates);
+  const double weight = weights.sum * std::exp2(-double{mu});
+  if (weight <= 1.0) return keep_weights(candidates, weights.best, weight);
+  std::iter_swap(candidates.begin(),
+                 std::min_element(candidates.begin(), candidates.end(), better));
+  return candidates.first(1);
+}
+
+double surprise_of(std::span<const Candidate> candidates, std::int32_t id) {
+  const Weights weights = weights_of(candidates);
+  const auto it = std::ranges::find(candidates, id, &Candidate::id);
+  QUERN_CHECK(it != candidates.end());
+  const double weight = std::exp(it->score - weights.best);
+  return std::log2(weights.sum) - std::log2(weight);
+}
+
 std::int32_t draw(std::span<const Candidate> candidates, const DrawKey& key) {
   QUERN_CHECK(!candidates.empty());
   // The Gumbel variate of word 0 is the maximum, so most tokens need no draw.

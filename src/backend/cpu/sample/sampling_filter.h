@@ -52,6 +52,13 @@ std::span<Candidate> keep_eta(std::span<Candidate> candidates, float eta);
 /// highest id in ties). Source: text-generation-webui (p-e-w); llama.cpp.
 std::span<Candidate> exclude_top_choices(std::span<Candidate> candidates, float threshold);
 
+/// Mirostat v2: those of a surprise -log2 p of at most `mu`, else the best alone. Source: Basu et
+/// al. 2021; llama.cpp.
+std::span<Candidate> keep_surprise(std::span<Candidate> candidates, float mu);
+
+/// The surprise -log2 p of one of the candidates.
+double surprise_of(std::span<const Candidate> candidates, std::int32_t id);
+
 /// The key of a draw, except for the candidates; see base/philox.h.
 struct DrawKey {
   std::uint64_t seed = 0;

@@ -18,7 +18,8 @@ SampleScratch take_sample_scratch(Workspace& workspace, std::int64_t rows,
   return {workspace.take<kernels::SampleSlice>(rows * slices),
           {workspace.take<std::uint64_t>(rows * kernels::kSampleBinSets * kernels::kSampleBins),
            workspace.take<int>(rows * slices),
-           workspace.take<double>(rows * slices * kernels::kSampleSumSets * kernels::kSampleSums)}};
+           workspace.take<double>(rows * slices * kernels::kSampleSumSets * kernels::kSampleSums),
+           workspace.take<double>(rows * slices)}};
 }
 
 constexpr auto kCountersOfRow =
@@ -63,6 +64,7 @@ void run_sample(const Sample& op, const Step& step, const OpContext& context) {
   params.finished = state.finished;
   params.generated = state.generated;
   params.prompt_len = state.prompt_len;
+  params.mirostat_mu = state.mirostat_mu;
   params.history = state.history;
   params.history_stride = state.history_stride;
   params.sampling = kernel_rows(step.sampling);

@@ -39,6 +39,8 @@ QUERN_SAME_PLACE(epsilon_cutoff);
 QUERN_SAME_PLACE(eta_cutoff);
 QUERN_SAME_PLACE(xtc_probability);
 QUERN_SAME_PLACE(xtc_threshold);
+QUERN_SAME_PLACE(mirostat_tau);
+QUERN_SAME_PLACE(mirostat_eta);
 QUERN_SAME_PLACE(dry_multiplier);
 QUERN_SAME_PLACE(dry_base);
 QUERN_SAME_PLACE(dry_allowed_length);

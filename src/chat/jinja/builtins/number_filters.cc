@@ -221,15 +221,15 @@ Value dict_view(Interpreter& run, const Value& self, const char* name, int what)
   return view;
 }
 
-Value keys(Interpreter& run, const Value& self, Arguments& arguments) {
+Value dict_keys(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("keys", arguments, {});
   return dict_view(run, self, "dict_keys", 0);
 }
-Value values(Interpreter& run, const Value& self, Arguments& arguments) {
+Value dict_values(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("values", arguments, {});
   return dict_view(run, self, "dict_values", 1);
 }
-Value items(Interpreter& run, const Value& self, Arguments& arguments) {
+Value dict_items(Interpreter& run, const Value& self, Arguments& arguments) {
   const Parameters p("items", arguments, {});
   return dict_view(run, self, "dict_items", 2);
 }
@@ -243,8 +243,11 @@ Value copy_dict(Interpreter& run, const Value& self, Arguments& arguments) {
 
 constexpr NamedFilter kListMethods[] = {
     {"index", index_of}, {"count", count_of}, {"copy", copy_list}};
-constexpr NamedFilter kDictMethods[] = {
-    {"get", get}, {"keys", keys}, {"values", values}, {"items", items}, {"copy", copy_dict}};
+constexpr NamedFilter kDictMethods[] = {{"get", get},
+                                        {"keys", dict_keys},
+                                        {"values", dict_values},
+                                        {"items", dict_items},
+                                        {"copy", copy_dict}};
 
 template <std::size_t kSize>
 Filter find_in(const NamedFilter (&table)[kSize], std::string_view name) {
