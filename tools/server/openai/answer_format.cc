@@ -38,6 +38,13 @@ OrderedJson AnswerFormat::object(const char* name) const {
           {"system_fingerprint", fmt::format("quern-{}", version())}};
 }
 
+bool AnswerFormat::shows(const ChoiceOutput& output) const {
+  if (!output.content.empty() || !output.reasoning.empty()) return true;
+  if (output.token_ids.empty()) return false;
+  // An end token alone is told by finish_reason.
+  return !output.finish_reason || head_.return_token_ids || head_.with_logprobs;
+}
+
 OrderedJson AnswerFormat::chunk(OrderedJson choices) const {
   OrderedJson json = object(chunk_object());
   json["choices"] = OrderedJson::array({std::move(choices)});

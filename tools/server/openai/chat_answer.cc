@@ -15,9 +15,7 @@ class ChatAnswer final : public AnswerFormat {
   }
 
   OrderedJson next_choice(const ChoiceOutput& output) override {
-    const bool has_ids = !output.token_ids.empty();
-    const bool shows_ids = has_ids && (head_.return_token_ids || head_.with_logprobs);
-    if (output.content.empty() && output.reasoning.empty() && !shows_ids) return nullptr;
+    if (!shows(output)) return nullptr;
     OrderedJson delta = OrderedJson::object();
     if (!output.reasoning.empty()) delta["reasoning_content"] = output.reasoning;
     if (!output.content.empty() || output.reasoning.empty()) delta["content"] = output.content;
