@@ -224,6 +224,7 @@ Action add_serve(CLI::App& app) {
               });
   add_template_options(app, options->server.rendering, "Chat");
   add_engine_options(app, options->engine);
+  add_kv_reservation_option(app, options->engine, "grow");
   add_loop_options(app, options->engine);
   add_output_options(app, options->output);
   return [=] {
