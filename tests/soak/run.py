@@ -167,11 +167,11 @@ class Soak:
         elif choice == 2:
             request = self.request({"prompt": "a", "metadata": json.loads("[" * 90 + "]" * 90), "top_p": 7})
         elif choice == 3:
-            request = b"POST /tokenize HTTP/1.1\r\nContent-Length: 50000\r\n\r\n" + b"[" * 50000
+            request = b"POST /tokenize HTTP/1.1\r\nConnection: close\r\nContent-Length: 50000\r\n\r\n" + b"[" * 50000
         elif choice == 4:
             request = b"POST /tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
         elif choice == 5:
-            request = b"POST /tokenize HTTP/1.1\r\nContent-Length: 7\r\n\r\n{\"\xff\xc3\x28\":"
+            request = b"POST /tokenize HTTP/1.1\r\nConnection: close\r\nContent-Length: 7\r\n\r\n{\"\xff\xc3\x28\":"
         else:
             request = self.request(self.body(**{rng.choice("abcxyz"): None, "seed": 1 << 70}))
         reader, writer = await self.connect()

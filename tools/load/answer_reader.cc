@@ -96,9 +96,8 @@ void AnswerReader::take_event(const std::string& data, Clock::time_point now) {
   }
   const Json json = Json::parse(data, nullptr, false);
   if (!json.is_object()) {
-    return fail("bad_stream",
-                fmt::format("event {}: expected a JSON object, got {}", num_events_,
-                            quoted_name(data)));
+    return fail("bad_stream", fmt::format("event {}: expected a JSON object, got {}", num_events_,
+                                          quoted_name(data)));
   }
   if (const Json* error = member(json, "error")) return fail("stream_error", message_of(*error));
   if (const Json* model = member(json, "model"); model != nullptr && model->is_string()) {

@@ -13,10 +13,10 @@ namespace quern::tools {
 
 /// What became of one request. Times in milliseconds.
 struct AnswerRecord {
-  std::string error_kind;     ///< "http_429", "stream_error", …; empty: a whole answer
-  std::string error_message;  ///< of the server, or ours
-  double first_token_ms = 0;  ///< from when the request was due
-  double latency_ms = 0;      ///< to the last token; of a failed answer to its end
+  std::string error_kind;              ///< "http_429", "stream_error", …; empty: a whole answer
+  std::string error_message;           ///< of the server, or ours
+  double first_token_ms = 0;           ///< from when the request was due
+  double latency_ms = 0;               ///< to the last token; of a failed answer to its end
   std::vector<double> inter_token_ms;  ///< between two events with output
   std::size_t prompt_tokens = 0;       ///< as the server counts; 0: it does not tell
   std::size_t output_tokens = 0;       ///< the same; else the number of events with output

@@ -39,7 +39,8 @@ class Call : public std::enable_shared_from_this<Call> {
     if (timeout.count() > 0) {
       timer_.expires_after(timeout);
       timer_.async_wait([self = shared_from_this(), timeout](error_code error) {
-        if (!error) self->end({"timeout", fmt::format("no whole answer in {} ms", timeout.count())});
+        if (!error)
+          self->end({"timeout", fmt::format("no whole answer in {} ms", timeout.count())});
       });
     }
     connect(0);
@@ -49,13 +50,12 @@ class Call : public std::enable_shared_from_this<Call> {
   void connect(std::size_t index) {
     error_code ignored;
     socket_.close(ignored);
-    socket_.async_connect(
-        endpoints_[index], [self = shared_from_this(), index](error_code error) {
-          if (self->ended_) return;
-          if (!error) return self->send();
-          if (index + 1 < self->endpoints_.size()) return self->connect(index + 1);
-          self->end({"connect", error.message()});
-        });
+    socket_.async_connect(endpoints_[index], [self = shared_from_this(), index](error_code error) {
+      if (self->ended_) return;
+      if (!error) return self->send();
+      if (index + 1 < self->endpoints_.size()) return self->connect(index + 1);
+      self->end({"connect", error.message()});
+    });
   }
 
   void send() {
@@ -66,10 +66,9 @@ class Call : public std::enable_shared_from_this<Call> {
                         // What fails may have been answered already: refused by a full queue, say.
                         self->write_error_ = error;
                       });
-    http::async_read_header(socket_, buffer_, parser_,
-                            [self = shared_from_this()](error_code error, std::size_t) {
-                              self->on_header(error);
-                            });
+    http::async_read_header(
+        socket_, buffer_, parser_,
+        [self = shared_from_this()](error_code error, std::size_t) { self->on_header(error); });
   }
 
   void on_header(error_code error) {
@@ -84,10 +83,9 @@ class Call : public std::enable_shared_from_this<Call> {
 
   void read_more() {
     if (parser_.is_done()) return end({});
-    http::async_read_some(socket_, buffer_, parser_,
-                          [self = shared_from_this()](error_code error, std::size_t) {
-                            self->on_body(error);
-                          });
+    http::async_read_some(
+        socket_, buffer_, parser_,
+        [self = shared_from_this()](error_code error, std::size_t) { self->on_body(error); });
   }
 
   void on_body(error_code error) {
@@ -100,12 +98,14 @@ class Call : public std::enable_shared_from_this<Call> {
   }
 
   CallFailure failure_of(error_code error) const {
-    const bool is_http = error.category() == http::make_error_code(http::error::bad_method).category();
-    const bool cut_off = error == http::error::end_of_stream || error == http::error::partial_message;
+    const bool is_http =
+        error.category() == http::make_error_code(http::error::bad_method).category();
+    const bool cut_off =
+        error == http::error::end_of_stream || error == http::error::partial_message;
     if (is_http && !cut_off) return {"bad_http", error.message()};
     if (write_error_ && cut_off) error = write_error_;
-    return {"disconnected", cut_off && !write_error_ ? "the server closed the connection"
-                                                     : error.message()};
+    return {"disconnected",
+            cut_off && !write_error_ ? "the server closed the connection" : error.message()};
   }
 
   void end(const CallFailure& failure) {

@@ -15,25 +15,25 @@ namespace quern::tools {
 /// What is sent.
 struct LoadRequest {
   const char* path = "/v1/completions";
-  std::string body;  ///< JSON
+  std::string body;               ///< JSON
   std::size_t prompt_tokens = 0;  ///< 0: only the server knows
 };
 
 /// How it is sent: as an open loop of Poisson arrivals, or as a closed one of so many at a time.
 struct LoadSettings {
   ServerUrl url;
-  std::string api_key;   ///< empty: none
-  double rate = 0;       ///< requests a second, on average; 0: a closed loop
-  int concurrency = 0;   ///< requests at a time, where there is no rate
-  int warm_up = 1;       ///< requests before the clock starts, at once
+  std::string api_key;                   ///< empty: none
+  double rate = 0;                       ///< requests a second, on average; 0: a closed loop
+  int concurrency = 0;                   ///< requests at a time, where there is no rate
+  int warm_up = 1;                       ///< requests before the clock starts, at once
   std::chrono::milliseconds timeout{0};  ///< of one request; 0: none
   std::uint64_t seed = 0;                ///< of the arrivals
 };
 
 struct LoadResult {
-  double seconds = 0;                  ///< from the start to the end of the last answer
-  std::vector<AnswerRecord> answers;   ///< in the order of their ends
-  std::size_t most_at_once = 0;        ///< the most requests in flight
+  double seconds = 0;                 ///< from the start to the end of the last answer
+  std::vector<AnswerRecord> answers;  ///< in the order of their ends
+  std::size_t most_at_once = 0;       ///< the most requests in flight
 };
 
 struct LoadWatch {

@@ -88,8 +88,7 @@ OrderedJson serve_json(const LoadSettings& settings, const Objectives& objective
                                                : "unix:" + settings.url.socket_path},
       {"model", totals.model},
       {"rate", settings.rate > 0 ? OrderedJson(settings.rate) : OrderedJson(nullptr)},
-      {"concurrency",
-       settings.rate > 0 ? OrderedJson(nullptr) : OrderedJson(settings.concurrency)},
+      {"concurrency", settings.rate > 0 ? OrderedJson(nullptr) : OrderedJson(settings.concurrency)},
       {"seconds", rounded(result.seconds, 3)},
       {"requests", result.answers.size()},
       {"finished", totals.num_whole},
@@ -99,7 +98,8 @@ OrderedJson serve_json(const LoadSettings& settings, const Objectives& objective
       {"requests_per_s", rounded(per_second(totals.num_whole, result), 3)},
       {"input_tokens_per_s", rounded(per_second(totals.prompt_tokens, result), 1)},
       {"output_tokens_per_s", rounded(per_second(totals.output_tokens, result), 1)}};
-  for (const SpreadRow& row : rows_of(totals)) json[row.name] = spread_json(spread_of(row.times_ms));
+  for (const SpreadRow& row : rows_of(totals))
+    json[row.name] = spread_json(spread_of(row.times_ms));
   if (objectives.any()) {
     json["objectives"] = objectives_json(objectives);
     json["goodput_per_s"] = rounded(per_second(totals.num_good, result), 3);

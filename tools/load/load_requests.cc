@@ -33,8 +33,8 @@ OrderedJson common_fields(const LoadRequestOptions& options, int max_tokens) {
 
 void add_settings(const Prompt& prompt, OrderedJson& json) {
   const PromptSettings& settings = prompt.settings;
-  const bool others = settings.top_n_sigma || settings.typical_p || settings.epsilon_cutoff ||
-                      settings.eta_cutoff;
+  const bool others =
+      settings.top_n_sigma || settings.typical_p || settings.epsilon_cutoff || settings.eta_cutoff;
   if (others) {
     fail(ErrorCode::bad_file,
          "{}: of the samplers a server takes temperature, top_k, top_p and min_p, got another",

@@ -25,7 +25,7 @@ struct LoadRequestOptions {
   std::string model;  ///< empty: the field is left out
   LengthRange input;
   LengthRange output;
-  int vocab_size = 1000;     ///< random ids are below it
+  int vocab_size = 1000;      ///< random ids are below it
   bool stops_at_eos = false;  ///< answers may end before their length
   std::uint64_t seed = 0;
 };

@@ -68,11 +68,11 @@ ExitCode bench_serve(BenchServeOptions options) {
   const OutputOptions& output = options.output;
   ProgressBar progress(static_cast<std::size_t>(options.num_requests), shows_progress(output),
                        "requests");
-  const LoadWatch watch = {
-      [&] { return interrupt.requested(); },
-      [&](std::size_t num_ended) {
-        progress.set(num_ended, static_cast<std::size_t>(options.num_requests));
-      }};
+  const LoadWatch watch = {[&] { return interrupt.requested(); },
+                           [&](std::size_t num_ended) {
+                             progress.set(num_ended,
+                                          static_cast<std::size_t>(options.num_requests));
+                           }};
   const LoadResult result = run_load(load, requests, watch);
   progress.clear();
   if (output.json) {
@@ -136,22 +136,21 @@ LoadFlags add_load_options(CLI::App& app, BenchServeOptions& options) {
 void add_request_options(CLI::App& app, BenchServeOptions& options, LoadFlags& flags) {
   OptionGroup group(app, "Requests");
   LoadRequestOptions& requests = options.requests;
-  flags.input_len = group.value(
-      {"--input-len", "N|LOW-HIGH", "Tokens of a prompt of random ids (default: 128)"},
-      [&requests](const std::string& option, const std::string& value) {
-        requests.input = parse_length_range(option, value);
-      });
+  flags.input_len =
+      group.value({"--input-len", "N|LOW-HIGH", "Tokens of a prompt of random ids (default: 128)"},
+                  [&requests](const std::string& option, const std::string& value) {
+                    requests.input = parse_length_range(option, value);
+                  });
   group.value({"--output-len", "N|LOW-HIGH",
                "New tokens, where a prompt record does not say (default: 128)"},
               [&requests](const std::string& option, const std::string& value) {
                 requests.output = parse_length_range(option, value);
               });
-  flags.vocab_size =
-      group.integer({"--vocab-size", "N", "Random ids are below N (default: 1000)"},
-                    requests.vocab_size, 1);
-  flags.prompts_file = group.text(
-      {"--prompts-file", "FILE", "Send these prompt records (JSON lines) in turn"},
-      options.prompts_file);
+  flags.vocab_size = group.integer({"--vocab-size", "N", "Random ids are below N (default: 1000)"},
+                                   requests.vocab_size, 1);
+  flags.prompts_file =
+      group.text({"--prompts-file", "FILE", "Send these prompt records (JSON lines) in turn"},
+                 options.prompts_file);
   group.flag("--stop-at-eos", requests.stops_at_eos,
              "Let answers end where the model ends them; by default ignore_eos is sent");
 }

@@ -47,10 +47,10 @@ TEST_F(BenchServeTest, SendsPromptRecords) {
                    "\n"
                    R"({"messages": [{"role": "user", "content": "Tell me of a fox."}]})"
                    "\n");
-  const auto json = json_of(run_quern({"bench", "serve", "--url",
-                                       "http://localhost:" + std::to_string(server.port()),
-                                       "--concurrency", "2", "--requests", "4", "--warm-up", "0",
-                                       "--output-len", "6", "--prompts-file", file, "--json"}));
+  const auto json = json_of(
+      run_quern({"bench", "serve", "--url", "http://localhost:" + std::to_string(server.port()),
+                 "--concurrency", "2", "--requests", "4", "--warm-up", "0", "--output-len", "6",
+                 "--prompts-file", file, "--json"}));
   EXPECT_EQ(json["serve"]["finished"], 4);
   EXPECT_EQ(json["serve"]["output_tokens"], 3 + 6 + 3 + 6);
 }
@@ -61,8 +61,8 @@ TEST_F(BenchServeTest, FailsWhereRequestsFail) {
     return ++count % 3 == 0 ? http_answer(500, "application/json", R"({"error": "lost"})")
                             : streamed_answer({"a", "b"});
   });
-  const ChildResult result = run_quern({"bench", "serve", "--url", server.url(), "--concurrency",
-                                        "1", "--requests", "8", "--json"});
+  const ChildResult result = run_quern(
+      {"bench", "serve", "--url", server.url(), "--concurrency", "1", "--requests", "8", "--json"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.err, "error: 3 of 8 requests failed: 3 http_500 (lost)\n");
   const auto json = nlohmann::ordered_json::parse(result.out);

@@ -34,8 +34,8 @@ TEST(ServerUrlTest, TakesHostsAndSockets) {
 }
 
 TEST(ServerUrlTest, RefusesOthers) {
-  for (const char* text : {"", "127.0.0.1:8000", "http://", "http:///v1", "http://a b", "unix:",
-                           "http://user@host", "http://host/v1?x=1"}) {
+  for (const char* text : {"", "127.0.0.1:8000", "http://", "http:///v1", "http://a b",
+                           "unix:", "http://user@host", "http://host/v1?x=1"}) {
     expect_usage_error({"--url: expected http://"}, [&] { parse_server_url("--url", text); });
   }
   expect_usage_error({"--url", "TLS"}, [] { parse_server_url("--url", "https://host"); });

@@ -1,3 +1,5 @@
+#include "tools/load/load.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -5,7 +7,6 @@
 #include "tests/support/expect_error.h"
 #include "tests/tools/cli/expect_usage_error.h"
 #include "tests/tools/load/fake_server.h"
-#include "tools/load/load.h"
 #include "tools/load/load_requests.h"
 
 // The load generator against servers that err in every way.
@@ -126,8 +127,9 @@ TEST(LoadTest, CountsRefusedConnections) {
   EXPECT_QUERN_ERROR(ErrorCode::device, ({"first request", "refused"}),
                      run_load(warmed, some_requests(2), {}));
   EXPECT_EQ(answer_of(settings_for("unix:/no/such/socket")).error_kind, "connect");
-  EXPECT_USAGE_ERROR(({"--url", "at most"}),
-                     run_load(settings_for("unix:/" + std::string(200, 'x')), some_requests(1), {}));
+  EXPECT_USAGE_ERROR(
+      ({"--url", "at most"}),
+      run_load(settings_for("unix:/" + std::string(200, 'x')), some_requests(1), {}));
   EXPECT_QUERN_ERROR(ErrorCode::device, ({"--url", "no-such-host.invalid"}),
                      run_load(settings_for("http://no-such-host.invalid"), some_requests(1), {}));
 }

@@ -85,6 +85,7 @@ void complete_text(const ApiContext& context, const Call& call) {
     setup.prompts.push_back(std::move(running));
   }
   setup.format = make_completion_format(std::move(head), std::move(echoes));
+  setup.only_prompt = fields.only_prompt;
   run(context, call, fields.generation, std::move(setup));
 }
 
