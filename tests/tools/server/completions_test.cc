@@ -38,7 +38,9 @@ std::map<int, std::string> stream_texts(const RawAnswer& answer, bool chat) {
       if (chat) {
         const Json& delta = choice["delta"];
         EXPECT_EQ(delta.contains("role"), num_roles[index]++ == 0) << events[i];
-        texts[index] += delta.value("content", "");
+        const bool has_text = delta.contains("content") && !delta["content"].is_null();
+        if (has_text) texts[index] += delta["content"].get<std::string>();
+        EXPECT_TRUE(has_text || delta.contains("role") || delta.empty()) << events[i];
       } else {
         texts[index] += choice["text"].get<std::string>();
       }
@@ -243,6 +245,23 @@ TEST_F(CompletionsTest, TokenizesAndBack) {
   const Json chat =
       qwen2_->post("/tokenize", R"({"messages": [{"role": "user", "content": "a"}]})").json();
   EXPECT_GT(chat["count"].get<int>(), 5);
+}
+
+TEST_F(ChatCompletionsTest, ShowsWhatTheTemplateMakes) {
+  Json body = {{"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
+  const Json open = qwen2_->post("/apply-template", body.dump()).json();
+  body["add_generation_prompt"] = false;
+  const Json closed = qwen2_->post("/apply-template", body.dump()).json();
+  const std::string text = closed["prompt"];
+  EXPECT_NE(text.find("<|im_start|>user\nHello<|im_end|>"), std::string::npos) << text;
+  EXPECT_EQ(open["prompt"], text + "<|im_start|>assistant\n");
+  body["tools"] = {{{"type", "function"}}};
+  expect_refused(qwen2_->post("/apply-template", body.dump()), "tools", "not served");
+  expect_refused(
+      gpt2_->post("/apply-template", R"({"messages": [{"role": "user", "content": "a"}]})"),
+      "messages", "no chat");
+  expect_refused(qwen2_->post("/apply-template", R"({"messages": [], "x": 1})"), "messages",
+                 "list of messages");
 }
 
 TEST_F(CompletionsTest, ListsTheModelUnderAllItsNames) {

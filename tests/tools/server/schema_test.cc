@@ -127,7 +127,7 @@ TEST(CompletionFieldsTest, NamesWhatIsWrong) {
       {R"(, "n": 0)", "n", "from 1"},
       {R"(, "n": 1.5)", "n", "1.5"},
       {R"(, "n": 100000)", "n", "to 256"},
-      {R"(, "max_tokens": 0)", "max_tokens", "from 1"},
+      {R"(, "max_tokens": -1)", "max_tokens", "from 0"},
       {R"(, "max_tokens": 3, "max_completion_tokens": 4)", "max_tokens", "contradict"},
       {R"(, "seed": 9223372036854775808)", "seed", "9223372036854775807"},
       {R"(, "seed": -9223372036854775809)", "seed", "integer"},

@@ -33,6 +33,7 @@ TEST_F(ScoringTest, EchoedPromptsHaveTheirLogprobs) {
   Json body = {{"prompt", Json::array({expected.prompt_ids, expected.prompt_ids})},
                {"max_tokens", 1},
                {"temperature", 1},
+               {"seed", 1},
                {"echo", true},
                {"logprobs", 2},
                {"n", 2}};
@@ -76,8 +77,7 @@ TEST_F(ScoringTest, ScoredWindowsGiveThePerplexity) {
     text += std::string("There was once a ") + name + " who had three sons, and the youngest of " +
             "them went out into the wide world to seek his fortune. ";
   }
-  const Json ids =
-      gpt2_->post("/tokenize", Json({{"content", text}}).dump()).json()["tokens"];
+  const Json ids = gpt2_->post("/tokenize", Json({{"content", text}}).dump()).json()["tokens"];
   ASSERT_GT(ids.size(), 4 * kScored);
   double nll = 0;
   std::size_t num_scored = 0;
@@ -91,12 +91,12 @@ TEST_F(ScoringTest, ScoredWindowsGiveThePerplexity) {
                                               ids.begin() + std::ptrdiff_t(end))));
     }
     const RawAnswer answer = gpt2_->post("/v1/completions", Json({{"prompt", windows},
-                                                                   {"max_tokens", max_tokens},
-                                                                   {"temperature", 0},
-                                                                   {"logprobs", 1},
-                                                                   {"echo", true},
-                                                                   {"seed", 1234}})
-                                                                 .dump());
+                                                                  {"max_tokens", max_tokens},
+                                                                  {"temperature", 0},
+                                                                  {"logprobs", 1},
+                                                                  {"echo", true},
+                                                                  {"seed", 1234}})
+                                                                .dump());
     ASSERT_EQ(answer.status, 200) << answer.body;
     const Json json = answer.json();
     ASSERT_EQ(json["choices"].size(), windows.size());

@@ -85,7 +85,8 @@ struct Output {
 void add_choice(const Json& choice, Output& output) {
   const char* holder = choice.contains("message") ? "message" : "delta";
   const Json& text = choice.contains("text") ? choice : choice.value(holder, Json::object());
-  output.text += text.value(choice.contains("text") ? "text" : "content", "");
+  const Json words = text.value(choice.contains("text") ? "text" : "content", Json());
+  if (words.is_string()) output.text += words;  // a chat's first delta has null
   for (const Json& id : choice.value("token_ids", Json::array())) output.ids.push_back(id);
 }
 

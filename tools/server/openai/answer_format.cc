@@ -35,7 +35,7 @@ OrderedJson AnswerFormat::object(const char* name) const {
           {"object", name},
           {"created", head_.created},
           {"model", head_.model},
-          {"system_fingerprint", fmt::format("quern-{}", version())}};
+          {"system_fingerprint", fmt::format("build-{}-{}", version(), commit())}};
 }
 
 bool AnswerFormat::shows(const ChoiceOutput& output) const {

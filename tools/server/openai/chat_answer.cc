@@ -9,7 +9,7 @@ class ChatAnswer final : public AnswerFormat {
   using AnswerFormat::AnswerFormat;
 
   OrderedJson first_choice(int index, const ChoicePrompt& prompt) override {
-    OrderedJson json = choice(index, {{"role", "assistant"}, {"content", ""}});
+    OrderedJson json = choice(index, {{"role", "assistant"}, {"content", nullptr}});
     if (head_.return_token_ids) json["prompt_token_ids"] = prompt.ids;
     return json;
   }

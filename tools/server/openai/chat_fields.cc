@@ -137,15 +137,9 @@ Messages parse_messages(const OrderedJson& list) {
   return messages;
 }
 
-ChatFields parse_chat_fields(std::string_view body, const ModelLimits& limits) {
-  Fields fields(body);
-  ChatFields parsed;
+TemplateFields parse_template_fields(Fields& fields) {
+  TemplateFields parsed;
   parsed.messages = parse_messages(fields.required("messages"));
-  parsed.generation = parse_generation_fields(fields, limits);
-  Request& request = parsed.generation.request;
-  request.max_new_tokens = parse_max_tokens(fields, limits).value_or(limits.max_seq_len);
-  parse_logprobs(fields, request);
-  parse_response_format(fields);
   parse_tools(fields);
   if (const OrderedJson* variables = fields.find("chat_template_kwargs")) {
     const Fields checked(*variables, "chat_template_kwargs");
@@ -159,6 +153,18 @@ ChatFields parse_chat_fields(std::string_view body, const ModelLimits& limits) {
   if (parsed.continue_final_message && parsed.add_generation_prompt) {
     bad_field("continue_final_message", "contradicts \"add_generation_prompt\": true");
   }
+  return parsed;
+}
+
+ChatFields parse_chat_fields(std::string_view body, const ModelLimits& limits) {
+  Fields fields(body);
+  ChatFields parsed;
+  static_cast<TemplateFields&>(parsed) = parse_template_fields(fields);
+  parsed.generation = parse_generation_fields(fields, limits);
+  Request& request = parsed.generation.request;
+  request.max_new_tokens = parse_max_tokens(fields, limits).value_or(limits.max_seq_len);
+  parse_logprobs(fields, request);
+  parse_response_format(fields);
   for (const char* name : {"audio", "prediction", "web_search_options"}) {
     fields.refuse(name, "not served");
   }

@@ -142,7 +142,7 @@ GenerationFields parse_generation_fields(Fields& fields, const ModelLimits& limi
   fields.refuse("use_beam_search", "not served: beams are `quern run --num-beams`");
   fields.ignore({"user", "metadata", "store", "service_tier", "prompt_cache_key",
                  "prompt_cache_retention", "safety_identifier", "verbosity", "reasoning_effort",
-                 "cache_prompt"});
+                 "cache_prompt", "id_slot"});
   return parsed;
 }
 
