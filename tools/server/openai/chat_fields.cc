@@ -58,6 +58,11 @@ OrderedJson tool_calls_of(const OrderedJson& calls, const std::string& path) {
       bad_field(path, "expected {{\"function\": {{\"name\", \"arguments\"}}}}, got {}",
                 shown_value(call));
     }
+    for (const char* name : {"id", "type"}) {
+      const auto text = call.find(name);
+      if (text == call.end() || text->is_null() || text->is_string()) continue;
+      bad_field(path, "expected a text as \"{}\" of a call, got {}", name, shown_value(*text));
+    }
     parsed.push_back(call);
     const auto arguments = parsed.back()["function"].find("arguments");
     if (arguments == parsed.back()["function"].end() || !arguments->is_string()) continue;
