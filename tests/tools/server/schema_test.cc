@@ -206,8 +206,8 @@ TEST(ChatFieldsTest, NamesTheMessageAndThePart) {
   EXPECT_NE(error(R"([{"role": "user"}])").find("messages[0].content"), std::string::npos);
   EXPECT_NE(error(R"([{"role": "user", "content": 3}])").find("messages[0].content"),
             std::string::npos);
-  const std::string calls = error(
-      R"([{"role": "assistant", "tool_calls": [{"type": 7, "function": {"name": "f"}}]}])");
+  const std::string calls =
+      error(R"([{"role": "assistant", "tool_calls": [{"type": 7, "function": {"name": "f"}}]}])");
   EXPECT_NE(calls.find("messages[0].tool_calls"), std::string::npos) << calls;
   EXPECT_NE(calls.find("\"type\""), std::string::npos) << calls;
   for (const char* type : {"image_url", "input_audio", "file", "video_url"}) {
