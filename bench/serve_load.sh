@@ -2,7 +2,7 @@
 # serve_load.sh QUERN [FOLDER]: what HTTP costs, and what clients of a server see, on one GPU.
 #
 # The mixed load (500 requests at once, prompts of 1 to 512 and answers of 1 to 256 tokens, 64 at a time) by the engine
-# alone and through HTTP; 10 requests a second for 30 s, for p99 of the first token and between tokens; and the time from
+# alone and through HTTP, the same requests after the same warm-up; 10 requests a second for 30 s, for p99 of the first token and between tokens; and the time from
 # the process's start to the end of its first answer. Random weights of SHAPE (llama_7b), float16; with MODEL=FOLDER that
 # checkpoint, from a page cache that the first start has filled. JSON goes to FOLDER (default: ./serve_load), a table to
 # stdout; the exit code is 1 where something failed. Takes about 3 minutes.
@@ -44,7 +44,7 @@ PYTHON
 
 # start OPTION…: a server on a Unix socket, ready; sets $server and $ready_ms.
 start() {
-  rm -f "$out/socket"
+  rm -f "$out/socket" "$out/ready.json"
   "$quern" serve "${subject[@]}" --device "$device" --dtype "$dtype" --max-seqs 64 --max-seq-len 768 --quiet --json \
     --uds "$out/socket" "$@" >"$out/ready.json" 2>"$out/server.err" &
   server=$!

@@ -77,7 +77,7 @@ class Call : public std::enable_shared_from_this<Call> {
     const auto& head = parser_.get();
     const auto type = head[http::field::content_type];
     handlers_.on_head(head.result_int(), std::string_view(type.data(), type.size()));
-    parser_.eager(true);
+    // Not eager: an eager parser wants the next chunk before it gives the body of this one.
     read_more();
   }
 

@@ -7,6 +7,7 @@
 
 #include "quern/limits.h"
 #include "quern/text.h"
+#include "tools/bench/random_requests.h"
 #include "tools/chat/json_text.h"
 #include "tools/cli/fail.h"
 #include "tools/cli/numbers.h"
@@ -83,14 +84,13 @@ LengthRange parse_length_range(const std::string& option, std::string_view text)
 
 std::vector<LoadRequest> random_load(const LoadRequestOptions& options, std::size_t count) {
   std::mt19937_64 generator(options.seed);
-  std::uniform_int_distribution<std::int32_t> any_id(0, options.vocab_size - 1);
   std::vector<LoadRequest> requests;
   for (std::size_t i = 0; i < count; ++i) {
+    const int input_len = any_length(generator, options.input);
+    const int output_len = any_length(generator, options.output);
     Prompt prompt;
-    prompt.ids.resize(static_cast<std::size_t>(any_length(generator, options.input)));
-    for (std::int32_t& id : prompt.ids) id = any_id(generator);
-    requests.push_back(
-        request_of(prompt, common_fields(options, any_length(generator, options.output))));
+    prompt.ids = random_request(generator, options.vocab_size, input_len, output_len).prompt_ids;
+    requests.push_back(request_of(prompt, common_fields(options, output_len)));
   }
   return requests;
 }

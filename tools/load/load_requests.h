@@ -30,7 +30,8 @@ struct LoadRequestOptions {
   std::uint64_t seed = 0;
 };
 
-/// Completions of prompts of random ids. The same seed gives the same requests.
+/// Completions of prompts of random ids. The same seed gives the same requests, which with lengths
+/// from 1 on are those of `quern bench --requests`, its warm-up included.
 std::vector<LoadRequest> random_load(const LoadRequestOptions& options, std::size_t count);
 
 /// Requests of the prompt records of JSON lines (docs/cli.md), which are repeated until there are

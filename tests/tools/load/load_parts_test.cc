@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "tests/tools/cli/expect_usage_error.h"
+#include "tools/bench/random_requests.h"
 #include "tools/load/answer_reader.h"
 #include "tools/load/event_reader.h"
 #include "tools/load/load_report.h"
@@ -171,6 +173,22 @@ TEST(LoadRequestsTest, AreTheSameForTheSameSeed) {
   expect_usage_error({"--input-len", "descends"}, [] { parse_length_range("--input-len", "9-1"); });
   expect_usage_error({"--input-len"}, [] { parse_length_range("--input-len", "0"); });
   expect_usage_error({"--input-len"}, [] { parse_length_range("--input-len", "1-"); });
+}
+
+TEST(LoadRequestsTest, AreThoseOfAStressRun) {
+  LoadRequestOptions options;
+  options.input = {1, 20};
+  options.output = {1, 9};
+  options.seed = 5;
+  std::mt19937_64 generator(5);
+  for (const LoadRequest& request : random_load(options, 10)) {
+    const int input_len = std::uniform_int_distribution<int>(1, 20)(generator);
+    const int output_len = std::uniform_int_distribution<int>(1, 9)(generator);
+    const Request expected = random_request(generator, 1000, input_len, output_len);
+    const auto json = nlohmann::json::parse(request.body);
+    EXPECT_EQ(json["prompt"].get<std::vector<std::int32_t>>(), expected.prompt_ids);
+    EXPECT_EQ(json["max_tokens"], *expected.max_new_tokens);
+  }
 }
 
 TEST(LoadRequestsTest, RecordsAreRepeated) {
