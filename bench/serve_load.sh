@@ -2,10 +2,10 @@
 # serve_load.sh QUERN [FOLDER]: what HTTP costs, and what clients of a server see, on one GPU.
 #
 # The mixed load (500 requests at once, prompts of 1 to 512 and answers of 1 to 256 tokens, 64 at a time) by the engine
-# alone and through HTTP, the same requests after the same warm-up; 10 requests a second for 30 s, for p99 of the first token and between tokens; and the time from
-# the process's start to the end of its first answer. Random weights of SHAPE (llama_7b), float16; with MODEL=FOLDER that
-# checkpoint, from a page cache that the first start has filled. JSON goes to FOLDER (default: ./serve_load), a table to
-# stdout; the exit code is 1 where something failed. Takes about 3 minutes.
+# alone and through HTTP, the same requests after the same warm-up; 10 requests a second for 30 s, for p99 of the first
+# token and between tokens; and the time from the process's start to the end of its first answer. Random weights of SHAPE
+# (llama_7b), float16; with MODEL=FOLDER that checkpoint, from a page cache that the first start has filled. JSON goes to
+# FOLDER (default: ./serve_load), a table to stdout; the exit code is 1 where something failed. Takes about 3 minutes.
 set -uo pipefail
 quern=$1
 out=${2:-serve_load}
