@@ -1,7 +1,6 @@
 #include "tools/load/load.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
@@ -9,19 +8,12 @@
 
 #include "tools/cli/fail.h"
 #include "tools/load/http_call.h"
+#include "tools/server/http/descriptor_limit.h"
 
 namespace quern::tools {
 namespace {
 
 using Clock = AnswerReader::Clock;
-
-/// Each request in flight holds a descriptor, and the usual soft limit is 1024.
-void raise_descriptor_limit() {
-  rlimit limit = {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 class Load {
  public:
