@@ -60,7 +60,7 @@ def latencies_by_load(model: str, documents: list[dict[str, Any]]):
                 label = f"{program}, goodput"
                 values = _points(good, lambda serve: serve["goodput_per_s"])
                 rates.plot(*values, label=label, **style.line_style(2 * index + 1))
-        rates.set_ylim(bottom=0)
+        rates.set_ylim(0, 1.1 * max(max(line.get_ydata()) for line in rates.lines))
         for panel in panels:
             panel.set_xlabel(load_name)
     style.legend_below(figure, axes[0][0])
