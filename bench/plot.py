@@ -3,8 +3,9 @@
 
     plot.py FILE.json [FILE.json ...] [--output FOLDER]
 
-Files are what `quern bench --json`, bench/peers/ and `quern run --profile --json` write, one or several documents each.
-Makes, if the files contain the data: MODEL-throughput, MODEL-lengths, MODEL-floor, MODEL-stop-checks, MODEL-breakdown.
+Files are what `quern bench --json`, `quern bench serve --json`, bench/peers/ and `quern run --profile --json` write, one
+or several documents each. Makes, if the files contain the data: MODEL-throughput, MODEL-lengths, MODEL-floor,
+MODEL-stop-checks, MODEL-breakdown, MODEL-serving.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from schema.results_schema import ResultError, Series, read_json, run_script, series_of, validate
 
 try:
-    from plotting import breakdown, style, sweeps
+    from plotting import breakdown, serving, style, sweeps
 except ImportError as error:
     raise SystemExit(f"error: plot.py needs matplotlib: {error}")
 
@@ -27,17 +28,17 @@ def file_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", model)
 
 
-def _read(paths: list[str]) -> tuple[list[Series], list[dict[str, Any]]]:
-    """All sweeps, and all profiles. Errors: ResultError."""
-    documents, profiles = [], []
+def _read(paths: list[str]) -> tuple[list[Series], list[dict[str, Any]], list[dict[str, Any]]]:
+    """All sweeps, profiles, and loads of servers. Errors: ResultError."""
+    documents, profiles, loads = [], [], []
     for path in paths:
         for document in read_json(path):
             if breakdown.is_profile(document):
                 profiles.append(document)
             else:
                 validate(document, path)
-                documents.append(document)
-    return [series for series in series_of(documents) if series.cells], profiles
+                (loads if "serve" in document else documents).append(document)
+    return [series for series in series_of(documents) if series.cells], profiles, loads
 
 
 def _by_model(series: list[Series]) -> dict[str, list[Series]]:
@@ -47,7 +48,9 @@ def _by_model(series: list[Series]) -> dict[str, list[Series]]:
     return by_model
 
 
-def figures(series: list[Series], profiles: list[dict[str, Any]]) -> dict[str, Any]:
+def figures(
+    series: list[Series], profiles: list[dict[str, Any]], loads: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Every figure that the results have data for, by its file name. Errors: ResultError."""
     found = {}
     for model, group in _by_model(series).items():
@@ -65,6 +68,8 @@ def figures(series: list[Series], profiles: list[dict[str, Any]]) -> dict[str, A
                 found[f"{name}-stop-checks"] = sweeps.stop_checks(model, same)
     for profile in profiles:
         found[f"{file_name(breakdown.name_of(profile))}-breakdown"] = breakdown.breakdown(profile)
+    for model, group in serving.by_model(loads or []).items():
+        found[f"{file_name(model)}-serving"] = serving.latencies_by_load(model, group)
     return found
 
 

@@ -127,6 +127,24 @@ def profile(model: str = "gpt_350m") -> dict[str, Any]:
     }
 
 
+def load(rate: float | None = None, concurrency: int | None = None, *, program: str = "quern", good: int = 80):
+    """What quern bench serve --json might print: latencies grow with the load."""
+    size = rate or concurrency or 1
+    spread = {"median": 4.0 * size, "p95": 6.0 * size, "p99": 8.0 * size, "max": 9.0 * size}
+    return {
+        **document([], program=program),
+        "engine": None,
+        "ceilings": None,
+        "serve": {
+            "url": "http://127.0.0.1:8000", "model": "gpt_350m", "rate": rate, "concurrency": concurrency, "seconds": 10.0,
+            "requests": 100, "finished": 99, "requests_per_s": 9.9, "output_tokens_per_s": 990.0, "latency_ms": spread,
+            "time_to_first_token_ms": spread, "inter_token_ms": spread, "time_per_output_token_ms": spread,
+            "objectives": {"time_to_first_token_ms": 40.0}, "good": good, "goodput_per_s": good / 10,
+            "errors": [{"kind": "http_429", "count": 1, "example": "full"}],
+        },
+    }
+
+
 def write(folder: pathlib.Path, name: str, *documents: dict[str, Any]) -> str:
     """The path of a file of these documents."""
     path = folder / name

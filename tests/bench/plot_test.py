@@ -79,6 +79,15 @@ class PlotTest(ScriptTestCase):
         for part in ("qkv × 24", "decode step, 660 µs", "prefill step, 1980 µs", "µs a step"):
             self.assertIn(part, texts)
 
+    def test_loads_of_servers(self):
+        loads = [made_up.load(rate, program=program) for rate in (1.0, 2.0, 4.0) for program in ("quern", "vllm")]
+        names = self.plot(*loads, made_up.load(concurrency=64))
+        self.assertEqual(names, {"gpt_350m-serving.png", "gpt_350m-serving.svg"})
+        texts = self.texts("gpt_350m-serving.svg")
+        for part in ("requests/s wanted", "requests at a time", "quern, p99", "vllm, median", "vllm, goodput",
+                     "time to first token, ms", "between tokens, ms", "gpt_350m, served"):
+            self.assertIn(part, texts)
+
     def test_the_same_results_are_the_same_svg(self):
         self.plot(small_sweep())
         first = (self.folder / "out/gpt_350m-throughput.svg").read_bytes()

@@ -52,6 +52,14 @@ class ReadingTest(ScriptTestCase):
         self.assertIsNone(series[0].value(key, "host_syncs"))
         self.assertIsNone(series[0].value(CellKey(7, 7, 7), "latency_ms"))
 
+    def test_loads_of_servers_are_checked(self):
+        good = made_up.load(4.0)
+        self.assertEqual(load(made_up.write(self.folder, "load.json", good)), [good])
+        bad = made_up.load(4.0)
+        del bad["serve"]["latency_ms"]["p99"]
+        with self.assertRaisesRegex(ResultError, "latency_ms: p99 is missing"):
+            load(made_up.write(self.folder, "bad.json", bad))
+
     def test_loops_have_names(self):
         names = {
             "": {},

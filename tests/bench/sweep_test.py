@@ -47,6 +47,22 @@ class TinySweepTest(ScriptTestCase):
         validate(document, "stress")
         self.assertIn("stress", document)
 
+    def test_a_load_of_a_server_is_a_document_too(self):
+        serve = [PROGRAM, "serve", "-m", MODEL, "--device", "cpu", "--port", "0", "--json", "--quiet"]
+        with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            ready = server.stdout.readline()
+            if not ready and "without Boost" in server.stderr.read():
+                self.skipTest("the program was built without a server")
+            try:
+                document = self.quern(
+                    "bench", "serve", "--url", json.loads(ready)["url"], "--rate", "50", "--requests", "5",
+                    "--input-len", "1-9", "--output-len", "2-4", "--slo-first-token", "5000",
+                )
+            finally:
+                server.terminate()
+        validate(document, "quern bench serve")
+        self.assertEqual(document["serve"]["good"], 5)
+
     def test_a_sweep_passes_through_all_scripts(self):
         done = self.run_script(
             "record.py", "--rehearse", "--quern", PROGRAM, "--only", "gpt_350m,profiles", "--output", str(self.folder)

@@ -2,27 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 
-#include "tools/quality/statistics.h"
+#include "tools/report/spread.h"
 
 namespace quern::tools {
 namespace {
-
-struct Spread {
-  double median = 0;
-  double p95 = 0;
-  double p99 = 0;
-  double max = 0;
-};
-
-Spread spread_of(std::vector<double> times_ms) {
-  if (times_ms.empty()) return {};
-  std::sort(times_ms.begin(), times_ms.end());
-  return {percentile(times_ms, 0.5), percentile(times_ms, 0.95), percentile(times_ms, 0.99),
-          times_ms.back()};
-}
 
 struct Row {
   const char* name;
@@ -87,16 +72,11 @@ std::string stress_table(const StressSettings& settings, const StressResult& res
                                        result.num_requests, settings.seconds, settings.rate);
   text += fmt::format(
       ", {} were answered in {:.2f} s\n"
-      "{:.2f} requests/s, {:.1f} prompt tokens/s, {:.1f} new tokens/s\n"
-      "{:>16} {:>10} {:>10} {:>10} {:>10}\n",
+      "{:.2f} requests/s, {:.1f} prompt tokens/s, {:.1f} new tokens/s\n",
       result.num_finished, result.seconds, per_second(result.num_finished, result),
-      per_second(result.input_tokens, result), per_second(result.output_tokens, result), "ms",
-      "median", "p95", "p99", "max");
-  for (const Row& row : rows_of(result)) {
-    const Spread spread = spread_of(row.times_ms);
-    text += fmt::format("{:>16} {:>10.3f} {:>10.3f} {:>10.3f} {:>10.3f}\n", row.title,
-                        spread.median, spread.p95, spread.p99, spread.max);
-  }
+      per_second(result.input_tokens, result), per_second(result.output_tokens, result));
+  text += spread_head();
+  for (const Row& row : rows_of(result)) text += spread_row(row.title, spread_of(row.times_ms));
   if (result.step_times) text += step_table(*result.step_times);
   return text;
 }
@@ -117,11 +97,7 @@ OrderedJson stress_json(const StressSettings& settings, const StressResult& resu
       {"input_tokens_per_s", rounded(per_second(result.input_tokens, result), 1)},
       {"output_tokens_per_s", rounded(per_second(result.output_tokens, result), 1)}};
   for (const Row& row : rows_of(result)) {
-    const Spread spread = spread_of(row.times_ms);
-    json[row.name] = {{"median", rounded(spread.median, 3)},
-                      {"p95", rounded(spread.p95, 3)},
-                      {"p99", rounded(spread.p99, 3)},
-                      {"max", rounded(spread.max, 3)}};
+    json[row.name] = spread_json(spread_of(row.times_ms));
   }
   if (result.step_times) json["steps"] = step_json(*result.step_times);
   return json;

@@ -21,7 +21,8 @@ OrderedJson parse_json_text(std::string_view text, const std::string& source) {
   std::vector<std::size_t> num_keys;
   using Event = OrderedJson::parse_event_t;
   const auto check = [&](int depth, Event event, const OrderedJson& /*value*/) {
-    if (depth > kMaxLevels) {
+    const bool starts = event == Event::object_start || event == Event::array_start;
+    if (starts && depth >= kMaxLevels) {  // of the outermost level it is 0
       fail(ErrorCode::bad_file, "{}: expected JSON of at most {} levels, got more", source,
            kMaxLevels);
     }

@@ -80,7 +80,12 @@ std::string HelpFormatter::make_footer(const CLI::App* app) const {
 
 std::string HelpFormatter::make_usage(const CLI::App* app, std::string /*name*/) const {
   if (app->get_parent() == nullptr) return "\nUsage: quern COMMAND [OPTIONS]\n\n";
-  return fmt::format("\nUsage: quern {} [OPTIONS]\n\n", app->get_name());
+  std::string names = app->get_name();
+  for (const CLI::App* outer = app->get_parent(); outer->get_parent() != nullptr;
+       outer = outer->get_parent()) {
+    names = outer->get_name() + " " + names;
+  }
+  return fmt::format("\nUsage: quern {} [OPTIONS]\n\n", names);
 }
 
 std::string HelpFormatter::make_group(std::string group, bool is_positional,

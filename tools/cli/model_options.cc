@@ -201,6 +201,24 @@ void add_sequence_options(CLI::App& app, EngineOptions& options) {
                  "Compute every prompt from its first token, also where prompts begin alike");
 }
 
+void add_kv_reservation_option(CLI::App& app, EngineOptions& options, const char* fallback) {
+  OptionGroup group(app, kDeviceGroup);
+  group.value({"--kv-reservation", "HOW",
+               fmt::format("KV blocks of a sequence: full, those of its greatest length from the "
+                           "start, or grow, as it decodes; where memory runs out, the last "
+                           "sequence waits and is computed again (default: {})",
+                           fallback)},
+              [&options](const std::string& option, const std::string& value) {
+                if (value == "full") {
+                  options.kv_reservation = KvReservation::full;
+                } else if (value == "grow") {
+                  options.kv_reservation = KvReservation::grow;
+                } else {
+                  usage_error("{}: expected full or grow, got {}", option, quoted_name(value));
+                }
+              });
+}
+
 CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options) {
   OptionGroup group(app, kDeviceGroup);
   group.integer({"--skip-steps", "N", "Make the first stop check after step N (default: 0)"},

@@ -55,6 +55,10 @@ void add_sequence_options(CLI::App& app, EngineOptions& options);
 /// Returns --max-seqs, so that a caller can see whether it was given.
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options);
 
+/// Adds --kv-reservation; `options` must live as long as the subcommand. `fallback` is what help
+/// calls its default.
+void add_kv_reservation_option(CLI::App& app, EngineOptions& options, const char* fallback);
+
 /// Adds what says how the decode loop runs; returns --device-loop. `options` must live as long as
 /// the subcommand.
 CLI::Option* add_loop_options(CLI::App& app, EngineOptions& options);

@@ -20,6 +20,7 @@
 #include "tools/output/load_progress.h"
 #include "tools/output/output_options.h"
 #include "tools/output/progress.h"
+#include "tools/quern/bench_serve.h"
 #include "tools/quern/command.h"
 
 namespace quern::tools {
@@ -206,9 +207,17 @@ Action add_bench(CLI::App& app) {
   const CLI::Option* csv = output.flag("--csv", options->csv, "Print comma-separated values");
   add_output_options(app, options->output);
   add_device_options(app, options->engine);
+  add_kv_reservation_option(app, options->engine, "full");
   add_loop_options(app, options->engine);
   const CLI::Option* json = app.get_option("--json");
+  CLI::App* serve = app.add_subcommand("serve", "Load a server of OpenAI's HTTP API and time it");
+  serve->group("Commands");
+  serve->footer(
+      "Example:\n  quern bench serve --url http://127.0.0.1:8000 --rate 10 --input-len 1-512");
+  const Action bench_serve = add_bench_serve(*serve);
+  serve->set_help_flag("-h,--help", "Show this help")->group("Output");
   return [=] {
+    if (serve->parsed()) return bench_serve();
     reject_together({csv, json});
     reject_together({csv, stress_flags.seconds});
     reject_together({csv, stress_flags.requests});

@@ -275,6 +275,7 @@ Action add_run(CLI::App& app) {
   const TextSwitches text = add_text_options(app, *options);
   add_output_options(app, options->output);
   const CLI::Option* max_seqs = add_engine_options(app, options->engine);
+  add_kv_reservation_option(app, options->engine, "full");
   const CLI::Option* device_loop = add_loop_options(app, options->engine);
   const CLI::Option* profile = add_profile_option(app, options->engine);
   return [=] {

@@ -28,6 +28,7 @@
 #include "tools/output/output_options.h"
 #include "tools/server/access.h"
 #include "tools/server/api_server.h"
+#include "tools/server/http/descriptor_limit.h"
 
 namespace quern::tools {
 namespace {
@@ -114,6 +115,7 @@ ExitCode serve(ServeOptions options) {
   if (options.api_key_file) server_options.api_keys = read_api_keys(*options.api_key_file);
   server_options.access_log = !options.output.quiet;
 
+  raise_descriptor_limit();
   const SignalQueue signals;
   const auto stop = std::make_shared<std::atomic<bool>>(false);
   options.engine.on_load = [stop, show = load_progress(options.output)](const LoadProgress& load) {
@@ -224,6 +226,7 @@ Action add_serve(CLI::App& app) {
               });
   add_template_options(app, options->server.rendering, "Chat");
   add_engine_options(app, options->engine);
+  add_kv_reservation_option(app, options->engine, "grow");
   add_loop_options(app, options->engine);
   add_output_options(app, options->output);
   return [=] {

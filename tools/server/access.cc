@@ -62,7 +62,6 @@ void AccessRules::add_cors(const HttpRequest& request, HttpHeaders& headers) con
 
 HttpResponse AccessRules::preflight(const HttpRequest& request, const std::string& methods) const {
   HttpResponse response;
-  response.status = 204;
   response.headers.add("Allow", methods);
   const std::string_view origin = request.headers.get("Origin");
   if (!origin.empty() && allows_origin(origin)) {

@@ -29,12 +29,14 @@ struct Route {
   void (*endpoint)(const ApiContext&, const Call&);
 };
 
-constexpr std::array<Route, 12> kRoutes = {{
+constexpr std::array<Route, 14> kRoutes = {{
     {"/v1/chat/completions", "POST", true, true, complete_chat},
     {"/chat/completions", "POST", true, true, complete_chat},  // of clients whose URL lacks /v1
     {"/v1/completions", "POST", true, true, complete_text},
+    {"/completions", "POST", true, true, complete_text},
     {"/tokenize", "POST", true, true, tokenize},
     {"/detokenize", "POST", true, true, detokenize},
+    {"/apply-template", "POST", true, true, apply_template},
     {"/v1/models", "GET", true, false, list_models},
     {"/models", "GET", true, false, list_models},
     {"/v1/models/", "GET", true, false, describe_model},

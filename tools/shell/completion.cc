@@ -62,7 +62,7 @@ std::string joined_names(const std::vector<OptionRow>& options) {
 std::string command_names(const OptionTables& tables) {
   std::string all;
   for (const CommandTable& command : tables.commands) {
-    all += (all.empty() ? "" : " ") + command.name;
+    if (!command.is_inner()) all += (all.empty() ? "" : " ") + command.name;
   }
   return all;
 }
@@ -75,17 +75,21 @@ std::string bash_action(const ValueKind& kind) {
 }
 
 /// The case of one command: values of its options first, then the names of all.
-std::string bash_command(const CommandTable& command) {
+std::string bash_command(const OptionTables& tables, const CommandTable& command) {
   std::map<ValueKind, std::string> patterns;
   for (const OptionRow& option : command.options) {
     if (option.value.empty()) continue;
     std::string& pattern = patterns[value_kind(option.value)];
     for (const std::string& name : option.names()) pattern += (pattern.empty() ? "" : "|") + name;
   }
-  std::string text = fmt::format("    {})\n      case $previous in\n", command.name);
+  std::string text = fmt::format("    '{}')\n      case $previous in\n", command.name);
   for (const auto& [kind, pattern] : patterns) {
     text += fmt::format("        {}) {} ;;\n", pattern, bash_action(kind));
   }
+  const std::string inner = tables.inner_names(command);
+  if (!inner.empty())
+    text += fmt::format("        {}) _quern_reply -W '{} {}' ;;\n", command.name, inner,
+                        joined_names(command.options));
   return text + fmt::format("        *) _quern_reply -W '{}' ;;\n      esac ;;\n",
                             joined_names(command.options));
 }
@@ -118,6 +122,24 @@ std::string zsh_option(const OptionRow& option) {
     text += fmt::format(" \\\n        {}", quoted(specification, "'\\''"));
   }
   return text;
+}
+
+/// When the options of a command are offered: its words are there, and none that would make it
+/// another one.
+std::string fish_condition(const OptionTables& tables, const CommandTable& command) {
+  constexpr const char* kSeen = "__fish_seen_subcommand_from ";
+  if (command.is_inner()) {
+    const auto [outer, name] = command.parts();
+    return kSeen + outer + "; and " + kSeen + name;
+  }
+  std::string condition = kSeen + command.name;
+  for (const CommandTable& inner : tables.commands) {
+    if (!inner.is_inner()) continue;
+    const auto [outer, name] = inner.parts();
+    if (outer == command.name) condition += "; and not " + (kSeen + name);
+    if (name == command.name) condition += "; and not " + (kSeen + outer);
+  }
+  return condition;
 }
 
 std::string fish_option(const OptionRow& option, const std::string& condition) {
@@ -155,8 +177,15 @@ _quern() {
   text +=
       fmt::format("  if ((COMP_CWORD == 1)); then\n    _quern_reply -W '{} {}'\n    return\n  fi\n",
                   command_names(tables), joined_names(tables.program.options));
-  text += "  case ${COMP_WORDS[1]} in\n";
-  for (const CommandTable& command : tables.commands) text += bash_command(command);
+  text += "  local command=${COMP_WORDS[1]}\n";
+  for (const CommandTable& command : tables.commands) {
+    if (!command.is_inner()) continue;
+    text += fmt::format(
+        "  ((COMP_CWORD < 3)) || [[ \"$command ${{COMP_WORDS[2]}}\" != '{0}' ]] || command='{0}'\n",
+        command.name);
+  }
+  text += "  case $command in\n";
+  for (const CommandTable& command : tables.commands) text += bash_command(tables, command);
   return text + "  esac\n}\n\ncomplete -F _quern quern\n";
 }
 
@@ -164,6 +193,7 @@ std::string zsh_completion(const OptionTables& tables) {
   std::string text = "#compdef quern\n# zsh completion for quern\n\n_quern() {\n";
   text += "  local -a commands=(\n";
   for (const CommandTable& command : tables.commands) {
+    if (command.is_inner()) continue;
     const std::string entry = command.name + ":" + zsh_text(command.description);
     text += fmt::format("    {}\n", quoted(entry, "'\\''"));
   }
@@ -171,9 +201,18 @@ std::string zsh_completion(const OptionTables& tables) {
   text += "    _arguments";
   for (const OptionRow& option : tables.program.options) text += zsh_option(option);
   text += "\n    return\n  fi\n  local command=$words[2]\n  shift words\n  ((CURRENT--))\n";
+  for (const CommandTable& command : tables.commands) {
+    if (!command.is_inner()) continue;
+    text += fmt::format(
+        "  if ((CURRENT > 2)) && [[ \"$command $words[2]\" == '{0}' ]]; then\n"
+        "    command='{0}'\n    shift words\n    ((CURRENT--))\n  fi\n",
+        command.name);
+  }
   text += "  case $command in\n";
   for (const CommandTable& command : tables.commands) {
-    text += fmt::format("    {})\n      _arguments", command.name);
+    text += fmt::format("    '{}')\n      _arguments", command.name);
+    const std::string inner = tables.inner_names(command);
+    if (!inner.empty()) text += fmt::format(" \\\n        '1:command:({})'", inner);
     for (const OptionRow& option : command.options) text += zsh_option(option);
     text += "\n      ;;\n";
   }
@@ -189,9 +228,17 @@ std::string fish_completion(const OptionTables& tables) {
     text += fish_option(option, "__fish_use_subcommand");
   }
   for (const CommandTable& command : tables.commands) {
-    text += fmt::format("\ncomplete -c quern -n __fish_use_subcommand -a {} -d {}\n", command.name,
+    const std::string condition = fish_condition(tables, command);
+    std::string word = command.name;
+    std::string place = "__fish_use_subcommand";
+    if (command.is_inner()) {
+      const auto [outer, name] = command.parts();
+      word = name;
+      place = fmt::format(
+          "'__fish_seen_subcommand_from {}; and not __fish_seen_subcommand_from {}'", outer, name);
+    }
+    text += fmt::format("\ncomplete -c quern -n {} -a {} -d {}\n", place, word,
                         quoted(command.description, "\\'"));
-    const std::string condition = "__fish_seen_subcommand_from " + command.name;
     for (const OptionRow& option : command.options) text += fish_option(option, condition);
   }
   return text;

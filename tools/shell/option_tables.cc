@@ -35,11 +35,30 @@ std::vector<std::string> OptionRow::names() const {
   return all;
 }
 
+std::pair<std::string, std::string> CommandTable::parts() const {
+  const std::size_t space = name.find(' ');
+  return {name.substr(0, space), name.substr(space + 1)};
+}
+
+std::string OptionTables::inner_names(const CommandTable& command) const {
+  std::string all;
+  for (const CommandTable& inner : commands) {
+    if (!inner.is_inner() || inner.parts().first != command.name) continue;
+    all += (all.empty() ? "" : " ") + inner.parts().second;
+  }
+  return all;
+}
+
 OptionTables option_tables(const CLI::App& program) {
   OptionTables tables;
   tables.program = command_table(program);
   for (const CLI::App* command : program.get_subcommands({})) {
-    if (!command->get_group().empty()) tables.commands.push_back(command_table(*command));
+    if (command->get_group().empty()) continue;
+    tables.commands.push_back(command_table(*command));
+    for (const CLI::App* inner : command->get_subcommands({})) {
+      tables.commands.push_back(command_table(*inner));
+      tables.commands.back().name = command->get_name() + " " + inner->get_name();
+    }
   }
   return tables;
 }

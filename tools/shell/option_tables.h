@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/cli/cli_forward.h"
@@ -21,16 +22,23 @@ struct OptionRow {
 };
 
 struct CommandTable {
-  std::string name;
+  std::string name;  ///< "bench"; of a command within another both: "bench serve"
   std::string description;
   std::string footer;
   std::vector<OptionRow> options;
+
+  bool is_inner() const { return name.find(' ') != std::string::npos; }
+  /// Of an inner command the one that it is in, and its own name there.
+  std::pair<std::string, std::string> parts() const;
 };
 
 /// What completion scripts and the man page are made of.
 struct OptionTables {
   CommandTable program;
-  std::vector<CommandTable> commands;
+  std::vector<CommandTable> commands;  ///< each before those within it
+
+  /// The own names of the commands within one, with blanks between them.
+  std::string inner_names(const CommandTable& command) const;
 };
 
 /// The tables of a program whose options and subcommands are added; hidden subcommands are left

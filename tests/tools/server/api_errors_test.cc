@@ -59,6 +59,28 @@ TEST_F(ApiErrorsTest, BodiesThatAreNoObjectsAreNever500) {
   }
 }
 
+TEST_F(ApiErrorsTest, BodiesHaveBounds) {
+  const auto body = [](const std::string& metadata) {
+    return R"({"prompt": "a", "max_tokens": 1, "metadata": )" + metadata + "}";
+  };
+  const auto nested = [&](std::size_t levels) {
+    return body(std::string(levels, '[') + std::string(levels, ']'));
+  };
+  const auto with_keys = [&](int count) {
+    std::string keys;
+    for (int i = 0; i < count; ++i) keys += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + "\":0";
+    return body("{" + keys + "}");
+  };
+  const auto status = [&](const std::string& text) {
+    return gpt2_->post("/v1/completions", text).status;
+  };
+  EXPECT_EQ(status(nested(99)), 200);
+  EXPECT_EQ(status(nested(100)), 400);
+  EXPECT_EQ(status(nested(1'000'000)), 400);
+  EXPECT_EQ(status(with_keys(4096)), 200);
+  EXPECT_EQ(status(with_keys(4097)), 400);
+}
+
 TEST_F(ApiErrorsTest, UnknownModelsAre404) {
   const RawAnswer answer = gpt2_->post("/v1/completions", R"({"prompt": "a", "model": "gpt-4"})");
   EXPECT_EQ(answer.status, 404);
@@ -71,18 +93,6 @@ TEST_F(ApiErrorsTest, ModelsWithoutATemplateTakeNoChats) {
       gpt2_->post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "a"}]})");
   expect_refused(answer, "messages", "no chat");
   EXPECT_EQ(answer.body.find(QUERN_SOURCE_DIR), std::string::npos) << answer.body;
-}
-
-TEST(ApiStatesTest, LoadingIs503WithRetryAfter) {
-  TestServer server("tale-qwen2");
-  // It may be ready at once: then there is nothing to see.
-  const RawAnswer health = server.ask("GET", "/health");
-  if (health.status == 503) {
-    EXPECT_EQ(health.error("code"), "loading");
-    EXPECT_TRUE(health.has("Retry-After: "));
-  }
-  server.wait_until_ready();
-  EXPECT_EQ(server.ask("GET", "/health").status, 200);
 }
 
 TEST(ApiStatesTest, AFullQueueIs429) {

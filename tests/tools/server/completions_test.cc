@@ -38,7 +38,9 @@ std::map<int, std::string> stream_texts(const RawAnswer& answer, bool chat) {
       if (chat) {
         const Json& delta = choice["delta"];
         EXPECT_EQ(delta.contains("role"), num_roles[index]++ == 0) << events[i];
-        texts[index] += delta.value("content", "");
+        const bool has_text = delta.contains("content") && !delta["content"].is_null();
+        if (has_text) texts[index] += delta["content"].get<std::string>();
+        EXPECT_TRUE(has_text || delta.contains("role") || delta.empty()) << events[i];
       } else {
         texts[index] += choice["text"].get<std::string>();
       }
@@ -132,57 +134,6 @@ TEST_F(CompletionsTest, GivesLogprobsEchoesAndIds) {
                  R"({"prompt": "The fox", "max_tokens": 4, "temperature": 0, "echo": true})")
           .json();
   EXPECT_EQ(echoed["choices"][0]["text"], "The fox" + text);
-}
-
-/// As lm-eval's local-completions asks for them.
-TEST_F(CompletionsTest, EchoedPromptsHaveTheirLogprobs) {
-  EngineOptions options;
-  options.device = DeviceChoice::cpu;
-  Engine engine = Engine::load(TestServer::folder("tale-gpt2"), options);
-  Request request;
-  request.prompt = "The king had three sons.";
-  request.sampling.greedy = true;
-  request.max_new_tokens = 1;
-  request.top_logprobs = 2;
-  request.prompt_logprobs = 2;
-  const Result expected = engine.generate(request);
-  const std::size_t num_prompt = expected.prompt_ids.size();
-  Json body = {{"prompt", Json::array({expected.prompt_ids, expected.prompt_ids})},
-               {"max_tokens", 1},
-               {"temperature", 1},
-               {"echo", true},
-               {"logprobs", 2},
-               {"n", 2}};
-  const Json json = gpt2_->post("/v1/completions", body.dump()).json();
-  ASSERT_EQ(json["choices"].size(), 4);
-  for (const Json& choice : json["choices"]) {
-    const Json& logprobs = choice["logprobs"];
-    std::string text;
-    for (const Json& token : logprobs["tokens"]) text += token.get<std::string>();
-    EXPECT_EQ(text, choice["text"].get<std::string>());
-    ASSERT_EQ(logprobs["token_logprobs"].size(), num_prompt + 1);
-    EXPECT_TRUE(logprobs["token_logprobs"][0].is_null());
-    EXPECT_TRUE(logprobs["top_logprobs"][0].is_null());
-    for (std::size_t i = 1; i < num_prompt; ++i) {
-      EXPECT_NEAR(logprobs["token_logprobs"][i].get<double>(),
-                  expected.prompt_logprobs[i - 1].logprob, 1e-5)
-          << i;
-    }
-  }
-  // In a stream the prompt's come with the first chunk.
-  body["stream"] = true;
-  body["n"] = 1;
-  body["prompt"] = request.prompt;
-  std::vector<std::string> tokens;
-  for (const std::string& event : gpt2_->post("/v1/completions", body.dump()).events()) {
-    if (event == "[DONE]") continue;
-    const Json chunk = Json::parse(event);
-    for (const Json& choice : chunk["choices"]) {
-      if (choice["logprobs"].is_null()) continue;
-      for (const Json& token : choice["logprobs"]["tokens"]) tokens.push_back(token);
-    }
-  }
-  EXPECT_EQ(tokens.size(), num_prompt + 1);
 }
 
 TEST_F(CompletionsTest, StopsWhereAsked) {
@@ -294,6 +245,23 @@ TEST_F(CompletionsTest, TokenizesAndBack) {
   const Json chat =
       qwen2_->post("/tokenize", R"({"messages": [{"role": "user", "content": "a"}]})").json();
   EXPECT_GT(chat["count"].get<int>(), 5);
+}
+
+TEST_F(ChatCompletionsTest, ShowsWhatTheTemplateMakes) {
+  Json body = {{"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
+  const Json open = qwen2_->post("/apply-template", body.dump()).json();
+  body["add_generation_prompt"] = false;
+  const Json closed = qwen2_->post("/apply-template", body.dump()).json();
+  const std::string text = closed["prompt"];
+  EXPECT_NE(text.find("<|im_start|>user\nHello<|im_end|>"), std::string::npos) << text;
+  EXPECT_EQ(open["prompt"], text + "<|im_start|>assistant\n");
+  body["tools"] = {{{"type", "function"}}};
+  expect_refused(qwen2_->post("/apply-template", body.dump()), "tools", "not served");
+  expect_refused(
+      gpt2_->post("/apply-template", R"({"messages": [{"role": "user", "content": "a"}]})"),
+      "messages", "no chat");
+  expect_refused(qwen2_->post("/apply-template", R"({"messages": [], "x": 1})"), "messages",
+                 "list of messages");
 }
 
 TEST_F(CompletionsTest, ListsTheModelUnderAllItsNames) {

@@ -127,7 +127,7 @@ TEST(CompletionFieldsTest, NamesWhatIsWrong) {
       {R"(, "n": 0)", "n", "from 1"},
       {R"(, "n": 1.5)", "n", "1.5"},
       {R"(, "n": 100000)", "n", "to 256"},
-      {R"(, "max_tokens": 0)", "max_tokens", "from 1"},
+      {R"(, "max_tokens": -1)", "max_tokens", "from 0"},
       {R"(, "max_tokens": 3, "max_completion_tokens": 4)", "max_tokens", "contradict"},
       {R"(, "seed": 9223372036854775808)", "seed", "9223372036854775807"},
       {R"(, "seed": -9223372036854775809)", "seed", "integer"},
@@ -206,6 +206,10 @@ TEST(ChatFieldsTest, NamesTheMessageAndThePart) {
   EXPECT_NE(error(R"([{"role": "user"}])").find("messages[0].content"), std::string::npos);
   EXPECT_NE(error(R"([{"role": "user", "content": 3}])").find("messages[0].content"),
             std::string::npos);
+  const std::string calls =
+      error(R"([{"role": "assistant", "tool_calls": [{"type": 7, "function": {"name": "f"}}]}])");
+  EXPECT_NE(calls.find("messages[0].tool_calls"), std::string::npos) << calls;
+  EXPECT_NE(calls.find("\"type\""), std::string::npos) << calls;
   for (const char* type : {"image_url", "input_audio", "file", "video_url"}) {
     const std::string said = error(R"([{"role": "user", "content": [{"type": "text", "text": "a"},
         {"type": ")" + std::string(type) +

@@ -72,6 +72,12 @@ expect --graph inspect --g
 expect_not --graph run --g
 expect bfloat16 run --dtype b
 expect int4 run --quantize int
+expect serve bench s
+expect_not --batch-size bench serve --ba
+if "$program" serve --help | grep -q -e --max-queue; then  # not in a build without Boost
+  expect --rate bench serve --ra
+  expect --max-queue serve --max-q
+fi
 if [[ $shell != zsh ]]; then  # which completes paths by another way than compadd's plain words
   expect "a folder" run -m a
   expect_not "a file" run -m a

@@ -51,6 +51,10 @@ class Normalizer {
   std::vector<std::string> normalize() {
     while (!rest_.empty()) {
       const std::string& argument = next();
+      if (app_->get_allow_extras()) {  // a command that this build lacks says so itself
+        normalized_.push_back(argument);
+        continue;
+      }
       const bool is_option = argument.size() > 1 && argument.front() == '-' && argument != "--";
       if (is_option && (argument.starts_with("--") || is_long_with_one_dash(argument))) {
         add_long(argument);
@@ -129,22 +133,29 @@ class Normalizer {
 
   void add_word(const std::string& word) {
     if (app_->get_parent() != nullptr) {
+      if (enter_subcommand(word)) return;
       usage_error("unexpected argument {}; texts are given with --prompt", quoted_name(word));
     }
     if (word == "help") {
       help_requested_ = true;
       return;
     }
+    if (enter_subcommand(word)) return;
     std::vector<std::string> names;
-    for (const CLI::App* command : app_->get_subcommands({})) {
-      names.push_back(command->get_name());
-      if (command->get_name() == with_dashes(word)) {
-        app_ = command;
-        normalized_.push_back(command->get_name());
-        return;
-      }
-    }
+    for (const CLI::App* command : app_->get_subcommands({})) names.push_back(command->get_name());
     usage_error("unknown command {}{}", quoted_name(word), suggestion(word, names));
+  }
+
+  /// A command of the program, or one of a command, which stands directly behind it.
+  bool enter_subcommand(const std::string& word) {
+    if (app_->get_parent() != nullptr && normalized_.back() != app_->get_name()) return false;
+    for (const CLI::App* command : app_->get_subcommands({})) {
+      if (command->get_name() != with_dashes(word)) continue;
+      app_ = command;
+      normalized_.push_back(command->get_name());
+      return true;
+    }
+    return false;
   }
 
   const CLI::App* app_;

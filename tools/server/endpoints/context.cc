@@ -86,12 +86,15 @@ std::string ApiContext::without_paths(std::string text) const {
   return text;
 }
 
-ChatFormat::Prompt ApiContext::chat_prompt(const Messages& messages,
-                                           const ChatFormat::PromptOptions& own) const {
+ChatFormat::Prompt ApiContext::chat_prompt(const TemplateFields& fields) const {
   const ChatFormat& format = chat_format();
+  ChatFormat::PromptOptions own;
+  own.variables = fields.variables;
+  own.add_generation_prompt = fields.add_generation_prompt;
+  own.continue_final_message = fields.continue_final_message;
   ChatFormat::Prompt prompt;
   try {
-    prompt = format.prompt(messages, required_tokenizer(), own);
+    prompt = format.prompt(fields.messages, required_tokenizer(), own);
   } catch (const Error& error) {
     throw ApiError(400, "messages: " + without_paths(error.what()), "messages");
   }

@@ -11,7 +11,7 @@
 #include "quern/service.h"
 #include "tools/chat/chat_format.h"
 #include "tools/server/http/exchange.h"
-#include "tools/server/openai/generation_fields.h"
+#include "tools/server/openai/chat_fields.h"
 #include "tools/server/server_options.h"
 
 namespace quern::tools {
@@ -40,8 +40,7 @@ class ApiContext {
   std::string served_name(const std::optional<std::string>& asked) const;
 
   const ChatFormat& chat_format() const;  ///< Errors: ApiError 400 without a template
-  ChatFormat::Prompt chat_prompt(const Messages& messages,
-                                 const ChatFormat::PromptOptions& own) const;
+  ChatFormat::Prompt chat_prompt(const TemplateFields& fields) const;
   /// The ids of a text as a prompt. Errors: ApiError 400 naming `param`.
   std::vector<std::int32_t> encode(const std::string& text, const std::string& param) const;
   /// Errors: ApiError 400 with both numbers, for a prompt that is longer than the context.

@@ -23,6 +23,8 @@ void complete_chat(const ApiContext& context, const Call& call);
 void complete_text(const ApiContext& context, const Call& call);
 void tokenize(const ApiContext& context, const Call& call);
 void detokenize(const ApiContext& context, const Call& call);
+/// The prompt that a chat's messages become.
+void apply_template(const ApiContext& context, const Call& call);
 
 // These take no time.
 void tell_health(const ApiContext& context, const Call& call);

@@ -49,11 +49,7 @@ void complete_chat(const ApiContext& context, const Call& call) {
   const ChatFields fields = parse_chat_fields(call.request().body, context.limits());
   GenerationResponder::Setup setup;
   AnswerHead head = answer_head(context, call, "chatcmpl-", fields.generation);
-  ChatFormat::PromptOptions own;
-  own.variables = fields.variables;
-  own.add_generation_prompt = fields.add_generation_prompt;
-  own.continue_final_message = fields.continue_final_message;
-  const ChatFormat::Prompt prompt = context.chat_prompt(fields.messages, own);
+  const ChatFormat::Prompt prompt = context.chat_prompt(fields);
   setup.format = make_chat_format(std::move(head));
   RunningPrompt running;
   running.prompt.ids = prompt.ids;
@@ -85,6 +81,7 @@ void complete_text(const ApiContext& context, const Call& call) {
     setup.prompts.push_back(std::move(running));
   }
   setup.format = make_completion_format(std::move(head), std::move(echoes));
+  setup.only_prompt = fields.only_prompt;
   run(context, call, fields.generation, std::move(setup));
 }
 

@@ -80,12 +80,19 @@ void GenerationResponder::add(RunningPrompt& prompt, const Update& update,
                               std::size_t first_choice) {
   const auto sequence = static_cast<std::size_t>(update.sequence);
   Choice& choice = choices_[first_choice + sequence];
-  usage_.completion_tokens += update.token_ids.size();
   ChoiceOutput output;
   output.index = choice.output.index;
+  output.finish_reason = update.finish_reason;
+  if (setup_.only_prompt) {
+    const bool good = output.finish_reason && *output.finish_reason != FinishReason::error;
+    if (good && output.finish_reason != FinishReason::cancelled) {
+      output.finish_reason = FinishReason::length;
+    }
+    return pass_on(prompt, std::move(output), choice);
+  }
+  usage_.completion_tokens += update.token_ids.size();
   output.token_ids = update.token_ids;
   output.logprobs = update.logprobs;
-  output.finish_reason = update.finish_reason;
   if (prompt.parsers.empty()) {
     output.content = update.text;
   } else {
@@ -93,6 +100,11 @@ void GenerationResponder::add(RunningPrompt& prompt, const Update& update,
     output.content = std::move(piece.content);
     output.reasoning = std::move(piece.reasoning);
   }
+  pass_on(prompt, std::move(output), choice);
+}
+
+void GenerationResponder::pass_on(const RunningPrompt& prompt, ChoiceOutput output,
+                                  Choice& choice) {
   if (setup_.stream) {
     stream_update(prompt, output, choice);
   } else {

@@ -30,7 +30,8 @@ class GenerationResponder final : public Responder {
     std::vector<RunningPrompt> prompts;
     int answers_per_prompt = 1;
     bool stream = false;
-    HttpHeaders headers;  ///< of every answer
+    bool only_prompt = false;  ///< answers end in front of their first token
+    HttpHeaders headers;       ///< of every answer
   };
   explicit GenerationResponder(Setup setup);
 
@@ -44,6 +45,7 @@ class GenerationResponder final : public Responder {
 
   void take(RunningPrompt& prompt, std::size_t first_choice);
   void add(RunningPrompt& prompt, const Update& update, std::size_t first_choice);
+  void pass_on(const RunningPrompt& prompt, ChoiceOutput output, Choice& choice);
   void stream_update(const RunningPrompt& prompt, const ChoiceOutput& output, Choice& choice);
   void write_error(ResponseWriter& writer);
   void write_whole(ResponseWriter& writer);

@@ -69,6 +69,15 @@ void tokenize(const ApiContext& context, const Call& call) {
   call.answer(json_response(json));
 }
 
+void apply_template(const ApiContext& context, const Call& call) {
+  Fields fields(call.request().body);
+  context.served_name(fields.text("model"));
+  const TemplateFields parsed = parse_template_fields(fields);
+  fields.reject_unknown();
+  const ChatFormat::Prompt prompt = context.chat_prompt(parsed);
+  call.answer(json_response({{"prompt", prompt.text}}));
+}
+
 void detokenize(const ApiContext& context, const Call& call) {
   Fields fields(call.request().body);
   context.served_name(fields.text("model"));

@@ -10,7 +10,9 @@
 #include <thread>
 #include <utility>
 
+#include "quern/text.h"
 #include "tools/cli/fail.h"
+#include "tools/cli/usage_error.h"
 #include "tools/server/http/connection.h"
 
 namespace quern::tools {
@@ -35,8 +37,7 @@ Tcp::endpoint endpoint_of(const HttpServerOptions& options) {
   const std::string host = options.host == "localhost" ? "127.0.0.1" : options.host;
   const auto address = asio::ip::make_address(host, error);
   if (error) {
-    fail(ErrorCode::invalid_argument, "--host: expected an address such as 127.0.0.1, got '{}'",
-         options.host);
+    usage_error("--host: expected an address such as 127.0.0.1, got {}", quoted_name(options.host));
   }
   return {address, options.port};
 }
@@ -82,8 +83,8 @@ struct HttpServer::Impl {
       accept(tcp);
     } else {
       if (options.uds.size() >= sizeof(sockaddr_un::sun_path)) {
-        fail(ErrorCode::invalid_argument, "--uds: expected a path of at most {} bytes, got {}",
-             sizeof(sockaddr_un::sun_path) - 1, options.uds.size());
+        usage_error("--uds: expected a path of at most {} bytes, got {}",
+                    sizeof(sockaddr_un::sun_path) - 1, options.uds.size());
       }
       remove_stale_socket(core->io, options.uds);
       listen_on(local, Local::endpoint(options.uds), options.uds);

@@ -50,8 +50,8 @@ class HttpServer {
     std::function<void(const HttpRecord&)> on_answered;  ///< may be empty
   };
 
-  /// Listens and serves. Errors: invalid_argument for an address that is none; device where it
-  /// cannot be listened on (taken, not permitted), naming it.
+  /// Listens and serves. Errors: UsageError for an address that is none; device where it cannot be
+  /// listened on (taken, not permitted, of another machine), naming it.
   HttpServer(const HttpServerOptions& options, Callbacks callbacks);
   /// Closes all connections and waits for the threads.
   ~HttpServer();

@@ -35,7 +35,14 @@ OrderedJson AnswerFormat::object(const char* name) const {
           {"object", name},
           {"created", head_.created},
           {"model", head_.model},
-          {"system_fingerprint", fmt::format("quern-{}", version())}};
+          {"system_fingerprint", fmt::format("build-{}-{}", version(), commit())}};
+}
+
+bool AnswerFormat::shows(const ChoiceOutput& output) const {
+  if (!output.content.empty() || !output.reasoning.empty()) return true;
+  if (output.token_ids.empty()) return false;
+  // An end token alone is told by finish_reason.
+  return !output.finish_reason || head_.return_token_ids || head_.with_logprobs;
 }
 
 OrderedJson AnswerFormat::chunk(OrderedJson choices) const {

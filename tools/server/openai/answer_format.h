@@ -76,6 +76,9 @@ class AnswerFormat {
 
  protected:
   OrderedJson object(const char* name) const;
+  /// Whether a chunk tells this output. One of tokens without a text, as of random weights or half
+  /// a character, has an empty text: clients see each token when it comes.
+  bool shows(const ChoiceOutput& output) const;
   AnswerHead head_;
 };
 

@@ -9,15 +9,13 @@ class ChatAnswer final : public AnswerFormat {
   using AnswerFormat::AnswerFormat;
 
   OrderedJson first_choice(int index, const ChoicePrompt& prompt) override {
-    OrderedJson json = choice(index, {{"role", "assistant"}, {"content", ""}});
+    OrderedJson json = choice(index, {{"role", "assistant"}, {"content", nullptr}});
     if (head_.return_token_ids) json["prompt_token_ids"] = prompt.ids;
     return json;
   }
 
   OrderedJson next_choice(const ChoiceOutput& output) override {
-    const bool has_ids = !output.token_ids.empty();
-    const bool shows_ids = has_ids && (head_.return_token_ids || head_.with_logprobs);
-    if (output.content.empty() && output.reasoning.empty() && !shows_ids) return nullptr;
+    if (!shows(output)) return nullptr;
     OrderedJson delta = OrderedJson::object();
     if (!output.reasoning.empty()) delta["reasoning_content"] = output.reasoning;
     if (!output.content.empty() || output.reasoning.empty()) delta["content"] = output.content;

@@ -58,6 +58,11 @@ OrderedJson tool_calls_of(const OrderedJson& calls, const std::string& path) {
       bad_field(path, "expected {{\"function\": {{\"name\", \"arguments\"}}}}, got {}",
                 shown_value(call));
     }
+    for (const char* name : {"id", "type"}) {
+      const auto text = call.find(name);
+      if (text == call.end() || text->is_null() || text->is_string()) continue;
+      bad_field(path, "expected a text as \"{}\" of a call, got {}", name, shown_value(*text));
+    }
     parsed.push_back(call);
     const auto arguments = parsed.back()["function"].find("arguments");
     if (arguments == parsed.back()["function"].end() || !arguments->is_string()) continue;
@@ -137,15 +142,9 @@ Messages parse_messages(const OrderedJson& list) {
   return messages;
 }
 
-ChatFields parse_chat_fields(std::string_view body, const ModelLimits& limits) {
-  Fields fields(body);
-  ChatFields parsed;
+TemplateFields parse_template_fields(Fields& fields) {
+  TemplateFields parsed;
   parsed.messages = parse_messages(fields.required("messages"));
-  parsed.generation = parse_generation_fields(fields, limits);
-  Request& request = parsed.generation.request;
-  request.max_new_tokens = parse_max_tokens(fields, limits).value_or(limits.max_seq_len);
-  parse_logprobs(fields, request);
-  parse_response_format(fields);
   parse_tools(fields);
   if (const OrderedJson* variables = fields.find("chat_template_kwargs")) {
     const Fields checked(*variables, "chat_template_kwargs");
@@ -159,6 +158,18 @@ ChatFields parse_chat_fields(std::string_view body, const ModelLimits& limits) {
   if (parsed.continue_final_message && parsed.add_generation_prompt) {
     bad_field("continue_final_message", "contradicts \"add_generation_prompt\": true");
   }
+  return parsed;
+}
+
+ChatFields parse_chat_fields(std::string_view body, const ModelLimits& limits) {
+  Fields fields(body);
+  ChatFields parsed;
+  static_cast<TemplateFields&>(parsed) = parse_template_fields(fields);
+  parsed.generation = parse_generation_fields(fields, limits);
+  Request& request = parsed.generation.request;
+  request.max_new_tokens = parse_max_tokens(fields, limits).value_or(limits.max_seq_len);
+  parse_logprobs(fields, request);
+  parse_response_format(fields);
   for (const char* name : {"audio", "prediction", "web_search_options"}) {
     fields.refuse(name, "not served");
   }

@@ -25,9 +25,7 @@ class CompletionAnswer final : public AnswerFormat {
   }
 
   OrderedJson next_choice(const ChoiceOutput& output) override {
-    const bool has_ids = !output.token_ids.empty();
-    const bool shows_ids = has_ids && (head_.return_token_ids || head_.with_logprobs);
-    if (output.content.empty() && !shows_ids) return nullptr;
+    if (!shows(output)) return nullptr;
     OrderedJson json = choice(output.index, output.content);
     if (head_.with_logprobs) json["logprobs"] = logprobs(output);
     if (head_.return_token_ids) json["token_ids"] = output.token_ids;

@@ -59,7 +59,9 @@ CompletionFields parse_completion_fields(std::string_view body, const ModelLimit
   parsed.prompts = parse_prompts(fields.required("prompt"), limits.vocab_size);
   parsed.generation = parse_generation_fields(fields, limits);
   Request& request = parsed.generation.request;
-  request.max_new_tokens = parse_max_tokens(fields, limits).value_or(kDefaultMaxTokens);
+  const int max_tokens = parse_max_tokens(fields, limits, 0).value_or(kDefaultMaxTokens);
+  parsed.only_prompt = max_tokens == 0;
+  request.max_new_tokens = std::max(max_tokens, 1);
   if (const auto top = fields.integer("logprobs", 0, kMaxTopLogprobs)) {
     request.top_logprobs = static_cast<int>(*top);
   }

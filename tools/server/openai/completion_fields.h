@@ -18,6 +18,7 @@ struct CompletionFields {
   GenerationFields generation;
   std::vector<CompletionPrompt> prompts;
   bool echo = false;
+  bool only_prompt = false;  ///< max_tokens 0: the request computes one token, nobody gets it
 };
 
 /// Errors: ApiError 400 naming the field.

@@ -101,7 +101,11 @@ std::optional<float> Fields::number(const std::string& name, double low, double 
     bad_field(path_of(name), "expected a number from {} to {}, got {}", low, high,
               shown_value(*value));
   }
-  return static_cast<float>(number);
+  const auto rounded = static_cast<float>(number);
+  if (number != 0 && rounded == 0.0F) {  // too small for a float32, but not nothing
+    return std::copysign(std::numeric_limits<float>::denorm_min(), static_cast<float>(number));
+  }
+  return rounded;
 }
 
 std::optional<std::string> Fields::text(const std::string& name) {

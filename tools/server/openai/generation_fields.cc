@@ -142,13 +142,13 @@ GenerationFields parse_generation_fields(Fields& fields, const ModelLimits& limi
   fields.refuse("use_beam_search", "not served: beams are `quern run --num-beams`");
   fields.ignore({"user", "metadata", "store", "service_tier", "prompt_cache_key",
                  "prompt_cache_retention", "safety_identifier", "verbosity", "reasoning_effort",
-                 "cache_prompt"});
+                 "cache_prompt", "id_slot"});
   return parsed;
 }
 
-std::optional<int> parse_max_tokens(Fields& fields, const ModelLimits& limits) {
-  const auto newer = fields.integer("max_completion_tokens", 1, kMaxTokens);
-  const auto older = fields.integer("max_tokens", 1, kMaxTokens);
+std::optional<int> parse_max_tokens(Fields& fields, const ModelLimits& limits, int fewest) {
+  const auto newer = fields.integer("max_completion_tokens", fewest, kMaxTokens);
+  const auto older = fields.integer("max_tokens", fewest, kMaxTokens);
   if (newer && older && newer != older) {
     bad_field("max_tokens", "{} and max_completion_tokens {} contradict each other", *older,
               *newer);

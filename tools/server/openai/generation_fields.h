@@ -30,6 +30,6 @@ struct GenerationFields {
 GenerationFields parse_generation_fields(Fields& fields, const ModelLimits& limits);
 
 /// max_tokens, or by its newer name max_completion_tokens.
-std::optional<int> parse_max_tokens(Fields& fields, const ModelLimits& limits);
+std::optional<int> parse_max_tokens(Fields& fields, const ModelLimits& limits, int fewest = 1);
 
 }  // namespace quern::tools
