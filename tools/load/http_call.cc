@@ -23,10 +23,10 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
-class Call : public std::enable_shared_from_this<Call> {
+class PendingCall : public std::enable_shared_from_this<PendingCall> {
  public:
-  Call(asio::io_context& io, const std::vector<CallEndpoint>& endpoints, std::string request,
-       CallHandlers handlers)
+  PendingCall(asio::io_context& io, const std::vector<CallEndpoint>& endpoints, std::string request,
+              CallHandlers handlers)
       : socket_(io),
         timer_(io),
         endpoints_(endpoints),
@@ -153,7 +153,8 @@ std::vector<CallEndpoint> resolve_server(asio::io_context& io, const ServerUrl& 
 
 void start_call(asio::io_context& io, const std::vector<CallEndpoint>& endpoints,
                 std::string request, CallHandlers handlers, std::chrono::milliseconds timeout) {
-  std::make_shared<Call>(io, endpoints, std::move(request), std::move(handlers))->start(timeout);
+  std::make_shared<PendingCall>(io, endpoints, std::move(request), std::move(handlers))
+      ->start(timeout);
 }
 
 }  // namespace quern::tools
