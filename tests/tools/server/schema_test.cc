@@ -173,6 +173,7 @@ TEST(ChatFieldsTest, NamesWhatIsWrong) {
       {R"(, "logprobs": true, "top_logprobs": 21)", "top_logprobs", "to 20"},
       {R"(, "logprobs": 3)", "logprobs", "true or false"},
       {R"(, "tools": [{"type": "function"}])", "tools", "not served yet"},
+      {R"(, "tools": {})", "tools", "a list"},
       {R"(, "tool_choice": "required")", "tool_choice", "not served yet"},
       {R"(, "functions": [{}])", "functions", "not served yet"},
       {R"(, "response_format": {"type": "json_object"})", "response_format", "json_object"},

@@ -119,6 +119,9 @@ void parse_response_format(Fields& fields) {
 }
 
 void parse_tools(Fields& fields) {
+  if (const OrderedJson* tools = fields.find("tools"); tools != nullptr && !tools->is_array()) {
+    bad_field("tools", "expected a list, got {}", shown_value(*tools));
+  }
   fields.refuse("tools", "tools are not served yet");
   fields.refuse("functions", "tools are not served yet");
   const OrderedJson* choice = fields.find("tool_choice");
