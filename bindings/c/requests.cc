@@ -39,6 +39,8 @@ SamplingParams read_sampling(const quern_sampling_params& given_struct) {
   params.eta_cutoff = value_of(given.eta_cutoff);
   params.xtc_probability = value_of(given.xtc_probability);
   params.xtc_threshold = value_of(given.xtc_threshold);
+  params.mirostat_tau = value_of(given.mirostat_tau);
+  params.mirostat_eta = value_of(given.mirostat_eta);
   params.repetition_penalty = value_of(given.repetition_penalty);
   params.presence_penalty = value_of(given.presence_penalty);
   params.frequency_penalty = value_of(given.frequency_penalty);

@@ -52,6 +52,8 @@ int main(void) {
   FIELD(quern_sampling_params, logit_bias);
   FIELD(quern_sampling_params, num_logit_bias);
   FIELD(quern_sampling_params, seed);
+  FIELD(quern_sampling_params, mirostat_tau);
+  FIELD(quern_sampling_params, mirostat_eta);
   SIZE(quern_token_ids);
   FIELD(quern_token_ids, ids);
   FIELD(quern_token_ids, count);

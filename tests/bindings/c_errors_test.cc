@@ -37,6 +37,10 @@ TEST(CErrorsTest, StatusAndMessageNameWhatIsWrong) {
   EXPECT_STREQ(quern_engine_error(loaded.get()), quern_last_error());
 
   greedy.sampling.top_p = {};
+  greedy.sampling.mirostat_eta = {1, -1.0f};
+  EXPECT_EQ(quern_engine_submit(loaded.get(), &greedy.request, nullptr), QUERN_INVALID_ARGUMENT);
+  EXPECT_NE(std::strstr(quern_last_error(), "mirostat_eta"), nullptr) << quern_last_error();
+  greedy.sampling.mirostat_eta = {};
   greedy.request.early_stopping = 9;
   EXPECT_EQ(quern_engine_submit(loaded.get(), &greedy.request, nullptr), QUERN_INVALID_ARGUMENT);
   EXPECT_STREQ(quern_last_error(), "'early_stopping': expected a number from 0 to 2, got 9");

@@ -58,6 +58,8 @@ class SamplingParams(ctypes.Structure):
         ("logit_bias", c_void_p),
         ("num_logit_bias", c_size_t),
         ("seed", OptionalUint64),
+        ("mirostat_tau", OptionalFloat),
+        ("mirostat_eta", OptionalFloat),
     ]
 
 

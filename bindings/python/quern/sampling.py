@@ -44,6 +44,10 @@ class SamplingParams:
     eta_cutoff: Optional[float] = None
     xtc_probability: Optional[float] = None
     xtc_threshold: Optional[float] = None
+    mirostat_tau: Optional[float] = None
+    """Mirostat v2: bits of surprise that a text is kept at; 0: off. Not with the filters above."""
+    mirostat_eta: Optional[float] = None
+    """How much of a token's deviation is made up for; None: 0.1."""
 
     repetition_penalty: Optional[float] = None
     """> 0, over prompt and generated tokens; 1: off."""
@@ -92,7 +96,8 @@ class SamplingParams:
 
 _FLOATS = (
     "temperature", "top_p", "min_p", "top_n_sigma", "typical_p", "epsilon_cutoff", "eta_cutoff", "xtc_probability",
-    "xtc_threshold", "repetition_penalty", "presence_penalty", "frequency_penalty", "dry_multiplier", "dry_base",
+    "xtc_threshold", "mirostat_tau", "mirostat_eta", "repetition_penalty", "presence_penalty", "frequency_penalty",
+    "dry_multiplier", "dry_base",
 )
 _INTS = ("no_repeat_ngram_size", "dry_allowed_length", "dry_range")
 

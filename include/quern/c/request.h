@@ -44,6 +44,8 @@ typedef struct quern_sampling_params {
   const quern_logit_bias* logit_bias;
   size_t num_logit_bias;
   quern_optional_uint64 seed; /**< same seed, same text; unset: a random one, see quern_result */
+  quern_optional_float mirostat_tau; /**< mirostat v2's surprise in bits; 0: off */
+  quern_optional_float mirostat_eta;
 } quern_sampling_params;
 
 /** When a beam search ends, as transformers' early_stopping. */

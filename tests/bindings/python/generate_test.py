@@ -73,6 +73,11 @@ class GenerateTest(EngineCase):
         self.assertEqual(first.seed, 11)
         self.assertEqual(self.engine.generate("Once upon a time", params(**sampled)).text, first.text)
         self.assertNotEqual(self.engine.generate("Once upon a time", params(**{**sampled, "seed": 12})).text, first.text)
+        calm = dict(greedy=False, max_tokens=16, seed=11, mirostat_eta=0.2)
+        self.assertNotEqual(
+            self.engine.generate("Once upon a time", params(mirostat_tau=0.5, **calm)).token_ids,
+            self.engine.generate("Once upon a time", params(mirostat_tau=8.0, **calm)).token_ids,
+        )
         stopped = self.engine.generate("Once upon a time", params(max_tokens=40, stop=["never", ","]))
         self.assertEqual(stopped.finish_reason, "stop_string")
         self.assertNotIn(",", stopped.text)
