@@ -123,7 +123,7 @@ void AnswerReader::note_output(Clock::time_point now) {
   last_output_ = now;
 }
 
-void AnswerReader::fail(std::string kind, std::string message) {
+void AnswerReader::fail(std::string kind, const std::string& message) {
   if (record_.failed()) return;
   record_.error_kind = std::move(kind);
   record_.error_message = shortened_text(replace_invalid_utf8(message), kMaxMessage);

@@ -46,7 +46,7 @@ class AnswerReader {
  private:
   void take_event(const std::string& data, Clock::time_point now);
   void note_output(Clock::time_point now);
-  void fail(std::string kind, std::string message);
+  void fail(std::string kind, const std::string& message);
 
   Clock::time_point due_;
   int status_ = 0;

@@ -44,7 +44,8 @@ struct BenchServeOptions {
 };
 
 std::vector<LoadRequest> make_requests(const BenchServeOptions& options) {
-  const auto count = static_cast<std::size_t>(options.num_requests + options.load.warm_up);
+  const auto count = static_cast<std::size_t>(options.num_requests) +
+                     static_cast<std::size_t>(options.load.warm_up);
   if (!options.prompts_file) return random_load(options.requests, count);
   return recorded_load(options.requests, count, read_utf8_file(*options.prompts_file),
                        input_name(*options.prompts_file));
