@@ -83,7 +83,7 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string /*name*/)
   std::string names = app->get_name();
   for (const CLI::App* outer = app->get_parent(); outer->get_parent() != nullptr;
        outer = outer->get_parent()) {
-    names = outer->get_name() + " " + names;
+    names.insert(0, outer->get_name() + " ");
   }
   return fmt::format("\nUsage: quern {} [OPTIONS]\n\n", names);
 }
