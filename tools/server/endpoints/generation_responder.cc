@@ -114,7 +114,13 @@ void GenerationResponder::pass_on(const RunningPrompt& prompt, ChoiceOutput outp
 
 void GenerationResponder::stream_update(const RunningPrompt& prompt, const ChoiceOutput& output,
                                         Choice& choice) {
-  if (output.finish_reason == FinishReason::error) return;
+  if (output.finish_reason == FinishReason::error) {
+    // The error has an event of its own; what came with it is output like any other.
+    if (output.token_ids.empty() && output.content.empty() && output.reasoning.empty()) return;
+    ChoiceOutput without_end = output;
+    without_end.finish_reason.reset();
+    return stream_update(prompt, without_end, choice);
+  }
   AnswerFormat& format = *setup_.format;
   const auto emit = [&](OrderedJson json) {
     if (!json.is_null()) events_ += sse_event(format.chunk(std::move(json)));
