@@ -46,19 +46,22 @@ void GenerationResponder::poll(ResponseWriter& writer) {
     events_ += kSseDone;
   }
   if (events_.empty()) return;
-  if (!std::exchange(begun_, true)) {
-    HttpResponse head;
-    head.headers = setup_.headers;
-    head.headers.add("Content-Type", "text/event-stream; charset=utf-8");
-    head.headers.add("Cache-Control", "no-cache");
-    head.headers.add("X-Accel-Buffering", "no");
-    writer.begin(std::move(head));
-  }
+  begin(writer);
   writer.write(std::exchange(events_, ""));
   if (all_ended) {
     writer.finish();
     end();
   }
+}
+
+void GenerationResponder::begin(ResponseWriter& writer) {
+  if (std::exchange(begun_, true)) return;
+  HttpResponse head;
+  head.headers = setup_.headers;
+  head.headers.add("Content-Type", "text/event-stream; charset=utf-8");
+  head.headers.add("Cache-Control", "no-cache");
+  head.headers.add("X-Accel-Buffering", "no");
+  writer.begin(std::move(head));
 }
 
 void GenerationResponder::take(RunningPrompt& prompt, std::size_t first_choice) {
@@ -134,7 +137,8 @@ void GenerationResponder::stream_update(const RunningPrompt& prompt, const Choic
 
 void GenerationResponder::write_error(ResponseWriter& writer) {
   const ApiError error(500, *error_, "", "generation_failed");
-  if (begun_) {
+  if (begun_ || !events_.empty()) {  // output came first, however late it was asked for
+    begin(writer);
     writer.write(events_ + sse_event(error.json()) + kSseDone);
     writer.finish();
   } else {

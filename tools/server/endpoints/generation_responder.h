@@ -47,6 +47,7 @@ class GenerationResponder final : public Responder {
   void add(RunningPrompt& prompt, const Update& update, std::size_t first_choice);
   void pass_on(const RunningPrompt& prompt, ChoiceOutput output, Choice& choice);
   void stream_update(const RunningPrompt& prompt, const ChoiceOutput& output, Choice& choice);
+  void begin(ResponseWriter& writer);
   void write_error(ResponseWriter& writer);
   void write_whole(ResponseWriter& writer);
   void end();
