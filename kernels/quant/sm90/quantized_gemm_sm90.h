@@ -4,8 +4,8 @@
 
 namespace quern::kernels {
 
-/// Maximum rows of the batch that quantized_gemm_sm90() supports: beyond, to dequantize the weight
-/// once is faster than to read it for every 64 rows.
+/// Maximum rows of the batch that quantized_gemm_sm90() supports. Beyond, to dequantize the weight
+/// once is estimated, not measured, to be as fast as to read it for every 64 rows.
 inline constexpr int kMaxQuantizedGemmSm90Rows = 192;
 
 /// Whether quantized_gemm_sm90() supports these sizes, where has_gemm_sm90(): as quantized_gemm(),
