@@ -47,36 +47,28 @@ std::string shown_number(const Request& request) {
   return value ? fmt::format("{}", *value) : "default";
 }
 
+/// An option whose value `assign` reads into a number.
+template <auto Member>
+constexpr RequestOption numeric(OptionText text, Group group, Effect effect,
+                                decltype(RequestOption::assign) assign) {
+  return {text.name, "",          text.placeholder, text.description,     group,
+          effect,    Form::value, assign,           reset_member<Member>, shown_number<Member>};
+}
+
 template <auto Member, const NumberRange& Range>
 constexpr RequestOption number(OptionText text, Group group, Effect effect = Effect::none) {
-  return {text.name,
-          "",
-          text.placeholder,
-          text.description,
-          group,
-          effect,
-          Form::value,
-          [](Request& request, const std::string& place, const std::string& value) {
-            member_of(request, Member) = parse_float(place, value, Range);
-          },
-          reset_member<Member>,
-          shown_number<Member>};
+  return numeric<Member>(text, group, effect,
+                         [](Request& request, const std::string& place, const std::string& value) {
+                           member_of(request, Member) = parse_float(place, value, Range);
+                         });
 }
 
 template <auto Member, int Low>
 constexpr RequestOption count(OptionText text, Group group, Effect effect = Effect::none) {
-  return {text.name,
-          "",
-          text.placeholder,
-          text.description,
-          group,
-          effect,
-          Form::value,
-          [](Request& request, const std::string& place, const std::string& value) {
-            member_of(request, Member) = parse_integer(place, value, Low);
-          },
-          reset_member<Member>,
-          shown_number<Member>};
+  return numeric<Member>(text, group, effect,
+                         [](Request& request, const std::string& place, const std::string& value) {
+                           member_of(request, Member) = parse_integer(place, value, Low);
+                         });
 }
 
 template <auto Member>
