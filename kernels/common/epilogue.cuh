@@ -7,47 +7,8 @@
 
 namespace quern::kernels {
 
-/// log(1 + e^x), without overflow.
-__device__ inline float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
-
-/// Those that few models have. Out of line, so that they take no registers from the others.
-/// Comparisons let NaN stay NaN.
-__device__ __noinline__ inline float activate_rare(Activation activation, float x) {
-  const auto clamp = [](float value, float low, float high) {
-    return value < low ? low : value > high ? high : value;
-  };
-  switch (activation) {
-    case Activation::quick_gelu:
-      return x / (1.0f + expf(-1.702f * x));
-    case Activation::gelu_10:
-      return clamp(x * normcdff(x), -10.0f, 10.0f);
-    case Activation::relu_squared:
-      return x < 0.0f ? 0.0f : x * x;
-    case Activation::relu6:
-      return clamp(x, 0.0f, 6.0f);
-    case Activation::leaky_relu:
-      return x < 0.0f ? 0.01f * x : x;
-    case Activation::tanh:
-      return tanhf(x);
-    case Activation::sigmoid:
-      return 1.0f / (1.0f + expf(-x));
-    case Activation::mish:
-      return x * tanhf(softplus(x));
-    case Activation::hardswish:
-      return x * (clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f);
-    case Activation::laplace:
-      return normcdff((x - 0.707107f) / 0.282095f);
-    case Activation::sqrt_softplus:
-      return sqrtf(softplus(x));
-    default:
-      return x;
-  }
-}
-
-/// The rare ones in a branch of their own: a switch over all would load its target from a table,
-/// which a kernel of some microseconds shows.
+/// An activation that is_fused_activation().
 __device__ inline float activate(Activation activation, float x) {
-  if (activation > Activation::relu) return activate_rare(activation, x);
   switch (activation) {
     case Activation::silu:
       return x / (1.0f + expf(-x));
@@ -78,7 +39,8 @@ class FeatureEpilogue {
   }
 
   /// The unrounded result for a product, or for those of its gate and up rows.
-  __device__ float apply(float product, float up) const {
+  template <typename Activate>
+  __device__ float apply(float product, float up, const Activate& activate) const {
     const float value = activate(epilogue_.activation, product + bias_);
     return epilogue_.gated ? value * (up + up_bias_) : value;
   }
@@ -86,7 +48,7 @@ class FeatureEpilogue {
   /// Stores the result as an element of the output.
   __device__ void finish(std::int64_t row, float product, float up) const {
     store_element(epilogue_.out_dtype, epilogue_.out, row * epilogue_.out_features + feature_,
-                  apply(product, up));
+                  apply(product, up, activate));
   }
 
  private:

@@ -12,6 +12,42 @@ namespace {
 constexpr int kThreads = 128;
 constexpr std::int64_t kMaxRowBlocks = 1024;
 
+/// log(1 + e^x), without overflow.
+__device__ float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
+
+/// Any activation. Comparisons let NaN stay NaN.
+__device__ float activate_any(Activation activation, float x) {
+  const auto clamp = [](float value, float low, float high) {
+    return value < low ? low : value > high ? high : value;
+  };
+  switch (activation) {
+    case Activation::quick_gelu:
+      return x / (1.0f + expf(-1.702f * x));
+    case Activation::gelu_10:
+      return clamp(x * normcdff(x), -10.0f, 10.0f);
+    case Activation::relu_squared:
+      return x < 0.0f ? 0.0f : x * x;
+    case Activation::relu6:
+      return clamp(x, 0.0f, 6.0f);
+    case Activation::leaky_relu:
+      return x < 0.0f ? 0.01f * x : x;
+    case Activation::tanh:
+      return tanhf(x);
+    case Activation::sigmoid:
+      return 1.0f / (1.0f + expf(-x));
+    case Activation::mish:
+      return x * tanhf(softplus(x));
+    case Activation::hardswish:
+      return x * (clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f);
+    case Activation::laplace:
+      return normcdff((x - 0.707107f) / 0.282095f);
+    case Activation::sqrt_softplus:
+      return sqrtf(softplus(x));
+    default:
+      return activate(activation, x);
+  }
+}
+
 /// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kThreads)
@@ -30,7 +66,8 @@ __global__ void __launch_bounds__(kThreads)
     Elements<kWidth> results;
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
-      results.at[i] = FeatureEpilogue(epilogue, first + i).apply(product.at[i], up.at[i]);
+      const FeatureEpilogue feature(epilogue, first + i);
+      results.at[i] = feature.apply(product.at[i], up.at[i], activate_any);
     }
     store_elements<kWidth>(static_cast<T*>(epilogue.out) + row * features + first, results);
   }

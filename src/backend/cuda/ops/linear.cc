@@ -22,7 +22,7 @@ void run_linear(const Linear& op, const Step& step, const OpContext& context) {
 std::size_t linear_workspace_bytes(const Linear& op, const Graph& graph, const Limits& limits) {
   Workspace workspace;
   plan_projection(workspace, limits.max_rows(op.rows), graph.weight(op.weight),
-                  graph.activation_dtype);
+                  graph.activation_dtype, Activation::none);
   return workspace.used_bytes();
 }
 

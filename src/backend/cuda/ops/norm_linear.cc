@@ -60,7 +60,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (norm.num_rows == 1) {
+  if (norm.num_rows == 1 && kernels::is_fused_activation(projection.epilogue.activation)) {
     const auto with_norm = [&](auto params) {
       params.norm = norm.input;
       params.residual_out = norm.residual_out;
@@ -87,7 +87,7 @@ std::size_t norm_linear_workspace_bytes(const NormLinear& op, const Graph& graph
   Workspace workspace;
   const int rows = limits.max_rows(op.out_rows);
   take_normed(workspace, rows, graph.value(op.residual).cols, graph.activation_dtype);
-  plan_projection(workspace, rows, graph.weight(op.weight), graph.activation_dtype);
+  plan_projection(workspace, rows, graph.weight(op.weight), graph.activation_dtype, op.activation);
   return workspace.used_bytes();
 }
 

@@ -41,10 +41,22 @@ QUERN_SAME_ACTIVATION(sqrt_softplus);
 /// Up to this many rows the library is never used: see GemmCrossover.
 constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;
 
+/// float32 products of a block of rows, before an epilogue.
+struct Products {
+  float* data = nullptr;  ///< [block_rows, weight rows]
+  std::int64_t block_rows = 0;
+};
+
+Products take_products(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
+  Products products;
+  products.block_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
+  products.data = workspace.take<float>(products.block_rows * weight_rows);
+  return products;
+}
+
 struct LibraryScratch {
   std::span<std::byte> workspace;
-  float* products = nullptr;  ///< [block_rows, weight rows]
-  std::int64_t block_rows = 0;
+  Products products;
 };
 
 LibraryScratch take_library_scratch(Workspace& workspace, std::int64_t num_rows,
@@ -52,8 +64,7 @@ LibraryScratch take_library_scratch(Workspace& workspace, std::int64_t num_rows,
   constexpr auto kBytes = static_cast<std::int64_t>(CublasLt::kWorkspaceBytes);
   LibraryScratch scratch;
   scratch.workspace = {workspace.take<std::byte>(kBytes), CublasLt::kWorkspaceBytes};
-  scratch.block_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
-  scratch.products = workspace.take<float>(scratch.block_rows * weight_rows);
+  scratch.products = take_products(workspace, num_rows, weight_rows);
   return scratch;
 }
 
@@ -87,6 +98,27 @@ const std::byte* row_of(const void* matrix, DType dtype, std::int64_t cols, std:
          row * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
 }
 
+/// multiply(block of rows) writes a block's products to `products`; the epilogue follows.
+template <typename Multiply>
+void for_each_block(const Projection& projection, const Products& products,
+                    const OpContext& context, const Multiply& multiply) {
+  const kernels::Epilogue& epilogue = projection.epilogue;
+  for (std::int64_t row = 0; row < projection.num_rows; row += products.block_rows) {
+    Projection block = projection;
+    block.num_rows = std::min(products.block_rows, projection.num_rows - row);
+    block.in = row_of(projection.in, projection.in_dtype, projection.weight->in_features, row);
+    multiply(block);
+    kernels::ApplyEpilogueParams params;
+    params.products = products.data;
+    params.num_rows = block.num_rows;
+    params.epilogue = epilogue;
+    params.epilogue.out = const_cast<std::byte*>(
+        row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
+    params.use_pdl = context.use_pdl;
+    kernels::apply_epilogue(params, context.stream);
+  }
+}
+
 /// Without an epilogue the library rounds its products to the dtype of `out`.
 void project_by_library(const Projection& projection, const LibraryScratch& scratch,
                         const OpContext& context) {
@@ -104,20 +136,12 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
     context.cublaslt->multiply(product, scratch.workspace, context.stream);
     return;
   }
-  product.out = scratch.products;
-  for (std::int64_t row = 0; row < projection.num_rows; row += scratch.block_rows) {
-    product.num_rows = std::min(scratch.block_rows, projection.num_rows - row);
-    product.in = row_of(projection.in, product.dtype, product.in_features, row);
+  product.out = scratch.products.data;
+  for_each_block(projection, scratch.products, context, [&](const Projection& block) {
+    product.num_rows = block.num_rows;
+    product.in = block.in;
     context.cublaslt->multiply(product, scratch.workspace, context.stream);
-    kernels::ApplyEpilogueParams params;
-    params.products = scratch.products;
-    params.num_rows = product.num_rows;
-    params.epilogue = epilogue;
-    params.epilogue.out = const_cast<std::byte*>(
-        row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
-    params.use_pdl = context.use_pdl;
-    kernels::apply_epilogue(params, context.stream);
-  }
+  });
 }
 
 /// Whether gemm_sm90() is faster than the library with its epilogue, as whole models measured on an
@@ -189,6 +213,20 @@ void project_by_reference(const Projection& projection, const OpContext& context
   kernels::reference_gemm(params, context.stream);
 }
 
+/// A projection whose activation the kernels do not fuse: the products alone, then the epilogue.
+void project_then_activate(const Projection& projection, Workspace& workspace,
+                           const OpContext& context) {
+  const std::int64_t weight_rows = projection.epilogue.weight_rows();
+  const Products products = take_products(workspace, projection.num_rows, weight_rows);
+  for_each_block(projection, products, context, [&](Projection block) {
+    block.epilogue = {};
+    block.epilogue.out = products.data;
+    block.epilogue.out_features = weight_rows;
+    Workspace scratch = workspace;  // the same for each block
+    project(block, scratch, context);
+  });
+}
+
 }  // namespace
 
 kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activation activation,
@@ -233,6 +271,9 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 }
 
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
+  if (!kernels::is_fused_activation(projection.epilogue.activation)) {
+    return project_then_activate(projection, workspace, context);
+  }
   const ProjectionKernel kernel = projection_kernel(projection, context);
   switch (kernel) {
     case ProjectionKernel::gemv:
@@ -265,9 +306,12 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
 }
 
 void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSpec& weight,
-                     DType activation) {
+                     DType dtype, Activation activation) {
+  if (!kernels::is_fused_activation(kernel_activation(activation))) {
+    take_products(workspace, num_rows, weight.out_features);
+  }
   if (weight.format.is_quantized()) {
-    plan_quantized_projection(workspace, num_rows, weight.shape(), activation);
+    plan_quantized_projection(workspace, num_rows, weight.shape(), dtype);
   }
   if (num_rows > kMostRowsWithoutLibrary) {
     take_library_scratch(workspace, num_rows, weight.out_features);

@@ -27,8 +27,9 @@ kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activatio
 /// Errors: internal, unless the shapes of weight, input and output agree.
 void check_shapes(const Projection& projection, std::int64_t in_features);
 
-/// The kernel with which project() runs this; see projection_kernels.h. gemv() of one row can fuse
-/// the norm. Errors: unsupported where no kernel supports the weight's format.
+/// The kernel with which project() runs this, or the products of an activation that is not fused;
+/// see projection_kernels.h. gemv() of one row can fuse the norm. Errors: unsupported where no
+/// kernel supports the weight's format.
 ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context);
 
 /// Launch parameters of gemv() except `norm` and `residual_out`.
@@ -41,8 +42,8 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 /// Runs a projection whose input rows are in memory, with projection_kernel().
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
 
-/// Allocates project()'s scratch for up to `num_rows` rows from the workspace.
+/// Allocates project()'s scratch for up to `num_rows` rows of `dtype` from the workspace.
 void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSpec& weight,
-                     DType activation);
+                     DType dtype, Activation activation);
 
 }  // namespace quern::cuda
