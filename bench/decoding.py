@@ -2,7 +2,7 @@
 """decoding.py PROGRAM [-m MODEL | --shape SHAPE]...: what beams cost and what the prefix cache saves.
 
 Beams: milliseconds a step of a search with 4 beams and of a batch of 4, whose ratio should be at most 1.3. Prefix: the time to the
-first token of the second of two prompts that share their beginning, without and with the prefix cache. Each round runs all of
+first token of a prompt that shares its beginning with an earlier one, without and with the prefix cache. Each round runs all of
 them once; the medians of all rounds and every measurement go to stdout as JSON, a table to stderr.
 """
 
@@ -12,11 +12,11 @@ import random
 import statistics
 import subprocess
 import sys
-import time
 
 BEAMS = 4
 PROMPT_LEN, STEPS = 64, 64
 WARM_UP = 40
+FOLLOWERS = 8  # prompts that share the second one's beginning
 
 
 def ids(random_ids, count):
@@ -48,21 +48,21 @@ def step_ms(command, prompts, *options):
 
 
 def second_prompt_ms(command, prompts, *options):
-    """From the first token of the last prompt but one to that of the last, which runs after it."""
-    process = run([*command, "-n", "1", "--max-seqs", "1", "--greedy", "--stream-json", "--check-interval", "1", *options], prompts)
-    times = []
-    for line in process.stdout:
-        if "prompt" in json.loads(line):
-            times.append(time.perf_counter())
-    end(process)
-    return 1000 * (times[-1] - times[-2])
+    """Milliseconds for each prompt after the first two, one after the other, up to its only token."""
+    totals = []
+    for some in (prompts[:2], prompts):
+        process = run([*command, "-n", "1", "--max-seqs", "1", "--greedy", "--json", *options], some)
+        output = process.stdout.read()
+        end(process)
+        totals.append(json.loads(output)["timing"]["total_ms"])
+    return (totals[1] - totals[0]) / (len(prompts) - 2)
 
 
 def measure(command, length, shared, rounds):
     random_ids = random.Random(1)
     batch = [ids(random_ids, PROMPT_LEN) for _ in range(BEAMS)]
     begin = ids(random_ids, shared)
-    prefixed = [ids(random_ids, WARM_UP), begin + ids(random_ids, length - shared), begin + ids(random_ids, length - shared)]
+    prefixed = [ids(random_ids, WARM_UP)] + [begin + ids(random_ids, length - shared) for _ in range(1 + FOLLOWERS)]
     cases = {"batch_step_ms": lambda: step_ms(command, batch),
              "beam_step_ms": lambda: step_ms(command, batch[:1], "--num-beams", str(BEAMS)),
              "second_prompt_uncached_ms": lambda: second_prompt_ms(command, prefixed, "--no-prefix-cache"),

@@ -37,7 +37,7 @@ class Card:
     gbps: float
     tflops: float
     slower: float  # factor of instruction time relative to the recorded card
-    launch_us: float  # additional cost per launch
+    launch_us: float = DEPENDENT_LAUNCH_US  # what a launch costs that was a dependent one
 
     def floor_ms(self, num_bytes: float, flops: float) -> float:
         return max(num_bytes / (self.gbps * 1e6), flops / (self.tflops * 1e9))
@@ -50,6 +50,7 @@ class Phase:
     num_bytes: float
     flops: float
     launches: float
+    dependent_launches: float
     overhead_ms: float  # above the floor at the smallest batch: launches, latencies
     excess_ms: float  # above floor and overhead: instructions
 
@@ -58,7 +59,7 @@ class Phase:
         return (
             card.floor_ms(self.num_bytes, self.flops)
             + self.overhead_ms
-            + self.launches * card.launch_us / 1e3
+            + self.dependent_launches * card.launch_us / 1e3
             + self.excess_ms * card.slower
         )
 
@@ -94,11 +95,16 @@ def _above_floor_ms(series: Series, key: CellKey, phase: str) -> float:
 def recorded_phase(series: Series, key: CellKey, phase: str) -> Phase:
     """Splits a phase's time above its floor into overhead and excess by the cell of batch 1. Errors: ResultError for a missing figure."""
     above = _above_floor_ms(series, key, phase)
+    launches = _need(series, key, "launches_per_step")
+    dependent = series.value(key, "dependent_launches_per_step")
+    if dependent is None:  # sweeps of earlier versions do not tell: the GPU does
+        dependent = launches if _has_dependent_launch(_recorded_gpu(series)) else 0.0
     overhead = min(above, _above_floor_ms(series, key._replace(batch_size=1), phase))
     return Phase(
         _need(series, key, f"{phase}_bytes"),
         _need(series, key, f"{phase}_flops"),
-        _need(series, key, "launches_per_step"),
+        launches,
+        dependent,
         overhead,
         above - overhead,
     )
@@ -115,17 +121,15 @@ def _recorded_gpu(series: Series) -> dict:
     raise ResultError(f"the sweep ran on {series.subject.device}: expected a GPU")
 
 
+def _has_dependent_launch(gpu: dict) -> bool:
+    capability = tuple(int(part) for part in gpu["compute_capability"].split("."))
+    return capability >= FIRST_WITH_DEPENDENT_LAUNCH
+
+
 def card_relative_to(gpu: dict, gbps: float, tflops: float) -> Card:
     """An A10 with that bandwidth and GEMM rate, relative to the recorded GPU."""
     recorded = gpu["num_multiprocessors"] * gpu["max_sm_clock_mhz"]
-    capability = tuple(int(part) for part in gpu["compute_capability"].split("."))
-    overlaps = capability >= FIRST_WITH_DEPENDENT_LAUNCH
-    return Card(
-        gbps,
-        tflops,
-        recorded / (A10_MULTIPROCESSORS * A10_CLOCK_MHZ),
-        DEPENDENT_LAUNCH_US if overlaps else 0.0,
-    )
+    return Card(gbps, tflops, recorded / (A10_MULTIPROCESSORS * A10_CLOCK_MHZ))
 
 
 def _assumptions(series: Series, cells: list[Cell], card: Card) -> list[str]:
@@ -135,7 +139,7 @@ def _assumptions(series: Series, cells: list[Cell], card: Card) -> list[str]:
         f"bytes and operations as counted; products at {card.tflops:g} TFLOP/s (an A10's nominal rate is 125)",
         f"the {first.overhead_ms * 1e3:.0f} us that a step of batch 1 takes above its floor on {series.subject.device} "
         f"({per_launch:.1f} us for each of {first.launches:.0f} launches) stay the same",
-        f"each launch takes {card.launch_us:.1f} us more, without dependent launch",
+        f"each of {first.dependent_launches:.0f} dependent launches takes {card.launch_us:.1f} us more without dependent launch",
         f"what larger batches take beyond that are instructions, {card.slower:.2f} times as slow by multiprocessors "
         "and clock",
     ]

@@ -200,6 +200,9 @@ struct Timing {
   /// Kernels launched by the latest recorded decode step, including a library's; on the CPU its
   /// nodes.
   std::uint64_t launches_per_step = 0;
+  /// Those of them that may begin before the one ahead has ended (programmatic dependent launch);
+  /// 0 on GPUs before compute capability 9.0 and with code compiled for them.
+  std::uint64_t dependent_launches_per_step = 0;
   std::uint64_t library_calls_per_step = 0;  ///< its GEMMs by a library; 0 on the CPU
   /// Device memory used by recording the decode steps at load, including lazily loaded kernels: the
   /// difference in free memory, which other processes may change too. 0 where nothing is recorded.

@@ -7,7 +7,8 @@ namespace quern {
 /// What one run of a step launches on the device.
 struct LaunchCounts {
   std::uint64_t launches = 0;  ///< kernels, the library's included; 0 where nothing is launched
-  std::uint64_t library_calls = 0;  ///< GEMMs by a library
+  std::uint64_t dependent_launches = 0;  ///< of them by programmatic dependent launch
+  std::uint64_t library_calls = 0;       ///< GEMMs by a library
 };
 
 /// Where the decode loop runs.

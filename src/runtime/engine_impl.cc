@@ -110,6 +110,7 @@ void Engine::Impl::run_step() {
   apply_cancellations();
   if (device_loop_.running() && follow_device_loop()) return;
   admit();
+  if (plan_.runs_ahead && !unread_.empty() && !host_goes_on()) return check();
   ScheduledStep step = scheduler_.schedule();
   if (!make_room(step)) return check();  // what has ended may make room
   if (!step.runs.empty()) run_scheduled(step);
@@ -304,6 +305,7 @@ Timing Engine::Impl::timing() const {
   timing.host_syncs = backend_->num_waits() - waits_of_loading_;
   const LaunchCounts& counts = runner_.decode_counts();
   timing.launches_per_step = counts.launches;
+  timing.dependent_launches_per_step = counts.dependent_launches;
   timing.library_calls_per_step = counts.library_calls;
   timing.recording_bytes = runner_.recording_bytes();
   if (backend_->device().kind == DeviceKind::cpu) {

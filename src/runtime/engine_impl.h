@@ -100,8 +100,10 @@ class QUERN_LOCAL Engine::Impl {
   /// True when the schedule, a reached limit or a full ring requires a stop check.
   bool check_due() const;
   void check();
+  /// Whether steps are the host's to launch: prompts are in prefill or waiting.
+  bool host_goes_on() const;
   /// Where the host runs ahead: reads the oldest unit's tokens once enough is in flight behind it,
-  /// or all where nothing can be launched before they are known.
+  /// or where nothing can be launched before they are known.
   void read_behind(bool launched);
   /// The log-probabilities of a beam search's rows in the step launched last, before penalties:
   /// [rows, vocab_size]. False where a row has a SampleError, which `error` is then.

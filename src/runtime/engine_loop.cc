@@ -164,10 +164,14 @@ void Engine::Impl::check() {
   take_tokens(unread_.num_steps());
 }
 
+bool Engine::Impl::host_goes_on() const {
+  return scheduler_.prefilling() || !scheduler_.waiting().empty();
+}
+
 void Engine::Impl::read_behind(bool launched) {
   if (unread_.empty()) return;
-  const bool host_goes_on = scheduler_.prefilling() || !scheduler_.waiting().empty();
-  if (!host_goes_on) return check();
+  // One unit at a time: tokens of the first do not wait for the second.
+  if (!host_goes_on() && unread_.num_units() == 1) return check();
   if (launched && unread_.num_units() < kUnitsAhead) return;
   const int count = unread_.steps_of_oldest();
   wait_for_device([&] {

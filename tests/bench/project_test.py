@@ -43,10 +43,23 @@ class ModelTest(unittest.TestCase):
         floor_ms = made_up.work(key)["decode_bytes"] / 600e6
         self.assertAlmostEqual(cell.decode.on(card), floor_ms + made_up.OVERHEAD_US / 1e3 + 2 * excess_ms, delta=1e-2)
 
-    def test_dependent_launch_is_missed_only_by_who_had_it(self):
+    def test_only_launches_that_were_dependent_ones_cost_more(self):
+        key = made_up.TABLE[0]
+
+        def dependent(document):
+            return recorded_phase(series_of([document])[0], key, "decode").dependent_launches
+
+        def telling(count):
+            document = made_up.sweep()
+            for cell in document["cells"]:
+                cell["dependent_launches_per_step"] = count
+            return document
+
+        self.assertEqual(dependent(telling(120)), 120)
+        self.assertEqual(dependent(telling(0)), 0, "code for older GPUs, on a new one")
+        self.assertEqual(dependent(made_up.sweep()), made_up.LAUNCHES, "where the sweep does not tell, by the GPU")
+        self.assertEqual(dependent(made_up.sweep(gpu={**made_up.H200, "compute_capability": "8.0"})), 0)
         self.assertGreater(card_relative_to(made_up.H200, 600, 100).launch_us, 1.0)
-        ampere = {**made_up.H200, "compute_capability": "8.0"}
-        self.assertEqual(card_relative_to(ampere, 600, 100).launch_us, 0.0)
         self.assertAlmostEqual(card_relative_to(made_up.H200, 600, 100).slower, 132 * 1980 / (72 * 1695))
 
 

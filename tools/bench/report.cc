@@ -25,7 +25,7 @@ struct Column {
 
 Figure runs_of(const Cell& result) { return static_cast<double>(result.latencies.size()); }
 
-constexpr std::array<Column, 32> kColumns = {{
+constexpr std::array<Column, 33> kColumns = {{
     {"batch_size", "batch", 5, 0,
      [](const Cell& r) -> Figure { return double(r.cell.batch_size); }},
     {"input_len", "in", 5, 0, [](const Cell& r) -> Figure { return double(r.cell.input_len); }},
@@ -58,6 +58,8 @@ constexpr std::array<Column, 32> kColumns = {{
     {"host_syncs", "", 0, 1, [](const Cell& r) -> Figure { return r.host_syncs; }},
     {"launches_per_step", "", 0, 0,
      [](const Cell& r) -> Figure { return double(r.launches_per_step); }},
+    {"dependent_launches_per_step", "", 0, 0,
+     [](const Cell& r) -> Figure { return double(r.dependent_launches_per_step); }},
     {"library_calls_per_step", "", 0, 0,
      [](const Cell& r) -> Figure { return double(r.library_calls_per_step); }},
     {"weight_bytes", "", 0, 0,

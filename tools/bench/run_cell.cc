@@ -94,6 +94,7 @@ void count_runs(const Timing& before, const Timing& after, CellResult& result) {
   result.stop_checks = per_run(before.stop_checks, after.stop_checks);
   result.host_syncs = per_run(before.host_syncs, after.host_syncs);
   result.launches_per_step = after.launches_per_step;
+  result.dependent_launches_per_step = after.dependent_launches_per_step;
   result.library_calls_per_step = after.library_calls_per_step;
   result.loop = after.loop;
 }

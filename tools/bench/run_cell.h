@@ -55,6 +55,7 @@ struct CellResult {
   Work decode_work;   ///< of a step in the middle of the cell
   CellMemory memory;
   std::uint64_t launches_per_step = 0;
+  std::uint64_t dependent_launches_per_step = 0;
   std::uint64_t library_calls_per_step = 0;
   LoopRunner loop = LoopRunner::host;
 

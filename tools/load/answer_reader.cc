@@ -111,6 +111,7 @@ void AnswerReader::take_event(const std::string& data, Clock::time_point now) {
   if (choices == nullptr || !choices->is_array()) return;
   for (const Json& choice : *choices) {
     if (has_output(choice)) return note_output(now);
+    if (member(choice, "finish_reason") != nullptr && !finished_) finished_ = now;
   }
 }
 
@@ -131,6 +132,9 @@ void AnswerReader::fail(std::string kind, const std::string& message) {
 
 AnswerRecord AnswerReader::end(const std::string& failure_kind, const std::string& failure_message,
                                Clock::time_point now) {
+  // An answer of one token that completes no character has nothing but its end.
+  const bool has_token = counted_tokens_.value_or(0) > 0;
+  if (num_outputs_ == 0 && has_token && finished_) note_output(*finished_);
   if (status_ != 0 && status_ != kOk) {
     const Json json = Json::parse(error_body_, nullptr, false);
     const Json* error = member(json, "error");

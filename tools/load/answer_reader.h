@@ -58,6 +58,7 @@ class AnswerReader {
   std::size_t num_outputs_ = 0;
   std::optional<std::size_t> counted_tokens_;
   Clock::time_point last_output_;
+  std::optional<Clock::time_point> finished_;  ///< the first choice with a finish_reason
   AnswerRecord record_;
 };
 

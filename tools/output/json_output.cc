@@ -81,6 +81,7 @@ OrderedJson timing_json(const Timing& timing) {
           {"host_syncs", timing.host_syncs},
           {"loop", loop_runner_name(timing.loop)},
           {"launches_per_step", timing.launches_per_step},
+          {"dependent_launches_per_step", timing.dependent_launches_per_step},
           {"library_calls_per_step", timing.library_calls_per_step},
           {"recording_bytes", timing.recording_bytes},
           {"peak_memory_bytes", timing.peak_memory_bytes}};

@@ -119,6 +119,26 @@ TEST_P(RunAheadTest, ARowAtItsLimitIsUsedByTheNextStep) {
   EXPECT_EQ(impl.timing().steps_run, 40u) << "no step ran for nobody";
 }
 
+TEST_P(RunAheadTest, TokensOfAMixedStepDoNotWaitForTheNext) {
+  EngineOptions options = ahead_options();
+  options.device_loop = DeviceLoopChoice::off;  // a loop's tokens may come several at a time
+  Impl impl = engine(options);
+  Request request;
+  request.prompt_ids = {10, 20, 30};
+  request.max_new_tokens = 40;
+  request.ignore_eos = true;
+  const RequestId decoding = impl.submit(request);
+  for (int i = 0; i < 8; ++i) impl.step();
+  request.prompt_ids.assign(2 * options.max_tokens_per_step, 40);  // three chunks
+  const RequestId prompt = impl.submit(request);
+  for (bool began = false; !began && impl.busy();) {
+    for (const Update& update : impl.step()) {
+      if (update.id == decoding) EXPECT_LE(update.token_ids.size(), 1u);
+      began |= update.id == prompt;
+    }
+  }
+}
+
 std::string name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool>>& info) {
   const auto& [lag, device_loops] = info.param;
   const char* lag_name = lag == Lag::none ? "no_lag" : lag == Lag::full ? "full_lag" : "any_lag";

@@ -108,6 +108,17 @@ TEST(AnswerReaderTest, TimesTokensOfChats) {
   EXPECT_EQ(record.output_tokens, 2);  // nobody counted them
 }
 
+TEST(AnswerReaderTest, TimesAnAnswerOfHalfACharacter) {
+  const AnswerRecord record = read_events({
+      R"({"choices": [{"text": "", "finish_reason": "length"}]})",
+      R"({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}})",
+      "[DONE]",
+  });
+  EXPECT_FALSE(record.failed()) << record.error_message;
+  EXPECT_DOUBLE_EQ(record.first_token_ms, 10);
+  EXPECT_EQ(record.output_tokens, 1);
+}
+
 TEST(AnswerReaderTest, NamesWhatIsWrong) {
   const std::string token = R"({"choices": [{"text": "a", "finish_reason": null}]})";
   struct Case {
@@ -122,6 +133,10 @@ TEST(AnswerReaderTest, NamesWhatIsWrong) {
       {{token, R"({"error": {"message": "lost"}})", "[DONE]"}, "stream_error", "lost"},
       {{R"({"error": "all of it"})"}, "stream_error", "all of it"},
       {{"[DONE]"}, "no_output", "no token"},
+      {{R"({"choices": [{"text": "", "finish_reason": "stop"}]})",
+        R"({"choices": [], "usage": {"completion_tokens": 0}})", "[DONE]"},
+       "no_output",
+       "no token"},
   };
   for (const Case& each : cases) {
     const AnswerRecord record = read_events(each.events);

@@ -100,6 +100,27 @@ std::uint64_t count_kernels(cudaGraph_t graph) {
   return static_cast<std::uint64_t>(std::count_if(nodes.begin(), nodes.end(), is_kernel));
 }
 
+std::uint64_t count_dependent_launches(cudaGraph_t graph) {
+  const auto get_edges = [&](cudaGraphNode_t* from, cudaGraphNode_t* to, cudaGraphEdgeData* data,
+                             std::size_t& count) {
+#if CUDART_VERSION >= 13000
+    check_cuda(cudaGraphGetEdges(graph, from, to, data, &count), "cudaGraphGetEdges");
+#else
+    check_cuda(cudaGraphGetEdges_v2(graph, from, to, data, &count), "cudaGraphGetEdges");
+#endif
+  };
+  std::size_t count = 0;
+  get_edges(nullptr, nullptr, nullptr, count);
+  std::vector<cudaGraphNode_t> from(count);
+  std::vector<cudaGraphNode_t> to(count);
+  std::vector<cudaGraphEdgeData> data(count);
+  if (count > 0) get_edges(from.data(), to.data(), data.data(), count);
+  const auto is_programmatic = [](const cudaGraphEdgeData& edge) {
+    return edge.type == cudaGraphDependencyTypeProgrammatic;
+  };
+  return static_cast<std::uint64_t>(std::count_if(data.begin(), data.end(), is_programmatic));
+}
+
 class GraphRecording final : public Recording {
  public:
   /// Also uploads the graph through `upload_stream` and waits for it, so that the first replay does
@@ -159,7 +180,9 @@ std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context
   const GraphOwner graph = loop == RecordedLoop::device ? capture_loop(context, step, body)
                                                         : capture_once(context.stream, step);
   LaunchCounts counts;
-  counts.launches = count_kernels(body != nullptr ? body : graph.get());
+  cudaGraph_t recorded = body != nullptr ? body : graph.get();
+  counts.launches = count_kernels(recorded);
+  counts.dependent_launches = count_dependent_launches(recorded);
   counts.library_calls = context.cublaslt->num_calls() - calls_before;
   return std::make_unique<GraphRecording>(stream, context.stream, graph.get(), counts);
 }
