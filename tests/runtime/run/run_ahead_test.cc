@@ -119,22 +119,23 @@ TEST_P(RunAheadTest, ARowAtItsLimitIsUsedByTheNextStep) {
   EXPECT_EQ(impl.timing().steps_run, 40u) << "no step ran for nobody";
 }
 
-TEST_P(RunAheadTest, TokensOfAMixedStepDoNotWaitForTheNext) {
-  EngineOptions options = ahead_options();
-  options.device_loop = DeviceLoopChoice::off;  // a loop's tokens may come several at a time
-  Impl impl = engine(options);
-  Request request;
-  request.prompt_ids = {10, 20, 30};
-  request.max_new_tokens = 40;
-  request.ignore_eos = true;
-  const RequestId decoding = impl.submit(request);
-  for (int i = 0; i < 8; ++i) impl.step();
-  request.prompt_ids.assign(2 * options.max_tokens_per_step, 40);  // three chunks
-  const RequestId prompt = impl.submit(request);
-  for (bool began = false; !began && impl.busy();) {
-    for (const Update& update : impl.step()) {
-      if (update.id == decoding) EXPECT_LE(update.token_ids.size(), 1u);
-      began |= update.id == prompt;
+TEST(RunAheadTokensTest, TokensOfAMixedStepDoNotWaitForTheNext) {
+  for (const bool device_loops : {false, true}) {
+    const EngineOptions options = ahead_options();
+    Impl impl(model_path(), options, std::make_unique<DeferredBackend>(Lag::full, device_loops, 1));
+    Request request;
+    request.prompt_ids = {10, 20, 30};
+    request.max_new_tokens = 40;
+    request.ignore_eos = true;
+    const RequestId decoding = impl.submit(request);
+    for (int i = 0; i < 8; ++i) impl.step();
+    request.prompt_ids.assign(2 * options.max_tokens_per_step, 40);  // three chunks
+    const RequestId prompt = impl.submit(request);
+    for (bool began = false; !began && impl.busy();) {
+      for (const Update& update : impl.step()) {
+        if (update.id == decoding) EXPECT_LE(update.token_ids.size(), 1u) << device_loops;
+        began |= update.id == prompt;
+      }
     }
   }
 }
