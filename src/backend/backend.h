@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -59,9 +60,10 @@ class Backend : public DeviceMemory {
   /// Waits until a word in shared memory is at least `value`; false when all work is done and it is
   /// not. Errors: as wait(); device also when work is in flight and the word has not changed for
   /// `patience` of this process's running time: the device counts as hung, and every later call
-  /// fails with this error.
+  /// fails with this error. `meanwhile`: called again and again while it waits; it must be quick.
   virtual bool wait_until(const std::int64_t* shared_word, std::int64_t value,
-                          std::chrono::milliseconds patience) = 0;
+                          std::chrono::milliseconds patience,
+                          const std::function<void()>& meanwhile = {}) = 0;
   /// Number of host waits for all of the device's work, in any call.
   virtual std::uint64_t num_waits() const = 0;
 

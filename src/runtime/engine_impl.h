@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,6 +44,7 @@ class QUERN_LOCAL Engine::Impl {
   /// Checks and tokenizes a request. Thread-safe: it reads only what is fixed at load.
   PreparedRequest prepare(const Request& request, int priority);
   RequestId submit(PreparedRequest request);
+  void watch_arrivals(std::function<bool()> arrives) { arrives_ = std::move(arrives); }
   std::vector<Update> step();
   bool busy() const { return !scheduler_.idle(); }
   void cancel(RequestId id) { cancellations_.cancel(id); }
@@ -157,6 +159,7 @@ class QUERN_LOCAL Engine::Impl {
   std::string in_flight_;              ///< the latest launch, for errors
   bool waits_for_prefill_ = false;     ///< whether the time of this step() counts as prefill
   std::uint64_t waits_of_loading_ = 0;
+  std::function<bool()> arrives_;   ///< see watch_arrivals()
   bool device_loop_fails_ = false;  ///< a launch failed; the host has taken over
   ResultStore results_{kMaxWaitingResults};
   Cancellations cancellations_;

@@ -113,7 +113,14 @@ bool Engine::Impl::start_device_loop(const ScheduledStep& step) {
 }
 
 bool Engine::Impl::take_loop_tokens() {
-  if (!wait_for_device([&] { return device_loop_.wait_for_step(patience()); })) return false;
+  // Whoever arrives during a step is admitted after it, not after the next.
+  const bool could_admit =
+      arrives_ && scheduler_.waiting().empty() && scheduler_.num_free_rows() > 0;
+  const auto stop_for_arrival = [&] {
+    if (could_admit && arrives_()) device_loop_.request_stop();
+  };
+  const auto wait = [&] { return device_loop_.wait_for_step(patience(), stop_for_arrival); };
+  if (!wait_for_device(wait)) return false;
   const int count = ring_.num_unread();
   for (const auto& sequence : scheduler_.running()) sequence->launched += count;
   add_unread(count, true);

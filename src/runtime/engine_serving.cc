@@ -55,6 +55,10 @@ RequestId submit(Engine& engine, PreparedRequest request) {
   return EngineAccess::impl(engine).submit(std::move(request));
 }
 
+void watch_arrivals(Engine& engine, std::function<bool()> arrives) {
+  EngineAccess::impl(engine).watch_arrivals(std::move(arrives));
+}
+
 EngineUse engine_use(const Engine& engine) { return EngineAccess::impl(engine).use(); }
 
 const std::vector<Admission>& latest_admissions(const Engine& engine) {

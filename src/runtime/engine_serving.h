@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -44,6 +45,9 @@ struct EngineUse {
 PreparedRequest prepare(Engine& engine, const Request& request, int priority);
 /// The rest: queues the request.
 RequestId submit(Engine& engine, PreparedRequest request);
+/// `arrives`: whether a request is about to be submitted. It is polled while a device loop's step
+/// is waited for, which then ends so that the request can be admitted; it must be quick.
+void watch_arrivals(Engine& engine, std::function<bool()> arrives);
 EngineUse engine_use(const Engine& engine);
 /// The sequences that the latest step() admitted.
 const std::vector<Admission>& latest_admissions(const Engine& engine);

@@ -160,6 +160,7 @@ bool EngineThread::load() {
     fail_service(error.what());
     return false;
   }
+  watch_arrivals(*engine_, [this] { return inbox_->has_submissions(); });
   inbox_->open(static_cast<std::size_t>(engine_->options().max_seqs));
   set_state(ServiceState::ready);
   return true;

@@ -28,6 +28,7 @@ void Inbox::add(Submission submission) {
     const std::unique_lock lock(mutex_);
     check(lock);
     mail_.submissions.push_back(std::move(submission));
+    has_submissions_ = true;
   }
   changed_.notify_one();
 }
@@ -74,6 +75,7 @@ Inbox::Mail Inbox::take(bool idle) {
   Mail mail = std::move(mail_);
   mail_ = {};
   mail_.order = mail.order;
+  has_submissions_ = false;
   return mail;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -51,6 +52,8 @@ class Inbox {
   std::size_t num_waiting() const;
 
   // The engine's thread.
+  /// Whether there is a request to be taken. Does not lock.
+  bool has_submissions() const { return has_submissions_.load(std::memory_order_relaxed); }
   struct Mail {
     std::vector<Submission> submissions;
     std::vector<RequestId> cancelled;
@@ -73,6 +76,7 @@ class Inbox {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Mail mail_;
+  std::atomic<bool> has_submissions_ = false;
   std::size_t engine_waiting_ = 0;
   std::size_t num_free_rows_ = 0;
   std::string closed_ = "the model is being loaded";  ///< why; empty: open

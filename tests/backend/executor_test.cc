@@ -40,7 +40,8 @@ class RecordingBackend final : public Backend {
   void copy_blocks(const KvCacheView&, std::span<const BlockCopy>) override {}
   void write_now(std::int32_t*, std::int32_t) override {}
   void wait() override {}
-  bool wait_until(const std::int64_t*, std::int64_t, std::chrono::milliseconds) override {
+  bool wait_until(const std::int64_t*, std::int64_t, std::chrono::milliseconds,
+                  const std::function<void()>&) override {
     return false;
   }
   std::uint64_t num_waits() const override { return 0; }

@@ -105,7 +105,8 @@ class CpuBackend final : public Backend {
   // run() is synchronous: there is nothing to wait for.
   void wait() override {}
   bool wait_until(const std::int64_t* shared_word, std::int64_t value,
-                  std::chrono::milliseconds /*patience*/) override {
+                  std::chrono::milliseconds /*patience*/,
+                  const std::function<void()>& /*meanwhile*/) override {
     return *shared_word >= value;
   }
   std::uint64_t num_waits() const override { return 0; }

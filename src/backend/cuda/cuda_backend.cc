@@ -195,7 +195,8 @@ class CudaBackend final : public Backend {
   void wait() override { stream_.synchronize(); }
 
   bool wait_until(const std::int64_t* shared_word, std::int64_t value,
-                  std::chrono::milliseconds patience) override {
+                  std::chrono::milliseconds patience,
+                  const std::function<void()>& meanwhile) override {
     stream_.check_not_hung();
     // Polling the word is cheap; querying the driver, which also reports errors, is not.
     constexpr int kReadsPerQuery = 1000;
@@ -206,6 +207,7 @@ class CudaBackend final : public Backend {
       for (int i = 0; i < kReadsPerQuery; ++i) {
         if (reached()) return true;
       }
+      if (meanwhile) meanwhile();
       const bool idle = stream_.idle();
       if (reached()) return true;
       if (idle) {

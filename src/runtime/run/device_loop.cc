@@ -14,9 +14,11 @@ void DeviceLoop::request_stop() {
   stop_requested_ = true;
 }
 
-bool DeviceLoop::wait_for_step(std::chrono::milliseconds patience) {
+bool DeviceLoop::wait_for_step(std::chrono::milliseconds patience,
+                               const std::function<void()>& meanwhile) {
   constexpr int kOne = 1;
-  if (!backend_.wait_until(ring_.published(), ring_.position_of(kOne), patience)) running_ = false;
+  const std::int64_t position = ring_.position_of(kOne);
+  running_ = backend_.wait_until(ring_.published(), position, patience, meanwhile);
   return running_;
 }
 

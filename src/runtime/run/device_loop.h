@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 
 #include "backend/backend.h"
 #include "runtime/output/ring_reader.h"
@@ -27,8 +28,8 @@ class DeviceLoop {
   /// Asks a running loop to end after its current step. Repeated calls have no effect.
   void request_stop();
   /// Waits for an unread step; false when the loop has ended and all was read. Errors: device, also
-  /// when no step comes for `patience`; see Backend::wait_until.
-  bool wait_for_step(std::chrono::milliseconds patience);
+  /// when no step comes for `patience`; see Backend::wait_until, also for `meanwhile`.
+  bool wait_for_step(std::chrono::milliseconds patience, const std::function<void()>& meanwhile);
   /// Asks the loop to end and drops its state; later launches are ordered after it.
   void abandon() noexcept;
 

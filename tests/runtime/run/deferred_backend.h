@@ -82,8 +82,12 @@ class DeferredBackend final : public Backend {
     ++num_waits_;
   }
   bool wait_until(const std::int64_t* word, std::int64_t value,
-                  std::chrono::milliseconds /*patience*/) override {
-    while (*word < value && !queue_.empty()) do_one();
+                  std::chrono::milliseconds /*patience*/,
+                  const std::function<void()>& meanwhile) override {
+    while (*word < value && !queue_.empty()) {
+      if (meanwhile) meanwhile();
+      do_one();
+    }
     do_some();
     return *word >= value;
   }

@@ -140,6 +140,32 @@ TEST(RunAheadTokensTest, TokensOfAMixedStepDoNotWaitForTheNext) {
   }
 }
 
+TEST(RunAheadTokensTest, ADeviceLoopEndsWithTheStepInWhichSomebodyArrives) {
+  for (const bool is_announced : {false, true}) {
+    Impl impl(model_path(), ahead_options(), std::make_unique<DeferredBackend>(Lag::full, true, 1));
+    bool arrives = false;
+    if (is_announced) impl.watch_arrivals([&] { return arrives; });
+    Request request;
+    request.prompt_ids = {10, 20, 30};
+    request.max_new_tokens = 40;
+    request.ignore_eos = true;
+    impl.submit(request);
+    while (impl.timing().loop != LoopRunner::device) impl.step();
+    arrives = true;
+    std::size_t tokens = 0;
+    for (const Update& update : impl.step()) tokens += update.token_ids.size();
+    const RequestId late = impl.submit(request);
+    for (bool began = false; !began;) {
+      for (const Update& update : impl.step()) {
+        if (update.id == late) began = true;
+        if (update.id != late && !began) tokens += update.token_ids.size();
+      }
+    }
+    // The step in which it arrives, the next one where the loop learns of it too late, its prefill.
+    EXPECT_EQ(tokens, is_announced ? 2u : 3u);
+  }
+}
+
 std::string name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool>>& info) {
   const auto& [lag, device_loops] = info.param;
   const char* lag_name = lag == Lag::none ? "no_lag" : lag == Lag::full ? "full_lag" : "any_lag";
