@@ -202,7 +202,6 @@ void Engine::Impl::take_tokens(int count) {
         // Only the last unread step can have its tokens: each is read before the next.
         if (i + 1 < count || sequence->launched == 0) continue;
         take_beam_tokens(*sequence, i);
-        scheduler_.publish(*sequence);
         if (decodes_only) ++clock_.timing.decode_tokens;
         clock_.first_token();
         continue;

@@ -84,12 +84,13 @@ void Scheduler::allocate(Sequence& sequence) {
 }
 
 void Scheduler::publish(Sequence& sequence) {
-  // The last token is not fed back yet, or its step is not known to have succeeded. Of beams only
-  // the prompt is published.
-  const std::int64_t known =
-      sequence.beams ? sequence.prompt_len() : std::ssize(sequence.token_ids) - 1;
-  if (!sequence.prefix || sequence.blocks.empty() || known < sequence.prompt_len()) return;
-  const std::int64_t written = std::min(known, sequence.prefix->max_tokens);
+  // The last token is not fed back yet, or its step is not known to have succeeded.
+  if (!sequence.beams) publish(sequence, std::ssize(sequence.token_ids) - 1);
+}
+
+void Scheduler::publish(Sequence& sequence, std::int64_t num_written) {
+  if (!sequence.prefix || sequence.blocks.empty()) return;
+  const std::int64_t written = std::min(num_written, sequence.prefix->max_tokens);
   const std::int64_t num_full = written / limits_.block_size;
   if (sequence.num_published >= num_full) return;
   hash_blocks(sequence, num_full);
@@ -232,7 +233,11 @@ ScheduledStep Scheduler::schedule() const {
 void Scheduler::launched(const ScheduledStep& step, int times) {
   QUERN_CHECK(times == 1 || step.num_prefill_tokens == 0);
   for (const ScheduledRun& run : step.runs) {
-    if (!run.decode) run.sequence->prefilled += run.q_len;
+    if (!run.decode) {
+      run.sequence->prefilled += run.q_len;
+      // Later steps read after this one has written; if it fails, all prefixes are forgotten.
+      publish(*run.sequence, run.sequence->prefilled);
+    }
     if (run.samples && run.beam == 0) run.sequence->launched += times;
   }
 }

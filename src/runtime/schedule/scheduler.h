@@ -53,9 +53,9 @@ class Scheduler {
   /// requests wait for them. Later launches may use them, since they run after the steps in flight.
   /// `next_step` is the sampling step that will be launched next.
   void release_exhausted(std::int64_t next_step);
-  /// Publishes the sequence's full blocks whose content is known to be written and finite: those
-  /// before the token that was accepted last. Call it after each accepted token, and after the
-  /// first step of a beam search.
+  /// Publishes the sequence's full blocks before the token that was accepted last, unless it is a
+  /// beam search. Call it after each accepted token. Blocks of a prompt are published when the step
+  /// that writes them is launched.
   void publish(Sequence& sequence);
   /// Forgets all cached prefixes: what the cache holds is not known after a failed step.
   void forget_prefixes() { blocks_.forget_all(); }
@@ -106,6 +106,8 @@ class Scheduler {
 
  private:
   void release(Sequence& sequence);
+  /// Publishes the sequence's full blocks among its first `num_written` tokens.
+  void publish(Sequence& sequence, std::int64_t num_written);
   /// Computes the hashes of the sequence's first `num_blocks` blocks.
   void hash_blocks(Sequence& sequence, std::int64_t num_blocks) const;
   PrefixBlock prefix_block(const Sequence& sequence, std::size_t index) const;

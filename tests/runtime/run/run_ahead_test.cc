@@ -166,6 +166,21 @@ TEST(RunAheadTokensTest, ADeviceLoopEndsWithTheStepInWhichSomebodyArrives) {
   }
 }
 
+TEST_P(RunAheadTest, AnswersOfOneTokenShareThePrefixesOfThoseBefore) {
+  EngineOptions options = ahead_options();
+  options.max_seqs = 1;
+  Impl impl = engine(options);
+  Request request;
+  request.max_new_tokens = 1;
+  for (std::int32_t i = 0; i < 6; ++i) {
+    request.prompt_ids.assign(40, 500);
+    request.prompt_ids.back() = 10 + i;
+    impl.submit(request);
+  }
+  while (impl.busy()) impl.step();
+  EXPECT_EQ(impl.timing().cached_prompt_tokens, 5u * 32u) << "the first block of all but the first";
+}
+
 std::string name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool>>& info) {
   const auto& [lag, device_loops] = info.param;
   const char* lag_name = lag == Lag::none ? "no_lag" : lag == Lag::full ? "full_lag" : "any_lag";
