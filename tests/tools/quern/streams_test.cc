@@ -73,12 +73,12 @@ TEST_F(StreamsTest, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(judged["prompt_logprobs"][1]["id"], 17);
   EXPECT_LT(judged["prompt_logprobs"][1]["logprob"], 0.0);
   EXPECT_EQ(judged["prompt_logprobs"][1]["top"].size(), 2U);
-  EXPECT_EQ(keys(json["timing"]),
-            (Keys{"load_ms", "time_to_first_token_ms", "prefill_tokens_per_s",
-                  "decode_tokens_per_s", "cached_prompt_tokens", "total_ms", "steps_run",
-                  "stop_checks", "host_syncs", "loop", "launches_per_step",
-                  "dependent_launches_per_step",
-                  "library_calls_per_step", "recording_bytes", "peak_memory_bytes"}));
+  EXPECT_EQ(
+      keys(json["timing"]),
+      (Keys{"load_ms", "time_to_first_token_ms", "prefill_tokens_per_s", "decode_tokens_per_s",
+            "cached_prompt_tokens", "total_ms", "steps_run", "stop_checks", "host_syncs", "loop",
+            "launches_per_step", "dependent_launches_per_step", "library_calls_per_step",
+            "recording_bytes", "peak_memory_bytes"}));
   EXPECT_EQ(json["timing"]["loop"], "host");
   EXPECT_GT(json["timing"]["peak_memory_bytes"], 0);
   EXPECT_FALSE(
