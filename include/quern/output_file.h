@@ -49,8 +49,9 @@ class QUERN_API OutputFile {
   int slot_ = -1;  ///< in the table of remove_unfinished_files()
 };
 
-/// Removes the temporary files of all OutputFiles that are not finished. For signal handlers of a
-/// program that is about to end: it is async-signal-safe, and no OutputFile may be used after it.
+/// Removes the temporary files of all OutputFiles that are not finished, and the temporary folder
+/// of a quantize() in progress. For signal handlers of a program that is about to end: it is
+/// async-signal-safe, and neither may go on after it.
 QUERN_API void remove_unfinished_files() noexcept;
 
 }  // namespace quern

@@ -1,6 +1,7 @@
+#include <vector>
+
 #include "base/check.h"
-#include "base/memory/shape.h"
-#include "io/json/json.h"
+#include "io/output/safetensors_header.h"
 #include "quern/safetensors.h"
 
 namespace quern {
@@ -28,30 +29,12 @@ const char* stored_name(DType dtype) {
   return "";
 }
 
-std::uint64_t tensor_bytes(const SafetensorsSpec& tensor) {
-  return static_cast<std::uint64_t>(checked_numel(tensor.shape).value()) *
-         dtype_bytes(tensor.dtype);
-}
-
-/// The length and the header, padded so that the data begins at a multiple of 8 bytes.
-std::string make_header(std::span<const SafetensorsSpec> tensors) {
-  Json header = Json::object();
-  std::uint64_t end = 0;
+std::vector<StoredTensor> stored_tensors(std::span<const SafetensorsSpec> tensors) {
+  std::vector<StoredTensor> stored;
   for (const SafetensorsSpec& tensor : tensors) {
-    QUERN_CHECK(!header.contains(tensor.name), "tensor '{}' given twice", tensor.name);
-    const std::uint64_t begin = end;
-    end += tensor_bytes(tensor);
-    header[tensor.name] = {{"dtype", stored_name(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {begin, end}}};
+    stored.push_back({tensor.name, stored_name(tensor.dtype), tensor.shape});
   }
-  std::string text = header.dump();
-  text.resize(align_up(text.size(), 8), ' ');
-  std::string length(8, '\0');
-  for (std::size_t i = 0; i < length.size(); ++i) {
-    length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
-  }
-  return length + text;
+  return stored;
 }
 
 }  // namespace
@@ -59,8 +42,9 @@ std::string make_header(std::span<const SafetensorsSpec> tensors) {
 SafetensorsStream::SafetensorsStream(const std::filesystem::path& path,
                                      std::span<const SafetensorsSpec> tensors)
     : file_(path) {
-  for (const SafetensorsSpec& tensor : tensors) missing_bytes_ += tensor_bytes(tensor);
-  file_.write(make_header(tensors));
+  const std::vector<StoredTensor> stored = stored_tensors(tensors);
+  for (const StoredTensor& tensor : stored) missing_bytes_ += tensor.size_bytes();
+  file_.write(safetensors_header(stored));
 }
 
 void SafetensorsStream::write(std::span<const std::byte> bytes) {

@@ -1,9 +1,12 @@
 #include "io/unfinished_files.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <string>
 
@@ -20,8 +23,49 @@ struct Slot {
 };
 static_assert(std::atomic<SlotState>::is_always_lock_free, "a signal handler reads it");
 
+constexpr int kMaxDepth = 2;  ///< of folders in a folder
+
 // A signal handler can reach nothing but a global.
 std::array<Slot, 16> slots;  // NOLINT
+
+/// What getdents64 writes for each entry of a folder: readdir() may allocate, which a signal
+/// handler must not. Source: getdents(2).
+struct FolderEntry {
+  std::uint64_t inode;
+  std::int64_t next;
+  unsigned short length;
+  unsigned char type;
+  char name[1];  // NOLINT
+};
+
+/// Removes what is in an open folder, folders of it down to `depth`. Async-signal-safe.
+void remove_entries(int folder, int depth) noexcept {
+  alignas(FolderEntry) std::array<char, 4096> entries;
+  for (bool has_removed = true; has_removed;) {
+    // Removals may hide entries from a listing that goes on: it is begun anew.
+    has_removed = false;
+    ::lseek(folder, 0, SEEK_SET);
+    for (;;) {
+      const long count = ::syscall(SYS_getdents64, folder, entries.data(), entries.size());
+      if (count <= 0) break;
+      for (long at = 0; at < count;) {
+        const auto* entry = reinterpret_cast<const FolderEntry*>(entries.data() + at);
+        const char* name = entry->name;
+        at += entry->length;
+        if (std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0) continue;
+        if (::unlinkat(folder, name, 0) == 0) {
+          has_removed = true;
+        } else if (depth > 0) {
+          const int inner = ::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+          if (inner < 0) continue;
+          remove_entries(inner, depth - 1);
+          ::close(inner);
+          has_removed = ::unlinkat(folder, name, AT_REMOVEDIR) == 0 || has_removed;
+        }
+      }
+    }
+  }
+}
 
 }  // namespace
 
@@ -44,7 +88,12 @@ void forget_unfinished_file(int slot) noexcept {
 
 void remove_unfinished_files() noexcept {
   for (Slot& slot : slots) {
-    if (slot.state == SlotState::in_use) ::unlink(slot.path.data());
+    if (slot.state != SlotState::in_use || ::unlink(slot.path.data()) == 0) continue;
+    const int folder = ::open(slot.path.data(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0) continue;
+    remove_entries(folder, kMaxDepth);
+    ::close(folder);
+    ::rmdir(slot.path.data());
   }
 }
 

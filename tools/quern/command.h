@@ -25,6 +25,7 @@ Action add_compare(CLI::App& app);
 Action add_bench(CLI::App& app);
 Action add_template(CLI::App& app);
 Action add_serve(CLI::App& app);
+Action add_quantize(CLI::App& app);
 Action add_env(CLI::App& app);
 /// Not one of kCommands: prints the shell completion and the man page of the program around it.
 Action add_describe(CLI::App& app);
@@ -37,7 +38,7 @@ struct Command {
   Action (*add)(CLI::App& app);
 };
 
-inline constexpr std::array<Command, 14> kCommands = {{
+inline constexpr std::array<Command, 15> kCommands = {{
     {"run", "Continue prompts with a model's text",
      "quern run -m examples/models/tale-llama -p \"Once upon a time\" -n 64", add_run},
     {"chat", "Talk to a chat model", "quern chat -m examples/models/tale-qwen2", add_chat},
@@ -67,6 +68,10 @@ inline constexpr std::array<Command, 14> kCommands = {{
      "quern compare -m examples/models/tale-gpt2 -p \"three sons\" --device cuda", add_compare},
     {"bench", "Time prompts of given lengths and batch sizes",
      "quern bench --shape gpt_350m --batch-size \"1;8\" --input-output-len \"128,20\"", add_bench},
+    {"quantize", "Write a quantized folder of a model",
+     "quern quantize -m examples/models/tale-llama -o tale-int4 --format int4 --calibration "
+     "tales.txt",
+     add_quantize},
     {"template", "Render chat messages with a model's template",
      "quern template -m examples/models/tale-qwen2 --messages messages.json --json", add_template},
     {"env", "Show versions and the machine, for reports", "quern env --json", add_env},
