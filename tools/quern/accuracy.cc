@@ -43,9 +43,15 @@ class AccuracyRun {
     options_.engine.on_load = load_progress(options.output, &interrupt_);
     options_.reference_engine.on_load = options_.engine.on_load;
     if (options.output_file) check_writable(*options.output_file);
-    report_.tested = resolved(options.engine);
-    reference_ = resolved(options.reference_engine);
+    report_.tested = resolved(model_, options.engine);
+    if (options.against) {
+      original_ = chosen_model(*options.against);
+      options_.reference_engine.quantize.reset();
+      options_.reference_engine.quantize_activations = ActivationQuantization::off;
+    }
+    reference_ = resolved(original_.value_or(model_), options_.reference_engine);
     report_.reference = engine_name(reference_);
+    if (original_) report_.reference = *original_ + ' ' + report_.reference;
     if (!has_other_engine() && !options.has_reference_file()) {
       usage_error(
           "--reference {}: that is what is tested; choose another --dtype, --device or --reference",
@@ -53,11 +59,11 @@ class AccuracyRun {
     }
     report_.bounds =
         options.bounds_file.empty() ? "built-in bounds" : input_name(options.bounds_file);
-    bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value());
+    bounds_ = read_accuracy_bounds(options.bounds_file, tested_key());
     text_ =
         options.perplexity.file.empty() ? kDefaultText : read_utf8_file(options.perplexity.file);
     if (!options.summaries.source.file.empty()) articles_ = read_articles(options.summaries.source);
-    requests_ = make_requests();
+    if (!original_) requests_ = make_requests();
   }
 
   /// After an interruption: what was found so far.
@@ -73,8 +79,10 @@ class AccuracyRun {
 
  private:
   void run_parts() {
-    if (has_other_engine()) add_nodes(kLockStep);
-    if (options_.reference_activations) {
+    if (has_other_engine() && !original_) add_nodes(kLockStep);
+    if (original_) {
+      // Other weights have other values; what counts is what becomes of them.
+    } else if (options_.reference_activations) {
       add_nodes_against_file();
     } else if (has_other_engine()) {
       add_nodes(kFreeRunning);
@@ -83,13 +91,37 @@ class AccuracyRun {
     if (articles_) add_summaries();
   }
 
-  EngineOptions resolved(const EngineOptions& options) {
-    const ModelSummary summary = inspect(model_, options);
-    report_.info = summary.info;
+  EngineOptions resolved(const std::string& model, const EngineOptions& options) {
+    const ModelSummary summary = inspect(model, options);
+    if (model == model_) {
+      report_.info = summary.info;
+      tested_weights_ = summary.weights;
+    }
     return summary.options;
   }
 
-  bool has_other_engine() const { return !same_engine(report_.tested, reference_); }
+  bool has_other_engine() const { return original_ || !same_engine(report_.tested, reference_); }
+
+  /// Whose bounds are meant: against an original those of the format that most weights are in.
+  std::string tested_key() const {
+    if (!original_) return dtype_name(report_.tested);
+    const bool rounds_inputs = report_.tested.quantize_activations != ActivationQuantization::off;
+    std::uint64_t most = 0;
+    std::string key = dtype_name(report_.tested);
+    for (const WeightStorage& storage : tested_weights_) {
+      if (storage.num_parameters <= most) continue;
+      const bool is_int8 = storage.format.starts_with("uint8");
+      const std::string found = storage.format.starts_with("uint4")    ? "int4"
+                                : storage.format.starts_with("float8") ? "fp8"
+                                : is_int8 && rounds_inputs             ? "w8a8"
+                                : is_int8                              ? "int8"
+                                                                       : "";
+      if (found.empty()) continue;
+      most = storage.num_parameters;
+      key = found;
+    }
+    return key;
+  }
 
   std::vector<Request> make_requests() const {
     const auto tokenizer = Tokenizer::load(find_model_folder(model_));
@@ -174,7 +206,10 @@ class AccuracyRun {
     options.engine.max_seqs = 1;
     options.output = options_.output;
     if (options.file.empty()) options.file = "the built-in text";
-    if (options_.reference_logits) {
+    if (original_) {
+      options.against = engine_name(reference_);
+      options.against_model = original_;
+    } else if (options_.reference_logits) {
       options.against = options_.reference_logits;
     } else if (has_other_engine()) {
       options.against = report_.reference;
@@ -203,6 +238,7 @@ class AccuracyRun {
       options.reference_file = options_.reference_summaries;
     } else if (has_other_engine()) {
       options.reference = options_.reference_engine;
+      options.reference_model = original_;
     }
     report_.summaries = run_summaries(options, *std::move(articles_), interrupt_);
     report_.complete = report_.summaries->complete;
@@ -216,7 +252,9 @@ class AccuracyRun {
   InterruptScope interrupt_;
   AccuracyOptions options_;
   std::string model_;
-  EngineOptions reference_;  ///< as resolved
+  std::optional<std::string> original_;  ///< the model that this one was quantized from
+  EngineOptions reference_;              ///< as resolved
+  std::vector<WeightStorage> tested_weights_;
   AccuracyBounds bounds_;
   std::string text_;
   std::optional<Articles> articles_;

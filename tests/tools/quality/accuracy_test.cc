@@ -79,7 +79,7 @@ TEST_F(AccuracyBoundsTest, AreReadByDtype) {
   const AccuracyBounds bounds = read_accuracy_bounds(
       file("{\"float16\": {\"lock_step_nmse\": {\"attention\": 2, \"other\": 1}, \"max_kl\": 0.5},"
            "\"float32\": {}}"),
-      DType::float16);
+      "float16");
   ASSERT_TRUE(bounds.lock_step_nmse);
   EXPECT_EQ(bounds.lock_step_nmse->attention, 2);
   EXPECT_EQ(bounds.lock_step_nmse->other, 1);
@@ -87,13 +87,17 @@ TEST_F(AccuracyBoundsTest, AreReadByDtype) {
   EXPECT_EQ(bounds.max_kl, 0.5F);
   EXPECT_FALSE(bounds.max_rouge_drop);
   // The built-in ones know every dtype, and allow the finer ones less.
-  const AccuracyBounds fine = read_accuracy_bounds("", DType::float32);
-  const AccuracyBounds half = read_accuracy_bounds("", DType::float16);
-  const AccuracyBounds coarse = read_accuracy_bounds("", DType::bfloat16);
+  const AccuracyBounds fine = read_accuracy_bounds("", "float32");
+  const AccuracyBounds half = read_accuracy_bounds("", "float16");
+  const AccuracyBounds coarse = read_accuracy_bounds("", "bfloat16");
   EXPECT_LT(fine.max_kl, half.max_kl);
   EXPECT_LT(half.max_kl, coarse.max_kl);
   EXPECT_GT(half.min_top1_agreement, coarse.min_top1_agreement);
   EXPECT_LT(half.lock_step_nmse->other, coarse.lock_step_nmse->other);
+  // And every quantized format.
+  EXPECT_EQ(read_accuracy_bounds("", "int8").max_kl, 1e-3F);
+  EXPECT_EQ(read_accuracy_bounds("", "w8a8").max_perplexity_increase, 1.0F);
+  EXPECT_GT(read_accuracy_bounds("", "int4").max_kl, read_accuracy_bounds("", "fp8").max_kl);
 }
 
 TEST_F(AccuracyBoundsTest, NameFileAndKeyOfWhatIsWrong) {
@@ -101,8 +105,9 @@ TEST_F(AccuracyBoundsTest, NameFileAndKeyOfWhatIsWrong) {
   const std::vector<std::pair<std::string, std::vector<std::string_view>>> bad = {
       {"{", {"b.json", "JSON"}},
       {"[]", {"b.json", "an object"}},
-      {"{\"float64\": {}}", {"b.json", "'float64'", "unknown", "float32, float16, bfloat16"}},
-      {"{\"bfloat16\": {}}", {"b.json", "'float16'", "bounds for the tested dtype", "nothing"}},
+      {"{\"float64\": {}}",
+       {"b.json", "'float64'", "unknown", "float32, float16, bfloat16, int8, int4, fp8, w8a8"}},
+      {"{\"bfloat16\": {}}", {"b.json", "'float16'", "bounds for what is tested", "nothing"}},
       {"{\"float16\": 1}", {"b.json", "'float16'", "an object", "1"}},
       {"{\"float16\": {}, \"float32\": {\"max_LK\": 1}}",
        {"b.json", "'float32.max_LK'", "unknown", "max_kl"}},
@@ -119,7 +124,7 @@ TEST_F(AccuracyBoundsTest, NameFileAndKeyOfWhatIsWrong) {
       {"{\"float16\": {\"max_kl\": 1, \"max_kl\": 2}}", {"b.json", "duplicate", "max_kl"}}};
   for (const auto& [content, parts] : bad) {
     try {
-      read_accuracy_bounds(file(content), DType::float16);
+      read_accuracy_bounds(file(content), "float16");
       ADD_FAILURE() << "took " << content;
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::bad_file);

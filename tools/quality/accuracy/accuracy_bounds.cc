@@ -14,7 +14,8 @@ namespace {
 constexpr double kAny = std::numeric_limits<float>::max();
 constexpr double kHundred = 100;
 
-constexpr std::array<std::string_view, 3> kDTypes = {"float32", "float16", "bfloat16"};
+constexpr std::array<std::string_view, 7> kTested = {"float32", "float16", "bfloat16", "int8",
+                                                     "int4",    "fp8",     "w8a8"};
 constexpr std::array<std::string_view, 2> kNmseKeys = {"attention", "other"};
 constexpr std::array<std::string_view, 7> kBoundKeys = {
     "lock_step_nmse",     "free_running_nmse", "max_perplexity_increase", "max_kl",
@@ -47,19 +48,19 @@ AccuracyBounds bounds_of(const JsonRecord& bounds) {
 
 }  // namespace
 
-AccuracyBounds read_accuracy_bounds(const std::string& file, DType dtype) {
+AccuracyBounds read_accuracy_bounds(const std::string& file, std::string_view tested) {
   const std::string name = file.empty() ? "built-in bounds" : input_name(file);
   const JsonRecord all =
       JsonRecord::parse(file.empty() ? kDefaultBoundsJson : read_utf8_file(file), name);
-  all.require_only(kDTypes);
+  all.require_only(kTested);
   std::optional<AccuracyBounds> found;
-  for (const std::string_view key : kDTypes) {
+  for (const std::string_view key : kTested) {
     const auto object = all.object(key);
     if (!object) continue;
     const AccuracyBounds bounds = bounds_of(*object);
-    if (key == dtype_name(dtype)) found = bounds;
+    if (key == tested) found = bounds;
   }
-  if (!found) all.reject(dtype_name(dtype), "bounds for the tested dtype");
+  if (!found) all.reject(tested, "bounds for what is tested");
   return *found;
 }
 

@@ -2,13 +2,13 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
-#include "quern/dtype.h"
 #include "tools/quality/accuracy/node_errors.h"
 
 namespace quern::tools {
 
-/// What `quern accuracy` holds a dtype to; what is not set is not checked.
+/// What `quern accuracy` holds a dtype or a quantized model to; what is not set is not checked.
 struct AccuracyBounds {
   std::optional<NmseBounds> lock_step_nmse;  ///< for dtypes that differ
   std::optional<NmseBounds> free_running_nmse;
@@ -19,10 +19,10 @@ struct AccuracyBounds {
   std::optional<float> rouge1_threshold;         ///< points
 };
 
-/// The bounds for a tested dtype from a JSON file, {"float16": {…}, …} with the names above as
-/// keys; from the built-in one where `file` is empty. Errors: not_found; bad_file naming file and
-/// key for one that is unknown, of another type or out of range, whatever the dtype, and for a
-/// dtype without bounds.
-AccuracyBounds read_accuracy_bounds(const std::string& file, DType dtype);
+/// The bounds for what is tested, a dtype or "int8", "int4", "fp8" or "w8a8", from a JSON file,
+/// {"float16": {…}, "int8": {…}, …} with the names above as keys; from the built-in one where
+/// `file` is empty. Errors: not_found; bad_file naming file and key for one that is unknown, of
+/// another type or out of range, whatever is tested, and for what has no bounds.
+AccuracyBounds read_accuracy_bounds(const std::string& file, std::string_view tested);
 
 }  // namespace quern::tools

@@ -20,6 +20,10 @@ const CLI::Option* add_reference_options(CLI::App& app, AccuracyOptions& options
   group.text({"--reference", "ENGINE",
               "A device and dtype of ours to compare with (default: cpu-float32)"},
              options.reference);
+  group.text({"--against", "MODEL",
+              "The model that this one was quantized from, in floats: perplexity and summaries are "
+              "held against its own, by the bounds of the format; nodes are not compared"},
+             options.against);
   group.text({"--reference-activations", "FILE",
               "The original model's values in place of ours, from tools/hf_activations.py"},
              options.reference_activations);
@@ -82,6 +86,10 @@ std::function<void()> add_accuracy_options(CLI::App& app, AccuracyOptions& optio
       if (option->count() != 0 && options.summaries.source.file.empty()) {
         usage_error("{} needs --dataset", option->get_name());
       }
+    }
+    if (options.against && (options.has_reference_file() || options.has_prompts())) {
+      usage_error("--against and {} contradict each other: the reference is that model's text",
+                  options.has_prompts() ? "a prompt" : "a reference file");
     }
     options.max_seqs_given = max_seqs->count() != 0;
     settle_reference(options);

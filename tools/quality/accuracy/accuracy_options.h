@@ -19,7 +19,8 @@ struct AccuracyOptions {
   EngineOptions engine;
   bool max_seqs_given = false;
   std::string reference = "cpu-float32";
-  EngineOptions reference_engine;  ///< what `reference` means
+  EngineOptions reference_engine;      ///< what `reference` means
+  std::optional<std::string> against;  ///< the model that this one was quantized from
   std::optional<std::string> reference_activations;
   std::optional<std::string> reference_logits;
   std::optional<std::string> reference_summaries;

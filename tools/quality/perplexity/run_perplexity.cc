@@ -46,6 +46,10 @@ std::unique_ptr<ReferenceLogits> make_reference(const PerplexityOptions& options
   if (!options.has_reference()) return nullptr;
   std::optional<EngineOptions> reference = engine;
   if (options.against) reference = parse_engine_spec(*options.against, engine);
+  if (reference && options.against_model) {  // that model's own weights
+    reference->quantize.reset();
+    reference->quantize_activations = ActivationQuantization::off;
+  }
   if (reference) return engine_logits(options.against_model.value_or(model), *reference, text);
   return saved_logits(*options.against, text);
 }

@@ -116,15 +116,15 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
   const std::string model = chosen_model(options.model);
   const SummaryLengths lengths = summary_lengths(options, context_of(options.engine, model));
   const std::size_t count = articles.good.size();
-  if (options.reference) {
+  if (options.reference && !options.reference_model) {
     require_other_engine("--reference", model, options.engine, *options.reference);
   }
-  const auto load = [&](const EngineOptions& engine_options) {
+  const auto load = [&](const std::string& name, const EngineOptions& engine_options) {
     EngineOptions fitting = fitted(engine_options, options, lengths, count);
     fitting.on_load = load_progress(options.output, &interrupt);
-    return Engine::load(model, fitting);
+    return Engine::load(name, fitting);
   };
-  Engine engine = load(options.engine);
+  Engine engine = load(model, options.engine);
   const PromptStyle style = options.prompt_style.value_or(default_prompt_style(engine.tokenizer()));
   const SummaryPrompter prompter(engine.tokenizer(), style, lengths.max_input_length);
   std::vector<TokenIds> prompts;
@@ -150,8 +150,10 @@ SummaryReport run_summaries(const SummarizeOptions& options, Articles articles,
   report.engine = summarizer.run(engine);
   report.timing = engine.timing();
   if (options.reference && !interrupt.requested()) {
-    Engine reference = load(*options.reference);
+    const std::string& name = options.reference_model.value_or(model);
+    Engine reference = load(name, *options.reference);
     report.reference = summarizer.run(reference);
+    if (options.reference_model) report.reference->name = name + ' ' + report.reference->name;
   }
   report.complete = !interrupt.requested();
   for (SummarySet* set : {&report.engine, report.reference ? &*report.reference : nullptr}) {

@@ -25,6 +25,7 @@ struct SummarizeOptions {
   std::optional<int> max_input_length;
   Request request;  ///< all but the prompt
   std::optional<EngineOptions> reference;
+  std::optional<std::string> reference_model;  ///< of `reference`; unset: the same
   std::optional<std::string> reference_file;
   bool check_accuracy = false;
   std::optional<float> rouge1_threshold;
