@@ -96,10 +96,8 @@ TEST_F(QuantizeTest, KeepsShardsKeysAndOtherFiles) {
   }
   auto config = nlohmann::ordered_json::parse(read_file(target_ / "config.json"));
   config.erase("quantization_config");
-  EXPECT_EQ(config.dump(),
-            nlohmann::ordered_json::parse(read_file(source / "config.json")).dump());
-  const auto index =
-      nlohmann::json::parse(read_file(target_ / "model.safetensors.index.json"));
+  EXPECT_EQ(config.dump(), nlohmann::ordered_json::parse(read_file(source / "config.json")).dump());
+  const auto index = nlohmann::json::parse(read_file(target_ / "model.safetensors.index.json"));
   EXPECT_EQ(index["metadata"]["total_size"], result.quantized_bytes);
   const Checkpoint checkpoint = Checkpoint::open(target_);
   EXPECT_EQ(index["weight_map"].size(), checkpoint.tensors().size());

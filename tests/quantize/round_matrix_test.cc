@@ -78,7 +78,8 @@ std::vector<std::uint8_t> plain_gptq(const MatrixToRound& matrix, const Quantize
   for (std::size_t i = 0; i < inputs; ++i) mean += square(i) / static_cast<double>(inputs);
   std::vector<double> h(inputs * inputs);
   for (std::size_t i = 0; i < inputs; ++i) {
-    for (std::size_t j = 0; j < inputs; ++j) h[i * inputs + j] = squares[order[i] * inputs + order[j]];
+    for (std::size_t j = 0; j < inputs; ++j)
+      h[i * inputs + j] = squares[order[i] * inputs + order[j]];
     h[i * inputs + i] += 0.01 * mean;
   }
   // The inverse by Gauss-Jordan.
@@ -117,7 +118,8 @@ std::vector<std::uint8_t> plain_gptq(const MatrixToRound& matrix, const Quantize
     const std::vector<double> gone(left.begin() + static_cast<std::ptrdiff_t>(k * inputs),
                                    left.begin() + static_cast<std::ptrdiff_t>((k + 1) * inputs));
     for (std::size_t i = k + 1; i < inputs; ++i) {
-      for (std::size_t j = k + 1; j < inputs; ++j) left[i * inputs + j] -= gone[i] * gone[j] / gone[k];
+      for (std::size_t j = k + 1; j < inputs; ++j)
+        left[i * inputs + j] -= gone[i] * gone[j] / gone[k];
     }
   }
   return bytes;
@@ -276,8 +278,8 @@ TEST(InputSquaresTest, AreTheSumsOfAllRows) {
   sums.finish();
   const std::vector<double> expected = squares_of(rows, kInputs);
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double size = std::sqrt(expected[i / kInputs * (kInputs + 1)] *
-                                  expected[i % kInputs * (kInputs + 1)]);
+    const double size =
+        std::sqrt(expected[i / kInputs * (kInputs + 1)] * expected[i % kInputs * (kInputs + 1)]);
     EXPECT_NEAR(sums.values()[i], expected[i], 1e-5 * size);
   }
   EXPECT_EQ(sums.num_rows(), 300);

@@ -60,7 +60,8 @@ TEST_F(OutputFolderTest, AnEmptyFolderIsReplaced) {
 
 TEST_F(OutputFolderTest, RefusesWhatItWouldDestroy) {
   write_file(target_ / "a", "x");
-  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"model", "new or empty"}), OutputFolder::check(target_));
+  EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"model", "new or empty"}),
+                     OutputFolder::check(target_));
   EXPECT_QUERN_ERROR(ErrorCode::bad_file, ({"model/a", "it is a file"}),
                      OutputFolder::check(target_ / "a"));
   EXPECT_QUERN_ERROR(ErrorCode::not_found, ({"none/x", "no such folder"}),

@@ -1,5 +1,6 @@
 #include <csignal>
 #include <filesystem>
+#include <sstream>
 
 #include "tests/support/sanitizers.h"
 #include "tests/tools/quern/program_fixture.h"
@@ -23,7 +24,8 @@ class QuantizeCommandTest : public ProgramTest {
 
   nlohmann::ordered_json quantize(const std::string& name, const std::string& out,
                                   std::vector<std::string> arguments) {
-    const std::vector<std::string> head = {"quantize", "-m", model(name), "-o", path(out), "--json"};
+    const std::vector<std::string> head = {"quantize", "-m",      model(name),
+                                           "-o",       path(out), "--json"};
     arguments.insert(arguments.begin(), head.begin(), head.end());
     return json_of(run_quern(std::move(arguments)));
   }
@@ -31,9 +33,9 @@ class QuantizeCommandTest : public ProgramTest {
 
   nlohmann::ordered_json against_original(const std::string& name, const std::string& out,
                                           std::vector<std::string> arguments = {}) {
-    const std::vector<std::string> head = {"perplexity", "-m",    path(out),          "--device",
-                                           "cpu",        "--file", text_,             "--json",
-                                           "-q",         "--against-model", model(name)};
+    const std::vector<std::string> head = {
+        "perplexity", "-m",     path(out), "--device",        "cpu",      "--file",
+        text_,        "--json", "-q",      "--against-model", model(name)};
     arguments.insert(arguments.begin(), head.begin(), head.end());
     return json_of(run_quern(std::move(arguments)))["against"];
   }
@@ -59,11 +61,10 @@ TEST_F(QuantizeCommandTest, EachFormatOfEachFamilyKeepsTheModel) {
   };
   for (const char* name : {"tale-gpt2", "tale-llama", "tale-qwen", "tale-qwen2"}) {
     const double factor = std::string(name) == "tale-gpt2" ? 5 : 1;
-    for (const Expected& expected :
-         {Expected{"int8", "uint8 (float16 scales of 64 inputs)", 2e-3},
-          Expected{"int4", "uint4 (float16 scales of 64 inputs)", 0.5},
-          Expected{"fp8", "float8_e4m3 (float16 scales of a row)", 3e-2},
-          Expected{"w8a8", "uint8 (float16 scales of a row)", 3e-3}}) {
+    for (const Expected& expected : {Expected{"int8", "uint8 (float16 scales of 64 inputs)", 2e-3},
+                                     Expected{"int4", "uint4 (float16 scales of 64 inputs)", 0.5},
+                                     Expected{"fp8", "float8_e4m3 (float16 scales of a row)", 3e-2},
+                                     Expected{"w8a8", "uint8 (float16 scales of a row)", 3e-3}}) {
       SCOPED_TRACE(std::string(name) + ' ' + expected.format);
       const std::string out = std::string(name) + '-' + expected.format;
       const auto json = quantize(name, out, {"--format", expected.format});
@@ -78,13 +79,29 @@ TEST_F(QuantizeCommandTest, EachFormatOfEachFamilyKeepsTheModel) {
 }
 
 TEST_F(QuantizeCommandTest, CalibrationLowersTheDivergence) {
+  // A tale is not enough for the squares of 192 to 768 inputs.
+  const fs::path tales =
+      fs::path(QUERN_SOURCE_DIR).parent_path() / "shared/corpora/fairy_tales.jsonl";
+  QUERN_SKIP_WITHOUT(tales);
+  std::string for_calibration;
+  std::string for_measuring;
+  std::istringstream lines(read_file(tales));
+  bool is_even = false;
+  for (std::string line; std::getline(lines, line); is_even = !is_even) {
+    std::string& text = is_even ? for_calibration : for_measuring;
+    if (text.size() < (is_even ? 80'000u : 6'000u)) {
+      text += nlohmann::json::parse(line)["text"].get<std::string>() + "\n";
+    }
+  }
+  calibration_ = write_file(calibration_, for_calibration).string();
+  text_ = write_file(text_, for_measuring.substr(0, for_measuring.rfind('.', 6000) + 1)).string();
   for (const char* name : {"tale-gpt2", "tale-llama", "tale-qwen2"}) {
     const std::string nearest = std::string(name) + "-nearest";
     const std::string calibrated = std::string(name) + "-calibrated";
     quantize(name, nearest, {"--format", "int4", "--group-size", "64"});
-    const auto json = quantize(
-        name, calibrated,
-        {"--format", "int4", "--group-size", "64", "--calibration", calibration_});
+    const auto json =
+        quantize(name, calibrated,
+                 {"--format", "int4", "--group-size", "64", "--calibration", calibration_});
     EXPECT_GT(json["calibration_tokens"], 512);
     const double before = against_original(name, nearest)["kl"]["mean"];
     const double after = against_original(name, calibrated)["kl"]["mean"];
@@ -94,10 +111,8 @@ TEST_F(QuantizeCommandTest, CalibrationLowersTheDivergence) {
 
 TEST_F(QuantizeCommandTest, SmoothedModelsRoundTheirInputs) {
   for (const char* name : {"tale-llama", "tale-qwen2"}) {
-    quantize(name, name,
-             {"--format", "w8a8", "--smooth", "0.5", "--calibration", calibration_});
-    const auto against =
-        against_original(name, name, {"--quantize-activations", "checkpoint"});
+    quantize(name, name, {"--format", "w8a8", "--smooth", "0.5", "--calibration", calibration_});
+    const auto against = against_original(name, name, {"--quantize-activations", "checkpoint"});
     EXPECT_LT(against["perplexity_increase_percent"], 1.0) << name;
     EXPECT_LT(against["kl"]["mean"], 1e-2) << name;
   }
@@ -110,16 +125,29 @@ TEST_F(QuantizeCommandTest, AccuracyHoldsTheFormatAgainstItsOriginal) {
                  "{\"article\": \"The king had three sons.\", \"highlights\": \"A king.\"}\n")
           .string();
   const std::vector<std::string> arguments = {
-      "accuracy", "-m",     path("int8"), "--device",  "cpu",    "--against", model("tale-llama"),
-      "--file",   text_,    "--dataset",  articles,    "-n",     "8",         "--json",
-      "--bounds", write_file(folder_ / "bounds.json",
-                             "{\"int8\": {\"max_kl\": 0.0012, \"max_rouge_drop\": 100}}")
-                      .string()};
+      "accuracy",
+      "-m",
+      path("int8"),
+      "--device",
+      "cpu",
+      "--against",
+      model("tale-llama"),
+      "--file",
+      text_,
+      "--dataset",
+      articles,
+      "-n",
+      "8",
+      "--json",
+      "--bounds",
+      write_file(folder_ / "bounds.json",
+                 "{\"int8\": {\"max_kl\": 0.0012, \"max_rouge_drop\": 100}}")
+          .string()};
   const auto json = json_of(run_quern(arguments));
   EXPECT_EQ(json["passed"], true);
   EXPECT_TRUE(json["nodes"].empty());
   EXPECT_NE(json["reference"].get<std::string>().find("tale-llama cpu-float32"), std::string::npos);
-  EXPECT_EQ(json["checks"].size(), 5u) << json["checks"];
+  EXPECT_EQ(json["checks"].size(), 2u) << json["checks"];
 
   // Of the format's bounds, with exit code 3 where one does not hold.
   quantize("tale-llama", "int4", {"--format", "int4"});
@@ -137,14 +165,16 @@ TEST_F(QuantizeCommandTest, TakesPromptsAsJsonLines) {
     lines += "{\"prompt_ids\": [5, 6, 7, 8]}\n";
   }
   const std::string file = write_file(folder_ / "prompts.jsonl", lines).string();
-  const auto json = quantize("tale-llama", "out",
-                             {"--format", "int4", "--calibration", file, "--calibration-tokens", "600"});
+  const auto json =
+      quantize("tale-llama", "out",
+               {"--format", "int4", "--calibration", file, "--calibration-tokens", "600"});
   EXPECT_EQ(json["calibration_tokens"], 600);
 }
 
 TEST_F(QuantizeCommandTest, BadFilesAndOptionsNameWhatIsWrong) {
   const auto run = [&](std::vector<std::string> arguments) {
-    const std::vector<std::string> head = {"quantize", "-m", model("tale-llama"), "-o", path("out")};
+    const std::vector<std::string> head = {"quantize", "-m", model("tale-llama"), "-o",
+                                           path("out")};
     arguments.insert(arguments.begin(), head.begin(), head.end());
     return run_quern(std::move(arguments));
   };
@@ -184,8 +214,8 @@ TEST_F(QuantizeCommandTest, SignalsLeaveNothing) {
   const std::string file = write_file(folder_.path() / "text.txt", text).string();
   for (const int signal : {SIGINT, SIGTERM}) {
     ChildOptions options;
-    options.arguments = {"quantize", "-m", model("tale-llama"), "-o", path("out"),
-                         "--format", "int4", "--calibration", file};
+    options.arguments = {"quantize", "-m",   model("tale-llama"), "-o", path("out"),
+                         "--format", "int4", "--calibration",     file};
     options.terminal_errors = true;
     options.environment = {{"TERM", "xterm"}};
     ChildProcess child(options);
