@@ -1,5 +1,6 @@
 #include "tests/backend/conformance/attention_checks.h"
 
+#include "graph/kv_vector.h"
 #include "graph/rope.h"
 
 namespace quern::testing {
@@ -14,9 +15,30 @@ Rope rope_of(RopeType type, int rotary_dim) {
   return rope;
 }
 
+namespace {
+
+/// `vector` as the cache gives it back.
+std::vector<float> stored_as(DType stored, std::vector<float> vector) {
+  if (!is_scaled(stored)) return vector;
+  std::vector<std::byte> numbers(vector.size());
+  const float scale = quantize_kv_vector(stored, vector, numbers.data());
+  dequantize_kv_vector(stored, numbers.data(), scale, vector);
+  return vector;
+}
+
+/// How far a stored element may be from x, in a vector of the given largest magnitude.
+double half_step(DType stored, double x, double largest) {
+  if (stored == DType::uint8) return 0.5 * largest / 127.0;
+  if (stored != DType::float8_e4m3) return 0.0;
+  return std::max(std::abs(x) / 16.0, largest / 448.0 * 0x1p-10);
+}
+
+}  // namespace
+
 void AttentionChecks::check(const AttentionCase& c) {
   StepHarness harness(*backend_, dtype(), c.seqs, c.block_size);
-  harness.add_kv_cache(kLayer + 2, c.num_kv_heads, c.head_dim);
+  harness.add_kv_cache(kLayer + 2, c.num_kv_heads, c.head_dim,
+                       kv_format(c.keys.value_or(dtype()), c.values.value_or(dtype())));
   const int heads = c.num_heads + 2 * c.num_kv_heads;
   auto content = random_floats(std::int64_t{harness.num_tokens()} * heads * c.head_dim, 1);
   for (float& x : content) x *= c.magnitude;
@@ -118,14 +140,21 @@ void AttentionChecks::check_appended(const StepHarness& harness, int seq, int kv
     const auto key = reference_head(op_, head_of(row, op_.num_heads + kv_head), k_norm_, inv_freq,
                                     slot, false, dtype());
     const auto stored = harness.read_key(op_.layer, seq, kv_head, slot);
+    const KvFormat& format = harness.step().kv_cache.format;
     double length = 0.0;
-    for (const double x : key) length += x * x;
+    double largest = 0.0;
+    for (const double x : key) {
+      length += x * x;
+      largest = std::max(largest, std::abs(x));
+    }
     for (std::size_t k = 0; k < key.size(); ++k) {
-      EXPECT_NEAR(stored[k], key[k], ulp(dtype(), key[k]) + 8e-7 * std::sqrt(length));
+      EXPECT_NEAR(stored[k], key[k],
+                  ulp(dtype(), is_scaled(format.keys) ? largest : key[k]) +
+                      8e-7 * std::sqrt(length) + 1.001 * half_step(format.keys, key[k], largest));
     }
     const auto value = head_of(row, op_.num_heads + op_.num_kv_heads + kv_head);
     const auto stored_value = harness.read_value(op_.layer, seq, kv_head, slot);
-    EXPECT_EQ(std::vector<double>(stored_value.begin(), stored_value.end()), value);
+    EXPECT_EQ(stored_value, stored_as(format.values, {value.begin(), value.end()}));
   }
   const int end = spec.past + spec.q_len;
   EXPECT_TRUE(std::isnan(harness.read_key(op_.layer, seq, kv_head, end)[0])) << "one too many";

@@ -23,6 +23,8 @@ struct AttentionCase {
   float softcap = 0.0f;
   int logn_length = 0;
   float magnitude = 1.0f;  ///< of q and k
+  /// Element types of the cache; unset: the activation dtype.
+  std::optional<DType> keys = std::nullopt, values = std::nullopt;
 };
 
 /// A rope for which every parameter has an effect at the few positions of a test.
