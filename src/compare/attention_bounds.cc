@@ -103,7 +103,7 @@ std::vector<double> scaled_slack(const PreparedHead& key, DType stored, DType dt
         }
       }
     }
-    slack[i] = most - least + kRoundings * std::max(std::abs(least), std::abs(most));
+    slack[i] = most - least;
   }
   return slack;
 }
@@ -131,7 +131,8 @@ class SequenceBounds {
         sequence_(sequence),
         step_(relative_step(inputs.dtype)),
         key_lengths_(static_cast<std::size_t>(op.num_kv_heads)),
-        elements_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim) {}
+        elements_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim),
+        scaled_slack_(static_cast<std::size_t>(op.num_kv_heads)) {}
 
   /// The sequence's i-th new token: makes its slot and those before it visible, and appends its
   /// bounds.
@@ -142,17 +143,19 @@ class SequenceBounds {
     while (shown_ <= position) show_cached(shown_++);
     show_rounding_of_key(row, position);
     double longest = 0.0;
+    double moved_by_keys = 0.0;
     for (std::size_t head = 0; head < static_cast<std::size_t>(op_.num_heads); ++head) {
       const PreparedHead query =
           prepare_head(op_, part(row, head), inputs_.q_gain, sequence_.inv_freq, position,
                        logn_scale(op_, position), inputs_.dtype);
       const auto result = part(out, head);
-      add_head(head, query, result, bounds);
+      moved_by_keys += add_head(head, query, result, bounds);
       longest = std::max(longest, row_length(result));
     }
     const double length = row_length(out);
     const double share = length > 0.0 ? longest / length : 0.0;
-    bounds.nmse_slack.push_back(square(step_ * share));
+    const double keys = length > 0.0 ? moved_by_keys / square(length) : 0.0;
+    bounds.nmse_slack.push_back(square(step_ * share) + keys);
   }
 
   /// Appends the bounds of the i-th new token's keys.
@@ -198,6 +201,10 @@ class SequenceBounds {
   void show_rounding_of_key(std::span<const float> row, std::int64_t position) {
     for (std::size_t head = 0; head < key_lengths_.size(); ++head) {
       const std::vector<double> slack = key_slack(row, head, position);
+      if (is_scaled(inputs_.kv_format.keys)) {
+        scaled_slack_[head].push_back(slack);
+        continue;
+      }
       Element* elements = elements_.data() + head * slack.size();
       for (std::size_t i = 0; i < slack.size(); ++i) {
         elements[i].key_slack = std::max(elements[i].key_slack, slack[i]);
@@ -215,8 +222,23 @@ class SequenceBounds {
     return is_scaled(stored) ? scaled_slack(key, stored, inputs_.dtype) : std::move(key.slack);
   }
 
-  void add_head(std::size_t head, const PreparedHead& query, std::span<const float> out,
-                ErrorBounds& bounds) const {
+  /// The largest error of a new slot's product, from keys that are stored with scales: few of their
+  /// numbers may differ, but by whole steps.
+  double scaled_key_error(std::size_t kv_head, const PreparedHead& query) const {
+    double largest = 0.0;
+    for (const std::vector<double>& slack : scaled_slack_[kv_head]) {
+      double error = 0.0;
+      for (std::size_t i = 0; i < slack.size(); ++i) {
+        error += std::abs(query.values[i]) * slack[i];
+      }
+      largest = std::max(largest, error);
+    }
+    return largest;
+  }
+
+  /// Returns the square of what keys stored with scales may move the head's result by.
+  double add_head(std::size_t head, const PreparedHead& query, std::span<const float> out,
+                  ErrorBounds& bounds) const {
     const std::size_t kv_head = head / static_cast<std::size_t>(op_.num_heads / op_.num_kv_heads);
     const Element* elements = elements_.data() + kv_head * out.size();
     double score_error =
@@ -225,7 +247,10 @@ class SequenceBounds {
       score_error += query.slack[i] * elements[i].largest_key +
                      std::abs(query.values[i]) * elements[i].key_slack;
     }
-    const double moved = std::tanh(op_.scale * score_error / 2.0);
+    const double key_error = scaled_key_error(kv_head, query);
+    const double moved = std::tanh(op_.scale * (score_error + key_error) / 2.0);
+    const double moved_by_keys = std::tanh(op_.scale * key_error / 2.0);
+    double squares = 0.0;
     const bool loose = moved >= kLoose;
     const auto slots = static_cast<double>(shown_);
     // The smallest positive float16 matters where a weight underflows; with a scale in the weight,
@@ -242,6 +267,7 @@ class SequenceBounds {
     for (std::size_t i = 0; i < out.size(); ++i) {
       const double least = elements[i].least_value;
       const double largest = elements[i].largest_value;
+      squares += square(moved_by_keys * (largest - least));
       const double scores =
           loose ? std::max(out[i] - least, largest - out[i]) : moved * (largest - least);
       const double size = std::max(std::abs(least), std::abs(largest));
@@ -249,6 +275,7 @@ class SequenceBounds {
           static_cast<float>(scores + roundings * size + underflow * largest_of_all));
     }
     if (loose) bounds.num_loose += std::ssize(out);
+    return squares;
   }
 
   std::span<const float> part(std::span<const float> row, std::size_t head) const {
@@ -263,6 +290,8 @@ class SequenceBounds {
   std::int64_t shown_ = 0;
   std::vector<double> key_lengths_;  ///< by kv head, the maximum over visible slots
   std::vector<Element> elements_;    ///< of all kv heads
+  /// By kv head and new token, of keys that are stored with scales.
+  std::vector<std::vector<std::vector<double>>> scaled_slack_;
 };
 
 }  // namespace

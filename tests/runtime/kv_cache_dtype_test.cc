@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "runtime/load/key_outliers.h"
 #include "tests/runtime/cpu_engine.h"
 #include "tests/runtime/golden.h"
+#include "tests/support/changed_model.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/log_capture.h"
 
 namespace quern {
 namespace {
@@ -45,6 +48,22 @@ double mean_divergence(Engine& reference, Engine& tested, const Ids& ids) {
     }
   }
   return total / static_cast<double>(ids.size());
+}
+
+/// Σ log p of `output` after `prompt`.
+double log_probability(Engine& engine, const Ids& prompt, const Ids& output) {
+  Ids ids = prompt;
+  ids.insert(ids.end(), output.begin(), output.end());
+  const std::vector<float> logits = engine.logits(ids);
+  const auto vocab_size = static_cast<std::size_t>(engine.info().vocab_size);
+  double total = 0.0;
+  for (std::size_t i = prompt.size(); i < ids.size(); ++i) {
+    const float* row = logits.data() + (i - 1) * vocab_size;
+    double sum = 0.0;
+    for (std::size_t k = 0; k < vocab_size; ++k) sum += std::exp(double{row[k]});
+    total += row[ids[i]] - std::log(sum);
+  }
+  return total;
 }
 
 std::vector<Ids> outputs(const std::vector<Result>& results) {
@@ -123,7 +142,7 @@ TEST_P(KvCacheDTypeTest, BeamsCopyScalesWithTheirBlocks) {
   EngineOptions uncached;
   uncached.prefix_cache = false;
   Request request = greedy("The king had three sons.", 40);
-  request.num_beams = 4;
+  request.beam_search.num_beams = 4;
   request.num_return_sequences = 4;
   Engine alone = load(uncached);
   EngineOptions batch;
@@ -139,12 +158,12 @@ TEST_P(KvCacheDTypeTest, BeamsCopyScalesWithTheirBlocks) {
     EXPECT_EQ(together[1].sequences[i].output_ids, single.sequences[i].output_ids) << i;
     EXPECT_EQ(together[1].sequences[i].score, single.sequences[i].score) << i;
   }
-  // A beam's tokens scored by themselves: stale scales would show.
+  // Each beam's score from its tokens alone: stale numbers or scales would show.
+  const Ids prompt = alone.tokenizer().encode(request.prompt);
   for (const auto& sequence : single.sequences) {
-    Request again = request_of(alone.tokenizer().encode(request.prompt), 1);
-    again.prompt_ids.insert(again.prompt_ids.end(), sequence.output_ids.begin(),
-                            sequence.output_ids.end());
-    EXPECT_TRUE(std::isfinite(alone.generate(again).logprobs.front().logprob));
+    const double expected = log_probability(alone, prompt, sequence.output_ids) /
+                            static_cast<double>(sequence.output_ids.size());
+    EXPECT_NEAR(sequence.score.value(), expected, 1e-4);
   }
 }
 
@@ -196,7 +215,7 @@ INSTANTIATE_TEST_SUITE_P(Models, KvCacheDTypeTest,
                                                               "tale-qwen2"),
                                             ::testing::Values(KvCacheDType::int8, KvCacheDType::fp8,
                                                               KvCacheDType::k16v8)),
-                         [](const auto& info) {
+                         [](const auto& instance) {
                            return std::get<0>(info.param).substr(5) + "_" +
                                   kv_cache_dtype_name(std::get<1>(info.param));
                          });
@@ -204,6 +223,40 @@ INSTANTIATE_TEST_SUITE_P(Models, KvCacheDTypeTest,
 TEST(KvCacheDType, UnknownNumbersAreRefused) {
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"kv_cache_dtype", "9"}),
                      load(with(static_cast<KvCacheDType>(9))));
+}
+
+TEST(KvCacheDType, ErrorsOfOutliersAreThoseOfTheSmallerHalf) {
+  std::vector<float> normal(128);
+  std::mt19937 engine(5);
+  for (float& x : normal) x = std::normal_distribution<float>()(engine);
+  EXPECT_NEAR(smaller_half_error(DType::uint8, normal), 0.02, 0.01);
+  EXPECT_NEAR(smaller_half_error(DType::float8_e4m3, normal), 0.025, 0.01);
+  normal[3] = 100.0f;  // a step of 0.79: half of the elements round to 0
+  EXPECT_GT(smaller_half_error(DType::uint8, normal), 0.4);
+  EXPECT_NEAR(smaller_half_error(DType::float8_e4m3, normal), 0.025, 0.01)
+      << "float8 has exponents";
+  EXPECT_EQ(smaller_half_error(DType::uint8, std::vector<float>(8)), 0.0);
+}
+
+TEST(KvCacheDType, KeysWithOutliersAreWarnedOf) {
+  constexpr std::uint16_t kHundred = 0x5640;
+  testing::ChangedModel model("tale-qwen2");
+  model.fill("model.layers.2.self_attn.k_proj.bias", 64 + 5, 1, kHundred);
+  const auto log_of = [](const std::string& folder, KvCacheDType dtype) {
+    const testing::LogCapture log;
+    EngineOptions options = with(dtype);
+    options.device = DeviceChoice::cpu;
+    Engine::load(folder, options);
+    return log.text();
+  };
+  const std::string warning = log_of(model.folder(), KvCacheDType::int8);
+  EXPECT_NE(warning.find("layer 2, kv head 1"), std::string::npos) << warning;
+  EXPECT_NE(warning.find(" %"), std::string::npos) << warning;
+  EXPECT_EQ(log_of(model.folder(), KvCacheDType::k16v8), "");
+  EXPECT_EQ(log_of(model.folder(), KvCacheDType::automatic), "");
+  const std::string plain = testing::demo_model("tale-qwen2").string();
+  EXPECT_EQ(log_of(plain, KvCacheDType::int8), "");
+  EXPECT_EQ(log_of(plain, KvCacheDType::fp8), "");
 }
 
 TEST(KvCacheDType, SixteenBitActivationsWork) {

@@ -53,7 +53,8 @@ class AccuracyRun {
     }
     report_.bounds =
         options.bounds_file.empty() ? "built-in bounds" : input_name(options.bounds_file);
-    bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value());
+    bounds_ = read_accuracy_bounds(options.bounds_file, report_.tested.dtype.value(),
+                                   report_.tested.kv_cache_dtype);
     text_ =
         options.perplexity.file.empty() ? kDefaultText : read_utf8_file(options.perplexity.file);
     if (!options.summaries.source.file.empty()) articles_ = read_articles(options.summaries.source);
@@ -73,7 +74,7 @@ class AccuracyRun {
 
  private:
   void run_parts() {
-    if (has_other_engine()) add_nodes(kLockStep);
+    if (differs_by_node()) add_nodes(kLockStep);
     if (options_.reference_activations) {
       add_nodes_against_file();
     } else if (has_other_engine()) {
@@ -90,6 +91,13 @@ class AccuracyRun {
   }
 
   bool has_other_engine() const { return !same_engine(report_.tested, reference_); }
+
+  /// Whether the engines differ when both have the tested KV cache, as in lock-step.
+  bool differs_by_node() const {
+    EngineOptions reference = reference_;
+    reference.kv_cache_dtype = report_.tested.kv_cache_dtype;
+    return !same_engine(report_.tested, reference);
+  }
 
   std::vector<Request> make_requests() const {
     const auto tokenizer = Tokenizer::load(find_model_folder(model_));
@@ -129,6 +137,7 @@ class AccuracyRun {
     compare.reference_device_index = reference_.device_index;
     const bool same_device = device_name(report_.tested) == device_name(reference_);
     if (!lock_step || same_device) compare.reference_dtype = reference_.dtype;
+    if (!lock_step) compare.reference_kv_cache_dtype = reference_.kv_cache_dtype;
     std::size_t num_tokens = 0;
     for (const Request& request : requests_) {
       num_tokens += request.prompt_ids.size() + static_cast<std::size_t>(options_.decode_steps);
