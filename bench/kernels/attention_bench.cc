@@ -194,8 +194,11 @@ void bench_attention(const KernelBench& bench) {
       {".fp8", kv_format(DType::float8_e4m3, DType::float8_e4m3)},
       {".k16v8", kv_format(kDtype, DType::uint8)}};
   for (const ModelShape& model : model_shapes()) {
-    if (!bench.wants(model.name)) continue;
+    const auto wants = [&](int kv_len) {
+      return bench.wants(model.name + "." + std::to_string(kv_len));
+    };
     for (const int kv_len : {64, 128, 256, 512, 1000, 2000, 8000, 32000}) {
+      if (!wants(kv_len)) continue;
       for (const int num_seqs : {1, 8, 16, 32, 64}) {
         const std::int64_t bytes =
             std::int64_t{2} * num_seqs * kv_len * model.num_key_value_heads * model.head_dim;
@@ -208,6 +211,7 @@ void bench_attention(const KernelBench& bench) {
       }
     }
     for (const int tokens : {128, 512, 2048, 8192}) {
+      if (!wants(tokens)) continue;
       for (const auto& [name, format] : formats) {
         const AttentionLoad load{.q_len = tokens,
                                  .kv_len = tokens,
