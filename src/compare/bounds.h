@@ -91,8 +91,8 @@ struct AttentionInputs {
 /// rounding of the weights. Where keys are stored with scales, a new key's number near a rounding
 /// boundary of the stored type may differ by a step of it (scaled_key_bounds()), which enters E;
 /// values are stored alike, being quantized from equal inputs by exactly defined arithmetic. A
-/// row's NMSE slack allows for that, and for one head's largest weight rounded
-/// differently.
+/// row's NMSE slack allows for that, for scales that enter a weight before it is rounded, and for
+/// one head's largest weight rounded differently.
 ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
 
 /// Bounds of the keys that an Attention appended: errors of float32 sines and cosines.

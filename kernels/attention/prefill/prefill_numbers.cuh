@@ -23,6 +23,31 @@ struct PrefillLayout {
   __device__ static unsigned element(unsigned row, unsigned chunk) {
     return row * kStride + (kSwizzled ? chunk ^ row % 8 : chunk) * 8;
   }
+
+  /// Copies a tile's keys or values. `slot_rows`: cache rows of its slots, -1 where there is none.
+  template <typename T>
+  __device__ static void load_vectors(const void* cache, const int* slot_rows, T* destination) {
+    constexpr unsigned kChunks = kHeadDim / 8;  // of 16 bytes, per row
+    constexpr unsigned kTurns = kSlots * kChunks / kThreads;
+    static_assert(kTurns * kThreads == kSlots * kChunks);
+    constexpr bool kOwnChunk = kThreads % kChunks == 0;  // one chunk per thread in all turns
+    const auto row_of_turn = [](unsigned turn) {
+      return kOwnChunk ? threadIdx.x / kChunks + turn * (kThreads / kChunks)
+                       : (threadIdx.x + turn * kThreads) / kChunks;
+    };
+    int rows[kTurns];  // loaded ahead, so that each copy waits for its own row only
+#pragma unroll
+    for (unsigned turn = 0; turn < kTurns; ++turn) {
+      rows[turn] = slot_rows[row_of_turn(turn)];
+    }
+#pragma unroll
+    for (unsigned turn = 0; turn < kTurns; ++turn) {
+      const unsigned chunk = (threadIdx.x + (kOwnChunk ? 0 : turn * kThreads)) % kChunks;
+      const T* source = static_cast<const T*>(cache) + std::int64_t{max(rows[turn], 0)} * kHeadDim;
+      copy_16_bytes_async(&destination[element(row_of_turn(turn), chunk)], source + chunk * 8,
+                          rows[turn] >= 0);
+    }
+  }
 };
 
 /// Numbers and scales in shared memory, of a tile's keys or values: as they are copied.

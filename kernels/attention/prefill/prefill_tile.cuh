@@ -157,7 +157,7 @@ class PrefillTile {
       Numbers::load(p_.keys, shared_.slot_rows[place], shared_.key_numbers);
       Numbers::load_scales(p_.key_scales, shared_.slot_rows[place], shared_.key_scales[parity]);
     } else {
-      load_slots(p_.keys, place, shared_.keys[parity]);
+      Layout::load_vectors(p_.keys, shared_.slot_rows[place], shared_.keys[parity]);
     }
     if constexpr (Traits::kScaledValues) {
       Numbers::load_scales(p_.value_scales, shared_.slot_rows[place], shared_.value_scales[parity]);
@@ -168,29 +168,7 @@ class PrefillTile {
     if constexpr (Traits::kScaledValues) {
       Numbers::load(p_.values, shared_.slot_rows[place], shared_.value_numbers);
     } else {
-      load_slots(p_.values, place, shared_.values);
-    }
-  }
-
-  __device__ void load_slots(const void* cache, int place, T* destination) {
-    constexpr unsigned kTurns = kSlots * kChunks / kThreads;
-    static_assert(kTurns * kThreads == kSlots * kChunks);
-    constexpr bool kOwnChunk = kThreads % kChunks == 0;  // one chunk per thread in all turns
-    const auto row_of_turn = [](unsigned turn) {
-      return kOwnChunk ? threadIdx.x / kChunks + turn * (kThreads / kChunks)
-                       : (threadIdx.x + turn * kThreads) / kChunks;
-    };
-    int rows[kTurns];  // loaded ahead, so that each copy waits for its own row only
-#pragma unroll
-    for (unsigned turn = 0; turn < kTurns; ++turn) {
-      rows[turn] = shared_.slot_rows[place][row_of_turn(turn)];
-    }
-#pragma unroll
-    for (unsigned turn = 0; turn < kTurns; ++turn) {
-      const unsigned chunk = (threadIdx.x + (kOwnChunk ? 0 : turn * kThreads)) % kChunks;
-      const T* source = static_cast<const T*>(cache) + std::int64_t{max(rows[turn], 0)} * kHeadDim;
-      copy_16_bytes_async(&destination[Layout::element(row_of_turn(turn), chunk)],
-                          source + chunk * 8, rows[turn] >= 0);
+      Layout::load_vectors(p_.values, shared_.slot_rows[place], shared_.values);
     }
   }
 

@@ -99,12 +99,17 @@ void AttentionChecks::check_sequence(const StepHarness& harness, int seq,
   for (int kv_head = 0; kv_head < op_.num_kv_heads; ++kv_head) {
     check_appended(harness, seq, kv_head, inv_freq);
   }
+  std::vector<CachedHead> cached;
+  for (int kv_head = 0; kv_head < op_.num_kv_heads; ++kv_head) {
+    cached.push_back(read_head(harness, seq, kv_head));
+  }
   Expected expected;
   for (int i = 0; i < spec.q_len; ++i) {
     double square = 0.0;
     double slack_square = 0.0;
     for (int head = 0; head < op_.num_heads; ++head) {
-      const Expected part = expected_head(harness, seq, i, head, inv_freq);
+      const auto kv_head = static_cast<std::size_t>(head / (op_.num_heads / op_.num_kv_heads));
+      const Expected part = expected_head(harness, cached[kv_head], seq, i, head, inv_freq);
       expected.values.insert(expected.values.end(), part.values.begin(), part.values.end());
       expected.bounds.insert(expected.bounds.end(), part.bounds.begin(), part.bounds.end());
       for (const double value : part.values) square += value * value;
@@ -116,19 +121,30 @@ void AttentionChecks::check_sequence(const StepHarness& harness, int seq,
                {.float32 = 1e-10, .float16 = 2e-7, .bfloat16 = 1e-5});
 }
 
-Expected AttentionChecks::expected_head(const StepHarness& harness, int seq, int i, int head,
+AttentionChecks::CachedHead AttentionChecks::read_head(const StepHarness& harness, int seq,
+                                                       int kv_head) const {
+  const int kv_len = harness.spec(seq).past + harness.spec(seq).q_len;
+  CachedHead cached;
+  for (int slot = 0; slot < kv_len; ++slot) {
+    cached.keys.push_back(harness.read_key(op_.layer, seq, kv_head, slot));
+    cached.values.push_back(harness.read_value(op_.layer, seq, kv_head, slot));
+  }
+  return cached;
+}
+
+Expected AttentionChecks::expected_head(const StepHarness& harness, const CachedHead& cached,
+                                        int seq, int i, int head,
                                         const std::vector<float>& inv_freq) const {
   const int own = harness.spec(seq).past + i;
-  const int kv_head = head / (op_.num_heads / op_.num_kv_heads);
-  std::vector<std::vector<float>> keys, values;
-  for (int slot = op_.window > 0 ? std::max(0, own - op_.window + 1) : 0; slot <= own; ++slot) {
-    keys.push_back(harness.read_key(op_.layer, seq, kv_head, slot));
-    values.push_back(harness.read_value(op_.layer, seq, kv_head, slot));
-  }
+  const int first = op_.window > 0 ? std::max(0, own - op_.window + 1) : 0;
+  const auto visible = [&](const std::vector<std::vector<float>>& slots) {
+    return std::vector<std::vector<float>>(slots.begin() + first, slots.begin() + own + 1);
+  };
   std::vector<double> slack;
   const auto query = reference_head(op_, head_of(harness.first_row(seq) + i, head), q_norm_,
                                     inv_freq, own, true, dtype(), &slack);
-  return reference_attention(op_, query, slack, keys, values, dtype());
+  return reference_attention(op_, query, slack, visible(cached.keys), visible(cached.values),
+                             dtype(), is_scaled(harness.step().kv_cache.format.values));
 }
 
 void AttentionChecks::check_appended(const StepHarness& harness, int seq, int kv_head,

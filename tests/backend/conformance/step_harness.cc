@@ -184,15 +184,41 @@ void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim,
   cache.keys = allocate(cache.format.keys, cache.key_scales);
   cache.values = allocate(cache.format.values, cache.value_scales);
   std::uint32_t seed = 100;
+  struct HostArray {
+    std::vector<std::byte> numbers;
+    std::vector<float> scales;
+  };
+  std::array<HostArray, 2> host;
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    const CacheArray array = cache_arrays()[i];
+    const std::size_t vector_bytes = static_cast<std::size_t>(head_dim) * dtype_bytes(array.stored);
+    host[i].numbers = read_array(array.data, vectors * vector_bytes);
+    if (array.scales != nullptr) host[i].scales = read_array(array.scales, vectors);
+  }
   for (int layer = 0; layer < num_layers; ++layer) {
     for (int seq = 0; seq < num_seqs(); ++seq) {
       for (int slot = 0; slot < spec(seq).past * num_kv_heads; ++slot) {
-        const std::int64_t vector =
-            slot_vector(layer, seq, slot % num_kv_heads, slot / num_kv_heads);
-        for (const CacheArray& array : cache_arrays()) {
-          write_vector(array, vector, random_floats(head_dim, ++seed));
+        const auto vector = static_cast<std::size_t>(
+            slot_vector(layer, seq, slot % num_kv_heads, slot / num_kv_heads));
+        for (std::size_t i = 0; i < host.size(); ++i) {
+          const DType stored = cache_arrays()[i].stored;
+          const std::size_t vector_bytes = static_cast<std::size_t>(head_dim) * dtype_bytes(stored);
+          std::byte* numbers = host[i].numbers.data() + vector * vector_bytes;
+          const std::vector<float> content = random_floats(head_dim, ++seed);
+          if (is_scaled(stored)) {
+            host[i].scales[vector] = quantize_kv_vector(stored, content, numbers);
+          } else {
+            store_floats(stored, content, numbers);
+          }
         }
       }
+    }
+  }
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    const CacheArray array = cache_arrays()[i];
+    backend_.copy_in(array.data, host[i].numbers.data(), host[i].numbers.size());
+    if (array.scales != nullptr) {
+      backend_.copy_in(array.scales, host[i].scales.data(), host[i].scales.size() * sizeof(float));
     }
   }
 }
@@ -201,18 +227,6 @@ std::array<StepHarness::CacheArray, 2> StepHarness::cache_arrays() const {
   const KvCacheView& cache = step_.kv_cache;
   return {{{cache.keys, cache.key_scales, cache.format.keys},
            {cache.values, cache.value_scales, cache.format.values}}};
-}
-
-void StepHarness::write_vector(const CacheArray& array, std::int64_t vector,
-                               const std::vector<float>& content) {
-  std::vector<std::byte> stored(content.size() * dtype_bytes(array.stored));
-  if (array.scales != nullptr) {
-    poke(array.scales, vector, quantize_kv_vector(array.stored, content, stored.data()));
-  } else {
-    store_floats(array.stored, content, stored.data());
-  }
-  const std::int64_t offset = vector * std::ssize(stored);
-  backend_.copy_in(array.data + offset, stored.data(), stored.size());
 }
 
 void StepHarness::run(const Op& op) {

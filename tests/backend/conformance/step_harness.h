@@ -116,8 +116,6 @@ class StepHarness {
     DType stored = DType::float32;
   };
   std::array<CacheArray, 2> cache_arrays() const;
-  void write_vector(const CacheArray& array, std::int64_t vector,
-                    const std::vector<float>& content);
   std::vector<float> read_slot(const CacheArray& array, int layer, int seq, int kv_head,
                                int slot) const;
   /// Index of a slot's vector.
