@@ -1,7 +1,8 @@
-// KV caches of 8-bit numbers on a GPU: in float32 the CPU's tokens, in 16 bits those of a request
-// alone; with the prefix cache, beams and both decode loops.
+// KV caches of 8-bit numbers on a GPU: in float32 the CPU's tokens up to ties, in 16 bits the
+// same ones each time; with the prefix cache, beams and both decode loops.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -25,23 +26,44 @@ class GpuKvCacheDType : public testing::GpuEngineTest,
   }
 
   static std::vector<Request> requests() {
-    return {endless("The king had three sons.", 60), endless("Once upon a time", 40),
-            endless("The king had three sons. The youngest", 50), endless("A fox", 30)};
+    std::vector<Request> all = {
+        endless("The king had three sons.", 60), endless("Once upon a time", 40),
+        endless("The king had three sons. The youngest", 50), endless("A fox", 30)};
+    for (Request& request : all) request.top_logprobs = 5;
+    return all;
   }
 };
 
-TEST_P(GpuKvCacheDType, TokensAreTheCpusInFloat32) {
+/// The tokens are equal up to one that was nearly as probable: where the sides' float32 numbers
+/// differ in their last bits, a key's number may fall to either side of a rounding boundary, which
+/// moves log-probabilities by some thousandths.
+void expect_equal_up_to_a_tie(const Result& result, const Result& expected) {
+  constexpr float kTie = 0.05f;
+  const auto& ids = result.output_ids;
+  ASSERT_EQ(ids.size(), expected.output_ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] == expected.output_ids[i]) continue;
+    const auto& top = expected.logprobs[i].top;
+    const auto found =
+        std::find_if(top.begin(), top.end(), [&](const auto& other) { return other.id == ids[i]; });
+    ASSERT_NE(found, top.end()) << "token " << i;
+    EXPECT_GT(found->logprob, top.front().logprob - kTie) << "token " << i;
+    return;
+  }
+}
+
+TEST_P(GpuKvCacheDType, TokensAreTheCpusInFloat32UpToTies) {
   for (const char* model : {"tale-llama", "tale-gpt2", "tale-qwen2"}) {
     SCOPED_TRACE(model);
     EngineOptions of_cpu = options(DType::float32);
     of_cpu.device = DeviceChoice::cpu;
     Engine cpu = Engine::load(testing::demo_model(model).string(), of_cpu);
+    const auto expected = cpu.generate(requests());
     for (const DeviceLoopChoice loop : {DeviceLoopChoice::off, DeviceLoopChoice::automatic}) {
       Engine gpu = load(options(DType::float32, loop), model);
-      const auto expected = cpu.generate(requests());
       const auto results = gpu.generate(requests());
       for (std::size_t i = 0; i < results.size(); ++i) {
-        EXPECT_EQ(results[i].output_ids, expected[i].output_ids) << i;
+        expect_equal_up_to_a_tie(results[i], expected[i]);
       }
       EXPECT_GT(gpu.memory_plan().kv_scale_bytes, 0u);
     }
