@@ -176,8 +176,10 @@ class DecodeWarp {
   /// Loads the keys of a tile, and the scales of keys and values.
   __device__ void load_keys(int row) {
     if constexpr (Traits::kScaledValues) {
-      const float* scales = threadIdx.x % 32 < kDecodeSlots ? p_.key_scales : p_.value_scales;
-      scale_ = row >= 0 && scales != nullptr ? __ldcg(scales + row) : 0.0f;
+      const bool of_key = Traits::kScaledKeys && threadIdx.x % 32 < kDecodeSlots;
+      const float* scales = of_key ? p_.key_scales : p_.value_scales;
+      const float scale = __ldcg(scales + max(row, 0));  // valid in any case, see SlotVector
+      scale_ = row >= 0 ? scale : 0.0f;
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
