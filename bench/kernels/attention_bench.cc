@@ -1,6 +1,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "backend/cuda/ops/ops.h"
 #include "bench/kernels/device_arrays.h"
@@ -21,6 +22,8 @@ struct AttentionLoad {
   int kv_len = 0;  ///< after the step
   bool decode = true;
   bool sm90 = false;  ///< prefill with attention_prefill_sm90
+  KvFormat format = unscaled_kv_format(kDtype);
+  const char* format_name = "";  ///< in the kernel's name
 
   int num_tokens() const { return num_seqs * q_len; }
   int blocks_per_seq() const { return (kv_len + kBlockSize - 1) / kBlockSize; }
@@ -29,9 +32,15 @@ struct AttentionLoad {
 /// Attention of one model under one load; each launch uses another layer of a cold cache.
 class AttentionCase {
  public:
-  AttentionCase(const KernelBench& bench, ColdMemory& cache, const ModelShape& model,
-                const AttentionLoad& load)
-      : bench_(bench), cache_(cache), model_(model), load_(load), arrays_(bench.timer) {
+  /// `scales`: float32 numbers.
+  AttentionCase(const KernelBench& bench, ColdMemory& cache, ColdMemory& scales,
+                const ModelShape& model, const AttentionLoad& load)
+      : bench_(bench),
+        cache_(cache),
+        scales_(scales),
+        model_(model),
+        load_(load),
+        arrays_(bench.timer) {
     const std::int64_t heads_cols = std::int64_t{model.num_attention_heads} * model.head_dim;
     values_ = {activation(model.qkv_features()), activation(heads_cols)};
     op_.qkv = ValueId{0};
@@ -60,29 +69,41 @@ class AttentionCase {
     const auto launches =
         static_cast<int>(std::clamp<std::int64_t>(kBytesOfGraph / layer_bytes(), 8, 256));
     Measurement m{"attention", std::string(model_.name) + "." + std::to_string(load_.kv_len),
-                  load_.decode ? "decode"
-                  : load_.sm90 ? "prefill_sm90"
-                               : "prefill",
+                  std::string(load_.decode ? "decode"
+                              : load_.sm90 ? "prefill_sm90"
+                                           : "prefill") +
+                      load_.format_name,
                   load_.num_tokens()};
     m.us = bench_.timer.time_us(launches, [this](int) {
-      // Two allocations: keys and values of a layer are not adjacent.
-      step_.kv_cache.keys = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
-      step_.kv_cache.values = const_cast<std::byte*>(cache_.take(layer_bytes() / 2));
+      // Allocations of their own: keys and values of a layer are not adjacent.
+      const KvBlockBytes layer = layer_parts();
+      KvCacheView& cache = step_.kv_cache;
+      cache.keys = take(cache_, layer.keys);
+      cache.values = take(cache_, layer.values);
+      cache.key_scales = reinterpret_cast<float*>(take(scales_, layer.key_scales));
+      cache.value_scales = reinterpret_cast<float*>(take(scales_, layer.value_scales));
       cuda::run_attention(op_, step_, context_);
     });
     const std::int64_t pairs = load_.num_seqs * (std::int64_t{load_.q_len} * load_.kv_len -
                                                  std::int64_t{load_.q_len} * (load_.q_len - 1) / 2);
     m.flops = 4.0 * static_cast<double>(pairs * model_.num_attention_heads * model_.head_dim);
-    m.bytes = 4.0 * static_cast<double>(std::int64_t{load_.num_seqs} * load_.kv_len *
-                                        model_.num_key_value_heads * model_.head_dim);
+    m.bytes = static_cast<double>(kv_block_bytes(geometry(), load_.format, 1).total()) *
+              load_.num_seqs * load_.kv_len;
     bench_.report.add(m);
   }
 
  private:
   std::int64_t num_blocks() const { return std::int64_t{load_.num_seqs} * load_.blocks_per_seq(); }
+  KvGeometry geometry() const { return {1, model_.num_key_value_heads, model_.head_dim}; }
+  KvBlockBytes layer_parts() const {
+    return kv_block_bytes(geometry(), load_.format, static_cast<int>(num_blocks()) * kBlockSize);
+  }
   /// of keys and values together
-  std::int64_t layer_bytes() const {
-    return 4 * num_blocks() * kBlockSize * model_.num_key_value_heads * model_.head_dim;
+  std::int64_t layer_bytes() const { return static_cast<std::int64_t>(layer_parts().total()); }
+
+  static std::byte* take(ColdMemory& memory, std::size_t size_bytes) {
+    if (size_bytes == 0) return nullptr;
+    return const_cast<std::byte*>(memory.take(static_cast<std::int64_t>(size_bytes)));
   }
 
   Tensor activation(std::int64_t cols) {
@@ -128,7 +149,7 @@ class AttentionCase {
     std::vector<std::int32_t> table(static_cast<std::size_t>(num_blocks()));
     std::iota(table.begin(), table.end(), 0);
     KvCacheView& cache = step_.kv_cache;
-    cache.format = unscaled_kv_format(kDtype);
+    cache.format = load_.format;
     cache.num_blocks = num_blocks();
     cache.num_kv_heads = model_.num_key_value_heads;
     cache.block_size = kBlockSize;
@@ -150,6 +171,7 @@ class AttentionCase {
 
   const KernelBench& bench_;
   ColdMemory& cache_;
+  ColdMemory& scales_;
   const ModelShape& model_;
   AttentionLoad load_;
   DeviceArrays arrays_;
@@ -165,21 +187,41 @@ void bench_attention(const KernelBench& bench) {
   constexpr std::int64_t kMostCacheBytes = std::int64_t{1} << 30;  // of keys, of one layer
   const bool has_sm90 = kernels::has_attention_prefill_sm90();
   ColdMemory cache(bench.timer, kDtype, 1.0f);
+  ColdMemory scales(bench.timer, DType::float32, 0.01f);
+  const std::pair<const char*, KvFormat> formats[] = {
+      {"", unscaled_kv_format(kDtype)},
+      {".int8", kv_format(DType::uint8, DType::uint8)},
+      {".fp8", kv_format(DType::float8_e4m3, DType::float8_e4m3)},
+      {".k16v8", kv_format(kDtype, DType::uint8)}};
   for (const ModelShape& model : model_shapes()) {
-    if (!bench.wants(model.name)) continue;
+    const auto wants = [&](int kv_len) {
+      return bench.wants(model.name + "." + std::to_string(kv_len));
+    };
     for (const int kv_len : {64, 128, 256, 512, 1000, 2000, 8000, 32000}) {
+      if (!wants(kv_len)) continue;
       for (const int num_seqs : {1, 8, 16, 32, 64}) {
         const std::int64_t bytes =
             std::int64_t{2} * num_seqs * kv_len * model.num_key_value_heads * model.head_dim;
         if (bytes > kMostCacheBytes) continue;
-        AttentionCase(bench, cache, model, {.num_seqs = num_seqs, .kv_len = kv_len}).run();
+        for (const auto& [name, format] : formats) {
+          const AttentionLoad load{
+              .num_seqs = num_seqs, .kv_len = kv_len, .format = format, .format_name = name};
+          AttentionCase(bench, cache, scales, model, load).run();
+        }
       }
     }
     for (const int tokens : {128, 512, 2048, 8192}) {
-      AttentionLoad load{.q_len = tokens, .kv_len = tokens, .decode = false};
-      AttentionCase(bench, cache, model, load).run();
-      load.sm90 = true;
-      if (has_sm90) AttentionCase(bench, cache, model, load).run();
+      if (!wants(tokens)) continue;
+      for (const auto& [name, format] : formats) {
+        const AttentionLoad load{.q_len = tokens,
+                                 .kv_len = tokens,
+                                 .decode = false,
+                                 .format = format,
+                                 .format_name = name};
+        AttentionCase(bench, cache, scales, model, load).run();
+      }
+      const AttentionLoad load{.q_len = tokens, .kv_len = tokens, .decode = false, .sm90 = true};
+      if (has_sm90) AttentionCase(bench, cache, scales, model, load).run();
     }
   }
 }

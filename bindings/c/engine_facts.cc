@@ -81,6 +81,7 @@ quern_status quern_engine_memory_plan(const quern_engine* engine, quern_memory_p
     out.num_kv_blocks = planned.num_kv_blocks;
     out.kv_block_tokens = planned.kv_block_tokens;
     out.num_recordings = planned.num_recordings;
+    out.kv_scale_bytes = planned.kv_scale_bytes;
     quern::c::write_struct(plan, out, "quern_memory_plan");
   });
 }

@@ -119,6 +119,8 @@ EngineOptions read_engine_options(const quern_engine_options* given_struct) {
   if (given.kv_reservation != QUERN_KV_RESERVATION_DEFAULT) {
     options.kv_reservation = static_cast<KvReservation>(given.kv_reservation - 1);
   }
+  check_enum(given.kv_cache_dtype, QUERN_KV_K16V8, "kv_cache_dtype");
+  options.kv_cache_dtype = static_cast<KvCacheDType>(given.kv_cache_dtype);
   options.prefix_cache = choice_of(given.prefix_cache, "prefix_cache").value_or(true);
   options.skip_steps = given.skip_steps;
   options.check_interval = or_default(given.check_interval, options.check_interval);
@@ -150,6 +152,7 @@ quern_engine_options engine_options_to_c(const EngineOptions& options) {
   if (options.kv_reservation) {
     out.kv_reservation = static_cast<quern_kv_reservation>(*options.kv_reservation) + 1;
   }
+  out.kv_cache_dtype = static_cast<quern_kv_cache_dtype>(options.kv_cache_dtype);
   out.prefix_cache = options.prefix_cache ? QUERN_ON : QUERN_OFF;
   out.skip_steps = options.skip_steps;
   out.check_interval = options.check_interval;

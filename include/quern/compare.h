@@ -39,6 +39,7 @@ struct CompareOptions {
   DeviceChoice reference_device = DeviceChoice::cpu;
   std::optional<int> reference_device_index;  ///< as EngineOptions::device_index
   std::optional<DType> reference_dtype;       ///< unset: the tested side's
+  std::optional<KvCacheDType> reference_kv_cache_dtype = std::nullopt;  ///< the same
   /// Each node of the tested side gets the reference's inputs, KV cache and state, so that each
   /// error is that node's own. Otherwise it gets its own, and errors accumulate; tokens are the
   /// reference's in both cases.

@@ -56,6 +56,19 @@ enum class ActivationQuantization {
   int8,
 };
 
+/// What the KV cache stores keys and values as. The 8-bit formats round each head's vector of a
+/// token to numbers times one float32 scale of its own: about half the memory of 16 bits, so that
+/// more tokens fit and attention reads less, for a small error (docs/quantization.md).
+enum class KvCacheDType {
+  automatic,  ///< the activation dtype: exact
+  int8,       ///< integers -127 … 127
+  fp8,        ///< float8_e4m3
+  k16v8,      ///< keys in the activation dtype, values as int8: for keys with outliers
+};
+
+/// "auto", "int8", "fp8", "k16v8".
+QUERN_API const char* kv_cache_dtype_name(KvCacheDType dtype);
+
 /// How many KV blocks a sequence holds while it runs.
 enum class KvReservation {
   full,  ///< those of its greatest length, from admission on: it never waits for memory
@@ -100,6 +113,7 @@ struct EngineOptions {
   /// max_seq_len, but at least one and at most a share of the memory that the rest of the plan
   /// leaves free: nine tenths on a GPU, a quarter on the CPU.
   std::optional<std::uint64_t> kv_cache_memory_bytes;
+  KvCacheDType kv_cache_dtype = KvCacheDType::automatic;
 
   /// Unset: full; grow for the engine of a Service.
   std::optional<KvReservation> kv_reservation = std::nullopt;
@@ -160,7 +174,8 @@ QUERN_API ModelInfo read_model_info(const ModelSource& model);
 /// Planned bytes, before allocation.
 struct MemoryPlan {
   std::uint64_t weight_bytes = 0;
-  std::uint64_t kv_cache_bytes = 0;
+  std::uint64_t kv_cache_bytes = 0;  ///< with scales
+  std::uint64_t kv_scale_bytes = 0;  ///< the scales' part of kv_cache_bytes
   std::uint64_t activation_bytes = 0;
   std::uint64_t workspace_bytes = 0;
   std::uint64_t step_input_bytes = 0;  ///< includes the output ring, host memory also on a GPU
@@ -319,6 +334,7 @@ struct ModelSummary {
   MemoryPlan memory_plan;
   EngineOptions options;               ///< as resolved
   std::string tokenizer;               ///< kind and files, or "none"
+  std::string kv_cache;                ///< how keys and values are stored: "float16"
   std::string graph;                   ///< the layer graph, one line a node
   std::vector<WeightStorage> weights;  ///< the largest first
   QuantizationSummary quantization;

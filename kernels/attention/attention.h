@@ -14,9 +14,15 @@ struct AttentionParams {
   DType dtype = DType::float32;
   const void* qkv = nullptr;  ///< [tokens, (num_heads + 2 num_kv_heads) head_dim] T
   void* out = nullptr;        ///< [tokens, num_heads head_dim] T
-  void* keys = nullptr;       ///< this layer's [num_blocks, num_kv_heads, block_size, head_dim] T
-  void* values = nullptr;     ///< the same
-  int num_cache_rows = 0;     ///< of keys: num_blocks · num_kv_heads · block_size
+  /// This layer's [num_blocks, num_kv_heads, block_size, head_dim] T, or numbers of scaled_dtype
+  /// where there are scales.
+  void* keys = nullptr;
+  void* values = nullptr;         ///< the same
+  float* key_scales = nullptr;    ///< [num_cache_rows], or null: keys are T
+  float* value_scales = nullptr;  ///< the same for the values
+  /// uint8 (the number plus 128) or float8_e4m3; see graph/kv_vector.h.
+  DType scaled_dtype = DType::uint8;
+  int num_cache_rows = 0;  ///< of keys: num_blocks · num_kv_heads · block_size
   /// [tokens, num_heads head_dim] T: normed, rotated and scaled q; written by attention_append
   void* queries = nullptr;
 
@@ -51,5 +57,14 @@ struct AttentionParams {
 
   bool use_pdl = false;  ///< see LaunchShape
 };
+
+/// What the cache stores: the kernels are instantiated for each.
+enum class KvStorage { unscaled, int8, fp8, k16v8 };
+
+inline KvStorage storage_of(const AttentionParams& p) {
+  if (p.value_scales == nullptr) return KvStorage::unscaled;
+  if (p.key_scales == nullptr) return KvStorage::k16v8;
+  return p.scaled_dtype == DType::uint8 ? KvStorage::int8 : KvStorage::fp8;
+}
 
 }  // namespace quern::kernels

@@ -1,6 +1,7 @@
 #include "kernels/attention/attention.cuh"
 #include "kernels/attention/attention_append.h"
 #include "kernels/attention/rope.cuh"
+#include "kernels/attention/scaled_vector.cuh"
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
@@ -110,10 +111,12 @@ struct Token {
   }
 };
 
-template <typename T>
+/// The queries, and where the cache has no scales also keys and values.
+template <typename T, bool kScaled>
 __device__ void append_units(const AttentionParams& p, const Token& token) {
   const int units = head_units<T>(p).count;
-  for (int i = threadIdx.x; i < (p.num_heads + p.num_kv_heads) * units; i += kThreads) {
+  const int heads = kScaled ? p.num_heads : p.num_heads + p.num_kv_heads;
+  for (int i = threadIdx.x; i < heads * units; i += kThreads) {
     const int head = i / units;
     const bool is_query = head < p.num_heads;
     T* out = is_query ? static_cast<T*>(p.queries) + token.query_element(p, head)
@@ -121,6 +124,7 @@ __device__ void append_units(const AttentionParams& p, const Token& token) {
     prepare_unit(p, qkv_head<T>(p, token.row, head), is_query ? p.q_norm : p.k_norm, token.rotation,
                  is_query ? token.scale : 1.0f, i % units, out);
   }
+  if constexpr (kScaled) return;
   const int chunks = p.head_dim / kElementsOf16Bytes<T>;
   const T* values = qkv_head<T>(p, token.row, p.num_heads + p.num_kv_heads);
   for (int i = threadIdx.x; i < p.num_kv_heads * chunks; i += kThreads) {
@@ -129,10 +133,11 @@ __device__ void append_units(const AttentionParams& p, const Token& token) {
   }
 }
 
-/// Any head size, one warp per head.
-template <typename T>
+/// Any head size, one warp per head: as append_units().
+template <typename T, bool kScaled>
 __device__ void append_heads(const AttentionParams& p, const Token& token) {
-  for (int head = threadIdx.x / 32; head < p.num_heads + p.num_kv_heads; head += kThreads / 32) {
+  const int heads = kScaled ? p.num_heads : p.num_heads + p.num_kv_heads;
+  for (int head = threadIdx.x / 32; head < heads; head += kThreads / 32) {
     const T* in = qkv_head<T>(p, token.row, head);
     if (head < p.num_heads) {
       prepare_head(p, in, p.q_norm, token.rotation, token.scale,
@@ -148,8 +153,39 @@ __device__ void append_heads(const AttentionParams& p, const Token& token) {
   }
 }
 
+/// Keys and values of a cache with scales, one warp per vector.
+template <typename T>
+__device__ void append_scaled(const AttentionParams& p, const Token& token) {
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  const int warp = threadIdx.x / 32;
+  const int lane = threadIdx.x % 32;
+  T* vector = reinterpret_cast<T*>(shared_bytes) + warp * p.head_dim;
+  for (int i = warp; i < 2 * p.num_kv_heads; i += kThreads / 32) {
+    const bool is_key = i < p.num_kv_heads;
+    const int kv_head = is_key ? i : i - p.num_kv_heads;
+    const T* in = qkv_head<T>(p, token.row, p.num_heads + i);
+    const std::int64_t at = token.cache_element(p, kv_head);
+    float* scales = is_key ? p.key_scales : p.value_scales;
+    void* cache = is_key ? p.keys : p.values;
+    __syncwarp();
+    if (is_key) {
+      prepare_head(p, in, p.k_norm, token.rotation, 1.0f, vector);
+    } else {
+      for (int d = lane; d < p.head_dim; d += 32) vector[d] = in[d];
+    }
+    __syncwarp();
+    if (scales == nullptr) {
+      for (int d = lane; d < p.head_dim; d += 32) static_cast<T*>(cache)[at + d] = vector[d];
+      continue;
+    }
+    const float scale =
+        quantize_vector(p.scaled_dtype, vector, p.head_dim, static_cast<std::uint8_t*>(cache) + at);
+    if (lane == 0) scales[at / p.head_dim] = scale;
+  }
+}
+
 /// One block per token.
-template <typename T, bool kUnits>
+template <typename T, bool kUnits, bool kScaled>
 __global__ void __launch_bounds__(kThreads)
     attention_append_kernel(const __grid_constant__ AttentionAppendParams params) {
   let_next_kernel_start();
@@ -169,21 +205,28 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   const Token token{s, row, rotation, logn_scale(p, position)};
   if constexpr (kUnits) {
-    append_units<T>(p, token);
+    append_units<T, kScaled>(p, token);
   } else {
-    append_heads<T>(p, token);
+    append_heads<T, kScaled>(p, token);
   }
+  if constexpr (kScaled) append_scaled<T>(p, token);
 }
 
 }  // namespace
 
 void attention_append(const AttentionAppendParams& params, cudaStream_t stream) {
   const AttentionParams& p = params.attention;
-  const LaunchShape shape{
+  LaunchShape shape{
       .grid = dim3(p.num_tokens - params.first_seq), .block = dim3(kThreads), .use_pdl = p.use_pdl};
   dispatch_float(p.dtype, "attention_append", [&]<typename T>() {
-    const auto kernel =
-        has_units<T>(p) ? attention_append_kernel<T, true> : attention_append_kernel<T, false>;
+    if (storage_of(p) == KvStorage::unscaled) {
+      const auto kernel = has_units<T>(p) ? attention_append_kernel<T, true, false>
+                                          : attention_append_kernel<T, false, false>;
+      return launch(kernel, shape, stream, params);
+    }
+    shape.shared_bytes = kThreads / 32 * p.head_dim * sizeof(T);
+    const auto kernel = has_units<T>(p) ? attention_append_kernel<T, true, true>
+                                        : attention_append_kernel<T, false, true>;
     launch(kernel, shape, stream, params);
   });
 }

@@ -14,9 +14,9 @@ struct AttentionAppendParams {
   std::uint32_t* counter = nullptr;  ///< reset to zero for the next kernel, unless null
 };
 
-/// For each token of the running sequences from first_seq on: appends keys and values to the cache
-/// and writes normed, rotated queries to `queries`. Errors: see launch.h. Cost: reads qkv once and
-/// writes as much.
+/// For each token of the running sequences from first_seq on: appends keys and values to the cache,
+/// quantized where it has scales, and writes normed, rotated queries to `queries`. Errors: see
+/// launch.h. Cost: reads qkv once and writes as much.
 void attention_append(const AttentionAppendParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

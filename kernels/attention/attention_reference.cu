@@ -1,5 +1,6 @@
 #include "kernels/attention/attention.cuh"
 #include "kernels/attention/attention_reference.h"
+#include "kernels/attention/scaled_vector.cuh"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
 #include "kernels/common/softmax_state.cuh"
@@ -20,13 +21,21 @@ constexpr std::size_t shared_bytes(int head_dim) {
 static_assert(shared_bytes(kMaxReferenceHeadDim) + 2048 <= kMaxSharedBytes,
               "2048: weights and more");
 
-/// Loads the slots [begin, end) to shared memory as floats.
+/// Loads the slots [begin, end) to shared memory as floats. `scales`: or null, where the cache
+/// holds T.
 template <typename T>
-__device__ void load_slots(const AttentionParams& p, const void* cache, int state_row, int kv_head,
-                           int begin, int end, float* destination) {
+__device__ void load_slots(const AttentionParams& p, const void* cache, const float* scales,
+                           int state_row, int kv_head, int begin, int end, float* destination) {
   const int stride = p.head_dim + 1;
   for (int i = threadIdx.x / 32; i < min(kSlots, end - begin); i += kThreads / 32) {
     const std::int64_t row = slot_row(p, state_row, kv_head, begin + i);
+    if (scales != nullptr) {
+      const auto* numbers = static_cast<const std::uint8_t*>(cache) + row * p.head_dim;
+      for (int d = threadIdx.x % 32; d < p.head_dim; d += 32) {
+        destination[i * stride + d] = number_of(p.scaled_dtype, numbers[d]) * scales[row];
+      }
+      continue;
+    }
     const T* source = static_cast<const T*>(cache) + row * p.head_dim;
     for (int d = threadIdx.x % 32; d < p.head_dim; d += 32) {
       destination[i * stride + d] = to_float(source[d]);
@@ -71,7 +80,7 @@ __global__ void __launch_bounds__(kThreads)
   const int end = own_slot(tile.count - 1) + 1;
   for (int begin = first_visible(p, own_slot(0)); begin < end; begin += kSlots) {
     __syncthreads();
-    load_slots<T>(p, p.keys, s.state_row, kv_head, begin, end, slots);
+    load_slots<T>(p, p.keys, p.key_scales, s.state_row, kv_head, begin, end, slots);
     __syncthreads();
     for (int i = threadIdx.x; i < kRows * kSlots; i += kThreads) {
       const int row = i / kSlots;
@@ -87,7 +96,7 @@ __global__ void __launch_bounds__(kThreads)
       weights[row][i % kSlots] = score;
     }
     __syncthreads();
-    load_slots<T>(p, p.values, s.state_row, kv_head, begin, end, slots);
+    load_slots<T>(p, p.values, p.value_scales, s.state_row, kv_head, begin, end, slots);
     for (int i = 0; i < kRowsPerWarp; ++i) {
       const int row = static_cast<int>(threadIdx.x) / 32 * kRowsPerWarp + i;
       const int lane = threadIdx.x % 32;

@@ -23,6 +23,14 @@ __device__ inline void copy_8_bytes_async(void* shared, const void* global) {
                : "memory");
 }
 
+/// Issues a 4-byte cp.async; if not `valid` it writes zeros and reads nothing. Both addresses are
+/// multiples of 4.
+__device__ inline void copy_4_bytes_async(void* shared, const void* global, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)),
+               "l"(global), "r"(valid ? 4 : 0)
+               : "memory");
+}
+
 /// Waits until at most the last `pending`, 0 to 5, groups of this thread are in flight. Other
 /// threads' copies need a barrier after it.
 __device__ inline void wait_for_copy_groups(int pending) {

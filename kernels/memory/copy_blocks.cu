@@ -53,8 +53,10 @@ void copy_blocks(const CopyBlocksParams& params, cudaStream_t stream) {
   if (params.key_block_bytes + params.value_block_bytes == 0) return;
   const bool in_16_bytes = params.key_block_bytes % 16 == 0 && params.value_block_bytes % 16 == 0 &&
                            is_aligned(params.keys, 16) && is_aligned(params.values, 16);
-  // Every float type has an even number of bytes.
-  in_16_bytes ? launch_copies<uint4>(params, stream) : launch_copies<std::uint16_t>(params, stream);
+  if (in_16_bytes) return launch_copies<uint4>(params, stream);
+  const bool in_2_bytes = params.key_block_bytes % 2 == 0 && params.value_block_bytes % 2 == 0;
+  in_2_bytes ? launch_copies<std::uint16_t>(params, stream)
+             : launch_copies<std::uint8_t>(params, stream);
 }
 
 }  // namespace quern::kernels

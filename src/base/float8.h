@@ -47,15 +47,17 @@ inline float round_to_float8_e4m3(float value) {
 
 /// The bits of that number; NaN is 0x7f.
 inline std::uint8_t float8_e4m3_bits(float value) {
-  if (std::isnan(value)) return 0x7f;
-  const float rounded = round_to_float8_e4m3(value);
-  const unsigned sign = std::signbit(value) ? 0x80u : 0u;
-  const float magnitude = std::fabs(rounded);
-  if (magnitude < 0x1p-6f) return static_cast<std::uint8_t>(sign | std::lround(magnitude * 512));
-  const int exponent = std::ilogb(magnitude);
-  const auto mantissa = static_cast<unsigned>(std::lround(std::ldexp(magnitude, 3 - exponent)));
-  return static_cast<std::uint8_t>(sign | static_cast<unsigned>(exponent + 7) << 3 |
-                                   (mantissa - 8));
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = bits >> 24 & 0x80u;
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return 0x7f;
+  if (magnitude >= 0x43e00000u) return static_cast<std::uint8_t>(sign | 0x7eu);  // 448
+  if (magnitude < 0x3c800000u) {  // subnormal: let the adder round at 2^-9
+    const float shifted = std::bit_cast<float>(magnitude) + 0x1p14f;
+    return static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x46800000u));
+  }
+  const std::uint32_t rounded = magnitude + 0x7ffffu + (magnitude >> 20 & 1u);
+  return static_cast<std::uint8_t>(sign | ((rounded >> 20) - (120u << 3)));
 }
 
 }  // namespace quern

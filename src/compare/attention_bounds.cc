@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/float8.h"
 #include "base/half.h"
 #include "compare/bounds.h"
 #include "compare/rounding.h"
+#include "graph/kv_vector.h"
 
 namespace quern {
 namespace {
@@ -18,6 +20,7 @@ namespace {
 /// the dtype.
 struct PreparedHead {
   std::vector<double> values;
+  std::vector<double> errors;  ///< of float32 arithmetic
   std::vector<double> slack;
 
   double length() const {
@@ -31,7 +34,7 @@ struct PreparedHead {
 PreparedHead prepare_head(const Attention& op, std::span<const float> head,
                           std::span<const float> gain, std::span<const float> inv_freq,
                           std::int64_t position, double scale, DType dtype) {
-  PreparedHead result{{head.begin(), head.end()}, {}};
+  PreparedHead result{{head.begin(), head.end()}, {}, {}};
   if (!gain.empty()) {
     const double mean_square = square(row_length(head)) / static_cast<double>(head.size());
     const double factor = 1.0 / std::sqrt(mean_square + op.norm_epsilon);
@@ -54,9 +57,55 @@ PreparedHead prepare_head(const Attention& op, std::span<const float> head,
   for (std::size_t i = 0; i < head.size(); ++i) {
     result.values[i] *= scale;
     const double error = 8.0 * kEpsilon * magnitude[i] * scale;
+    result.errors.push_back(error);
     result.slack.push_back(rounded(result.values[i] + error) - rounded(result.values[i] - error));
   }
   return result;
+}
+
+/// A number of a stored type nearest to x.
+double nearest_number(DType stored, double x) {
+  if (stored == DType::uint8) return std::nearbyint(x);
+  return double{round_to_float8_e4m3(static_cast<float>(x))};
+}
+
+/// Per element of a key that is stored with a scale, the range of what it may be stored as; see
+/// scaled_key_bounds(). The element is known up to its error, and rounded to the activation dtype.
+std::vector<double> scaled_slack(const PreparedHead& key, DType stored, DType dtype) {
+  const auto rounded = [&](double x) { return double{round_to(dtype, static_cast<float>(x))}; };
+  std::vector<std::pair<double, double>> ranges;
+  double least_maximum = 0.0;
+  double most_maximum = 0.0;
+  for (std::size_t i = 0; i < key.values.size(); ++i) {
+    const double low = rounded(key.values[i] - key.errors[i]);
+    const double high = rounded(key.values[i] + key.errors[i]);
+    ranges.emplace_back(low, high);
+    const double least = low * high <= 0.0 ? 0.0 : std::min(std::abs(low), std::abs(high));
+    least_maximum = std::max(least_maximum, least);
+    most_maximum = std::max({most_maximum, std::abs(low), std::abs(high)});
+  }
+  std::vector<double> slack(ranges.size());
+  if (least_maximum < kSmallestKvMagnitude) {  // zeros, or not
+    std::fill(slack.begin(), slack.end(), 2.0 * most_maximum);
+    return slack;
+  }
+  constexpr double kRoundings = 2.0 * kEpsilon;  // of the quotient and of the product
+  const double limit = kv_limit(stored);
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    double least = std::numeric_limits<double>::infinity();
+    double most = -least;
+    for (const double x : {ranges[i].first, ranges[i].second}) {
+      for (const double maximum : {least_maximum, most_maximum}) {
+        for (const double factor : {1.0 - kRoundings, 1.0 + kRoundings}) {
+          const double number = nearest_number(stored, x * limit / maximum * factor);
+          least = std::min(least, number * maximum / limit);
+          most = std::max(most, number * maximum / limit);
+        }
+      }
+    }
+    slack[i] = most - least;
+  }
+  return slack;
 }
 
 double logn_scale(const Attention& op, std::int64_t position) {
@@ -82,7 +131,8 @@ class SequenceBounds {
         sequence_(sequence),
         step_(relative_step(inputs.dtype)),
         key_lengths_(static_cast<std::size_t>(op.num_kv_heads)),
-        elements_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim) {}
+        elements_(static_cast<std::size_t>(op.num_kv_heads) * op.head_dim),
+        scaled_slack_(static_cast<std::size_t>(op.num_kv_heads)) {}
 
   /// The sequence's i-th new token: makes its slot and those before it visible, and appends its
   /// bounds.
@@ -93,17 +143,36 @@ class SequenceBounds {
     while (shown_ <= position) show_cached(shown_++);
     show_rounding_of_key(row, position);
     double longest = 0.0;
+    double moved_by_keys = 0.0;
     for (std::size_t head = 0; head < static_cast<std::size_t>(op_.num_heads); ++head) {
       const PreparedHead query =
           prepare_head(op_, part(row, head), inputs_.q_gain, sequence_.inv_freq, position,
                        logn_scale(op_, position), inputs_.dtype);
       const auto result = part(out, head);
-      add_head(head, query, result, bounds);
+      moved_by_keys += add_head(head, query, result, bounds);
       longest = std::max(longest, row_length(result));
     }
     const double length = row_length(out);
     const double share = length > 0.0 ? longest / length : 0.0;
-    bounds.nmse_slack.push_back(square(step_ * share));
+    const double keys = length > 0.0 ? moved_by_keys / square(length) : 0.0;
+    // A scale may enter a weight before it is rounded: each then differs by up to half an ulp more.
+    const double weights = is_scaled(inputs_.kv_format.values) ? square(step_ / 2.0) : 0.0;
+    bounds.nmse_slack.push_back(square(step_ * share) + keys + weights);
+  }
+
+  /// Appends the bounds of the i-th new token's keys.
+  void add_keys(int i, ErrorBounds& bounds) const {
+    const std::int64_t position = sequence_.keys.rows() - sequence_.q_len + i;
+    const auto row = inputs_.qkv.row(sequence_.first_row + i);
+    double squares = 0.0;
+    for (std::size_t head = 0; head < key_lengths_.size(); ++head) {
+      for (const double slack : key_slack(row, head, position)) {
+        bounds.elements.push_back(static_cast<float>(slack));
+        squares += square(slack);
+      }
+    }
+    const double length = row_length(sequence_.keys.row(position));
+    bounds.nmse_slack.push_back(length > 0.0 ? squares / square(length) : 0.0);
   }
 
  private:
@@ -133,18 +202,45 @@ class SequenceBounds {
 
   void show_rounding_of_key(std::span<const float> row, std::int64_t position) {
     for (std::size_t head = 0; head < key_lengths_.size(); ++head) {
-      const PreparedHead key =
-          prepare_head(op_, part(row, static_cast<std::size_t>(op_.num_heads) + head),
-                       inputs_.k_gain, sequence_.inv_freq, position, 1.0, inputs_.dtype);
-      Element* elements = elements_.data() + head * key.slack.size();
-      for (std::size_t i = 0; i < key.slack.size(); ++i) {
-        elements[i].key_slack = std::max(elements[i].key_slack, key.slack[i]);
+      const std::vector<double> slack = key_slack(row, head, position);
+      if (is_scaled(inputs_.kv_format.keys)) {
+        scaled_slack_[head].push_back(slack);
+        continue;
+      }
+      Element* elements = elements_.data() + head * slack.size();
+      for (std::size_t i = 0; i < slack.size(); ++i) {
+        elements[i].key_slack = std::max(elements[i].key_slack, slack[i]);
       }
     }
   }
 
-  void add_head(std::size_t head, const PreparedHead& query, std::span<const float> out,
-                ErrorBounds& bounds) const {
+  /// What the new key of a kv head may differ by, per element.
+  std::vector<double> key_slack(std::span<const float> row, std::size_t head,
+                                std::int64_t position) const {
+    PreparedHead key =
+        prepare_head(op_, part(row, static_cast<std::size_t>(op_.num_heads) + head), inputs_.k_gain,
+                     sequence_.inv_freq, position, 1.0, inputs_.dtype);
+    const DType stored = inputs_.kv_format.keys;
+    return is_scaled(stored) ? scaled_slack(key, stored, inputs_.dtype) : std::move(key.slack);
+  }
+
+  /// The largest error of a new slot's product, from keys that are stored with scales: few of their
+  /// numbers may differ, but by whole steps.
+  double scaled_key_error(std::size_t kv_head, const PreparedHead& query) const {
+    double largest = 0.0;
+    for (const std::vector<double>& slack : scaled_slack_[kv_head]) {
+      double error = 0.0;
+      for (std::size_t i = 0; i < slack.size(); ++i) {
+        error += std::abs(query.values[i]) * slack[i];
+      }
+      largest = std::max(largest, error);
+    }
+    return largest;
+  }
+
+  /// Returns the square of what keys stored with scales may move the head's result by.
+  double add_head(std::size_t head, const PreparedHead& query, std::span<const float> out,
+                  ErrorBounds& bounds) const {
     const std::size_t kv_head = head / static_cast<std::size_t>(op_.num_heads / op_.num_kv_heads);
     const Element* elements = elements_.data() + kv_head * out.size();
     double score_error =
@@ -153,22 +249,35 @@ class SequenceBounds {
       score_error += query.slack[i] * elements[i].largest_key +
                      std::abs(query.values[i]) * elements[i].key_slack;
     }
-    const double moved = std::tanh(op_.scale * score_error / 2.0);
+    const double key_error = scaled_key_error(kv_head, query);
+    const double moved = std::tanh(op_.scale * (score_error + key_error) / 2.0);
+    const double moved_by_keys = std::tanh(op_.scale * key_error / 2.0);
+    double squares = 0.0;
     const bool loose = moved >= kLoose;
     const auto slots = static_cast<double>(shown_);
-    // The smallest positive float16 matters where a weight underflows.
-    const double roundings = 2.0 * (8.0 * kEpsilon + step_) +
-                             (step_ == 0x1p-10 ? slots * 0x1p-23 : 0.0) +
+    // The smallest positive float16 matters where a weight underflows; with a scale in the weight,
+    // relative to the largest value of any element.
+    const double underflow = step_ == 0x1p-10 ? slots * 0x1p-23 : 0.0;
+    const bool scaled = is_scaled(inputs_.kv_format.values);
+    const double roundings = 2.0 * (8.0 * kEpsilon + step_) + (scaled ? 0.0 : underflow) +
                              (8.0 + std::sqrt(slots)) * kEpsilon;
+    double largest_of_all = 0.0;
+    for (std::size_t i = 0; scaled && i < out.size(); ++i) {
+      largest_of_all = std::max(
+          {largest_of_all, std::abs(elements[i].least_value), std::abs(elements[i].largest_value)});
+    }
     for (std::size_t i = 0; i < out.size(); ++i) {
       const double least = elements[i].least_value;
       const double largest = elements[i].largest_value;
+      squares += square(moved_by_keys * (largest - least));
       const double scores =
           loose ? std::max(out[i] - least, largest - out[i]) : moved * (largest - least);
       const double size = std::max(std::abs(least), std::abs(largest));
-      bounds.elements.push_back(static_cast<float>(scores + roundings * size));
+      bounds.elements.push_back(
+          static_cast<float>(scores + roundings * size + underflow * largest_of_all));
     }
     if (loose) bounds.num_loose += std::ssize(out);
+    return squares;
   }
 
   std::span<const float> part(std::span<const float> row, std::size_t head) const {
@@ -183,6 +292,8 @@ class SequenceBounds {
   std::int64_t shown_ = 0;
   std::vector<double> key_lengths_;  ///< by kv head, the maximum over visible slots
   std::vector<Element> elements_;    ///< of all kv heads
+  /// By kv head and new token, of keys that are stored with scales.
+  std::vector<std::vector<std::vector<double>>> scaled_slack_;
 };
 
 }  // namespace
@@ -192,6 +303,15 @@ ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs)
   for (const BoundedSequence& sequence : inputs.sequences) {
     SequenceBounds of_sequence(op, inputs, sequence);
     for (int i = 0; i < sequence.q_len; ++i) of_sequence.add_token(i, bounds);
+  }
+  return bounds;
+}
+
+ErrorBounds scaled_key_bounds(const Attention& op, const AttentionInputs& inputs) {
+  ErrorBounds bounds;
+  for (const BoundedSequence& sequence : inputs.sequences) {
+    const SequenceBounds of_sequence(op, inputs, sequence);
+    for (int i = 0; i < sequence.q_len; ++i) of_sequence.add_keys(i, bounds);
   }
   return bounds;
 }

@@ -70,7 +70,8 @@ ErrorBounds BoundFinder::find(const NormLinear& op, const ScheduledStep& step) {
            reference_.graph().activation_dtype});
 }
 
-ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
+std::vector<BoundedSequence> BoundFinder::bounded_sequences(const Attention& op,
+                                                            const ScheduledStep& step) {
   auto sequences = read_sequences(reference_, step, op.layer);
   for (std::size_t i = 0; op.rope && i < sequences.size(); ++i) {
     const ScheduledRun& run = step.runs[i];
@@ -80,10 +81,27 @@ ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
     }
     sequences[i].inv_freq = rope_inv_freq(*op.rope, alpha);
   }
+  return sequences;
+}
+
+ErrorBounds BoundFinder::of_appended_keys(const Attention& op, const ScheduledStep& step,
+                                          const HostRows& keys) {
+  const DType stored = reference_.step().kv_cache.format.keys;
+  if (!is_scaled(stored)) return appended_key_bounds(op, keys);
+  const auto sequences = bounded_sequences(op, step);
+  const HostRows qkv = reference_.read(op.qkv);
+  return scaled_key_bounds(
+      op, {qkv, vector_weight(op.q_norm), vector_weight(op.k_norm), sequences, keys,
+           reference_.graph().activation_dtype, reference_.step().kv_cache.format});
+}
+
+ErrorBounds BoundFinder::find(const Attention& op, const ScheduledStep& step) {
+  const auto sequences = bounded_sequences(op, step);
   const HostRows qkv = reference_.read(op.qkv);
   const HostRows out = reference_.read(op.out);
-  return attention_bounds(op, {qkv, vector_weight(op.q_norm), vector_weight(op.k_norm), sequences,
-                               out, reference_.graph().activation_dtype});
+  return attention_bounds(op,
+                          {qkv, vector_weight(op.q_norm), vector_weight(op.k_norm), sequences, out,
+                           reference_.graph().activation_dtype, reference_.step().kv_cache.format});
 }
 
 const MatrixLengths& BoundFinder::lengths_of(WeightId id) {

@@ -19,8 +19,13 @@ class BoundFinder {
 
   /// The bounds of a node's `out`; empty where results must be equal.
   ErrorBounds of(const Node& node, const ScheduledStep& step);
+  /// The bounds of the keys that an Attention appended, and those keys.
+  ErrorBounds of_appended_keys(const Attention& op, const ScheduledStep& step,
+                               const HostRows& keys);
 
  private:
+  /// read_sequences() with rope's frequencies.
+  std::vector<BoundedSequence> bounded_sequences(const Attention& op, const ScheduledStep& step);
   ErrorBounds find(const NormLinear& op, const ScheduledStep& step);
   ErrorBounds find(const Linear& op, const ScheduledStep& step);
   ErrorBounds find(const Attention& op, const ScheduledStep& step);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "graph/kv_format.h"
 #include "graph/op.h"
 
 namespace quern {
@@ -81,16 +82,27 @@ struct AttentionInputs {
   std::span<const BoundedSequence> sequences;
   const HostRows& out;  ///< [tokens, num_heads * head_dim]
   DType dtype = DType::float32;
+  KvFormat kv_format = {};  ///< scaled keys and values are bounded as such
 };
 
 /// Bounds of an Attention's `out`. Two sides' scores differ by at most E (summation order; elements
 /// of q and k near a rounding boundary), so their softmaxes by at most tanh(E / 2) in total
 /// variation, and an element by that share of the range of the values it averages, plus the
-/// rounding of the weights. A row's NMSE slack allows for one head's largest weight rounded
-/// differently.
+/// rounding of the weights. Where keys are stored with scales, a new key's number near a rounding
+/// boundary of the stored type may differ by a step of it (scaled_key_bounds()), which enters E;
+/// values are stored alike, being quantized from equal inputs by exactly defined arithmetic. A
+/// row's NMSE slack allows for that, for scales that enter a weight before it is rounded, and for
+/// one head's largest weight rounded differently.
 ErrorBounds attention_bounds(const Attention& op, const AttentionInputs& inputs);
 
 /// Bounds of the keys that an Attention appended: errors of float32 sines and cosines.
 ErrorBounds appended_key_bounds(const Attention& op, const HostRows& keys);
+
+/// The same for keys that are stored with scales; `out` of the inputs is these keys. An element's
+/// bound is the range of number · scale over what the errors of the float32 sines, cosines and the
+/// quantization's own arithmetic allow for the element and for the vector's largest: 0 for most
+/// elements, about a step of the numbers near a rounding boundary. A row's NMSE slack allows for
+/// all of these steps.
+ErrorBounds scaled_key_bounds(const Attention& op, const AttentionInputs& inputs);
 
 }  // namespace quern

@@ -56,6 +56,15 @@ Comparison compare(const ModelSource& model, std::span<const Request> prompts,
   reference_options.device_index = options.reference_device_index;
   reference_options.dtype =
       options.reference_dtype ? options.reference_dtype : tested_options.dtype;
+  reference_options.kv_cache_dtype =
+      options.reference_kv_cache_dtype.value_or(tested_options.kv_cache_dtype);
+  if (options.lock_step && reference_options.kv_cache_dtype != tested_options.kv_cache_dtype) {
+    fail(ErrorCode::invalid_argument,
+         "reference_kv_cache_dtype {}: expected {} as on the tested side: in lock-step both have "
+         "the same keys and values",
+         kv_cache_dtype_name(reference_options.kv_cache_dtype),
+         kv_cache_dtype_name(tested_options.kv_cache_dtype));
+  }
   reference_options = resolve_options(reference_options);
 
   const DeviceScope tested_scope = enter_device(tested_options);

@@ -135,7 +135,7 @@ void LockStep::copy_past(const Attention& op, const ScheduledStep& step) {
         run.decode ? run.sequence->prompt_len() + run.sequence->launched - run.q_len : run.begin;
     for (int slot = 0; slot < past; slot += block_size) {
       const std::int32_t block = run.sequence->blocks[static_cast<std::size_t>(slot / block_size)];
-      tested_.write_block(op.layer, block, reference_.read_block(op.layer, block));
+      tested_.copy_block(reference_, op.layer, block);
     }
   }
 }
@@ -163,14 +163,20 @@ void LockStep::compare_outputs(std::size_t node_index, const ScheduledStep& step
 }
 
 void LockStep::compare_appended(const Node& node, const Attention& op, const ScheduledStep& step) {
-  const DType dtype = tested_.graph().activation_dtype;
+  // What is stored with scales differs by steps of the numbers, which the bounds allow for.
+  const KvFormat& format = tested_.step().kv_cache.format;
+  const DType activation = tested_.graph().activation_dtype;
+  const DType key_dtype = is_scaled(format.keys) ? DType::float32 : activation;
+  const DType value_dtype = is_scaled(format.values) ? DType::float32 : activation;
   const auto tested = read_sequences(tested_, step, op.layer);
   const auto reference = read_sequences(reference_, step, op.layer);
   const HostRows keys = new_rows(reference, &BoundedSequence::keys);
-  add(node, node.name + ".keys", dtype, new_rows(tested, &BoundedSequence::keys), keys,
-      appended_key_bounds(op, keys), nmse_limit(dtype));
-  add(node, node.name + ".values", dtype, new_rows(tested, &BoundedSequence::values),
-      new_rows(reference, &BoundedSequence::values), {}, nmse_limit(dtype));
+  ErrorBounds bounds;
+  if (has_bounds()) bounds = bounds_.of_appended_keys(op, step, keys);
+  add(node, node.name + ".keys", key_dtype, new_rows(tested, &BoundedSequence::keys), keys, bounds,
+      nmse_limit(key_dtype));
+  add(node, node.name + ".values", value_dtype, new_rows(tested, &BoundedSequence::values),
+      new_rows(reference, &BoundedSequence::values), {}, nmse_limit(value_dtype));
 }
 
 void LockStep::compare_tokens(const Node& node, const ScheduledStep& step) {

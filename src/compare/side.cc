@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/half.h"
+#include "graph/kv_vector.h"
 
 namespace quern {
 namespace {
@@ -98,22 +99,60 @@ HostRows ComparedSide::read_weight(WeightId id, std::int64_t first_row, std::int
   return result;
 }
 
-std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
+std::array<ComparedSide::BlockVectors, 2> ComparedSide::block_vectors(int layer,
+                                                                      std::int32_t block) {
   const KvCacheView& cache = step().kv_cache;
-  const std::int64_t count = std::int64_t{cache.num_kv_heads} * cache.block_size * cache.head_dim;
-  const KvFormat& format = cache.format;
-  std::vector<float> content = read_floats(cache.key(layer, block, 0, 0), format.keys, count);
-  const std::vector<float> values =
-      read_floats(cache.value(layer, block, 0, 0), format.values, count);
-  content.insert(content.end(), values.begin(), values.end());
+  return {{{cache.key(layer, block, 0, 0), cache.key_scale(layer, block, 0, 0), cache.format.keys},
+           {cache.value(layer, block, 0, 0), cache.value_scale(layer, block, 0, 0),
+            cache.format.values}}};
+}
+
+std::vector<float> ComparedSide::read_vectors(const BlockVectors& vectors) {
+  const KvCacheView& cache = step().kv_cache;
+  const auto count = static_cast<std::size_t>(cache.num_kv_heads) * cache.block_size;
+  const auto size = static_cast<std::size_t>(cache.head_dim);
+  if (vectors.scales == nullptr) {
+    return read_floats(vectors.data, vectors.stored, static_cast<std::int64_t>(count * size));
+  }
+  const std::vector<std::byte> numbers = read_bytes(vectors.data, count * size);
+  std::vector<float> scales(count);
+  backend_->copy_out(scales.data(), vectors.scales, count * sizeof(float));
+  std::vector<float> floats(count * size);
+  for (std::size_t i = 0; i < count; ++i) {
+    dequantize_kv_vector(vectors.stored, numbers.data() + i * size, scales[i],
+                         std::span(floats).subspan(i * size, size));
+  }
+  return floats;
+}
+
+std::vector<float> ComparedSide::read_block(int layer, std::int32_t block) {
+  std::vector<float> content;
+  for (const BlockVectors& vectors : block_vectors(layer, block)) {
+    const std::vector<float> floats = read_vectors(vectors);
+    content.insert(content.end(), floats.begin(), floats.end());
+  }
   return content;
 }
 
-void ComparedSide::write_block(int layer, std::int32_t block, std::span<const float> content) {
+void ComparedSide::copy_block(ComparedSide& from, int layer, std::int32_t block) {
   const KvCacheView& cache = step().kv_cache;
-  const std::size_t half = content.size() / 2;
-  write_floats(cache.key(layer, block, 0, 0), cache.format.keys, content.first(half));
-  write_floats(cache.value(layer, block, 0, 0), cache.format.values, content.subspan(half));
+  const auto count = static_cast<std::size_t>(cache.num_kv_heads) * cache.block_size;
+  const auto sources = from.block_vectors(layer, block);
+  const auto destinations = block_vectors(layer, block);
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const BlockVectors& to = destinations[i];
+    if (sources[i].stored != to.stored) {
+      write_floats(to.data, to.stored, from.read_vectors(sources[i]));
+      continue;
+    }
+    const auto copy = [&](void* destination, const void* source, std::size_t size_bytes) {
+      const std::vector<std::byte> bytes = from.read_bytes(source, size_bytes);
+      backend_->copy_in(destination, bytes.data(), bytes.size());
+    };
+    copy(to.data, sources[i].data,
+         count * static_cast<std::size_t>(cache.head_dim) * dtype_bytes(to.stored));
+    if (to.scales != nullptr) copy(to.scales, sources[i].scales, count * sizeof(float));
+  }
 }
 
 std::int32_t ComparedSide::read_token(int state_row) {
@@ -126,10 +165,16 @@ void ComparedSide::write_token(int state_row, std::int32_t id) {
   backend_->copy_in(step().state.last_token + state_row, &id, sizeof(id));
 }
 
+std::vector<std::byte> ComparedSide::read_bytes(const void* device, std::size_t size_bytes) {
+  std::vector<std::byte> bytes(size_bytes);
+  backend_->copy_out(bytes.data(), device, bytes.size());
+  return bytes;
+}
+
 std::vector<float> ComparedSide::read_floats(const std::byte* device, DType dtype,
                                              std::int64_t count) {
-  std::vector<std::byte> bytes(static_cast<std::size_t>(count) * dtype_bytes(dtype));
-  backend_->copy_out(bytes.data(), device, bytes.size());
+  const std::vector<std::byte> bytes =
+      read_bytes(device, static_cast<std::size_t>(count) * dtype_bytes(dtype));
   std::vector<float> values(static_cast<std::size_t>(count));
   load_floats(dtype, bytes.data(), values);
   return values;

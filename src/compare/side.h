@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -38,15 +39,26 @@ class ComparedSide {
   /// Rows of a weight; vectors have one.
   HostRows read_weight(WeightId id, std::int64_t first_row, std::int64_t count);
 
-  /// Keys and values of a block: [2][kv_head][slot][head_dim].
+  /// Keys and values of a block, times their scales: [2][kv_head][slot][head_dim].
   std::vector<float> read_block(int layer, std::int32_t block);
-  void write_block(int layer, std::int32_t block, std::span<const float> content);
+  /// Copies a block of another side's cache: as it is stored where both store alike, else as
+  /// floats.
+  void copy_block(ComparedSide& from, int layer, std::int32_t block);
 
   /// The latest sampled token, by state row.
   std::int32_t read_token(int state_row);
   void write_token(int state_row, std::int32_t id);
 
  private:
+  /// The keys or the values of a block of one layer.
+  struct BlockVectors {
+    std::byte* data = nullptr;
+    float* scales = nullptr;  ///< null: none
+    DType stored = DType::float32;
+  };
+  std::array<BlockVectors, 2> block_vectors(int layer, std::int32_t block);
+  std::vector<float> read_vectors(const BlockVectors& vectors);
+  std::vector<std::byte> read_bytes(const void* device, std::size_t size_bytes);
   std::vector<float> read_floats(const std::byte* device, DType dtype, std::int64_t count);
   void write_floats(std::byte* device, DType dtype, std::span<const float> values);
 

@@ -114,11 +114,14 @@ struct Rope {
 ///   `window` of them, itself included. Sequences whose state says finished append nothing, and
 ///   their out rows are zero.
 /// Rounding: q and k are normed (rms over head_dim), rotated and scaled by logn in float32, then
-///   rounded to T; k and v are stored as T. Scores scale · q·k, softcap (c · tanh(s / c)) and
-///   softmax in float32. Probabilities are relative to the power of two at or above the largest,
-///   exp(s) / 2^⌈max · log₂e⌉, and rounded to T before P·V; their sum is not rounded, the quotient
-///   to T once. (A power of two, so that the rounding of a probability does not depend on which
-///   slots a kernel has seen before.)
+///   rounded to T; k and v are stored as T, or, where the cache has scales, quantized from T as
+///   kv_vector.h defines. All tokens, the new one too, attend to what is stored. Scores scale ·
+///   q·k, softcap (c · tanh(s / c)) and softmax in float32. Probabilities are relative to the power
+///   of two at or above the largest, exp(s) / 2^⌈max · log₂e⌉, and rounded to T before P·V; their
+///   sum is not rounded, the quotient to T once. A scale is a factor of the score or of the
+///   probability: of that before or after it is rounded, where before, relative to a power of two
+///   no less than 2^-15 of the largest scale. (A power of two, so that the rounding of a
+///   probability does not depend on which slots a kernel has seen before.)
 /// Rope base: see Rope and SequenceState::rope_alpha. dynamic and longrope use the larger of the
 ///   state's alpha and that of kv_len.
 /// logn: a query at position p >= logn_length is multiplied by log(p + 1) / log(logn_length).

@@ -139,6 +139,8 @@ struct LoopControl {
 struct KvCacheView {
   std::byte* keys = nullptr;
   std::byte* values = nullptr;
+  float* key_scales = nullptr;    ///< [layer][block][kv_head][slot], or null where keys have none
+  float* value_scales = nullptr;  ///< the same for the values
   KvFormat format;
   int num_layers = 0;
   std::int64_t num_blocks = 0;
@@ -148,9 +150,14 @@ struct KvCacheView {
   const std::int32_t* block_table = nullptr;  ///< [rows, max_blocks_per_seq] by state row
   int max_blocks_per_seq = 0;
 
-  /// Element offset of a slot's vector, the same for keys and values.
+  /// Index of a slot's vector, the same for keys, values and their scales.
+  std::int64_t vector(int layer, std::int64_t block, int kv_head, int slot) const {
+    return ((layer * num_blocks + block) * num_kv_heads + kv_head) * block_size + slot;
+  }
+
+  /// Element offset of that vector in keys and values.
   std::int64_t offset(int layer, std::int64_t block, int kv_head, int slot) const {
-    return (((layer * num_blocks + block) * num_kv_heads + kv_head) * block_size + slot) * head_dim;
+    return vector(layer, block, kv_head, slot) * head_dim;
   }
 
   /// A slot's key and value: [head_dim] each; slots of a head are contiguous.
@@ -163,13 +170,21 @@ struct KvCacheView {
     return values + offset(layer, block, kv_head, slot) * element_bytes;
   }
 
+  /// Their scales, where they have one.
+  float* key_scale(int layer, std::int64_t block, int kv_head, int slot) const {
+    return key_scales == nullptr ? nullptr : key_scales + vector(layer, block, kv_head, slot);
+  }
+  float* value_scale(int layer, std::int64_t block, int kv_head, int slot) const {
+    return value_scales == nullptr ? nullptr : value_scales + vector(layer, block, kv_head, slot);
+  }
+
   /// Bytes of a block in one layer.
   KvBlockBytes block_bytes() const {
     return kv_block_bytes({1, num_kv_heads, head_dim}, format, block_size);
   }
 };
 
-/// A block copy in all layers, keys and values.
+/// A block copy in all layers: keys, values and their scales.
 struct BlockCopy {
   std::int32_t source = 0;
   std::int32_t destination = 0;

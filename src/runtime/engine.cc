@@ -15,6 +15,20 @@ namespace quern {
 
 std::vector<std::string> known_shapes() { return known_shape_names(); }
 
+const char* kv_cache_dtype_name(KvCacheDType dtype) {
+  switch (dtype) {
+    case KvCacheDType::automatic:
+      return "auto";
+    case KvCacheDType::int8:
+      return "int8";
+    case KvCacheDType::fp8:
+      return "fp8";
+    case KvCacheDType::k16v8:
+      break;
+  }
+  return "k16v8";
+}
+
 const char* loop_runner_name(LoopRunner runner) {
   switch (runner) {
     case LoopRunner::host:
@@ -152,6 +166,7 @@ ModelSummary inspect(const ModelSource& model, const EngineOptions& options) {
           plan.memory,
           plan.options,
           opened.tokenizer->description(),
+          describe(plan.kv_format),
           dump(opened.graph),
           summarize_weights(opened, *backend),
           summarize_quantization(opened)};

@@ -7,6 +7,7 @@
 
 #include "backend/trace_range.h"
 #include "base/error.h"
+#include "runtime/load/key_outliers.h"
 #include "runtime/request/answers.h"
 #include "runtime/request/request_check.h"
 
@@ -42,6 +43,7 @@ Engine::Impl::Impl(const ModelSource& model, const EngineOptions& resolved,
       schedule_(plan_.options.skip_steps, plan_.options.check_interval) {
   plan_.options.on_load = nullptr;
   warn_of_random_weights(model_);
+  warn_of_key_outliers(model_.graph, runner_.weights(), *backend_, plan_.kv_format);
   backend_->wait();
   waits_of_loading_ = backend_->num_waits();
   clock_.timing.load_ms = StepClock::ms_since(load_begin_);

@@ -36,9 +36,17 @@ TEST(Float8, RoundsToNearestEvenAndSaturates) {
     EXPECT_EQ(round_to_float8_e4m3(std::nextafter(middle, 500.0f)), high) << low;
     EXPECT_EQ(round_to_float8_e4m3(std::nextafter(middle, -500.0f)), low) << low;
     EXPECT_EQ(float8_e4m3_bits(-high), bits + 1 + 0x80);
+    for (const float x :
+         {middle, std::nextafter(middle, 500.0f), std::nextafter(middle, -500.0f)}) {
+      EXPECT_EQ(kFloat8E4M3[float8_e4m3_bits(x)], round_to_float8_e4m3(x)) << x;
+      EXPECT_EQ(kFloat8E4M3[float8_e4m3_bits(-x)], round_to_float8_e4m3(-x)) << x;
+    }
   }
   EXPECT_EQ(round_to_float8_e4m3(1e9f), 448.0f);
   EXPECT_EQ(round_to_float8_e4m3(-449.0f), -448.0f);
+  EXPECT_EQ(float8_e4m3_bits(1e9f), 0x7e);
+  EXPECT_EQ(float8_e4m3_bits(-std::numeric_limits<float>::infinity()), 0xfe);
+  EXPECT_EQ(float8_e4m3_bits(-0.0f), 0x80);
   EXPECT_EQ(float8_e4m3_bits(std::nanf("")), 0x7f);
 }
 

@@ -144,6 +144,8 @@ int main(void) {
   FIELD(quern_engine_options, device_loop);
   FIELD(quern_engine_options, on_load);
   FIELD(quern_engine_options, on_load_user_data);
+  FIELD(quern_engine_options, kv_cache_dtype);
+  FIELD(quern_engine_options, reserved);
   SIZE(quern_random_model);
   FIELD(quern_random_model, struct_size);
   FIELD(quern_random_model, shape);
@@ -178,6 +180,7 @@ int main(void) {
   FIELD(quern_memory_plan, num_kv_blocks);
   FIELD(quern_memory_plan, kv_block_tokens);
   FIELD(quern_memory_plan, num_recordings);
+  FIELD(quern_memory_plan, kv_scale_bytes);
   SIZE(quern_timing);
   FIELD(quern_timing, struct_size);
   FIELD(quern_timing, load_ms);

@@ -155,6 +155,40 @@ TEST(AttentionBounds, KnowTheQueriesThatLieBetweenTwoRoundings) {
   EXPECT_NEAR(between - apart, std::tanh(0x1p-5), 1e-3);
 }
 
+TEST(AttentionBounds, KnowTheKeysWhoseNumbersLieBetweenTwo) {
+  Attention op{};
+  op.num_heads = 1;
+  op.num_kv_heads = 1;
+  op.head_dim = 2;
+  op.scale = 0.5f;
+  const KvFormat int8 = kv_format(DType::uint8, DType::uint8);
+  struct Bounds {
+    ErrorBounds out, keys;
+  };
+  // One new token whose key has a scale of 1.
+  const auto bounds_of = [&](float second_of_key) {
+    const HostRows qkv{{0.0f, 0.25f, 127.0f, second_of_key, 1.0f, 1.0f}, 6};
+    std::vector<BoundedSequence> sequences(1);
+    sequences[0] = {0, 1, {{1.0f, 1.0f, 127.0f, 2.0f}, 2}, {{0.0f, 0.0f, 1.0f, 1.0f}, 2}};
+    const HostRows out{{0.5f, 0.5f}, 2};
+    const HostRows keys{{127.0f, 2.0f}, 2};
+    return Bounds{attention_bounds(op, {qkv, {}, {}, sequences, out, DType::float32, int8}),
+                  scaled_key_bounds(op, {qkv, {}, {}, sequences, keys, DType::float32, int8})};
+  };
+  const Bounds apart = bounds_of(2.25f);
+  const Bounds between = bounds_of(2.5f);  // 2 and 3 are correct
+  ASSERT_EQ(between.keys.elements.size(), 2u);
+  EXPECT_LT(apart.keys.elements[1], 1e-4);
+  EXPECT_LT(between.keys.elements[0], 1e-3);
+  EXPECT_NEAR(between.keys.elements[1], 1.0, 1e-4);
+  EXPECT_LT(apart.keys.nmse_slack[0], 1e-11);  // (16 ε)²: of the float32 sines
+  EXPECT_NEAR(between.keys.nmse_slack[0], 1.0 / (127.0 * 127.0 + 4.0), 1e-7);
+  // A step of 1 moves the score by 0.5 · 0.25, the softmax by up to tanh(2^-4).
+  EXPECT_NEAR(between.out.elements[0] - apart.out.elements[0], std::tanh(0x1p-4), 1e-4);
+  EXPECT_NEAR(between.out.nmse_slack[0], 2.0 * std::pow(std::tanh(0x1p-4), 2.0) / 0.5, 1e-4);
+  EXPECT_LT(apart.out.nmse_slack[0], 1e-9);
+}
+
 TEST(AttentionBounds, HoldLooseElementsToTheRangeOfTheValuesAndCountThem) {
   Attention op{};
   op.num_heads = 2;

@@ -21,10 +21,11 @@ namespace {
 
 using Change = std::function<void(OpenedModel& model)>;
 
-EngineOptions cpu_options(DType dtype) {
+EngineOptions cpu_options(DType dtype, KvCacheDType kv_cache_dtype = KvCacheDType::automatic) {
   EngineOptions options;
   options.device = DeviceChoice::cpu;
   options.dtype = dtype;
+  options.kv_cache_dtype = kv_cache_dtype;
   options.max_seqs = 2;
   options.max_seq_len = 64;
   options.max_tokens_per_step = 16;
@@ -32,8 +33,9 @@ EngineOptions cpu_options(DType dtype) {
 }
 
 std::unique_ptr<ComparedSide> make_side(const std::string& name, DType dtype,
-                                        const Change& change = nullptr) {
-  const EngineOptions options = cpu_options(dtype);
+                                        const Change& change = nullptr,
+                                        KvCacheDType kv_cache_dtype = KvCacheDType::automatic) {
+  const EngineOptions options = cpu_options(dtype, kv_cache_dtype);
   OpenedModel model = open_model(testing::demo_model(name).string(), options);
   if (change) change(model);
   return std::make_unique<ComparedSide>(std::move(model), options,
@@ -169,6 +171,29 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, Compare,
                          ::testing::Values(DType::float32, DType::float16, DType::bfloat16),
                          [](const auto& test) { return std::string(dtype_name(test.param)); });
 
+TEST_P(Compare, HoldsScaledCachesToTheirBounds) {
+  for (const KvCacheDType kv : {KvCacheDType::int8, KvCacheDType::fp8, KvCacheDType::k16v8}) {
+    SCOPED_TRACE(kv_cache_dtype_name(kv));
+    const auto reference = make_side("tale-llama", GetParam(), nullptr, kv);
+    const auto same = make_side("tale-llama", GetParam(), nullptr, kv);
+    const Comparison equal = run(*same, *reference);
+    EXPECT_EQ(equal.first_over_bound(), nullptr);
+    for (const ValueComparison& value : equal.values) EXPECT_EQ(value.nmse, 0.0) << value.value;
+    // A base of the angles that is 0.1 % off moves keys by less than a step of their numbers.
+    const Change other_theta = [](OpenedModel& model) {
+      auto& node = node_of(model.graph, "layers.1.attention");
+      std::get<Attention>(node.op).rope->theta *= 1.001;
+    };
+    const auto changed = make_side("tale-llama", GetParam(), other_theta, kv);
+    const auto again = make_side("tale-llama", GetParam(), nullptr, kv);
+    const Comparison different = run(*changed, *again);
+    ASSERT_NE(different.first_over_bound(), nullptr);
+    for (const ValueComparison& value : different.values) {
+      EXPECT_FALSE(value.over_bound && value.node != "layers.1.attention") << value.value;
+    }
+  }
+}
+
 TEST(CompareDtypes, ReportDriftAndHoldItToALimitThatIsGiven) {
   CompareOptions options;
   options.tested.device = DeviceChoice::cpu;
@@ -223,6 +248,25 @@ TEST(CompareErrors, NameWhatIsWrong) {
   options.tested.quantize_activations = ActivationQuantization::int8;
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"quantize_activations"}),
                      compare(model, two_prompts(), options));
+}
+
+TEST(CompareErrors, LockStepNeedsOneKvCacheDtype) {
+  const std::string model = testing::demo_model("tale-llama").string();
+  CompareOptions options;
+  options.tested.device = DeviceChoice::cpu;
+  options.tested.kv_cache_dtype = KvCacheDType::int8;
+  options.reference_kv_cache_dtype = KvCacheDType::automatic;
+  EXPECT_QUERN_ERROR(ErrorCode::invalid_argument,
+                     ({"reference_kv_cache_dtype auto", "expected int8"}),
+                     compare(model, two_prompts(), options));
+  options.lock_step = false;
+  const Comparison comparison = compare(model, two_prompts(), options);
+  const auto appended =
+      std::find_if(comparison.values.begin(), comparison.values.end(),
+                   [](const auto& value) { return value.value == "layers.0.attention.keys"; });
+  ASSERT_NE(appended, comparison.values.end());
+  EXPECT_GT(appended->nmse, 1e-7) << "of quantized keys";
+  EXPECT_LT(appended->nmse, 1e-3);
 }
 
 /// A safetensors file with a prompt of integers and one float value.

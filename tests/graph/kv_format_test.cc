@@ -17,9 +17,14 @@ TEST(KvFormat, BlocksCountKeysAndValuesApart) {
   EXPECT_EQ(half.keys, 768u * 2);
   EXPECT_EQ(half.values, 768u * 2);
   EXPECT_EQ(half.total(), 768u * 4);
-  const KvFormat mixed = {.keys = DType::bfloat16, .values = DType::uint8};
+  EXPECT_EQ(half.scales(), 0u);
+  const KvFormat mixed = kv_format(DType::bfloat16, DType::uint8);
   EXPECT_EQ(kv_block_bytes(kGeometry, mixed, 32).keys, 768u * 2);
   EXPECT_EQ(kv_block_bytes(kGeometry, mixed, 32).values, 768u);
+  EXPECT_EQ(kv_block_bytes(kGeometry, mixed, 32).key_scales, 0u);
+  EXPECT_EQ(kv_block_bytes(kGeometry, mixed, 32).value_scales, 768u / 4 * 4) << "a float a vector";
+  const KvFormat both = kv_format(DType::float8_e4m3, DType::float8_e4m3);
+  EXPECT_EQ(kv_block_bytes(kGeometry, both, 32).total(), 2u * (768 + 768));
   EXPECT_EQ(kv_block_bytes({}, mixed, 32).total(), 0u);
 }
 
@@ -28,9 +33,12 @@ TEST(KvFormat, SizesThatOverflowAreRefused) {
                      kv_block_bytes({INT_MAX, INT_MAX, INT_MAX}, {}, INT_MAX));
 }
 
-TEST(KvFormat, ElementsMustBeOfTheActivationDtype) {
+TEST(KvFormat, ElementsAreOfTheActivationDtypeOrScaled) {
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
     check_kv_format(unscaled_kv_format(dtype), dtype);
+    check_kv_format(kv_format(DType::uint8, DType::uint8), dtype);
+    check_kv_format(kv_format(DType::float8_e4m3, DType::float8_e4m3), dtype);
+    check_kv_format(kv_format(dtype, DType::uint8), dtype);
   }
   EXPECT_QUERN_ERROR(
       ErrorCode::unsupported, ({"uint8 keys", "float16 values", "expected float16"}),
@@ -40,6 +48,24 @@ TEST(KvFormat, ElementsMustBeOfTheActivationDtype) {
       check_kv_format({.keys = DType::float16, .values = DType::float32}, DType::float16));
   EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"expected bfloat16"}),
                      check_kv_format(unscaled_kv_format(DType::float16), DType::bfloat16));
+}
+
+TEST(KvFormat, UnknownCombinationsAreRefused) {
+  const KvFormat unscaled = {DType::uint8, DType::uint8, KvScales::none};
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"uint8 keys", "without scales"}),
+                     check_kv_format(unscaled, DType::float16));
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"uint8 keys and float16 values with scales"}),
+                     check_kv_format(kv_format(DType::uint8, DType::float16), DType::float16));
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"float8_e4m3 values"}),
+                     check_kv_format(kv_format(DType::uint8, DType::float8_e4m3), DType::float16));
+}
+
+TEST(KvFormat, Descriptions) {
+  EXPECT_EQ(describe(unscaled_kv_format(DType::float16)), "float16");
+  EXPECT_EQ(describe(kv_format(DType::uint8, DType::uint8)),
+            "uint8 with a float32 scale for each head and token");
+  EXPECT_EQ(describe(kv_format(DType::float16, DType::uint8)),
+            "keys float16, values uint8 with a float32 scale for each head and token");
 }
 
 }  // namespace

@@ -32,6 +32,15 @@ class AttentionWarps : public AttentionChecks {
   /// Sequences of different lengths, some finished, with `num_kv_heads` rows each: 3, 6, 12 or 24
   /// rows.
   void check_rows(int num_kv_heads) {
+    check_rows(num_kv_heads, std::nullopt, std::nullopt);
+    check_rows(num_kv_heads, DType::uint8, DType::uint8);
+    check_rows(num_kv_heads, DType::float8_e4m3, DType::float8_e4m3);
+    check_rows(num_kv_heads, std::nullopt, DType::uint8);
+  }
+
+  void check_rows(int num_kv_heads, std::optional<DType> keys, std::optional<DType> values) {
+    SCOPED_TRACE(::testing::Message() << "keys of " << dtype_name(keys.value_or(dtype()))
+                                      << ", values of " << dtype_name(values.value_or(dtype())));
     for (const int head_dim : {64, 128, 256}) {
       SCOPED_TRACE(::testing::Message() << num_kv_heads << " kv heads of " << head_dim);
       AttentionCase c{.seqs = {{.past = 290, .decode = true},
@@ -43,7 +52,9 @@ class AttentionWarps : public AttentionChecks {
                       .head_dim = head_dim,
                       .block_size = 16,
                       .rope = rope_of(RopeType::standard, head_dim),
-                      .qk_norm = true};
+                      .qk_norm = true,
+                      .keys = keys,
+                      .values = values};
       check(c);
       c.num_heads *= 3;  // fewer queries than a block's capacity
       c.seqs = {

@@ -92,6 +92,15 @@ ActivationQuantization parse_activation_quantization(const std::string& option,
   usage_error("{}: expected off, checkpoint or int8, got {}", option, quoted_name(value));
 }
 
+KvCacheDType parse_kv_cache_dtype(const std::string& option, const std::string& value) {
+  for (const KvCacheDType dtype :
+       {KvCacheDType::automatic, KvCacheDType::int8, KvCacheDType::fp8, KvCacheDType::k16v8}) {
+    if (value == kv_cache_dtype_name(dtype)) return dtype;
+  }
+  if (value == "fp8_e4m3") return KvCacheDType::fp8;  // vLLM's name
+  usage_error("{}: expected auto, int8, fp8 or k16v8, got {}", option, quoted_name(value));
+}
+
 void add_model_option(CLI::App& app, std::string& model) {
   OptionGroup group(app, "Model");
   group.value(
@@ -175,6 +184,12 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
   group.value({"--kv-cache-memory", "SIZE", "Memory for the KV cache, such as 512MiB or 2GB"},
               [&options](const std::string& option, const std::string& value) {
                 options.kv_cache_memory_bytes = parse_bytes(option, value);
+              });
+  group.value({"--kv-cache-dtype", "TYPE",
+               "Store keys and values as: auto (the activation dtype), int8, fp8 or k16v8 (keys as "
+               "auto, values as int8; default: auto)"},
+              [&options](const std::string& option, const std::string& value) {
+                options.kv_cache_dtype = parse_kv_cache_dtype(option, value);
               });
 }
 

@@ -44,8 +44,11 @@ std::optional<DType> parse_dtype(const std::string& option, const std::string& v
 /// What --quantize names; nothing for "none". Errors: UsageError.
 std::optional<DType> parse_quantize(const std::string& option, const std::string& value);
 
-/// Adds device, dtype, quantize, threads and the KV cache's memory; `options` must live as long as
-/// the subcommand.
+/// What --kv-cache-dtype names. Errors: UsageError.
+KvCacheDType parse_kv_cache_dtype(const std::string& option, const std::string& value);
+
+/// Adds device, dtype, quantize, threads and the KV cache's memory and dtype; `options` must live
+/// as long as the subcommand.
 void add_device_options(CLI::App& app, EngineOptions& options);
 
 /// Adds those and the limits of one sequence; `options` must live as long as the subcommand.

@@ -59,7 +59,8 @@ class AccuracyRun {
     }
     report_.bounds =
         options.bounds_file.empty() ? "built-in bounds" : input_name(options.bounds_file);
-    bounds_ = read_accuracy_bounds(options.bounds_file, tested_key());
+    bounds_ =
+        read_accuracy_bounds(options.bounds_file, tested_key(), report_.tested.kv_cache_dtype);
     text_ =
         options.perplexity.file.empty() ? kDefaultText : read_utf8_file(options.perplexity.file);
     if (!options.summaries.source.file.empty()) articles_ = read_articles(options.summaries.source);
@@ -79,7 +80,7 @@ class AccuracyRun {
 
  private:
   void run_parts() {
-    if (has_other_engine() && !original_) add_nodes(kLockStep);
+    if (differs_by_node() && !original_) add_nodes(kLockStep);
     if (original_) {
       // Other weights have other values; what counts is what becomes of them.
     } else if (options_.reference_activations) {
@@ -123,6 +124,13 @@ class AccuracyRun {
     return key;
   }
 
+  /// Whether the engines differ when both have the tested KV cache, as in lock-step.
+  bool differs_by_node() const {
+    EngineOptions reference = reference_;
+    reference.kv_cache_dtype = report_.tested.kv_cache_dtype;
+    return !same_engine(report_.tested, reference);
+  }
+
   std::vector<Request> make_requests() const {
     const auto tokenizer = Tokenizer::load(find_model_folder(model_));
     std::vector<Request> requests;
@@ -161,6 +169,7 @@ class AccuracyRun {
     compare.reference_device_index = reference_.device_index;
     const bool same_device = device_name(report_.tested) == device_name(reference_);
     if (!lock_step || same_device) compare.reference_dtype = reference_.dtype;
+    if (!lock_step) compare.reference_kv_cache_dtype = reference_.kv_cache_dtype;
     std::size_t num_tokens = 0;
     for (const Request& request : requests_) {
       num_tokens += request.prompt_ids.size() + static_cast<std::size_t>(options_.decode_steps);

@@ -81,6 +81,7 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer
                {"head_dim", info.head_dim},
                {"max_position_embeddings", info.max_position_embeddings},
                {"tokenizer", summary.tokenizer},
+               {"kv_cache", summary.kv_cache},
                {"eos_token_ids", std::move(eos_token_ids)},
                {"limits",
                 {{"max_seqs", summary.options.max_seqs},
@@ -89,6 +90,7 @@ OrderedJson inspect_json(const ModelSummary& summary, const Tokenizer* tokenizer
                {"memory_plan",
                 {{"weight_bytes", plan.weight_bytes},
                  {"kv_cache_bytes", plan.kv_cache_bytes},
+                 {"kv_scale_bytes", plan.kv_scale_bytes},
                  {"activation_bytes", plan.activation_bytes},
                  {"workspace_bytes", plan.workspace_bytes},
                  {"step_input_bytes", plan.step_input_bytes},
@@ -168,7 +170,8 @@ void add_memory_rows(const ModelSummary& summary, TextTable& table) {
   };
   bytes_row("weights", plan.weight_bytes);
   bytes_row("KV cache", plan.kv_cache_bytes,
-            fmt::format("  in {} blocks of {} tokens", plan.num_kv_blocks, plan.kv_block_tokens));
+            fmt::format("  in {} blocks of {} tokens: {}", plan.num_kv_blocks, plan.kv_block_tokens,
+                        summary.kv_cache));
   bytes_row("activations", plan.activation_bytes);
   bytes_row("workspace", plan.workspace_bytes);
   bytes_row("step inputs", plan.step_input_bytes);

@@ -173,6 +173,8 @@ class EngineOptions(ctypes.Structure):
         ("device_loop", c_int32),
         ("on_load", LOAD_CALLBACK),
         ("on_load_user_data", c_void_p),
+        ("kv_cache_dtype", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -219,6 +221,7 @@ class MemoryPlan(ctypes.Structure):
         ("num_kv_blocks", c_int64),
         ("kv_block_tokens", c_int32),
         ("num_recordings", c_int32),
+        ("kv_scale_bytes", c_uint64),
     ]
 
 

@@ -47,6 +47,7 @@ class Engine(EngineCore):
         max_tokens_per_step: int = 512,
         max_mixed_tokens: int = 0,
         kv_cache_memory_bytes: int = 0,
+        kv_cache_dtype: str = "auto",
         kv_reservation: str = "full",
         prefix_cache: bool = True,
         skip_steps: int = 0,
@@ -65,6 +66,7 @@ class Engine(EngineCore):
         :param max_seq_len: tokens of one sequence; 0: the model's.
         :param max_tokens_per_step: a longer prompt is computed in chunks.
         :param kv_cache_memory_bytes: 0: enough for max_seqs sequences of max_seq_len, as far as memory allows.
+        :param kv_cache_dtype: what keys and values are stored as: "auto", "int8", "fp8", "k16v8".
         :param kv_reservation: "full", or "grow" for more sequences where texts end early.
         :param check_interval: steps between two stop checks.
         :param device_loop: "auto", "off", "require": a decode loop on the GPU without the host.
@@ -77,7 +79,7 @@ class Engine(EngineCore):
         options = engine_options(
             device=device, device_index=device_index, dtype=dtype, quantize=quantize, quantize_activations=quantize_activations,
             threads=threads, max_seqs=max_seqs, max_seq_len=max_seq_len, max_tokens_per_step=max_tokens_per_step,
-            max_mixed_tokens=max_mixed_tokens, kv_cache_memory_bytes=kv_cache_memory_bytes, kv_reservation=kv_reservation,
+            max_mixed_tokens=max_mixed_tokens, kv_cache_memory_bytes=kv_cache_memory_bytes, kv_cache_dtype=kv_cache_dtype, kv_reservation=kv_reservation,
             prefix_cache=prefix_cache, skip_steps=skip_steps, check_interval=check_interval, device_loop=device_loop,
         )
         self._load(model, _random, options, on_load)

@@ -46,6 +46,8 @@ class MemoryPlan(NamedTuple):
     num_kv_blocks: int
     kv_block_tokens: int
     num_recordings: int
+    kv_scale_bytes: int
+    """Of kv_cache_bytes."""
 
 
 class Timing(NamedTuple):

@@ -25,6 +25,14 @@ enum { QUERN_KV_RESERVATION_DEFAULT = 0, QUERN_KV_FULL = 1, QUERN_KV_GROW = 2 };
 typedef int32_t quern_activation_quantization;
 enum { QUERN_ACTIVATIONS_FLOAT = 0, QUERN_ACTIVATIONS_CHECKPOINT = 1, QUERN_ACTIVATIONS_INT8 = 2 };
 
+typedef int32_t quern_kv_cache_dtype;
+enum {
+  QUERN_KV_AUTO = 0, /**< the activation dtype */
+  QUERN_KV_INT8 = 1,
+  QUERN_KV_FP8 = 2,
+  QUERN_KV_K16V8 = 3 /**< keys in the activation dtype, values as int8 */
+};
+
 /** Called before the first weight and after each; a return value other than 0 ends the load with
     QUERN_STOPPED. */
 typedef int (*quern_load_callback)(void* user_data, uint64_t done_bytes, uint64_t total_bytes);
@@ -51,6 +59,8 @@ typedef struct quern_engine_options {
   quern_device_loop device_loop;
   quern_load_callback on_load; /**< NULL: none */
   void* on_load_user_data;
+  quern_kv_cache_dtype kv_cache_dtype; /**< what keys and values are stored as */
+  int32_t reserved;                    /**< 0 */
 } quern_engine_options;
 
 /** Random weights in a known shape ("llama_7b"), for timing; such an engine has no tokenizer. */
@@ -168,6 +178,7 @@ typedef struct quern_memory_plan {
   int64_t num_kv_blocks;
   int32_t kv_block_tokens;
   int32_t num_recordings;
+  uint64_t kv_scale_bytes; /**< the scales' part of kv_cache_bytes */
 } quern_memory_plan;
 
 /** Fills plan, whose struct_size is set. */

@@ -2,150 +2,11 @@
 
 #include "kernels/attention/decode/attention_decode.h"
 #include "kernels/attention/decode/decode_block.cuh"
-#include "kernels/attention/decode/decode_merge.cuh"
-#include "kernels/attention/decode/last_block.cuh"
+#include "kernels/attention/decode/decode_launch.h"
 #include "kernels/attention/dispatch_attention.h"
-#include "kernels/common/dependent_launch.cuh"
-#include "kernels/common/launch.h"
-#include "kernels/common/load.cuh"
 
 namespace quern::kernels {
 namespace {
-
-/// Co-resident warps per multiprocessor, which bounds the registers of a thread.
-constexpr int warps_per_multiprocessor(int head_dim) { return head_dim <= 128 ? 16 : 8; }
-
-/// Output of a row from head `head` on.
-template <typename T, int kHeadDim>
-__device__ T* head_out(const AttentionParams& p, int row, int head) {
-  return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + head) * kHeadDim;
-}
-
-/// Index of a KV split's softmax state; times kHeadDim, of its partial sums.
-__device__ inline std::int64_t split_index(const AttentionDecodeParams& params,
-                                           const HeadGroup& heads, int head, int split) {
-  return (std::int64_t{heads.seq} * params.attention.num_heads + heads.first_head + head) *
-             params.max_splits +
-         split;
-}
-
-/// The first slot of the calling warp.
-__device__ int first_slot(int begin) {
-  return begin + static_cast<int>(threadIdx.x) / 32 * kDecodeSlots;
-}
-
-/// Attention over the block's slots. Writes the result, or partial results for merge_splits().
-template <typename T, int kHeadDim, int kWarps>
-__device__ void attend_to_split(const AttentionDecodeParams& params, DecodeWarp<T, kHeadDim>& warp,
-                                DecodeMemory<T, kHeadDim, kWarps>& shared) {
-  const DecodeWork& work = shared.work;
-  const HeadGroup& heads = work.heads;
-  warp.attend(shared.token, work.kv_head, first_slot(work.kv_head.begin), kWarps * kDecodeSlots);
-  const int warp_index = thread_index_anew() / 32;
-  warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
-             shared.states[warp_index]);
-  __syncthreads();
-  for (int i = threadIdx.x; i < heads.count * kHeadDim; i += 32 * kWarps) {
-    const int head = i / kHeadDim;
-    const int element = i % kHeadDim;
-    SoftmaxState state;
-    const float sum = merge_warps(shared, heads.count, head, element, state);
-    if (!kSplitsKv<kWarps> || work.splits.count == 1) {
-      head_out<T, kHeadDim>(params.attention, work.first_row, heads.first_head)[i] =
-          from_float<T>(sum / state.sum);
-      continue;
-    }
-    const std::int64_t index = split_index(params, heads, head, heads.split);
-    params.sums[index * kHeadDim + element] = sum;
-    if (element == 0) params.states[index] = {state.exponent, state.sum};
-  }
-}
-
-/// Merges the partial results; runs in the last of the blocks that wrote them.
-template <typename T, int kHeadDim>
-__device__ void merge_splits(const DecodePlan& plan,
-                             DecodeMemory<T, kHeadDim, kDecodeHeads>& shared) {
-  static_assert(sizeof(SplitWeights) <= sizeof(float) * kDecodeHeads * shared.kSumsStride);
-  const AttentionDecodeParams& params = plan.params;
-  const HeadGroup& heads = shared.work.heads;
-  const int splits = shared.work.splits.count;
-  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.splits;
-  if (!is_last_block(counter, splits)) return;
-  auto* weights = reinterpret_cast<SplitWeights*>(shared.sums());  // free: warps are merged
-  const int warp = threadIdx.x / 32;
-  if (warp < heads.count) {
-    weigh_splits(params.states + split_index(params, heads, warp, 0), splits, weights[warp]);
-  }
-  __syncthreads();
-  T* out = head_out<T, kHeadDim>(params.attention, shared.work.first_row, heads.first_head);
-  for (int i = 4 * static_cast<int>(threadIdx.x); i < heads.count * kHeadDim;
-       i += 4 * static_cast<int>(blockDim.x)) {
-    const int head = i / kHeadDim;
-    const float* sums = params.sums + split_index(params, heads, head, 0) * kHeadDim + i % kHeadDim;
-    store_4<T>(out + i, merge_split_sums<kHeadDim>(sums, splits, weights[head]));
-  }
-}
-
-/// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
-/// cache except the new token's slot. All of these were written before this step: by the host's
-/// copies, and by attention and advance of earlier steps. advance() ends a step, waits for all
-/// kernels before it and never triggers the dependent launch early, so nothing of an earlier step
-/// is still running.
-template <typename T, int kHeadDim, int kWarps>
-__global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim) / kWarps)
-    attention_decode_kernel(const __grid_constant__ DecodePlan plan) {
-  if (plan.lets_next_start) let_next_kernel_start();
-  const AttentionDecodeParams& params = plan.params;
-  const AttentionParams& p = params.attention;
-  extern __shared__ __align__(16) unsigned char shared_bytes[];
-  auto& shared = *reinterpret_cast<DecodeMemory<T, kHeadDim, kWarps>*>(shared_bytes);
-  const HeadGroup heads = head_group(plan);
-  if (heads.seq >= p.num_decode_seqs) {
-    wait_for_earlier_kernels();
-    return;
-  }
-  const AttentionSequence s = decode_sequence_of(p, heads.seq);
-  if (!s.running) {
-    wait_for_earlier_kernels();
-    T* out = head_out<T, kHeadDim>(p, s.first_row, heads.first_head);
-    for (int i = threadIdx.x; heads.split == 0 && i < heads.count * kHeadDim; i += 32 * kWarps) {
-      out[i] = T(0.0f);
-    }
-    return;
-  }
-  const int own_slot = s.kv_len - 1;
-  const int first_of_all = first_visible(p, own_slot);
-  const Splits splits = split(s.kv_len - first_of_all, plan.splits);
-  if (heads.split >= splits.count) {
-    if (plan.lets_next_start) wait_for_earlier_kernels();  // other blocks wait in any case
-    return;
-  }
-  const int begin = first_of_all + heads.split * splits.slots;
-  const int end = min(s.kv_len, begin + splits.slots);
-  const KvHead kv_head{s.state_row, heads.kv_head, own_slot, begin, end, min(end, own_slot)};
-  if (threadIdx.x == 0) shared.work = {heads, splits, kv_head, s.first_row};
-  // The block table is read now. With few warps per block, co-resident blocks hide the latency of
-  // keys and values, and registers to hold them early would be short.
-  constexpr bool kLoadsEarly = kWarps == kDecodeHeads;
-  DecodeWarp<T, kHeadDim> warp(p);
-  const int row = warp.find_row(kv_head, first_slot(begin));
-  if constexpr (kLoadsEarly) warp.load(row);
-  const int position = p.state_position[s.state_row];
-  prepare_token(p, s, position, heads.count, shared);
-  __syncthreads();
-  wait_for_earlier_kernels();
-  load_token(p, s.first_row, heads, position, shared);
-  if constexpr (!kLoadsEarly) warp.load(row);
-  __syncthreads();
-  const DecodeWork& work = shared.work;
-  if (work.heads.split == work.splits.count - 1 && threadIdx.x / 32 == kWarps - 1) {
-    append_token(p, work.kv_head, shared.token);
-  }
-  attend_to_split(params, warp, shared);
-  if constexpr (kSplitsKv<kWarps>) {
-    if (work.splits.count > 1) merge_splits(plan, shared);
-  }
-}
 
 /// Warps per block. With many rows, several blocks share a multiprocessor with few warps each: a
 /// short row is a chain of latencies, which then overlap. A row much longer than the others must
@@ -193,20 +54,18 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
   plan.lets_next_start = p.use_pdl && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
                          (!one || blocks <= params.num_multiprocessors);
   if (plan.lets_next_start && one) blocks = params.num_multiprocessors;
-  const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
-  dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
-    using Counts = std::integer_sequence<int, 1, 2, 4, 8>;
-    dispatch_value(Counts(), warps, "attention_decode", "warps", [&]<int kWarps>() {
-      using Memory = DecodeMemory<T, kHeadDim, kWarps>;
-      static_assert(Memory::bytes(kDecodeHeads) <= kMaxSharedBytes);
-      launch(attention_decode_kernel<T, kHeadDim, kWarps>,
-             {.grid = dim3(static_cast<unsigned>(blocks)),
-              .block = dim3(32 * kWarps),
-              .shared_bytes = Memory::bytes(heads),
-              .use_pdl = p.use_pdl},
-             stream, plan);
-    });
-  });
+  const DecodeLaunch given{plan, blocks, warps,
+                           std::min(kDecodeHeads, p.num_heads / p.num_kv_heads)};
+  switch (storage_of(p)) {
+    case KvStorage::unscaled:
+      return launch_decode<KvStorage::unscaled>(given, stream);
+    case KvStorage::int8:
+      return launch_decode<KvStorage::int8>(given, stream);
+    case KvStorage::fp8:
+      return launch_decode<KvStorage::fp8>(given, stream);
+    case KvStorage::k16v8:
+      return launch_decode<KvStorage::k16v8>(given, stream);
+  }
 }
 
 }  // namespace quern::kernels

@@ -2,6 +2,7 @@
 
 #include "kernels/attention/attention.cuh"
 #include "kernels/attention/decode/attention_decode.h"
+#include "kernels/attention/decode/decode_launch.h"
 #include "kernels/attention/decode/decode_warp.cuh"
 #include "kernels/attention/rope.cuh"
 #include "kernels/common/softmax_state.cuh"
@@ -27,16 +28,6 @@ __host__ __device__ inline Splits split(std::int64_t slots, int max_splits) {
 __host__ __device__ inline int head_chunks(int num_heads, int num_kv_heads) {
   return (num_heads / num_kv_heads + kDecodeHeads - 1) / kDecodeHeads;
 }
-
-/// Work decomposition of a launch: KV splits of rows; a row is up to eight query heads of a kv head
-/// of a sequence. Excess blocks exit.
-struct DecodePlan {
-  AttentionDecodeParams params;
-  int splits = 1;  ///< of a sequence, at most
-  int rows = 1;
-  /// Triggers the dependent launch at the start of each block.
-  bool lets_next_start = false;
-};
 
 /// The row and split of a block: up to eight query heads of a kv head of a sequence.
 struct HeadGroup {
@@ -77,12 +68,12 @@ inline constexpr bool kSplitsKv = kWarps == kDecodeHeads;
 
 /// Shared memory of a block of kWarps warps, followed by sums [kWarps, heads of the block,
 /// kSumsStride].
-template <typename T, int kHeadDim, int kWarpsOfBlock>
+template <typename T, int kHeadDim, int kWarpsOfBlock, KvStorage kStorage>
 struct DecodeMemory {
   static constexpr int kWarps = kWarpsOfBlock;
   /// Odd, so that the heads' sums lie in different banks.
   static constexpr int kSumsStride = kHeadDim + 1;
-  DecodeToken<T, kHeadDim> token;
+  DecodeToken<T, kHeadDim, kStorage> token;
   DecodeWork work;
   float2 rotation[kMaxRopePairs];
   SoftmaxState states[kWarps][kDecodeHeads];
@@ -97,9 +88,9 @@ struct DecodeMemory {
 
 /// Work that does not need the query: rope angles, and zeros for the query rows that the block
 /// lacks.
-template <typename T, int kHeadDim, int kWarps>
+template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
 __device__ void prepare_token(const AttentionParams& p, const AttentionSequence& s, int position,
-                              int heads, DecodeMemory<T, kHeadDim, kWarps>& shared) {
+                              int heads, DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared) {
   if (p.rope.num_pairs > 0) {
     fill_rotation(p.rope, alpha_of(p.rope, p.rope_alpha[s.state_row], s.kv_len), position,
                   shared.rotation);
@@ -111,10 +102,12 @@ __device__ void prepare_token(const AttentionParams& p, const AttentionSequence&
   }
 }
 
-/// Loads queries, key and value of the new token to shared memory, one per warp.
-template <typename T, int kHeadDim, int kWarps>
+/// Loads queries, key and value of the new token to shared memory, one per warp, and quantizes the
+/// latter two where the cache has scales.
+template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
 __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& heads, int position,
-                           DecodeMemory<T, kHeadDim, kWarps>& shared) {
+                           DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared) {
+  using Traits = StorageTraits<kStorage>;
   const auto load = [&](int vector) {
     if (vector < heads.count) {
       prepare_head(p, qkv_head<T>(p, row, heads.first_head + vector), p.q_norm, shared.rotation,
@@ -122,9 +115,19 @@ __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& h
     } else if (vector == heads.count) {
       prepare_head(p, qkv_head<T>(p, row, p.num_heads + heads.kv_head), p.k_norm, shared.rotation,
                    1.0f, shared.token.key);
+      if constexpr (Traits::kScaledKeys) {
+        __syncwarp();
+        shared.token.key_scale =
+            quantize_vector(Traits::kStored, shared.token.key, kHeadDim, shared.token.key_numbers);
+      }
     } else {
       const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + heads.kv_head);
       for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) shared.token.value[d] = value[d];
+      if constexpr (Traits::kScaledValues) {
+        __syncwarp();
+        shared.token.value_scale = quantize_vector(Traits::kStored, shared.token.value, kHeadDim,
+                                                   shared.token.value_numbers);
+      }
     }
   };
   const int warp = threadIdx.x / 32;
@@ -139,16 +142,33 @@ __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& h
 
 /// Puts the new token into the cache, by one warp. Blocks of further query heads of the same kv
 /// head write the same bytes there.
-template <typename T, int kHeadDim>
+template <typename T, int kHeadDim, KvStorage kStorage>
 __device__ void append_token(const AttentionParams& p, const KvHead& head,
-                             const DecodeToken<T, kHeadDim>& token) {
-  constexpr int kChunks = kHeadDim / 8;
-  const std::int64_t at =
-      std::int64_t{slot_row(p, head.state_row, head.kv_head, head.own_slot)} * kHeadDim;
-  for (int i = threadIdx.x % 32; i < 2 * kChunks; i += 32) {
-    const T* from = i < kChunks ? token.key : token.value;
-    T* to = static_cast<T*>(i < kChunks ? p.keys : p.values) + at;
-    reinterpret_cast<uint4*>(to)[i % kChunks] = reinterpret_cast<const uint4*>(from)[i % kChunks];
+                             const DecodeToken<T, kHeadDim, kStorage>& token) {
+  using Traits = StorageTraits<kStorage>;
+  const int slot = slot_row(p, head.state_row, head.kv_head, head.own_slot);
+  if constexpr (kStorage == KvStorage::unscaled) {
+    constexpr int kChunks = kHeadDim / 8;
+    const std::int64_t at = std::int64_t{slot} * kHeadDim;
+    for (int i = threadIdx.x % 32; i < 2 * kChunks; i += 32) {
+      const T* from = i < kChunks ? token.key : token.value;
+      T* to = static_cast<T*>(i < kChunks ? p.keys : p.values) + at;
+      reinterpret_cast<uint4*>(to)[i % kChunks] = reinterpret_cast<const uint4*>(from)[i % kChunks];
+    }
+  } else {
+    const int lane = threadIdx.x % 32;
+    const auto copy = [&](const void* vector, void* cache, int chunks) {
+      auto* to = static_cast<uint4*>(cache) + std::int64_t{slot} * chunks;
+      for (int i = lane; i < chunks; i += 32) to[i] = static_cast<const uint4*>(vector)[i];
+    };
+    if constexpr (Traits::kScaledKeys) {
+      copy(token.key_numbers, p.keys, kHeadDim / 16);
+      if (lane == 0) p.key_scales[slot] = token.key_scale;
+    } else {
+      copy(token.key, p.keys, kHeadDim / 8);
+    }
+    copy(token.value_numbers, p.values, kHeadDim / 16);
+    if (lane == 0) p.value_scales[slot] = token.value_scale;
   }
 }
 

@@ -5,9 +5,9 @@
 namespace quern::kernels {
 
 /// Merges an element's partial sums of the warps, and their softmax states.
-template <typename T, int kHeadDim, int kWarps>
-__device__ float merge_warps(DecodeMemory<T, kHeadDim, kWarps>& shared, int heads, int head,
-                             int element, SoftmaxState& merged) {
+template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
+__device__ float merge_warps(DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared, int heads,
+                             int head, int element, SoftmaxState& merged) {
   merged = SoftmaxState::none();
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) {

@@ -76,7 +76,7 @@ bool attention_prefill_sm90_supports(const AttentionParams& p) {
   const bool boxes_fit =
       p.block_size % kSlots == 0 || (p.block_size >= 8 && kSlots % p.block_size == 0);
   return p.dtype != DType::float32 && (p.head_dim == 64 || p.head_dim == 128) &&
-         p.softcap == 0.0f && boxes_fit;
+         p.softcap == 0.0f && boxes_fit && storage_of(p) == KvStorage::unscaled;
 }
 
 void attention_prefill_sm90(const AttentionPrefillSm90Params& params, cudaStream_t stream) {

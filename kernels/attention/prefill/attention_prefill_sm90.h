@@ -20,7 +20,8 @@ struct AttentionPrefillSm90Params {
 bool has_attention_prefill_sm90();
 
 /// Whether attention_prefill_sm90 supports these parameters, on a device that has it: heads of 64
-/// or 128, 16-bit dtypes, no softcap, and blocks of 8, 16, 32, 64 or a multiple of 128 slots.
+/// or 128, 16-bit dtypes, no softcap, no scales, and blocks of 8, 16, 32, 64 or a multiple of 128
+/// slots.
 bool attention_prefill_sm90_supports(const AttentionParams& params);
 
 /// attention_prefill for sm_90, warp-specialized: consumer warpgroups multiply with wgmma, a

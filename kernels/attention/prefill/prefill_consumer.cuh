@@ -315,7 +315,7 @@ class PrefillConsumer {
     for (int i = 0; i < 16; ++i) {
       const unsigned of_rows = i < 8 ? lanes[0] : lanes[1];
       if ((of_rows >> (i % 8 * 4) & 0xfu) == 0) continue;
-      attend_row<T, kHeadDim>(p_, work.tile, work.kv_head, first + i);
+      attend_row<T, kHeadDim, KvStorage::unscaled>(p_, work.tile, work.kv_head, first + i);
     }
   }
 

@@ -2,6 +2,7 @@
 
 #include "kernels/attention/attention.cuh"
 #include "kernels/attention/attention_row.cuh"
+#include "kernels/attention/prefill/prefill_numbers.cuh"
 #include "kernels/attention/slot_range.cuh"
 #include "kernels/common/async_copy.cuh"
 #include "kernels/common/launch.h"
@@ -14,26 +15,24 @@ namespace quern::kernels {
 /// tile's values overlaps its score computation, the copy of the next tile's keys overlaps both. A
 /// warp has 32 rows where its accumulators fit into registers: each fragment of keys and values
 /// that it loads from shared memory then serves two MMAs.
-template <typename T, int kHeadDim>
+/// Numbers with scales are copied as they are, and converted to T from shared to shared memory,
+/// each by the thread that copied it, in front of the barrier after which they are used. A key's
+/// scale multiplies its scores, a value's its weights before they are rounded; see ScaleFactor.
+template <typename T, int kHeadDim, KvStorage kStorage>
 class PrefillTile {
- public:
-  static constexpr int kWarps = 4;
-  static constexpr int kThreads = 32 * kWarps;
-  static constexpr int kRowTiles = kHeadDim <= 128 ? 2 : 1;  ///< 16-row MMA tiles per warp
-  static constexpr int kRows = 16 * kRowTiles * kWarps;
-  static constexpr int kSlots = kHeadDim <= 128 ? 64 : 32;
-  /// Avoids bank conflicts of eight consecutive rows: their 16-byte chunks are swizzled where rows
-  /// have a multiple of eight of them; other rows are padded by one chunk. With the swizzle two
-  /// blocks with heads of 128 fit into the shared memory of an sm_80 multiprocessor.
-  static constexpr bool kSwizzled = kHeadDim % 64 == 0;
-  static constexpr int kStride = kSwizzled ? kHeadDim : kHeadDim + 8;
+  using Traits = StorageTraits<kStorage>;
 
-  struct SharedMemory {
-    T queries[kRows * kStride];
-    T keys[2][kSlots * kStride];
-    T values[kSlots * kStride];
-    int slot_rows[3][kSlots];  ///< cache rows of this tile's slots and the next two's; -1 beyond
-                               ///< the end
+ public:
+  using Layout = PrefillLayout<kHeadDim>;
+  static constexpr int kThreads = Layout::kThreads;
+  static constexpr int kRows = Layout::kRows;
+
+  struct SharedMemory : ScaledTiles<Layout::kSlots, kHeadDim, kStorage> {
+    alignas(16) T queries[Layout::kRows * Layout::kStride];
+    T keys[Traits::kScaledKeys ? 1 : 2][Layout::kSlots * Layout::kStride];
+    T values[Layout::kSlots * Layout::kStride];
+    int slot_rows[3][Layout::kSlots];  ///< cache rows of this tile's slots and the next two's; -1
+                                       ///< beyond the end
   };
   static_assert(sizeof(SharedMemory) <= kMaxSharedBytes);
 
@@ -63,33 +62,37 @@ class PrefillTile {
     }
     load_queries();
     __syncthreads();
-    load_slots(p_.keys, 0, shared_.keys[0]);
+    load_keys(0, 0);
     end_copy_group();
     int parity = 0;
     int place = 0;  // of this tile in slot_rows
     for (int begin = first; begin <= last_own_; begin += kSlots, parity ^= 1) {
       const int next_place = place == 2 ? 0 : place + 1;
       wait_for_copies();
+      if constexpr (Traits::kScaledKeys) Numbers::convert(shared_.key_numbers, shared_.keys[0]);
       __syncthreads();  // keys have arrived; values of the previous tile are no longer read
-      load_slots(p_.values, place, shared_.values);
+      load_values(place);
       end_copy_group();
-      if (begin + kSlots <= last_own_) load_slots(p_.keys, next_place, shared_.keys[parity ^ 1]);
+      if (begin + kSlots <= last_own_) load_keys(next_place, parity ^ 1);
       end_copy_group();
       const int far_row = threadIdx.x < kSlots ? find_slot_row(begin + 2 * kSlots) : 0;
       std::uint32_t weights[kSlots / 16][kRowTiles][4];
       {
         Scores scores;
-        multiply_keys(shared_.keys[parity], scores);
+        multiply_keys(shared_.keys[Traits::kScaledKeys ? 0 : parity], scores);
+        if constexpr (Traits::kScaledKeys) scale_scores(shared_.key_scales[parity], scores);
         if (threadIdx.x < kSlots) {
           shared_.slot_rows[next_place == 2 ? 0 : next_place + 1][threadIdx.x] = far_row;
         }
         if (p_.softcap > 0.0f) apply_softcap(scores);
         if (!all_visible(begin)) mask(begin, scores);
         weigh(scores);
+        if constexpr (Traits::kScaledValues) scale_weights(shared_.value_scales[parity], scores);
         round(scores, weights);
       }
       place = next_place;
       wait_for_copy_groups<1>();
+      if constexpr (Traits::kScaledValues) Numbers::convert(shared_.value_numbers, shared_.values);
       __syncthreads();
       add_values(weights);
     }
@@ -97,6 +100,9 @@ class PrefillTile {
   }
 
  private:
+  using Numbers = PrefillNumbers<T, kHeadDim, Traits::kStored>;
+  static constexpr int kRowTiles = Layout::kRowTiles;
+  static constexpr int kSlots = Layout::kSlots;
   static constexpr unsigned kChunks = kHeadDim / 8;  ///< of 16 bytes, per row
   static constexpr int kThreadRows = 2 * kRowTiles;
   /// [t][j]: rows 2 t and 2 t + 1 of the thread; slots 8 j + 2 quad_ and 8 j + 2 quad_ + 1.
@@ -128,11 +134,6 @@ class PrefillTile {
     return slot <= last_own_ ? slot_row(p_, tile_.sequence.state_row, kv_head_, slot) : -1;
   }
 
-  /// Offset of a row's 16-byte chunk in queries, keys or values.
-  __device__ static unsigned element(unsigned row, unsigned chunk) {
-    return row * kStride + (kSwizzled ? chunk ^ row % 8 : chunk) * 8;
-  }
-
   __device__ void load_queries() {
     const T* queries = static_cast<const T*>(p_.queries);
 #pragma unroll 2  // runs once per block: more unrolling costs more instruction fetches than it
@@ -144,30 +145,30 @@ class PrefillTile {
       const bool exists = row < tile_.count;
       const std::int64_t vector =
           exists ? std::int64_t{tile_.sequence.first_row + token} * p_.num_heads + head : 0;
-      copy_16_bytes_async(&shared_.queries[element(row, i % kChunks)],
+      copy_16_bytes_async(&shared_.queries[Layout::element(row, i % kChunks)],
                           queries + vector * kHeadDim + i % kChunks * 8, exists);
     }
   }
 
-  __device__ void load_slots(const void* cache, int place, T* destination) {
-    constexpr unsigned kTurns = kSlots * kChunks / kThreads;
-    static_assert(kTurns * kThreads == kSlots * kChunks);
-    constexpr bool kOwnChunk = kThreads % kChunks == 0;  // one chunk per thread in all turns
-    const auto row_of_turn = [](unsigned turn) {
-      return kOwnChunk ? threadIdx.x / kChunks + turn * (kThreads / kChunks)
-                       : (threadIdx.x + turn * kThreads) / kChunks;
-    };
-    int rows[kTurns];  // loaded ahead, so that each copy waits for its own row only
-#pragma unroll
-    for (unsigned turn = 0; turn < kTurns; ++turn) {
-      rows[turn] = shared_.slot_rows[place][row_of_turn(turn)];
+  /// Issues the copies of a tile's keys, and of the scales of keys and values; by parity of the
+  /// tile.
+  __device__ void load_keys(int place, int parity) {
+    if constexpr (Traits::kScaledKeys) {
+      Numbers::load(p_.keys, shared_.slot_rows[place], shared_.key_numbers);
+      Numbers::load_scales(p_.key_scales, shared_.slot_rows[place], shared_.key_scales[parity]);
+    } else {
+      Layout::load_vectors(p_.keys, shared_.slot_rows[place], shared_.keys[parity]);
     }
-#pragma unroll
-    for (unsigned turn = 0; turn < kTurns; ++turn) {
-      const unsigned chunk = (threadIdx.x + (kOwnChunk ? 0 : turn * kThreads)) % kChunks;
-      const T* source = static_cast<const T*>(cache) + std::int64_t{max(rows[turn], 0)} * kHeadDim;
-      copy_16_bytes_async(&destination[element(row_of_turn(turn), chunk)], source + chunk * 8,
-                          rows[turn] >= 0);
+    if constexpr (Traits::kScaledValues) {
+      Numbers::load_scales(p_.value_scales, shared_.slot_rows[place], shared_.value_scales[parity]);
+    }
+  }
+
+  __device__ void load_values(int place) {
+    if constexpr (Traits::kScaledValues) {
+      Numbers::load(p_.values, shared_.slot_rows[place], shared_.value_numbers);
+    } else {
+      Layout::load_vectors(p_.values, shared_.slot_rows[place], shared_.values);
     }
   }
 
@@ -184,12 +185,13 @@ class PrefillTile {
 #pragma unroll
       for (int t = 0; t < kRowTiles; ++t) {
         const int row = 16 * (kRowTiles * (threadIdx.x / 32) + t) + lane % 16;
-        load_matrices(&shared_.queries[element(row, k + lane / 16)], a[t]);
+        load_matrices(&shared_.queries[Layout::element(row, k + lane / 16)], a[t]);
       }
 #pragma unroll
       for (int j = 0; j < kSlots / 8; j += 2) {
         std::uint32_t b[4];
-        load_matrices(&keys[element(8 * j + lane / 16 * 8 + lane % 8, k + lane / 8 % 2)], b);
+        load_matrices(&keys[Layout::element(8 * j + lane / 16 * 8 + lane % 8, k + lane / 8 % 2)],
+                      b);
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
           mma_m16n8k16<T>(scores[t][j], a[t], {b[0], b[1]});
@@ -211,6 +213,37 @@ class PrefillTile {
           visit(scores[t][j][i], 2 * t + i / 2, 8 * j + 2 * quad_ + i % 2);
       }
     }
+  }
+
+  __device__ void scale_scores(const float* scales, Scores& scores) const {
+    for_each(scores, [=](float& score, int, int slot) {
+      score *= scales[slot] * kNumberUnit<T, Traits::kStored>;
+    });
+  }
+
+  /// Multiplies weights by the scales of their values.
+  __device__ void scale_weights(const float* scales, Scores& weights) {
+    float largest = 0.0f;
+#pragma unroll
+    for (int j = 0; j < kSlots / 8; ++j) {
+      const float2 pair = *reinterpret_cast<const float2*>(scales + 8 * j + 2 * quad_);
+      largest = fmaxf(largest, fmaxf(pair.x, pair.y));
+    }
+    if (__any_sync(~0u, scale_factor_.is_exceeded_by(largest))) {
+      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
+      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
+      const float correction = scale_factor_.lower(largest);
+#pragma unroll
+      for (auto& rows : sums_) {
+#pragma unroll
+        for (auto& sums : rows) {
+#pragma unroll
+          for (float& sum : sums) sum *= correction;
+        }
+      }
+    }
+    const float factor = scale_factor_.factor();
+    for_each(weights, [=](float& weight, int, int slot) { weight *= scales[slot] * factor; });
   }
 
   /// Softcap, except for its last factor, which factor_ contains.
@@ -283,7 +316,8 @@ class PrefillTile {
 #pragma unroll
       for (int j = 0; j < kSlots / 16; ++j) {
         std::uint32_t b[4];
-        load_matrices_transposed(&shared_.values[element(16 * j + lane % 16, n + lane / 16)], b);
+        load_matrices_transposed(
+            &shared_.values[Layout::element(16 * j + lane % 16, n + lane / 16)], b);
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
           mma_m16n8k16<T>(sums_[t][n], weights[j][t], {b[0], b[1]});
@@ -311,7 +345,10 @@ class PrefillTile {
       float sum = states_[i].sum;
       sum += __shfl_xor_sync(~0u, sum, 1);
       sum += __shfl_xor_sync(~0u, sum, 2);
-      const float inverse = 1.0f / sum;
+      float inverse = 1.0f / sum;
+      if constexpr (Traits::kScaledValues) {
+        inverse *= kNumberUnit<T, Traits::kStored> / scale_factor_.factor();
+      }
       if (!exists) continue;
       T* out = tile_row<T>(p_, tile_, kv_head_, row_of(i));
 #pragma unroll
@@ -333,7 +370,7 @@ class PrefillTile {
       const int lane = __ffs(static_cast<int>(lanes)) - 1;
       lanes &= ~(0xfu << (lane / 4 * 4));
       const int first = row_of(i) - static_cast<int>(threadIdx.x) % 32 / 4;
-      attend_row<T, kHeadDim>(p_, tile_, kv_head_, first + lane / 4);
+      attend_row<T, kHeadDim, kStorage>(p_, tile_, kv_head_, first + lane / 4);
     }
   }
 
@@ -348,6 +385,7 @@ class PrefillTile {
   float factor_;   ///< from score to log2 of the weight
   SoftmaxState states_[kThreadRows];
   float sums_[kRowTiles][kHeadDim / 8][4];
+  ScaleFactor scale_factor_;
 };
 
 }  // namespace quern::kernels

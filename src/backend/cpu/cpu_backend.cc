@@ -87,8 +87,10 @@ class CpuBackend final : public Backend {
   void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
     check_block_copies(cache, copies);
     const KvBlockBytes bytes = cache.block_bytes();
-    const auto copy_block = [](std::byte* base, std::size_t block_bytes, std::int64_t source,
+    const auto copy_block = [](void* array, std::size_t block_bytes, std::int64_t source,
                                std::int64_t destination) {
+      if (block_bytes == 0) return;
+      auto* base = static_cast<std::byte*>(array);
       const auto stride = static_cast<std::int64_t>(block_bytes);
       std::memcpy(base + destination * stride, base + source * stride, block_bytes);
     };
@@ -97,6 +99,10 @@ class CpuBackend final : public Backend {
       for (const BlockCopy& copy : copies) {
         copy_block(cache.keys, bytes.keys, first + copy.source, first + copy.destination);
         copy_block(cache.values, bytes.values, first + copy.source, first + copy.destination);
+        copy_block(cache.key_scales, bytes.key_scales, first + copy.source,
+                   first + copy.destination);
+        copy_block(cache.value_scales, bytes.value_scales, first + copy.source,
+                   first + copy.destination);
       }
     }
   }

@@ -163,13 +163,17 @@ class CudaBackend final : public Backend {
   void copy_blocks(const KvCacheView& cache, std::span<const BlockCopy> copies) override {
     check_block_copies(cache, copies);
     kernels::CopyBlocksParams params;
-    params.keys = cache.keys;
-    params.values = cache.values;
     params.num_layers = cache.num_layers;
     params.num_blocks = cache.num_blocks;
     const KvBlockBytes block = cache.block_bytes();
-    params.key_block_bytes = static_cast<std::int64_t>(block.keys);
-    params.value_block_bytes = static_cast<std::int64_t>(block.values);
+    const auto copy_arrays = [&](void* keys, std::size_t key_bytes, void* values,
+                                 std::size_t value_bytes) {
+      params.keys = static_cast<std::byte*>(keys);
+      params.values = static_cast<std::byte*>(values);
+      params.key_block_bytes = static_cast<std::int64_t>(key_bytes);
+      params.value_block_bytes = static_cast<std::int64_t>(value_bytes);
+      launch([&] { kernels::copy_blocks(params, stream_.get()); });
+    };
     while (!copies.empty()) {
       const auto some =
           copies.first(std::min<std::size_t>(copies.size(), std::size(params.copies)));
@@ -177,7 +181,8 @@ class CudaBackend final : public Backend {
         return kernels::BlockCopy{copy.source, copy.destination};
       });
       params.num_copies = static_cast<int>(some.size());
-      launch([&] { kernels::copy_blocks(params, stream_.get()); });
+      copy_arrays(cache.keys, block.keys, cache.values, block.values);
+      copy_arrays(cache.key_scales, block.key_scales, cache.value_scales, block.value_scales);
       copies = copies.subspan(some.size());
     }
   }

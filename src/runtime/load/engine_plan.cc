@@ -86,15 +86,29 @@ void resolve_max_seq_len(const ModelConfig& config, EngineOptions& options) {
   }
 }
 
+KvFormat chosen_kv_format(KvCacheDType dtype, DType activation_dtype) {
+  switch (dtype) {
+    case KvCacheDType::automatic:
+      break;
+    case KvCacheDType::int8:
+      return kv_format(DType::uint8, DType::uint8);
+    case KvCacheDType::fp8:
+      return kv_format(DType::float8_e4m3, DType::float8_e4m3);
+    case KvCacheDType::k16v8:
+      return kv_format(activation_dtype, DType::uint8);
+  }
+  return unscaled_kv_format(activation_dtype);
+}
+
 class Planner {
  public:
   Planner(const OpenedModel& model, const Backend& backend, std::uint64_t available_bytes,
-          bool device_loop)
+          bool device_loop, KvCacheDType kv_cache_dtype)
       : model_(model),
         backend_(backend),
         available_bytes_(available_bytes),
         device_loop_(device_loop),
-        kv_format_(unscaled_kv_format(model.graph.activation_dtype)) {
+        kv_format_(chosen_kv_format(kv_cache_dtype, model.graph.activation_dtype)) {
     const auto formats = stored_formats(model);
     for (std::size_t i = 0; i < formats.size(); ++i) {
       const WeightSpec& spec = model.graph.weights[i];
@@ -103,7 +117,9 @@ class Planner {
       weight_bytes_ += align_up(bytes, Arena::kAlignment);
     }
     check_kv_format(kv_format_, model.graph.activation_dtype);
-    block_bytes_ = kv_block_bytes(kv_geometry(model.graph), kv_format_, kBlockSize).total();
+    const KvBlockBytes block = kv_block_bytes(kv_geometry(model.graph), kv_format_, kBlockSize);
+    block_bytes_ = block.total();
+    block_scale_bytes_ = block.scales();
   }
 
   /// The plan for these options with the smallest useful cache: one sequence of max_seq_len.
@@ -199,6 +215,7 @@ class Planner {
     plan.memory.num_kv_blocks = num_blocks;
     plan.memory.kv_block_tokens = kBlockSize;
     plan.memory.kv_cache_bytes = static_cast<std::uint64_t>(num_blocks) * block_bytes_;
+    plan.memory.kv_scale_bytes = static_cast<std::uint64_t>(num_blocks) * block_scale_bytes_;
   }
 
   const OpenedModel& model_;
@@ -208,6 +225,7 @@ class Planner {
   KvFormat kv_format_;
   std::uint64_t weight_bytes_ = 0;
   std::uint64_t block_bytes_ = 0;
+  std::uint64_t block_scale_bytes_ = 0;
 };
 
 }  // namespace
@@ -222,6 +240,8 @@ EngineOptions resolve_options(EngineOptions options) {
   require_range("kv_reservation",
                 static_cast<int>(options.kv_reservation.value_or(KvReservation::full)), 0,
                 static_cast<int>(KvReservation::grow));
+  require_range("kv_cache_dtype", static_cast<int>(options.kv_cache_dtype), 0,
+                static_cast<int>(KvCacheDType::k16v8));
   choose_device(options);
   if (options.dtype && *options.dtype != DType::float32 && *options.dtype != DType::float16 &&
       *options.dtype != DType::bfloat16) {
@@ -255,7 +275,8 @@ EnginePlan plan_engine(const OpenedModel& model, const Backend& backend,
                        const EngineOptions& resolved) {
   const TimedPhase phase("planning the memory");
   const std::uint64_t available_bytes = backend.available_bytes();
-  const Planner planner(model, backend, available_bytes, chooses_device_loop(resolved, backend));
+  const Planner planner(model, backend, available_bytes, chooses_device_loop(resolved, backend),
+                        resolved.kv_cache_dtype);
   EngineOptions options = resolved;
   options.dtype = model.graph.activation_dtype;
   resolve_max_seq_len(model.config, options);

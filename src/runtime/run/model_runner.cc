@@ -70,6 +70,10 @@ void ModelRunner::allocate_kv_cache(const EnginePlan& plan) {
   const KvBlockBytes block = kv_block_bytes(geometry, plan.kv_format, plan.limits.block_size);
   cache.keys = kv_arena_.take(num_blocks * block.total());
   cache.values = cache.keys + num_blocks * block.keys;
+  std::byte* scales = cache.values + num_blocks * block.values;
+  if (block.key_scales > 0) cache.key_scales = reinterpret_cast<float*>(scales);
+  scales += num_blocks * block.key_scales;
+  if (block.value_scales > 0) cache.value_scales = reinterpret_cast<float*>(scales);
   cache.format = plan.kv_format;
   cache.num_layers = geometry.num_layers;
   cache.num_blocks = plan.limits.num_blocks;

@@ -1,5 +1,6 @@
 #include "tests/backend/conformance/attention_checks.h"
 
+#include "graph/kv_vector.h"
 #include "graph/rope.h"
 
 namespace quern::testing {
@@ -14,9 +15,30 @@ Rope rope_of(RopeType type, int rotary_dim) {
   return rope;
 }
 
+namespace {
+
+/// `vector` as the cache gives it back.
+std::vector<float> stored_as(DType stored, std::vector<float> vector) {
+  if (!is_scaled(stored)) return vector;
+  std::vector<std::byte> numbers(vector.size());
+  const float scale = quantize_kv_vector(stored, vector, numbers.data());
+  dequantize_kv_vector(stored, numbers.data(), scale, vector);
+  return vector;
+}
+
+/// How far a stored element may be from x, in a vector of the given largest magnitude.
+double half_step(DType stored, double x, double largest) {
+  if (stored == DType::uint8) return 0.5 * largest / 127.0;
+  if (stored != DType::float8_e4m3) return 0.0;
+  return std::max(std::abs(x) / 16.0, largest / 448.0 * 0x1p-10);
+}
+
+}  // namespace
+
 void AttentionChecks::check(const AttentionCase& c) {
   StepHarness harness(*backend_, dtype(), c.seqs, c.block_size);
-  harness.add_kv_cache(kLayer + 2, c.num_kv_heads, c.head_dim);
+  harness.add_kv_cache(kLayer + 2, c.num_kv_heads, c.head_dim,
+                       kv_format(c.keys.value_or(dtype()), c.values.value_or(dtype())));
   const int heads = c.num_heads + 2 * c.num_kv_heads;
   auto content = random_floats(std::int64_t{harness.num_tokens()} * heads * c.head_dim, 1);
   for (float& x : content) x *= c.magnitude;
@@ -77,12 +99,17 @@ void AttentionChecks::check_sequence(const StepHarness& harness, int seq,
   for (int kv_head = 0; kv_head < op_.num_kv_heads; ++kv_head) {
     check_appended(harness, seq, kv_head, inv_freq);
   }
+  std::vector<CachedHead> cached;
+  for (int kv_head = 0; kv_head < op_.num_kv_heads; ++kv_head) {
+    cached.push_back(read_head(harness, seq, kv_head));
+  }
   Expected expected;
   for (int i = 0; i < spec.q_len; ++i) {
     double square = 0.0;
     double slack_square = 0.0;
     for (int head = 0; head < op_.num_heads; ++head) {
-      const Expected part = expected_head(harness, seq, i, head, inv_freq);
+      const auto kv_head = static_cast<std::size_t>(head / (op_.num_heads / op_.num_kv_heads));
+      const Expected part = expected_head(harness, cached[kv_head], seq, i, head, inv_freq);
       expected.values.insert(expected.values.end(), part.values.begin(), part.values.end());
       expected.bounds.insert(expected.bounds.end(), part.bounds.begin(), part.bounds.end());
       for (const double value : part.values) square += value * value;
@@ -94,19 +121,30 @@ void AttentionChecks::check_sequence(const StepHarness& harness, int seq,
                {.float32 = 1e-10, .float16 = 2e-7, .bfloat16 = 1e-5});
 }
 
-Expected AttentionChecks::expected_head(const StepHarness& harness, int seq, int i, int head,
+AttentionChecks::CachedHead AttentionChecks::read_head(const StepHarness& harness, int seq,
+                                                       int kv_head) const {
+  const int kv_len = harness.spec(seq).past + harness.spec(seq).q_len;
+  CachedHead cached;
+  for (int slot = 0; slot < kv_len; ++slot) {
+    cached.keys.push_back(harness.read_key(op_.layer, seq, kv_head, slot));
+    cached.values.push_back(harness.read_value(op_.layer, seq, kv_head, slot));
+  }
+  return cached;
+}
+
+Expected AttentionChecks::expected_head(const StepHarness& harness, const CachedHead& cached,
+                                        int seq, int i, int head,
                                         const std::vector<float>& inv_freq) const {
   const int own = harness.spec(seq).past + i;
-  const int kv_head = head / (op_.num_heads / op_.num_kv_heads);
-  std::vector<std::vector<float>> keys, values;
-  for (int slot = op_.window > 0 ? std::max(0, own - op_.window + 1) : 0; slot <= own; ++slot) {
-    keys.push_back(harness.read_key(op_.layer, seq, kv_head, slot));
-    values.push_back(harness.read_value(op_.layer, seq, kv_head, slot));
-  }
+  const int first = op_.window > 0 ? std::max(0, own - op_.window + 1) : 0;
+  const auto visible = [&](const std::vector<std::vector<float>>& slots) {
+    return std::vector<std::vector<float>>(slots.begin() + first, slots.begin() + own + 1);
+  };
   std::vector<double> slack;
   const auto query = reference_head(op_, head_of(harness.first_row(seq) + i, head), q_norm_,
                                     inv_freq, own, true, dtype(), &slack);
-  return reference_attention(op_, query, slack, keys, values, dtype());
+  return reference_attention(op_, query, slack, visible(cached.keys), visible(cached.values),
+                             dtype(), is_scaled(harness.step().kv_cache.format.values));
 }
 
 void AttentionChecks::check_appended(const StepHarness& harness, int seq, int kv_head,
@@ -118,14 +156,21 @@ void AttentionChecks::check_appended(const StepHarness& harness, int seq, int kv
     const auto key = reference_head(op_, head_of(row, op_.num_heads + kv_head), k_norm_, inv_freq,
                                     slot, false, dtype());
     const auto stored = harness.read_key(op_.layer, seq, kv_head, slot);
+    const KvFormat& format = harness.step().kv_cache.format;
     double length = 0.0;
-    for (const double x : key) length += x * x;
+    double largest = 0.0;
+    for (const double x : key) {
+      length += x * x;
+      largest = std::max(largest, std::abs(x));
+    }
     for (std::size_t k = 0; k < key.size(); ++k) {
-      EXPECT_NEAR(stored[k], key[k], ulp(dtype(), key[k]) + 8e-7 * std::sqrt(length));
+      EXPECT_NEAR(stored[k], key[k],
+                  ulp(dtype(), is_scaled(format.keys) ? largest : key[k]) +
+                      8e-7 * std::sqrt(length) + 1.001 * half_step(format.keys, key[k], largest));
     }
     const auto value = head_of(row, op_.num_heads + op_.num_kv_heads + kv_head);
     const auto stored_value = harness.read_value(op_.layer, seq, kv_head, slot);
-    EXPECT_EQ(std::vector<double>(stored_value.begin(), stored_value.end()), value);
+    EXPECT_EQ(stored_value, stored_as(format.values, {value.begin(), value.end()}));
   }
   const int end = spec.past + spec.q_len;
   EXPECT_TRUE(std::isnan(harness.read_key(op_.layer, seq, kv_head, end)[0])) << "one too many";

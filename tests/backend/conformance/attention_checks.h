@@ -23,6 +23,8 @@ struct AttentionCase {
   float softcap = 0.0f;
   int logn_length = 0;
   float magnitude = 1.0f;  ///< of q and k
+  /// Element types of the cache; unset: the activation dtype.
+  std::optional<DType> keys = std::nullopt, values = std::nullopt;
 };
 
 /// A rope for which every parameter has an effect at the few positions of a test.
@@ -42,10 +44,15 @@ class AttentionChecks : public TypedBackendTest {
   /// The `index`-th head of a token row.
   std::vector<double> head_of(int row, int index) const;
   void check_sequence(const StepHarness& harness, int seq, const std::vector<float>& out) const;
+  /// The keys and values of a kv head's slots, of a sequence.
+  struct CachedHead {
+    std::vector<std::vector<float>> keys, values;
+  };
+  CachedHead read_head(const StepHarness& harness, int seq, int kv_head) const;
   /// Expected result of query head `head` of the sequence's `i`-th new token, from the current
   /// cache.
-  Expected expected_head(const StepHarness& harness, int seq, int i, int head,
-                         const std::vector<float>& inv_freq) const;
+  Expected expected_head(const StepHarness& harness, const CachedHead& cached, int seq, int i,
+                         int head, const std::vector<float>& inv_freq) const;
   /// Checks that the new keys (normed, rotated) and values are in their slots, and nothing after
   /// them.
   void check_appended(const StepHarness& harness, int seq, int kv_head,

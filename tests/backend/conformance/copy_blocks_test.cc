@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <deque>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "tests/backend/conformance/backends.h"
@@ -12,26 +14,32 @@ namespace {
 /// A cache of random bytes and its expected content.
 class CacheUnderTest {
  public:
-  CacheUnderTest(Backend& backend, KvCacheView shape)
-      : backend_(backend), view_(shape), keys_(backend, bytes()), values_(backend, bytes()) {
-    view_.keys = keys_.data();
-    view_.values = values_.data();
+  CacheUnderTest(Backend& backend, KvCacheView shape) : backend_(backend), view_(shape) {
+    const KvBlockBytes block = view_.block_bytes();
     std::mt19937 random(7);
-    for (auto* expected : {&expected_keys_, &expected_values_}) {
-      expected->resize(bytes());
-      for (std::byte& byte : *expected) byte = static_cast<std::byte>(random());
+    for (const std::size_t block_bytes :
+         {block.keys, block.values, block.key_scales, block.value_scales}) {
+      Array& array = arrays_.emplace_back();
+      array.block_bytes = static_cast<std::int64_t>(block_bytes);
+      array.expected.resize(static_cast<std::size_t>(view_.num_layers * view_.num_blocks) *
+                            block_bytes);
+      for (std::byte& byte : array.expected) byte = static_cast<std::byte>(random());
+      array.content.emplace(backend, array.expected.size());
+      backend.copy_in(array.content->data(), array.expected.data(), array.expected.size());
     }
-    backend.copy_in(keys_.data(), expected_keys_.data(), bytes());
-    backend.copy_in(values_.data(), expected_values_.data(), bytes());
+    view_.keys = arrays_[0].content->data();
+    view_.values = arrays_[1].content->data();
+    view_.key_scales = reinterpret_cast<float*>(arrays_[2].content->data());
+    view_.value_scales = reinterpret_cast<float*>(arrays_[3].content->data());
   }
 
   void copy(const std::vector<BlockCopy>& copies) {
     backend_.copy_blocks(view_, copies);
-    const auto block = static_cast<std::int64_t>(view_.block_bytes().keys);  // and of values
     for (int layer = 0; layer < view_.num_layers; ++layer) {
       for (const BlockCopy& copy : copies) {
-        for (auto* expected : {&expected_keys_, &expected_values_}) {
-          const auto begin = expected->begin() + layer * view_.num_blocks * block;
+        for (Array& array : arrays_) {
+          const std::int64_t block = array.block_bytes;
+          const auto begin = array.expected.begin() + layer * view_.num_blocks * block;
           std::copy_n(begin + copy.source * block, block, begin + copy.destination * block);
         }
       }
@@ -39,21 +47,23 @@ class CacheUnderTest {
   }
 
   void check() const {
-    EXPECT_EQ(keys_.read(), expected_keys_);
-    EXPECT_EQ(values_.read(), expected_values_);
-    EXPECT_TRUE(keys_.guards_intact());
-    EXPECT_TRUE(values_.guards_intact());
+    for (const Array& array : arrays_) {
+      EXPECT_EQ(array.content->read(), array.expected);
+      EXPECT_TRUE(array.content->guards_intact());
+    }
   }
 
  private:
-  std::size_t bytes() const {
-    return static_cast<std::size_t>(view_.num_layers * view_.num_blocks) * view_.block_bytes().keys;
-  }
+  /// Keys, values or their scales.
+  struct Array {
+    std::int64_t block_bytes = 0;
+    std::vector<std::byte> expected;
+    std::optional<GuardedBuffer> content;
+  };
 
   Backend& backend_;
   KvCacheView view_;
-  GuardedBuffer keys_, values_;
-  std::vector<std::byte> expected_keys_, expected_values_;
+  std::deque<Array> arrays_;
 };
 
 class CopyBlocksConformance : public TypedBackendTest {
@@ -82,6 +92,23 @@ TEST_P(CopyBlocksConformance, CopiesAllLayersAndNothingElse) {
     cache.copy({{8, 4}, {8, 5}, {1, 0}});  // reads the previous call's result
     cache.copy({{4, 8}});
     cache.check();
+  }
+}
+
+TEST_P(CopyBlocksConformance, ScalesGoAlong) {
+  for (const KvFormat& format :
+       {kv_format(DType::uint8, DType::uint8), kv_format(DType::float8_e4m3, DType::float8_e4m3),
+        kv_format(dtype(), DType::uint8)}) {
+    for (const auto& [heads, block_size, head_dim] :
+         {std::tuple{1, 1, 1}, {1, 3, 5}, {2, 32, 64}, {3, 32, 128}, {1, 7, 24}}) {
+      SCOPED_TRACE(::testing::Message() << describe(format) << ", " << head_dim);
+      KvCacheView view = shape(3, 9, heads, block_size, head_dim);
+      view.format = format;
+      CacheUnderTest cache(*backend_, view);
+      cache.copy({{0, 8}});
+      cache.copy({{8, 4}, {8, 5}, {1, 0}});
+      cache.check();
+    }
   }
 }
 

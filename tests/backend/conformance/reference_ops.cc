@@ -204,7 +204,8 @@ std::vector<double> reference_head(const Attention& op, const std::vector<double
 Expected reference_attention(const Attention& op, const std::vector<double>& query,
                              const std::vector<double>& query_slack,
                              const std::vector<std::vector<float>>& keys,
-                             const std::vector<std::vector<float>>& values, DType dtype) {
+                             const std::vector<std::vector<float>>& values, DType dtype,
+                             bool scaled_values) {
   std::vector<double> scores;
   double magnitude = 0.0;  // of the products in a score
   for (const auto& key : keys) {
@@ -222,6 +223,7 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
   const double largest = *std::max_element(scores.begin(), scores.end());
   const double reference = std::ceil(largest / std::numbers::ln2) * std::numbers::ln2;
   double sum = 0.0;
+  double rounded_later = 0.0;  // of the weights' ulps times the values
   Expected expected{std::vector<double>(query.size()), std::vector<double>(query.size())};
   for (std::size_t slot = 0; slot < keys.size(); ++slot) {
     const double probability = std::exp(scores[slot] - reference);
@@ -235,6 +237,7 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
     for (std::size_t i = 0; i < query.size(); ++i) {
       expected.values[i] += rounded * values[slot][i];
       expected.bounds[i] += 2.0 * error * std::abs(values[slot][i]);
+      if (scaled_values) rounded_later += std::pow(step * values[slot][i], 2.0);
     }
   }
   const auto count = static_cast<double>(keys.size());
@@ -255,7 +258,7 @@ Expected reference_attention(const Attention& op, const std::vector<double>& que
     }
     moved_scores += probability * moved;
   }
-  expected.nmse_slack.push_back(moved_scores * spread_square);
+  expected.nmse_slack.push_back(moved_scores * spread_square + rounded_later / (sum * sum));
   return expected;
 }
 

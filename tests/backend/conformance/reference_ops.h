@@ -66,10 +66,12 @@ std::vector<double> reference_head(const Attention& op, const std::vector<double
 
 /// One query over keys and values (its window only), with the contract's softmax. The result is not
 /// rounded. nmse_slack has one number: the square of the change that `query_slack` may cause, not
-/// yet divided by a row's.
+/// yet divided by a row's. With `scaled_values` a weight may be rounded after it was multiplied by
+/// its value's scale: it may differ from the one rounded before by an ulp, which is allowed for.
 Expected reference_attention(const Attention& op, const std::vector<double>& query,
                              const std::vector<double>& query_slack,
                              const std::vector<std::vector<float>>& keys,
-                             const std::vector<std::vector<float>>& values, DType dtype);
+                             const std::vector<std::vector<float>>& values, DType dtype,
+                             bool scaled_values = false);
 
 }  // namespace quern::testing

@@ -8,6 +8,7 @@
 
 #include "base/half.h"
 #include "base/memory/shape.h"
+#include "graph/kv_vector.h"
 #include "tests/backend/conformance/weight_source.h"
 
 namespace quern::testing {
@@ -150,8 +151,10 @@ WeightId StepHarness::add_weight(const WeightSource& source) {
   return static_cast<WeightId>(weights_.size() - 1);
 }
 
-void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim) {
+void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim,
+                               std::optional<KvFormat> format) {
   KvCacheView& cache = step_.kv_cache;
+  if (format) cache.format = *format;
   cache.num_layers = num_layers;
   cache.num_kv_heads = num_kv_heads;
   cache.head_dim = head_dim;
@@ -167,25 +170,63 @@ void StepHarness::add_kv_cache(int num_layers, int num_kv_heads, int head_dim) {
   std::shuffle(block_table_.begin(), block_table_.end(), std::mt19937(1));
   cache.block_table = upload(block_table_);
 
-  const auto elements = num_layers * cache.num_blocks * num_kv_heads * cache.block_size * head_dim;
-  for (std::byte** base : {&cache.keys, &cache.values}) {
-    buffers_.emplace_back(backend_, static_cast<std::size_t>(elements) * dtype_bytes(dtype_));
-    *base = buffers_.back().data();
-  }
+  const auto vectors =
+      static_cast<std::size_t>(num_layers * cache.num_blocks * num_kv_heads * cache.block_size);
+  const auto allocate = [&](DType stored, float*& scales) {
+    if (is_scaled(stored)) {
+      buffers_.emplace_back(backend_, vectors * sizeof(float));
+      scales = reinterpret_cast<float*>(buffers_.back().data());
+    }
+    const auto elements = vectors * static_cast<std::size_t>(head_dim);
+    buffers_.emplace_back(backend_, elements * dtype_bytes(stored));
+    return buffers_.back().data();
+  };
+  cache.keys = allocate(cache.format.keys, cache.key_scales);
+  cache.values = allocate(cache.format.values, cache.value_scales);
   std::uint32_t seed = 100;
-  std::vector<std::byte> stored(static_cast<std::size_t>(head_dim) * dtype_bytes(dtype_));
+  struct HostArray {
+    std::vector<std::byte> numbers;
+    std::vector<float> scales;
+  };
+  std::array<HostArray, 2> host;
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    const CacheArray array = cache_arrays()[i];
+    const std::size_t vector_bytes = static_cast<std::size_t>(head_dim) * dtype_bytes(array.stored);
+    host[i].numbers = read_array(array.data, vectors * vector_bytes);
+    if (array.scales != nullptr) host[i].scales = read_array(array.scales, vectors);
+  }
   for (int layer = 0; layer < num_layers; ++layer) {
     for (int seq = 0; seq < num_seqs(); ++seq) {
       for (int slot = 0; slot < spec(seq).past * num_kv_heads; ++slot) {
-        for (std::byte* base : {cache.keys, cache.values}) {
-          store_floats(dtype_, random_floats(head_dim, ++seed), stored.data());
-          const auto offset = static_cast<std::size_t>(
-              slot_offset(layer, seq, slot % num_kv_heads, slot / num_kv_heads));
-          backend_.copy_in(base + offset * dtype_bytes(dtype_), stored.data(), stored.size());
+        const auto vector = static_cast<std::size_t>(
+            slot_vector(layer, seq, slot % num_kv_heads, slot / num_kv_heads));
+        for (std::size_t i = 0; i < host.size(); ++i) {
+          const DType stored = cache_arrays()[i].stored;
+          const std::size_t vector_bytes = static_cast<std::size_t>(head_dim) * dtype_bytes(stored);
+          std::byte* numbers = host[i].numbers.data() + vector * vector_bytes;
+          const std::vector<float> content = random_floats(head_dim, ++seed);
+          if (is_scaled(stored)) {
+            host[i].scales[vector] = quantize_kv_vector(stored, content, numbers);
+          } else {
+            store_floats(stored, content, numbers);
+          }
         }
       }
     }
   }
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    const CacheArray array = cache_arrays()[i];
+    backend_.copy_in(array.data, host[i].numbers.data(), host[i].numbers.size());
+    if (array.scales != nullptr) {
+      backend_.copy_in(array.scales, host[i].scales.data(), host[i].scales.size() * sizeof(float));
+    }
+  }
+}
+
+std::array<StepHarness::CacheArray, 2> StepHarness::cache_arrays() const {
+  const KvCacheView& cache = step_.kv_cache;
+  return {{{cache.keys, cache.key_scales, cache.format.keys},
+           {cache.values, cache.value_scales, cache.format.values}}};
 }
 
 void StepHarness::run(const Op& op) {
@@ -230,44 +271,61 @@ std::vector<float> StepHarness::read(ValueId id) const {
   return result;
 }
 
-std::int64_t StepHarness::slot_offset(int layer, int seq, int kv_head, int slot) const {
+std::int64_t StepHarness::slot_vector(int layer, int seq, int kv_head, int slot) const {
   const KvCacheView& cache = step_.kv_cache;
   const int entry = state_row(seq) * cache.max_blocks_per_seq + slot / cache.block_size;
-  return cache.offset(layer, block_table_[static_cast<std::size_t>(entry)], kv_head,
+  return cache.vector(layer, block_table_[static_cast<std::size_t>(entry)], kv_head,
                       slot % cache.block_size);
 }
 
-std::vector<float> StepHarness::read_slot(const std::byte* base, int layer, int seq, int kv_head,
+std::vector<float> StepHarness::read_slot(const CacheArray& array, int layer, int seq, int kv_head,
                                           int slot) const {
   const auto head_dim = static_cast<std::size_t>(step_.kv_cache.head_dim);
-  const auto offset = static_cast<std::size_t>(slot_offset(layer, seq, kv_head, slot));
+  const std::int64_t vector = slot_vector(layer, seq, kv_head, slot);
+  const std::size_t size_bytes = head_dim * dtype_bytes(array.stored);
   const auto bytes =
-      read_array(base + offset * dtype_bytes(dtype_), head_dim * dtype_bytes(dtype_));
+      read_array(array.data + vector * static_cast<std::int64_t>(size_bytes), size_bytes);
   std::vector<float> result(head_dim);
-  load_floats(dtype_, bytes.data(), result);
+  if (array.scales != nullptr) {
+    dequantize_kv_vector(array.stored, bytes.data(), read_array(array.scales + vector, 1)[0],
+                         result);
+  } else {
+    load_floats(array.stored, bytes.data(), result);
+  }
   return result;
 }
 
 std::vector<float> StepHarness::read_key(int layer, int seq, int kv_head, int slot) const {
-  return read_slot(step_.kv_cache.keys, layer, seq, kv_head, slot);
+  return read_slot(cache_arrays()[0], layer, seq, kv_head, slot);
 }
 
 std::vector<float> StepHarness::read_value(int layer, int seq, int kv_head, int slot) const {
-  return read_slot(step_.kv_cache.values, layer, seq, kv_head, slot);
+  return read_slot(cache_arrays()[1], layer, seq, kv_head, slot);
+}
+
+void StepHarness::scale_value(int layer, int seq, int kv_head, int slot, float factor) {
+  float* scales = step_.kv_cache.value_scales;
+  const std::int64_t vector = slot_vector(layer, seq, kv_head, slot);
+  poke(scales, vector, read_array(scales + vector, 1)[0] * factor);
 }
 
 void StepHarness::copy_past_from(const StepHarness& other) {
   const KvCacheView& cache = step_.kv_cache;
-  const std::size_t size_bytes = static_cast<std::size_t>(cache.head_dim) * dtype_bytes(dtype_);
   for (int slot = 0; slot < spec(0).past; ++slot) {
     for (int kv_head = 0; kv_head < cache.num_kv_heads; ++kv_head) {
-      const auto from = static_cast<std::size_t>(other.slot_offset(0, 0, kv_head, slot));
-      const auto to = static_cast<std::size_t>(slot_offset(0, 0, kv_head, slot));
-      for (const auto& [source, destination] :
-           {std::pair{other.step_.kv_cache.keys, cache.keys},
-            std::pair{other.step_.kv_cache.values, cache.values}}) {
-        const auto content = read_array(source + from * dtype_bytes(dtype_), size_bytes);
-        backend_.copy_in(destination + to * dtype_bytes(dtype_), content.data(), size_bytes);
+      const std::int64_t from = other.slot_vector(0, 0, kv_head, slot);
+      const std::int64_t to = slot_vector(0, 0, kv_head, slot);
+      for (std::size_t i = 0; i < 2; ++i) {
+        const CacheArray source = other.cache_arrays()[i];
+        const CacheArray destination = cache_arrays()[i];
+        const std::size_t size_bytes =
+            static_cast<std::size_t>(cache.head_dim) * dtype_bytes(source.stored);
+        const auto stride = static_cast<std::int64_t>(size_bytes);
+        const auto content = read_array(source.data + from * stride, size_bytes);
+        backend_.copy_in(destination.data + to * stride, content.data(), size_bytes);
+        if (source.scales != nullptr) {
+          poke(destination.scales, to, read_array(source.scales + from, 1)[0]);
+        }
       }
     }
   }

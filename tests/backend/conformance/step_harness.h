@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -49,8 +51,10 @@ class StepHarness {
     return add_weight(WeightUse::vector, DType::float32, 1, std::ssize(content), content);
   }
 
-  /// Random keys and values in the slots before the step; all others stay poisoned.
-  void add_kv_cache(int num_layers, int num_kv_heads, int head_dim);
+  /// Random keys and values in the slots before the step; all others stay poisoned. The format is
+  /// the activation dtype unless one is given.
+  void add_kv_cache(int num_layers, int num_kv_heads, int head_dim,
+                    std::optional<KvFormat> format = std::nullopt);
 
   /// Runs one op; fails the test if a guard band was touched or a read-only value was changed.
   void run(const Op& op);
@@ -58,9 +62,12 @@ class StepHarness {
   void run(const Op& op, const std::function<void(const Step&)>& launch);
 
   std::vector<float> read(ValueId id) const;
-  /// A slot's key or value.
+  /// A slot's key or value, times its scale.
   std::vector<float> read_key(int layer, int seq, int kv_head, int slot) const;
   std::vector<float> read_value(int layer, int seq, int kv_head, int slot) const;
+
+  /// Multiplies a slot's value, by its scale: the cache's values have some.
+  void scale_value(int layer, int seq, int kv_head, int slot, float factor);
 
   /// Copies sequence 0's slots from before the step from another harness's cache.
   void copy_past_from(const StepHarness& other);
@@ -102,9 +109,17 @@ class StepHarness {
   }
   void add_batch();
   void add_state();
-  std::vector<float> read_slot(const std::byte* base, int layer, int seq, int kv_head,
+  /// Keys or values of the cache.
+  struct CacheArray {
+    std::byte* data = nullptr;
+    float* scales = nullptr;
+    DType stored = DType::float32;
+  };
+  std::array<CacheArray, 2> cache_arrays() const;
+  std::vector<float> read_slot(const CacheArray& array, int layer, int seq, int kv_head,
                                int slot) const;
-  std::int64_t slot_offset(int layer, int seq, int kv_head, int slot) const;
+  /// Index of a slot's vector.
+  std::int64_t slot_vector(int layer, int seq, int kv_head, int slot) const;
 
   Backend& backend_;
   DType dtype_;

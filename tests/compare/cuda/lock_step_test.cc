@@ -49,8 +49,10 @@ class LockStepOnGpu : public ::testing::TestWithParam<std::tuple<Subject, DType>
     if (!reason.empty()) GTEST_SKIP() << reason;
   }
 
-  static Comparison compare_prompts(const std::vector<Request>& prompts) {
+  static Comparison compare_prompts(const std::vector<Request>& prompts,
+                                    KvCacheDType kv_cache_dtype = KvCacheDType::automatic) {
     CompareOptions options;
+    options.tested.kv_cache_dtype = kv_cache_dtype;
     options.tested.device = DeviceChoice::cuda;
     options.tested.dtype = std::get<1>(GetParam());
     options.tested.max_tokens_per_step = 80;
@@ -100,6 +102,16 @@ TEST_P(LockStepOnGpu, EveryNodeIsWithinItsBounds) {
   EXPECT_EQ(alone.steps[3].num_decode_seqs, 1);
   expect_within_bounds(alone);
   record(alone);
+}
+
+TEST_P(LockStepOnGpu, ScaledCachesAreWithinTheirBounds) {
+  const int vocab_size = std::get<0>(GetParam()).vocab_size;
+  for (const KvCacheDType kv : {KvCacheDType::int8, KvCacheDType::fp8, KvCacheDType::k16v8}) {
+    SCOPED_TRACE(kv_cache_dtype_name(kv));
+    const Comparison alone = compare_prompts({random_prompt(88, vocab_size)}, kv);
+    expect_within_bounds(alone);
+    record(alone);
+  }
 }
 
 std::string test_name(const ::testing::TestParamInfo<std::tuple<Subject, DType>>& test) {

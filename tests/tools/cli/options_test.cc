@@ -161,6 +161,8 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
                                                                    {"--device", "cuda:-1"},
                                                                    {"--dtype", "int8"},
                                                                    {"--quantize", "int3"},
+                                                                   {"--kv-cache-dtype", "int4"},
+                                                                   {"--kv-cache-dtype", ""},
                                                                    {"--device-loop", "on"},
                                                                    {"--prompt-ids", ""},
                                                                    {"--prompt-ids", "1,x"},

@@ -100,6 +100,23 @@ TEST_F(AccuracyBoundsTest, AreReadByDtype) {
   EXPECT_GT(read_accuracy_bounds("", "int4").max_kl, read_accuracy_bounds("", "fp8").max_kl);
 }
 
+TEST_F(AccuracyBoundsTest, AreTheLooserOnesOfDtypeAndKvCache) {
+  const std::string name = file(
+      "{\"float16\": {\"max_kl\": 0.5, \"min_top1_agreement\": 90},"
+      "\"kv_int8\": {\"max_kl\": 0.25, \"min_top1_agreement\": 80, \"max_rouge_drop\": 2}}");
+  const AccuracyBounds bounds = read_accuracy_bounds(name, "float16", KvCacheDType::int8);
+  EXPECT_EQ(bounds.max_kl, 0.5F);
+  EXPECT_EQ(bounds.min_top1_agreement, 80);
+  EXPECT_EQ(bounds.max_rouge_drop, 2);
+  EXPECT_FALSE(bounds.free_running_nmse);
+  EXPECT_FALSE(read_accuracy_bounds(name, "float16").max_rouge_drop);
+  EXPECT_ANY_THROW(read_accuracy_bounds(name, "float16", KvCacheDType::fp8));
+  for (const auto kv : {KvCacheDType::int8, KvCacheDType::fp8, KvCacheDType::k16v8}) {
+    EXPECT_GT(read_accuracy_bounds("", "float32", kv).max_kl,
+              read_accuracy_bounds("", "float32").max_kl);
+  }
+}
+
 TEST_F(AccuracyBoundsTest, NameFileAndKeyOfWhatIsWrong) {
   // Wherever it is: also among the bounds of another dtype than the tested one.
   const std::vector<std::pair<std::string, std::vector<std::string_view>>> bad = {

@@ -97,6 +97,16 @@ TEST(EngineSpec, IsADeviceAndADtype) {
   ASSERT_TRUE(cuda);
   EXPECT_EQ(cuda->device_index, 1);
   EXPECT_EQ(engine_name(*cuda), "cuda:1-bfloat16");
+  EngineOptions scaled = base;
+  scaled.kv_cache_dtype = KvCacheDType::fp8;
+  EXPECT_EQ(parse_engine_spec("cpu-float32", scaled)->kv_cache_dtype, KvCacheDType::automatic);
+  const auto int8 = parse_engine_spec("cpu-float16-kv-int8", scaled);
+  ASSERT_TRUE(int8);
+  EXPECT_EQ(int8->dtype, DType::float16);
+  EXPECT_EQ(int8->kv_cache_dtype, KvCacheDType::int8);
+  EXPECT_EQ(engine_name(*int8), "cpu-float16-kv-int8");
+  EXPECT_FALSE(parse_engine_spec("cpu-float16-kv-int4", base));
+  EXPECT_FALSE(parse_engine_spec("cpu-kv-int8", base));
   for (const char* text : {"", "cpu", "float32", "cpu-", "-float32", "gpu-float32", "cpu-int8",
                            "logits.safetensors", "cpu-float32-x"}) {
     EXPECT_FALSE(parse_engine_spec(text, base)) << text;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "backend/cpu/attention/attention_scratch.h"
 #include "backend/cpu/gemm/gemm.h"
@@ -47,8 +48,14 @@ Tile find_tile(const Attention& op, const Step& step, const std::int32_t* tile_e
 /// Maximum number of slots that are widened and multiplied at a time.
 constexpr std::int64_t kMaxRunSlots = 256;
 
+/// Slots of a section. Sums over a cache with scales have two levels: within sections, which begin
+/// at multiples of their size, and over sections.
+constexpr std::int64_t kSectionSlots = 256;
+static_assert(kMaxRunSlots >= kSectionSlots);
+
+/// Runs end at the ends of sections.
 std::int64_t run_end(std::int64_t slot, std::int64_t end) {
-  return std::min(end, slot + kMaxRunSlots);
+  return std::min(end, (slot / kSectionSlots + 1) * kSectionSlots);
 }
 
 /// A range of slots.
@@ -78,6 +85,8 @@ class TileAttention {
     scores_ =
         float_view(scratch.scores + thread * scratch.scores_stride, rows, all_.end - all_.begin);
     sums_ = float_view(scratch.sums + thread * scratch.sums_stride, rows, op.head_dim);
+    partial_sums_ =
+        float_view(scratch.partial_sums + thread * scratch.sums_stride, rows, op.head_dim);
   }
 
   void run() {
@@ -100,8 +109,8 @@ class TileAttention {
 
   void compute_scores() {
     for (std::int64_t slot = all_.begin; slot < all_.end;) {
-      const Tensor stored = slots_.keys(slot, run_end(slot, all_.end));
-      const Tensor keys = prepare_right_side(stored, queries_.rows, widened_);
+      const Tensor keys =
+          prepare_vectors(slots_.keys(slot, run_end(slot, all_.end)), queries_.rows, widened_);
       Tensor out = scores_;
       out.data = element(scores_, 0, slot - all_.begin);
       out.cols = keys.rows;
@@ -125,6 +134,7 @@ class TileAttention {
 
   void sum_values() {
     std::fill_n(sums_.row<float>(0), sums_.rows * sums_.cols, 0.0f);
+    if (has_sections()) std::fill_n(partial_sums_.row<float>(0), sums_.rows * sums_.cols, 0.0f);
     // All tokens attend to the slots in the middle; the ragged ends are added token by token, so
     // that masked slots do not enter the sums (0 · infinity is NaN). Each token's slots are added
     // in order, so its sums do not depend on the tile.
@@ -138,6 +148,19 @@ class TileAttention {
     for (int token = 0; token < tile_.num_tokens; ++token) {
       add_values({common.end, slots_of(token).end}, token, 1);
     }
+    if (has_sections()) end_section(0, sums_.rows);
+  }
+
+  bool has_sections() const { return step_.kv_cache.format.scales != KvScales::none; }
+
+  /// Adds the section's sums of a range of rows to theirs.
+  void end_section(std::int64_t first_row, std::int64_t rows) {
+    for (std::int64_t row = first_row; row < first_row + rows; ++row) {
+      const std::span<float> partial = float_row(partial_sums_, row);
+      std::transform(partial.begin(), partial.end(), float_row(sums_, row).begin(),
+                     float_row(sums_, row).begin(), std::plus<>());
+      std::fill(partial.begin(), partial.end(), 0.0f);
+    }
   }
 
   /// Adds weights times values over a range of slots for a range of the tile's tokens.
@@ -145,13 +168,15 @@ class TileAttention {
     const std::int64_t first_row = std::int64_t{first_token} * group_size(op_);
     const std::int64_t rows = std::int64_t{num_tokens} * group_size(op_);
     for (std::int64_t slot = range.begin; slot < range.end;) {
-      const Tensor stored = slots_.values(slot, run_end(slot, range.end));
-      const Tensor values = prepare_right_side(stored, rows, widened_);
+      const Tensor values =
+          prepare_vectors(slots_.values(slot, run_end(slot, range.end)), rows, widened_);
       Tensor weights = row_slice(scores_, first_row, rows);
       weights.data = element(weights, 0, slot - all_.begin);
       weights.cols = values.rows;
-      multiply_accumulate(weights, values, row_slice(sums_, first_row, rows));
+      const Tensor& sums = has_sections() ? partial_sums_ : sums_;
+      multiply_accumulate(weights, values, row_slice(sums, first_row, rows));
       slot += values.rows;
+      if (has_sections() && slot % kSectionSlots == 0) end_section(first_row, rows);
     }
   }
 
@@ -179,6 +204,7 @@ class TileAttention {
   Tensor queries_;
   Tensor scores_;
   Tensor sums_;
+  Tensor partial_sums_;  ///< of the current section
 };
 
 /// q_len of the longest running sequence. The batch's bound may be older than a recorded step.
@@ -209,6 +235,7 @@ AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& o
   scratch.widened = workspace.take<float>(threads * scratch.widened_stride);
   scratch.scores = workspace.take<float>(threads * scratch.scores_stride);
   scratch.sums = workspace.take<float>(threads * scratch.sums_stride);
+  scratch.partial_sums = workspace.take<float>(threads * scratch.sums_stride);
   scratch.denominators = workspace.take<float>(threads * scratch.denominators_stride);
   return scratch;
 }

@@ -1,13 +1,14 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "backend/cpu/attention/attention_scratch.h"
+#include "backend/cpu/gemm/gemm.h"
 #include "backend/cpu/ops/norm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/half.h"
+#include "graph/kv_vector.h"
 #include "graph/rope.h"
 
 namespace quern::cpu {
@@ -111,10 +112,17 @@ class TokenAppender {
       const std::int64_t column = std::int64_t{head} * op_.head_dim;
       load_floats(qkv.dtype, element(qkv, row, first_key + column), key_);
       norm_and_rotate(op_.k_norm, key_);
-      store_floats(qkv.dtype, key_, slots.keys(slot, slot + 1).data);
-      std::memcpy(slots.values(slot, slot + 1).data, element(qkv, row, first_value + column),
-                  head_dim_ * dtype_bytes(qkv.dtype));
+      store(key_, slots.keys(slot, slot + 1));
+      load_floats(qkv.dtype, element(qkv, row, first_value + column), key_);
+      store(key_, slots.values(slot, slot + 1));
     }
+  }
+
+  /// Rounds a vector to the activation dtype, and quantizes it where the cache has scales.
+  void store(std::span<float> vector, const CachedVectors& slot) const {
+    if (slot.scales == nullptr) return store_floats(slot.stored.dtype, vector, slot.stored.data);
+    round_floats(step_.activation_dtype, vector);
+    *slot.scales = quantize_kv_vector(slot.stored.dtype, vector, slot.stored.data);
   }
 
   void norm_and_rotate(const std::optional<WeightId>& gain, std::span<float> head) const {
@@ -142,16 +150,29 @@ KvSlots::Run KvSlots::run(std::int64_t slot, std::int64_t end) const {
   return {block, first, count};
 }
 
-Tensor KvSlots::keys(std::int64_t slot, std::int64_t end) const {
+CachedVectors KvSlots::keys(std::int64_t slot, std::int64_t end) const {
   const Run found = run(slot, end);
-  return vectors(cache_.key(layer_, found.block, kv_head_, found.first), cache_.format.keys,
-                 found.count);
+  return {vectors(cache_.key(layer_, found.block, kv_head_, found.first), cache_.format.keys,
+                  found.count),
+          cache_.key_scale(layer_, found.block, kv_head_, found.first)};
 }
 
-Tensor KvSlots::values(std::int64_t slot, std::int64_t end) const {
+CachedVectors KvSlots::values(std::int64_t slot, std::int64_t end) const {
   const Run found = run(slot, end);
-  return vectors(cache_.value(layer_, found.block, kv_head_, found.first), cache_.format.values,
-                 found.count);
+  return {vectors(cache_.value(layer_, found.block, kv_head_, found.first), cache_.format.values,
+                  found.count),
+          cache_.value_scale(layer_, found.block, kv_head_, found.first)};
+}
+
+Tensor prepare_vectors(const CachedVectors& vectors, std::int64_t rows, float* scratch) {
+  const Tensor& stored = vectors.stored;
+  if (vectors.scales == nullptr) return prepare_right_side(stored, rows, scratch);
+  const Tensor numbers = float_view(scratch, stored.rows, stored.cols);
+  for (std::int64_t row = 0; row < stored.rows; ++row) {
+    dequantize_kv_vector(stored.dtype, element(stored, row, 0), vectors.scales[row],
+                         float_row(numbers, row));
+  }
+  return numbers;
 }
 
 void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,

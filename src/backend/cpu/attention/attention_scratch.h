@@ -40,6 +40,7 @@ struct AttentionScratch {
   float* widened = nullptr;       ///< [threads, widened_stride] a block of keys or values
   float* scores = nullptr;        ///< [threads, rows, max_kv_len]
   float* sums = nullptr;          ///< [threads, rows, head_dim]
+  float* partial_sums = nullptr;  ///< [threads, rows, head_dim] of one section, see attention.cc
   float* denominators = nullptr;  ///< [threads, rows]
   std::int64_t head_stride = 0;
   std::int64_t widened_stride = 0;
@@ -56,6 +57,15 @@ AttentionScratch take_attention_scratch(Workspace& workspace, const Attention& o
 void append_tokens(const Attention& op, const Step& step, const AttentionScratch& scratch,
                    ThreadPool& pool);
 
+/// Keys or values of consecutive slots: [count, head_dim] as stored, and their scales or null.
+struct CachedVectors {
+  Tensor stored;
+  float* scales = nullptr;
+};
+
+/// The vectors as a GEMM with M = `rows` needs them; `scratch` has room for their float32 copy.
+Tensor prepare_vectors(const CachedVectors& vectors, std::int64_t rows, float* scratch);
+
 /// Addresses of a sequence's slots in the cache.
 class KvSlots {
  public:
@@ -65,10 +75,9 @@ class KvSlots {
         layer_(layer),
         kv_head_(kv_head) {}
 
-  /// The slots from `slot` on that are contiguous in one block, at most up to `end`: [count,
-  /// head_dim].
-  Tensor keys(std::int64_t slot, std::int64_t end) const;
-  Tensor values(std::int64_t slot, std::int64_t end) const;
+  /// The slots from `slot` on that are contiguous in one block, at most up to `end`.
+  CachedVectors keys(std::int64_t slot, std::int64_t end) const;
+  CachedVectors values(std::int64_t slot, std::int64_t end) const;
 
  private:
   /// The block of slot `slot`, its index there, and the number of slots up to `end` from it on.

@@ -97,6 +97,9 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   params.out = out.data;
   params.keys = cache.key(op.layer, 0, 0, 0);
   params.values = cache.value(op.layer, 0, 0, 0);
+  params.key_scales = cache.key_scale(op.layer, 0, 0, 0);
+  params.value_scales = cache.value_scale(op.layer, 0, 0, 0);
+  params.scaled_dtype = cache.format.values;
   params.num_heads = op.num_heads;
   params.num_cache_rows = static_cast<int>(layer_rows);
   params.num_kv_heads = op.num_kv_heads;

@@ -1,0 +1,7 @@
+#include "kernels/attention/prefill/prefill_kernel.cuh"
+
+namespace quern::kernels {
+
+template void launch_prefill<KvStorage::int8>(const AttentionParams&, cudaStream_t);
+
+}  // namespace quern::kernels
