@@ -107,7 +107,7 @@ EngineOptions read_engine_options(const quern_engine_options* given_struct) {
   options.device_index = value_of(given.device_index);
   options.dtype = dtype_of(given.dtype, "dtype");
   options.quantize = dtype_of(given.quantize, "quantize");
-  check_enum(given.quantize_activations, QUERN_ACTIVATIONS_INT8, "quantize_activations");
+  check_enum(given.quantize_activations, QUERN_ACTIVATIONS_TOKEN, "quantize_activations");
   options.quantize_activations = static_cast<ActivationQuantization>(given.quantize_activations);
   options.threads = given.threads;
   options.max_seqs = or_default(given.max_seqs, options.max_seqs);
@@ -167,6 +167,7 @@ static_assert(static_cast<int>(DeviceChoice::cuda) == QUERN_DEVICE_CUDA &&
               static_cast<int>(ActivationQuantization::checkpoint) ==
                   QUERN_ACTIVATIONS_CHECKPOINT &&
               static_cast<int>(ActivationQuantization::int8) == QUERN_ACTIVATIONS_INT8 &&
+              static_cast<int>(ActivationQuantization::token) == QUERN_ACTIVATIONS_TOKEN &&
               static_cast<int>(KvReservation::full) + 1 == QUERN_KV_FULL &&
               static_cast<int>(KvReservation::grow) + 1 == QUERN_KV_GROW &&
               static_cast<int>(DeviceLoopChoice::off) == QUERN_DEVICE_LOOP_OFF &&

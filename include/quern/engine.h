@@ -52,8 +52,11 @@ enum class ActivationQuantization {
   off,         ///< nothing: results are exact to the checkpoint's weights
   checkpoint,  ///< int8 or float8_e4m3, as the checkpoint was made for
   /// int8 in groups of 32 inputs, where the matrix has integers in groups of whole ones: the CPU
-  /// then multiplies integers.
+  /// then multiplies integers. Not on a GPU.
   int8,
+  /// int8 with a scale for each token. With EngineOptions::quantize uint8 the matrices have a scale
+  /// for each row (W8A8), and products are of integers on the CPU and the GPU.
+  token,
 };
 
 /// What the KV cache stores keys and values as. The 8-bit formats round each head's vector of a
@@ -100,7 +103,7 @@ struct EngineOptions {
   /// with a scale for each 128 inputs. Embeddings and lm_head stay as they are. Not for a
   /// checkpoint that is quantized already.
   std::optional<DType> quantize = std::nullopt;
-  /// On the CPU; elsewhere only `off`.
+  /// int8 on the CPU alone.
   ActivationQuantization quantize_activations = ActivationQuantization::off;
   int threads = 0;      ///< CPU threads, up to kMaxThreads; 0: all CPUs that the process may use
   int max_seqs = 8;     ///< concurrent sequences, up to kMaxSeqs; further requests wait

@@ -48,8 +48,9 @@ __device__ float activate_any(Activation activation, float x) {
   }
 }
 
-/// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows.
-template <typename T, int kWidth>
+/// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows. kScaled: there
+/// are row_scales.
+template <typename T, int kWidth, bool kScaled>
 __global__ void __launch_bounds__(kThreads)
     apply_epilogue_kernel(const __grid_constant__ ApplyEpilogueParams p) {
   let_next_kernel_start();
@@ -61,8 +62,16 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t stride = epilogue.gated ? 2 * features : features;
   for (std::int64_t row = blockIdx.y; row < p.num_rows; row += gridDim.y) {
     const float* products = p.products + row * stride + first;
-    const auto product = load_elements<kWidth>(products);
-    const auto up = epilogue.gated ? load_elements<kWidth>(products + features) : product;
+    auto product = load_elements<kWidth>(products);
+    auto up = epilogue.gated ? load_elements<kWidth>(products + features) : product;
+    if constexpr (kScaled) {
+      const float scale = p.row_scales[row];
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        product.at[i] *= scale;
+        up.at[i] *= scale;
+      }
+    }
     Elements<kWidth> results;
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
@@ -85,8 +94,12 @@ void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream) {
       .block = dim3(kThreads),
       .use_pdl = params.use_pdl};
   dispatch_float(epilogue.out_dtype, "apply_epilogue", [&]<typename T>() {
-    if (wide) return launch(apply_epilogue_kernel<T, 4>, shape, stream, params);
-    launch(apply_epilogue_kernel<T, 1>, shape, stream, params);
+    if (params.row_scales != nullptr) {
+      return launch(wide ? apply_epilogue_kernel<T, 4, true> : apply_epilogue_kernel<T, 1, true>,
+                    shape, stream, params);
+    }
+    launch(wide ? apply_epilogue_kernel<T, 4, false> : apply_epilogue_kernel<T, 1, false>, shape,
+           stream, params);
   });
 }
 

@@ -49,6 +49,8 @@ struct Epilogue {
 
 struct ApplyEpilogueParams {
   const float* products = nullptr;  ///< [num_rows, weight rows], dense
+  const float* row_scales =
+      nullptr;  ///< [num_rows] what a row's products are multiplied by, or null
   std::int64_t num_rows = 0;
   Epilogue epilogue;
   bool use_pdl = false;  ///< see LaunchShape

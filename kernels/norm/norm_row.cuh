@@ -8,6 +8,12 @@
 
 namespace quern::kernels {
 
+/// What a row is normed by: (x - mean) · scale.
+struct NormStatistics {
+  float mean = 0.0f;
+  float scale = 0.0f;
+};
+
 /// One token row of residual (+ delta), spread over the block's threads in groups of kWidth
 /// elements. Each thread keeps its first kHeld groups and their gains in registers; the rest of
 /// longer rows is read again.
@@ -41,24 +47,37 @@ class NormRow {
   }
 
   /// Stores the row's norm, [in_features], rounded to T; `out` may be shared memory, and a barrier
-  /// must follow before others read it. Two-pass variance: a sum of squares would lose all but the
-  /// outliers.
+  /// must follow before others read it.
   __device__ void store_norm(T* out) const {
+    for_each_normed(statistics(), [&](int first, const Elements<kWidth>& normed) {
+      store_elements<kWidth>(out + first, normed);
+    });
+  }
+
+  /// The row's statistics, the same in all threads of the block. Two-pass variance: a sum of
+  /// squares would lose all but the outliers.
+  __device__ NormStatistics statistics() const {
     const auto divisor = static_cast<float>(input_.in_features);
     float mean = 0.0f;
     if (input_.kind == NormKind::layer) {
       mean = sum_of([](float x) { return x; }) / divisor;
     }
     const float mean_square = sum_of([=](float x) { return (x - mean) * (x - mean); }) / divisor;
-    const float scale = 1.0f / sqrtf(mean_square + input_.epsilon);
+    return {mean, 1.0f / sqrtf(mean_square + input_.epsilon)};
+  }
+
+  /// body(first element, their norms in float32) for each group of this thread.
+  template <typename Body>
+  __device__ void for_each_normed(const NormStatistics& statistics, const Body& body) const {
     for_each([&](int first, const Elements<kWidth>& values, const auto& factors_of) {
       const Factors factors = factors_of();
       Elements<kWidth> normed;
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) {
-        normed.at[i] = (values.at[i] - mean) * scale * factors.gain.at[i] + factors.bias.at[i];
+        normed.at[i] = (values.at[i] - statistics.mean) * statistics.scale * factors.gain.at[i] +
+                       factors.bias.at[i];
       }
-      store_elements<kWidth>(out + first, normed);
+      body(first, normed);
     });
   }
 

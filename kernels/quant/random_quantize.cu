@@ -39,6 +39,17 @@ __device__ std::uint8_t quantize(float number, float scale) {
   }
 }
 
+/// The number of a draw.
+__device__ float drawn_number(const RandomFillParams& numbers, std::int64_t draw) {
+  const uint4 bytes = draw_bytes(numbers.key, static_cast<std::uint64_t>(draw / kDrawsPerCounter));
+  const int byte = static_cast<int>(draw % kDrawsPerCounter);
+  const std::uint32_t word = byte < 4    ? bytes.x
+                             : byte < 8  ? bytes.y
+                             : byte < 12 ? bytes.z
+                                         : bytes.w;
+  return random_number(numbers, word, byte % 4);
+}
+
 /// One warp per group of a row.
 template <DType kStored>
 __global__ void __launch_bounds__(kThreads)
@@ -59,14 +70,7 @@ __global__ void __launch_bounds__(kThreads)
   float largest = 0.0f;
 #pragma unroll
   for (int i = 0; i < kNumbersOfLane; ++i) {
-    const uint4 bytes =
-        draw_bytes(p.numbers.key, static_cast<std::uint64_t>((draw + i) / kDrawsPerCounter));
-    const int byte = static_cast<int>((draw + i) % kDrawsPerCounter);
-    const std::uint32_t word = byte < 4    ? bytes.x
-                               : byte < 8  ? bytes.y
-                               : byte < 12 ? bytes.z
-                                           : bytes.w;
-    numbers[i] = random_number(p.numbers, word, byte % 4);
+    numbers[i] = drawn_number(p.numbers, draw + i);
     largest = fmaxf(largest, fabsf(numbers[i]));
   }
   const float scale =
@@ -108,7 +112,31 @@ __global__ void __launch_bounds__(kThreads)
                                     4 * j) = word;
 }
 
+/// One block per row, which draws it twice.
+__global__ void __launch_bounds__(kThreads)
+    random_quantize_rows_kernel(const __grid_constant__ RandomQuantizeParams p) {
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t draw = p.numbers.source + row * p.in_features;
+  float largest = 0.0f;
+  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
+    largest = fmaxf(largest, fabsf(drawn_number(p.numbers, draw + i)));
+  }
+  const float scale =
+      round_scale(p.scale_dtype, __fdiv_rn(block_max(largest), kScaleDivisor<DType::uint8>));
+  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
+    p.values[row * p.in_features + i] =
+        quantize<DType::uint8>(drawn_number(p.numbers, draw + i), scale);
+  }
+  if (threadIdx.x == 0) store_element(p.scale_dtype, p.scales, row, scale);
+}
+
 }  // namespace
+
+void random_quantize_rows(const RandomQuantizeParams& params, cudaStream_t stream) {
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.weight_rows)),
+                          .block = dim3(kThreads)};
+  launch(random_quantize_rows_kernel, shape, stream, params);
+}
 
 void random_quantize(const RandomQuantizeParams& params, cudaStream_t stream) {
   const std::int64_t warps = params.weight_rows * (params.in_features / kRandomQuantizeGroup);

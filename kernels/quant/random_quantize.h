@@ -24,4 +24,8 @@ inline constexpr int kRandomQuantizeGroup = 128;
 /// weights/quant/quantize.h does, bit for bit. Errors: see launch.h; DispatchError.
 void random_quantize(const RandomQuantizeParams& params, cudaStream_t stream);
 
+/// The same to uint8 with a scale for each row: `values` and `scales` are row-major, in_features
+/// any number. Errors: see launch.h.
+void random_quantize_rows(const RandomQuantizeParams& params, cudaStream_t stream);
+
 }  // namespace quern::kernels

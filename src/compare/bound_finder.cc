@@ -28,6 +28,12 @@ void append_slots(const KvCacheView& cache, std::span<const float> block, int nu
   }
 }
 
+/// Whether every backend multiplies integers of whole rows, and so rounds no weight.
+bool is_product_of_integers(const WeightFormat& format, std::int64_t in_features) {
+  return format.stored == DType::uint8 && format.group_size == 0 &&
+         format.activation.group_size == 0 && multiplies_integers(format, in_features);
+}
+
 }  // namespace
 
 std::vector<BoundedSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
@@ -113,11 +119,16 @@ const MatrixLengths& BoundFinder::lengths_of(WeightId id) {
     entry->second.add_rows(
         reference_.read_weight(id, first, std::min(kRowsAtATime, num_rows - first)));
   }
-  if (reference_.graph().weight(id).format.is_quantized()) {
+  const WeightFormat& format = reference_.graph().weight(id).format;
+  entry->second.inputs = format.activation;
+  if (format.is_quantized() &&
+      !is_product_of_integers(format, reference_.graph().weight(id).in_features)) {
     const DType dtype = reference_.graph().activation_dtype;
     entry->second.rounding = dtype == DType::float16    ? 0x1p-11
                              : dtype == DType::bfloat16 ? 0x1p-8
                                                         : 0.0;
+    // scale · value of an input's group may be rounded as well.
+    if (format.activation.group_size != 0) entry->second.rounding *= 2.0;
   }
   return entry->second;
 }

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/half.h"
+#include "compare/rounded_inputs.h"
 #include "compare/rounding.h"
 
 namespace quern {
@@ -36,9 +37,8 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
   const double scale = 1.0 / std::sqrt(variance + op.epsilon);
   // Subtracting the mean cancels; the rest is a relative error.
   const double cancelled = op.norm == NormKind::layer ? largest * scale : 0.0;
-  double length_square = 0.0;
-  double slack_square = 0.0;
-  double product_slack_square = 0.0;
+  std::vector<double> values(row.size());
+  std::vector<double> moves(row.size());
   for (std::size_t i = 0; i < row.size(); ++i) {
     const double bias = inputs.norm_bias.empty() ? 0.0 : inputs.norm_bias[i];
     const double gain = inputs.gain[i];
@@ -46,14 +46,30 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
     const double error =
         8.0 * kEpsilon * (std::abs(value) + std::abs(bias) + cancelled * std::abs(gain));
     const auto rounded = [&](double x) { return round_to(inputs.dtype, static_cast<float>(x)); };
-    const double slack = square(double{rounded(value + error)} - rounded(value - error));
-    length_square += square(value);
+    values[i] = value;
+    moves[i] = std::abs(double{rounded(value + error)} - rounded(value - error));
+  }
+  const RoundedInputs normed = round_inputs(values, moves, inputs.weight.inputs);
+  double length_square = 0.0;
+  double slack_square = 0.0;
+  double product_slack_square = 0.0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const double slack = square(normed.moves[i]);
+    length_square += square(normed.values[i]);
     slack_square += slack;
     // Signs are independent.
-    product_slack_square +=
-        (slack + rounding_variance(inputs.weight) * square(value)) * inputs.weight.col_squares[i];
+    product_slack_square += (slack + rounding_variance(inputs.weight) * square(normed.values[i])) *
+                            inputs.weight.col_squares[i];
   }
   return {std::sqrt(length_square), std::sqrt(slack_square), product_slack_square};
+}
+
+/// Inputs that are the same on both sides, rounded.
+std::vector<float> rounded_row(std::span<const float> row, const ActivationFormat& format) {
+  if (format.rounding == ActivationRounding::none) return {row.begin(), row.end()};
+  const std::vector<double> numbers(row.begin(), row.end());
+  const auto rounded = round_inputs(numbers, std::vector<double>(row.size()), format);
+  return {rounded.values.begin(), rounded.values.end()};
 }
 
 struct Bounded {
@@ -142,13 +158,13 @@ ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const
   ErrorBounds bounds;
   bounds.elements.reserve(out.values.size());
   for (std::int64_t row = 0; row < out.rows(); ++row) {
+    const std::vector<float> inputs = rounded_row(in.row(row), weight.inputs);
     const double per_length =
-        (static_cast<double>(in.cols) * kEpsilon + weight.rounding) * row_length(in.row(row));
+        (static_cast<double>(in.cols) * kEpsilon + weight.rounding) * row_length(inputs);
     if (weight.rounding > 0.0) {
       double moved = 0.0;
-      for (std::int64_t i = 0; i < in.cols; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        moved += square(in.row(row)[at]) * weight.col_squares[at];
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        moved += square(inputs[i]) * weight.col_squares[i];
       }
       const double whole = square(row_length(out.row(row)));
       bounds.nmse_slack.push_back(whole > 0.0 ? rounding_variance(weight) * moved / whole : 0.0);

@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "graph/kv_format.h"
 #include "graph/op.h"
+#include "weights/format.h"
 
 namespace quern {
 
@@ -44,13 +45,15 @@ struct MatrixLengths {
   /// The relative error that a side may give to each number: of a quantized weight, which it may
   /// round to the activation dtype.
   double rounding = 0.0;
+  ActivationFormat inputs = {};  ///< what the weight's format rounds inputs to
 
   void add_rows(const HostRows& added);
 };
 
 /// Bounds of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of K products,
 /// and u ‖x‖ ‖w‖ for weights that are rounded with a relative error of up to u. A row's NMSE slack
-/// allows for such roundings: independent, uniform up to u.
+/// allows for such roundings: independent, uniform up to u. Where the format rounds inputs, x is
+/// rounded: both sides round the same numbers alike.
 ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out);
 
 /// Inputs of NormLinear's bounds, apart from the op.
@@ -64,7 +67,8 @@ struct NormLinearInputs {
 };
 
 /// Bounds of a NormLinear's `out`: those of its GEMM, plus the effect of normed numbers near a
-/// rounding boundary, times the activation's slope.
+/// rounding boundary, times the activation's slope. Where the format rounds inputs, its boundaries
+/// count as well, see round_inputs().
 ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inputs);
 
 /// A sequence of a step: its token rows, and its slots after the append.

@@ -57,8 +57,9 @@ enum class Rows : std::uint8_t { tokens, logit_rows };
 ///   in_rows tokens and out_rows logit_rows: reads only the token rows named in
 ///   BatchView::logit_rows, in their order. Else both are the same.
 /// Norms: rms is x / √(mean(x²) + ε) · gain; layer is (x - mean) / √(var + ε) · gain + norm_bias.
-/// Rounding: n is rounded to T once, after gain and norm_bias; a quantized weight's numbers may be
-///   rounded to T once; products accumulate in float32;
+/// Rounding: n is rounded to T once, after gain and norm_bias, then as WeightFormat::activation
+///   says, if it does; a quantized weight's numbers, and scale · value of inputs rounded by groups,
+///   may be rounded to T once; products accumulate in float32, of integers exactly;
 ///   bias, activation and gate act on float32; out is rounded once.
 /// Aliasing: none of the outputs overlaps an input.
 /// Source: HF LlamaRMSNorm, GPT2MLP, LlamaMLP.
@@ -145,8 +146,9 @@ struct Attention {
 };
 
 /// out = W · in + bias. Shapes: in [rows, in] T; weight [out, in]; out [rows, out] T.
-/// Rounding: a quantized weight's numbers may be rounded to T once; float32 accumulation and bias,
-/// one rounding of out.
+/// Rounding: inputs as WeightFormat::activation says; a quantized weight's numbers, and scale ·
+/// value of inputs rounded by groups, may be rounded to T once; float32 accumulation and bias, one
+/// rounding of out.
 struct Linear {
   ValueId in;
   ValueId out;

@@ -71,6 +71,69 @@ TEST(LinearBounds, HoldEveryOrderOfSummationAndNoWrongTerm) {
   }
 }
 
+/// Rows rounded to int8 with scales of their own.
+HostRows int8_rows(const HostRows& in) {
+  HostRows out = in;
+  for (std::int64_t row = 0; row < in.rows(); ++row) {
+    float largest = 0.0f;
+    for (const float x : in.row(row)) largest = std::max(largest, std::fabs(x));
+    const float scale = largest / 127.0f;
+    for (std::int64_t k = 0; k < in.cols; ++k) {
+      float& value = out.values[static_cast<std::size_t>(row * in.cols + k)];
+      value = scale * std::nearbyint(value / scale);
+    }
+  }
+  return out;
+}
+
+TEST(LinearBounds, ExpectInputsToBeRoundedAlike) {
+  const HostRows in = random_rows(5, 300, 1);
+  const HostRows weight = random_rows(40, 300, 2);
+  MatrixLengths lengths = lengths_of(weight);
+  lengths.inputs = {.rounding = ActivationRounding::int8};
+  const HostRows rounded = int8_rows(in);
+  const HostRows reference = product(rounded, weight, false, DType::float32);
+  const ErrorBounds bounds = linear_bounds(in, lengths, reference);
+  EXPECT_LE(
+      excess(product(rounded, weight, true, DType::float32), reference, bounds, DType::float32),
+      1.0);
+  const HostRows exact = product(in, weight, true, DType::float32);
+  EXPECT_GT(excess(exact, reference, bounds, DType::float32), 10.0) << "inputs as they are";
+}
+
+// Where the last bits of a norm differ, a rounding may fall either way; nothing more.
+TEST(NormLinearBounds, AllowRoundingsAtAnEdge) {
+  const HostRows sum = random_rows(20, 400, 3);
+  const HostRows weight = random_rows(40, 400, 2);
+  MatrixLengths lengths = lengths_of(weight);
+  lengths.inputs = {.rounding = ActivationRounding::int8};
+  const std::vector<float> gain(400, 1.0f);
+  NormLinear op{};
+  op.norm = NormKind::rms;
+  op.epsilon = 1e-5f;
+  const auto normed_with = [&](float factor) {
+    HostRows normed = sum;
+    for (std::int64_t row = 0; row < sum.rows(); ++row) {
+      double square_sum = 0.0;
+      for (const float x : sum.row(row)) square_sum += double{x} * x;
+      const auto scale = static_cast<float>(1.0 / std::sqrt(square_sum / 400.0 + 1e-5));
+      for (std::int64_t k = 0; k < 400; ++k) {
+        float& value = normed.values[static_cast<std::size_t>(row * 400 + k)];
+        value = value * scale * (k % 3 == 0 ? factor : 1.0f);
+      }
+    }
+    return normed;
+  };
+  const HostRows reference = product(int8_rows(normed_with(1.0f)), weight, false, DType::float32);
+  const ErrorBounds bounds =
+      norm_linear_bounds(op, {sum, gain, {}, lengths, reference, DType::float32});
+  const auto excess_with = [&](const HostRows& normed) {
+    return excess(product(normed, weight, true, DType::float32), reference, bounds, DType::float32);
+  };
+  EXPECT_LE(excess_with(int8_rows(normed_with(1.0f + 0x1p-22f))), 1.0);
+  EXPECT_GT(excess_with(normed_with(1.0f)), 1.0) << "not rounded";
+}
+
 TEST(LinearBounds, AllowAQuantizedWeightToBeRounded) {
   const HostRows in = random_rows(5, 300, 1);
   const HostRows weight = random_rows(40, 300, 2);

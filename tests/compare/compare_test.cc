@@ -246,7 +246,7 @@ TEST(CompareErrors, NameWhatIsWrong) {
                      compare(model, two_prompts(), options));
   options.decode_steps = 1;
   options.tested.quantize_activations = ActivationQuantization::int8;
-  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"quantize_activations"}),
+  EXPECT_QUERN_ERROR(ErrorCode::unsupported, ({"quantize_activations int8", "checkpoint or token"}),
                      compare(model, two_prompts(), options));
 }
 

@@ -24,8 +24,9 @@ std::vector<float> made_up_numbers() {
 }
 
 /// Quantizes the numbers, row ranges of 2, and gives the weight over `bytes`.
-Weight quantize(DType stored, const std::vector<float>& numbers, std::vector<std::byte>& bytes) {
-  const WeightFormat format = load_time_format(stored, kShape.in_features);
+Weight quantize(DType stored, const std::vector<float>& numbers, std::vector<std::byte>& bytes,
+                const ActivationFormat& inputs = {}) {
+  const WeightFormat format = load_time_format(stored, kShape.in_features, inputs);
   const RowReader floats = [&](std::int64_t first_row, std::int64_t num_rows, std::byte* out) {
     std::memcpy(out, numbers.data() + first_row * kShape.in_features,
                 static_cast<std::size_t>(num_rows * kShape.in_features) * sizeof(float));
@@ -71,6 +72,29 @@ TEST(Quantize, EveryNumberIsWithinHalfAStep) {
         }
       }
     }
+  }
+}
+
+TEST(Quantize, W8A8HasAScaleForEachRow) {
+  const ActivationFormat tokens = {.rounding = ActivationRounding::int8};
+  EXPECT_EQ(load_time_format(DType::uint8, 300, tokens).group_size, 0);
+  EXPECT_EQ(load_time_format(DType::uint8, 300, tokens).activation, tokens);
+  // Where kernels do not multiply integers of whole rows, groups are the more exact.
+  EXPECT_EQ(load_time_format(DType::uint8, 300, {ActivationRounding::int8, 32}).group_size, 128);
+  EXPECT_EQ(load_time_format(DType::uint4, 300, tokens).group_size, 128);
+
+  const std::vector<float> numbers = made_up_numbers();
+  std::vector<std::byte> bytes;
+  const Weight weight = quantize(DType::uint8, numbers, bytes, tokens);
+  EXPECT_EQ(weight.scales.cols, 1);
+  std::vector<float> row(300);
+  for (std::int64_t r = 0; r < 5; ++r) {
+    dequantize_row(weight, r, row);
+    float largest = 0.0f;
+    for (int i = 0; i < 300; ++i) largest = std::max(largest, std::fabs(numbers[r * 300 + i]));
+    // As above: half a step, and what rounding the scale moves the last code.
+    const float bound = largest / 255.0f * (1.0f + 254.0f * 0x1p-11f);
+    for (int i = 0; i < 300; ++i) EXPECT_LE(std::fabs(row[i] - numbers[r * 300 + i]), bound);
   }
 }
 

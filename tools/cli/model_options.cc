@@ -46,6 +46,13 @@ void parse_device_loop(const std::string& option, const std::string& value,
   usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
 }
 
+/// Errors: UsageError where --quantize w8a8 and --quantize-activations both say what inputs are
+/// rounded to.
+void check_no_activations(const EngineOptions& options) {
+  if (options.quantize_activations == ActivationQuantization::off) return;
+  usage_error("--quantize w8a8 and --quantize-activations contradict each other");
+}
+
 }  // namespace
 
 void parse_device(const std::string& option, const std::string& value, EngineOptions& options) {
@@ -81,7 +88,7 @@ std::optional<DType> parse_quantize(const std::string& option, const std::string
   if (value == "int8") return DType::uint8;
   if (value == "int4") return DType::uint4;
   if (value == "fp8") return DType::float8_e4m3;
-  usage_error("{}: expected none, int8, int4 or fp8, got {}", option, quoted_name(value));
+  usage_error("{}: expected none, int8, int4, fp8 or w8a8, got {}", option, quoted_name(value));
 }
 
 ActivationQuantization parse_activation_quantization(const std::string& option,
@@ -89,7 +96,8 @@ ActivationQuantization parse_activation_quantization(const std::string& option,
   if (value == "off") return ActivationQuantization::off;
   if (value == "checkpoint") return ActivationQuantization::checkpoint;
   if (value == "int8") return ActivationQuantization::int8;
-  usage_error("{}: expected off, checkpoint or int8, got {}", option, quoted_name(value));
+  if (value == "token") return ActivationQuantization::token;
+  usage_error("{}: expected off, checkpoint, int8 or token, got {}", option, quoted_name(value));
 }
 
 KvCacheDType parse_kv_cache_dtype(const std::string& option, const std::string& value) {
@@ -168,15 +176,23 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
       });
   group.value({"--quantize", "TYPE",
                "Quantize the layers' matrices at load, rounded to nearest in groups of 128: int8, "
-               "int4 or fp8 (default: none)"},
+               "int4 or fp8; w8a8: int8 by rows, with inputs of int8 by tokens (default: none)"},
               [&options](const std::string& option, const std::string& value) {
-                options.quantize = parse_quantize(option, value);
+                if (value != "w8a8") {
+                  options.quantize = parse_quantize(option, value);
+                  return;
+                }
+                check_no_activations(options);
+                options.quantize = DType::uint8;
+                options.quantize_activations = ActivationQuantization::token;
               });
   group.value(
       {"--quantize-activations", "HOW",
-       "On the CPU, round the inputs of quantized matrices: off, checkpoint (as it was made "
-       "for) or int8 (in groups of 32, to multiply integers; default: off)"},
+       "Round the inputs of quantized matrices: off, checkpoint (as it was made for), token (int8, "
+       "a scale for each) or on the CPU int8 (in groups of 32, to multiply integers; default: "
+       "off)"},
       [&options](const std::string& option, const std::string& value) {
+        check_no_activations(options);
         options.quantize_activations = parse_activation_quantization(option, value);
       });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},

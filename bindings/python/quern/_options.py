@@ -18,7 +18,7 @@ _CHOICES: dict[str, _Names] = {  # by number; None is what the caller cannot ask
     "device": ("auto", "cpu", "cuda"),
     "dtype": DTYPES,
     "quantize": DTYPES,
-    "quantize_activations": ("off", "checkpoint", "int8"),
+    "quantize_activations": ("off", "checkpoint", "int8", "token"),
     "kv_cache_dtype": ("auto", "int8", "fp8", "k16v8"),
     "kv_reservation": (None, "full", "grow"),
     "device_loop": ("auto", "off", "require"),

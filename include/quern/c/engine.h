@@ -23,7 +23,12 @@ typedef int32_t quern_kv_reservation;
 enum { QUERN_KV_RESERVATION_DEFAULT = 0, QUERN_KV_FULL = 1, QUERN_KV_GROW = 2 };
 
 typedef int32_t quern_activation_quantization;
-enum { QUERN_ACTIVATIONS_FLOAT = 0, QUERN_ACTIVATIONS_CHECKPOINT = 1, QUERN_ACTIVATIONS_INT8 = 2 };
+enum {
+  QUERN_ACTIVATIONS_FLOAT = 0,
+  QUERN_ACTIVATIONS_CHECKPOINT = 1,
+  QUERN_ACTIVATIONS_INT8 = 2, /**< on the CPU */
+  QUERN_ACTIVATIONS_TOKEN = 3 /**< with quantize uint8: W8A8 */
+};
 
 typedef int32_t quern_kv_cache_dtype;
 enum {
@@ -45,7 +50,7 @@ typedef struct quern_engine_options {
   quern_optional_int device_index; /**< CUDA's index of the GPU; unset: the first supported one */
   quern_dtype dtype;    /**< of activations; default: float32 on the CPU, else the checkpoint's */
   quern_dtype quantize; /**< the layers' matrices at load: uint4, uint8, float8_e4m3; default: no */
-  quern_activation_quantization quantize_activations; /**< on the CPU */
+  quern_activation_quantization quantize_activations; /**< default: not */
   int32_t threads;                     /**< CPU threads; 0: all that the process may use */
   int32_t max_seqs;                    /**< concurrent sequences; 0: 8 */
   int32_t max_seq_len;                 /**< tokens of one sequence; 0: the model's */

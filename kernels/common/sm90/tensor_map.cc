@@ -33,21 +33,23 @@ auto tensor_map_encoder() {
 bool has_tensor_maps() { return tensor_map_encoder() != nullptr; }
 
 CUtensorMap make_tensor_map(const TensorMapParams& params, const char* what) {
-  constexpr int kSwizzledColumns = 64;
+  const bool is_bytes = params.dtype == DType::uint8;
+  const int element_bytes = is_bytes ? 1 : 2;
   const auto columns = static_cast<cuuint64_t>(params.columns);
   const cuuint64_t sizes[] = {columns, static_cast<cuuint64_t>(params.rows)};
-  const cuuint64_t strides[] = {columns * sizeof(std::uint16_t)};
+  const cuuint64_t strides[] = {columns * static_cast<cuuint64_t>(element_bytes)};
   const cuuint32_t box[] = {static_cast<cuuint32_t>(params.box_columns),
                             static_cast<cuuint32_t>(params.box_rows)};
   const cuuint32_t steps[] = {1, 1};
   CUtensorMap map;
   const CUresult status = tensor_map_encoder()(
       &map,
-      params.dtype == DType::float16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                     : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+      is_bytes                         ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+      : params.dtype == DType::float16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                       : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
       2, const_cast<void*>(params.data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      params.box_columns == kSwizzledColumns ? CU_TENSOR_MAP_SWIZZLE_128B
-                                             : CU_TENSOR_MAP_SWIZZLE_NONE,
+      params.box_columns * element_bytes == 128 ? CU_TENSOR_MAP_SWIZZLE_128B
+                                                : CU_TENSOR_MAP_SWIZZLE_NONE,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
     throw LaunchError("describing " + std::string(what) + " for tensor copies failed: error " +

@@ -8,15 +8,15 @@
 
 namespace quern::kernels {
 
-/// A dense matrix of float16 or bfloat16 for bulk tensor copies: [rows, columns]. What lies outside
-/// comes as zeros.
+/// A dense matrix of float16, bfloat16 or uint8 (for any bytes) for bulk tensor copies: [rows,
+/// columns]. What lies outside comes as zeros.
 struct TensorMapParams {
   DType dtype = DType::float16;
   const void* data = nullptr;  ///< aligned to 16 bytes
   std::int64_t rows = 0;
-  std::int64_t columns = 0;  ///< a multiple of 8
+  std::int64_t columns = 0;  ///< rows are multiples of 16 bytes
   int box_rows = 0;          ///< at most 256
-  int box_columns = 64;      ///< 64: rows of 128 bytes, swizzled; else as they are
+  int box_columns = 64;      ///< of 128 bytes: swizzled; else as they are
 };
 
 /// Whether the driver that is loaded can describe matrices for bulk tensor copies.

@@ -33,6 +33,11 @@ __device__ inline void pin_registers(float (&registers)[kCount]) {
 #pragma unroll
   for (float& value : registers) asm volatile("" : "+f"(value));
 }
+template <int kCount>
+__device__ inline void pin_registers(int (&registers)[kCount]) {
+#pragma unroll
+  for (int& value : registers) asm volatile("" : "+r"(value));
+}
 /// Keeps the compiler from sinking the computation of these below this point.
 template <int kCount>
 __device__ inline void need_registers(const float (&registers)[kCount]) {
@@ -73,6 +78,23 @@ template <typename T>
 __device__ inline void wgmma(float (&sums)[128], std::uint64_t a, std::uint64_t b,
                              bool accumulate) {
   QUERN_WGMMA(T, "256", 128, "%128, %129", "%130", "0, 0", "l"(a), "l"(b))
+}
+
+/// The same of int8 rows and uint8 weights, in steps of 32 inputs, with exact sums. T: int8_t.
+template <typename T>
+__device__ inline void wgmma(int (&sums)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+  static_assert(std::is_same_v<T, std::int8_t>);
+  QUERN_WGMMA_INT8("128", 64, "%64, %65", "%66", "l"(a), "l"(b));
+}
+template <typename T>
+__device__ inline void wgmma(int (&sums)[96], std::uint64_t a, std::uint64_t b, bool accumulate) {
+  static_assert(std::is_same_v<T, std::int8_t>);
+  QUERN_WGMMA_INT8("192", 96, "%96, %97", "%98", "l"(a), "l"(b));
+}
+template <typename T>
+__device__ inline void wgmma(int (&sums)[128], std::uint64_t a, std::uint64_t b, bool accumulate) {
+  static_assert(std::is_same_v<T, std::int8_t>);
+  QUERN_WGMMA_INT8("256", 128, "%128, %129", "%130", "l"(a), "l"(b));
 }
 
 /// a in registers, with mma_m16n8k16's layout; b N-major, with 128 or 64 columns.

@@ -27,17 +27,17 @@
   ", %112, %113, %114, %115, %116, %117, %118, %119"   \
   ", %120, %121, %122, %123, %124, %125, %126, %127"
 
-// The sums as operands, read and written.
-#define QUERN_SUMS_8(i)                                                                      \
-  "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3]), "+f"(sums[i + 4]), \
-      "+f"(sums[i + 5]), "+f"(sums[i + 6]), "+f"(sums[i + 7])
-#define QUERN_SUMS_16 QUERN_SUMS_8(0), QUERN_SUMS_8(8)
-#define QUERN_SUMS_32_FROM(i) \
-  QUERN_SUMS_8(i), QUERN_SUMS_8(i + 8), QUERN_SUMS_8(i + 16), QUERN_SUMS_8(i + 24)
-#define QUERN_SUMS_32 QUERN_SUMS_32_FROM(0)
-#define QUERN_SUMS_64 QUERN_SUMS_32, QUERN_SUMS_32_FROM(32)
-#define QUERN_SUMS_96 QUERN_SUMS_64, QUERN_SUMS_32_FROM(64)
-#define QUERN_SUMS_128 QUERN_SUMS_96, QUERN_SUMS_32_FROM(96)
+// The sums as operands, read and written; c: "+f", or "+r" of integers.
+#define QUERN_SUMS_8(c, i)                                                                    \
+  c(sums[i]), c(sums[i + 1]), c(sums[i + 2]), c(sums[i + 3]), c(sums[i + 4]), c(sums[i + 5]), \
+      c(sums[i + 6]), c(sums[i + 7])
+#define QUERN_SUMS_16(c) QUERN_SUMS_8(c, 0), QUERN_SUMS_8(c, 8)
+#define QUERN_SUMS_32_FROM(c, i) \
+  QUERN_SUMS_8(c, i), QUERN_SUMS_8(c, i + 8), QUERN_SUMS_8(c, i + 16), QUERN_SUMS_8(c, i + 24)
+#define QUERN_SUMS_32(c) QUERN_SUMS_32_FROM(c, 0)
+#define QUERN_SUMS_64(c) QUERN_SUMS_32(c), QUERN_SUMS_32_FROM(c, 32)
+#define QUERN_SUMS_96(c) QUERN_SUMS_64(c), QUERN_SUMS_32_FROM(c, 64)
+#define QUERN_SUMS_128(c) QUERN_SUMS_96(c), QUERN_SUMS_32_FROM(c, 96)
 
 // sums [64, n] += a · b, or a · b where the variable `accumulate` is false. count: N / 2. inputs:
 // names of the operands of a and b behind the sums; flag: that of `accumulate`, behind those.
@@ -47,7 +47,17 @@
                ", 0;\n"                                                                     \
                "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type               \
                " {" QUERN_NAMES_##count "}, " inputs ", accumulate, 1, 1, " majors ";\n}\n" \
-               : QUERN_SUMS_##count                                                         \
+               : QUERN_SUMS_##count("+f")                                                   \
+               : __VA_ARGS__, "r"(static_cast<int>(accumulate)))
+
+// The same of int8 rows and uint8 weights, [64, 32] · [32, n], with integer sums; both K-major.
+#define QUERN_WGMMA_INT8(n, count, inputs, flag, ...)                     \
+  asm volatile("{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, " flag \
+               ", 0;\n"                                                   \
+               "wgmma.mma_async.sync.aligned.m64n" n                      \
+               "k32.s32.s8.u8"                                            \
+               " {" QUERN_NAMES_##count "}, " inputs ", accumulate;\n}\n" \
+               : QUERN_SUMS_##count("+r")                                 \
                : __VA_ARGS__, "r"(static_cast<int>(accumulate)))
 
 // For elements of type T, float16 or bfloat16.

@@ -6,17 +6,33 @@
 
 namespace quern::kernels {
 
+struct GemmSm90KernelParams {
+  CUtensorMap rows;     ///< boxes [128, kDepth]
+  CUtensorMap weights;  ///< boxes [kBoxRows, kDepth]
+  CUtensorMap out;      ///< boxes [64, 32], not swizzled
+  std::int64_t num_rows = 0;
+  Epilogue epilogue;
+  int row_tiles = 0;      ///< of a block, or of a pair
+  int feature_tiles = 0;  ///< of the output
+  int depth_steps = 0;    ///< stages that a tile's whole in_features take
+};
+
 /// What a block of gemm_sm90() is made of: a warpgroup of which one thread brings rows and weights
 /// to shared memory, and two that multiply, 64 rows each.
 template <typename T, int kWidth_, int kPair_, int kSplits_>
 struct GemmBlock {
+  using Element = T;  ///< of rows and weights
+  using Sum = float;
+  using KernelParams = GemmSm90KernelParams;
+  /// Whether every epilogue is long, not only a gated one: see GemmConsumer.
+  static constexpr bool kLongEpilogue = false;
   static constexpr int kWidth = kWidth_;
   static constexpr int kPair = kPair_;
   static constexpr int kSplits = kSplits_;
   static constexpr int kCluster = kPair * kSplits;
   static_assert(kPair == 1 || kSplits == 1);
   static constexpr int kRows = 128;
-  static constexpr int kDepth = 64;  ///< of a stage: a swizzled row of 128 bytes
+  static constexpr int kDepth = 128 / sizeof(T);  ///< of a stage: a swizzled row of 128 bytes
   static constexpr int kConsumers = 2;
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kRowBytes = kRows * 128;
@@ -41,7 +57,7 @@ struct GemmBlock {
   static constexpr int kLeadBarrier = 4;
 
   struct SharedMemory {
-    /// [128 rows | kWidth weight rows, 64] T each, swizzled. With kSplits > 1 at last the sums.
+    /// [128 rows | kWidth weight rows, kDepth] T each, swizzled. With kSplits > 1 at last the sums.
     unsigned char stages[kStages][kStageBytes];
     unsigned char out[kConsumers][kOutSlots][kOutBoxes][kOutBoxBytes];
     std::uint64_t full[kStages], empty[kStages];
@@ -56,17 +72,6 @@ struct GemmBlock {
     }
     publish_barriers();
   }
-};
-
-struct GemmSm90KernelParams {
-  CUtensorMap rows;     ///< boxes [128, 64]
-  CUtensorMap weights;  ///< boxes [kBoxRows, 64]
-  CUtensorMap out;      ///< boxes [64, 32], not swizzled
-  std::int64_t num_rows = 0;
-  Epilogue epilogue;
-  int row_tiles = 0;      ///< of a block, or of a pair
-  int feature_tiles = 0;  ///< of the output
-  int depth_steps = 0;    ///< stages that a tile's whole in_features take
 };
 
 /// A tile and the steps of its in_features that a block takes.

@@ -8,13 +8,13 @@
 
 namespace quern::kernels {
 
-/// Multiplies a block's tiles, by two warpgroups.
+/// Multiplies a block's tiles, by two warpgroups. T: of the output.
 template <typename T, typename Block>
 class GemmConsumer {
  public:
   using SharedMemory = typename Block::SharedMemory;
 
-  __device__ GemmConsumer(const GemmSm90KernelParams& params, SharedMemory& shared)
+  __device__ GemmConsumer(const typename Block::KernelParams& params, SharedMemory& shared)
       : p_(params),
         shared_(shared),
         schedule_(params),
@@ -25,11 +25,14 @@ class GemmConsumer {
     wait_for_earlier_kernels();  // they may still read what is written here
     while (schedule_.advance()) {
       const GemmWork& work = schedule_.work();
-      float sums[kSums];
+      typename Block::Sum sums[kSums];
       multiply(work.num_steps, sums);
       TileEpilogue<T> epilogue(p_.epilogue, p_.num_rows, work.row + 64 * group_, work.feature);
       if constexpr (Block::kSplits > 1) {
         finish_split(sums, epilogue);
+      } else if constexpr (!std::is_same_v<typename Block::Sum, float>) {
+        epilogue.template finish<Block::kWidth>(Block::products(sums, p_, shared_, work, group_),
+                                                stores_);
       } else {
         epilogue.template finish<Block::kWidth>(sums, stores_);
       }
@@ -40,9 +43,10 @@ class GemmConsumer {
  private:
   static constexpr int kSums = Block::kWidth / 2;
 
-  __device__ void multiply(int num_steps, float (&sums)[kSums]) {
+  __device__ void multiply(int num_steps, typename Block::Sum (&sums)[kSums]) {
     // The first warpgroup leads by a stage, so that its epilogue runs beside the other's products.
-    const bool leads = Block::kWidth == 256 && p_.epilogue.gated && num_steps > 1;
+    const bool leads =
+        Block::kWidth == 256 && (Block::kLongEpilogue || p_.epilogue.gated) && num_steps > 1;
     if (leads && group_ == 1) named_barrier_wait(Block::kLeadBarrier, 128 * Block::kConsumers);
     int last_stage = 0;
     for (int i = 0; i < num_steps; ++i) {
@@ -53,8 +57,9 @@ class GemmConsumer {
       const std::uint64_t b = swizzled_matrix(rows + Block::kRowBytes, 0);
       wgmma_fence();
 #pragma unroll
-      for (int k = 0; k < Block::kDepth / 16; ++k) {
-        wgmma<T>(sums, advanced(a, 32 * k), advanced(b, 32 * k), i > 0 || k > 0);
+      for (int k = 0; k < 4; ++k) {  // of 32 bytes
+        wgmma<typename Block::Element>(sums, advanced(a, 32 * k), advanced(b, 32 * k),
+                                       i > 0 || k > 0);
       }
       wgmma_commit();
       wgmma_wait<1>();
@@ -110,7 +115,7 @@ class GemmConsumer {
         });
   }
 
-  const GemmSm90KernelParams& p_;
+  const typename Block::KernelParams& p_;
   SharedMemory& shared_;
   GemmSchedule<Block> schedule_;
   int group_;  ///< the warpgroup's number among the consumers

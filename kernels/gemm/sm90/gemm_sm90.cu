@@ -5,6 +5,7 @@
 #include "kernels/common/sm90/launch_cluster.h"
 #include "kernels/common/sm90/tensor_map.h"
 #include "kernels/gemm/sm90/gemm_consumer.cuh"
+#include "kernels/gemm/sm90/gemm_cut.h"
 #include "kernels/gemm/sm90/gemm_producer.cuh"
 #include "kernels/gemm/sm90/gemm_sm90.h"
 
@@ -12,7 +13,6 @@ namespace quern::kernels {
 namespace {
 
 constexpr int kThreads = GemmBlock<__half, 256, 2, 1>::kThreads;
-constexpr int kRows = GemmBlock<__half, 256, 2, 1>::kRows;
 constexpr int kDepth = GemmBlock<__half, 256, 2, 1>::kDepth;
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -55,59 +55,14 @@ constexpr GemmSm90Layout kLayouts[] = {
     {128, 1, 1}, {192, 1, 2}, {128, 1, 2}, {128, 1, 3},
 };
 
-constexpr bool operator==(const GemmSm90Layout& a, const GemmSm90Layout& b) {
-  return a.width == b.width && a.pair == b.pair && a.splits == b.splits;
-}
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-/// How a layout cuts a product.
-struct Cut {
-  std::int64_t row_tiles = 0;
-  std::int64_t feature_tiles = 0;
-  std::int64_t depth_steps = 0;
-  std::int64_t clusters_at_a_time = 0;
-
-  Cut(const GemmSm90Params& p, const GemmSm90Layout& layout)
-      : row_tiles(divide_up(p.num_rows, std::int64_t{kRows} * layout.pair)),
-        feature_tiles(divide_up(p.epilogue.weight_rows(), layout.width)),
-        depth_steps(divide_up(p.in_features, kDepth)),
-        clusters_at_a_time(std::max(p.num_multiprocessors / (layout.pair * layout.splits), 1)) {
-    if (p.epilogue.gated) feature_tiles = divide_up(p.epilogue.out_features, layout.width / 2);
-  }
-  std::int64_t tiles() const { return row_tiles * feature_tiles; }
-
-  /// About the cycles that it takes.
-  double cost(const GemmSm90Layout& layout) const {
-    constexpr double kCyclesOfColumn = 4.0;  // of 128 rows and a step
-    constexpr double kCyclesOfEpilogue = 3000.0;
-    const double width = layout.width + (layout.pair > 1 ? 10.0 : 15.0);
-    const double steps = static_cast<double>(divide_up(depth_steps, layout.splits));
-    return static_cast<double>(divide_up(tiles(), clusters_at_a_time)) *
-           (steps * width * kCyclesOfColumn + kCyclesOfEpilogue * layout.splits);
-  }
-};
-
-GemmSm90Layout best_layout(const GemmSm90Params& p) {
-  const GemmSm90Layout* best = nullptr;
-  double least = 0.0;
-  for (const GemmSm90Layout& layout : kLayouts) {
-    const Cut cut(p, layout);
-    if (cut.depth_steps < layout.splits) continue;
-    if (layout.pair > 1 && p.num_rows <= (layout.pair - 1) * kRows) continue;
-    const double cost = cut.cost(layout);
-    if (best == nullptr || cost < least) {
-      best = &layout;
-      least = cost;
-    }
-  }
-  return *best;
+GemmSizes sizes_of(const GemmSm90Params& p) {
+  return {p.num_rows, (p.in_features + kDepth - 1) / kDepth, p.epilogue, p.num_multiprocessors};
 }
 
 template <typename T, int kWidth, int kPair, int kSplits>
 void launch_layout(const GemmSm90Params& p, const GemmSm90Layout& layout, cudaStream_t stream) {
   using Block = GemmBlock<T, kWidth, kPair, kSplits>;
-  const Cut cut(p, layout);
+  const GemmCut cut(sizes_of(p), layout);
   GemmSm90KernelParams params;
   params.rows = make_tensor_map({.dtype = p.dtype,
                                  .data = p.in,
@@ -173,7 +128,7 @@ bool gemm_sm90_supports(const GemmSm90Params& p) {
 }
 
 void gemm_sm90(const GemmSm90Params& p, cudaStream_t stream) {
-  const GemmSm90Layout layout = p.layout ? *p.layout : best_layout(p);
+  const GemmSm90Layout layout = p.layout ? *p.layout : best_gemm_layout(sizes_of(p), kLayouts);
   dispatch_half(p.dtype, "gemm_sm90", [&]<typename T>() {
     if (launch_one_of<T>(p, layout, stream, std::make_index_sequence<std::size(kLayouts)>())) {
       return;

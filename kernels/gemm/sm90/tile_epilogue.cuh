@@ -20,11 +20,11 @@ class TileEpilogue {
     valid_[1] = row_ + 8 < num_rows;
   }
 
-  /// Of a tile of kWidth weight rows; if gated, gate rows come first and up rows behind them. The
-  /// usual cases have code of their own: to branch over what others need costs more than their
-  /// arithmetic.
-  template <int kWidth, typename Stores>
-  __device__ void finish(const float (&sums)[kWidth / 2], Stores& stores) const {
+  /// Of a tile of kWidth weight rows, whose kWidth / 2 sums of this thread are `sums[i]`; if gated,
+  /// gate rows come first and up rows behind them. The usual cases have code of their own: to
+  /// branch over what others need costs more than their arithmetic.
+  template <int kWidth, typename Sums, typename Stores>
+  __device__ void finish(const Sums& sums, Stores& stores) const {
     const bool biased = e_.bias != nullptr;
     if (!e_.gated && !biased && e_.activation == Activation::none) {
       finish_groups<kWidth / 32>(stores, [&](int group, float(&values)[16]) {

@@ -27,6 +27,7 @@
 #include "kernels/memory/copy_blocks.h"
 #include "kernels/memory/random_fill.h"
 #include "kernels/quant/random_quantize.h"
+#include "kernels/quant/rounded/int8_gemm.h"
 #include "weights/quant/quantize.h"
 #include "weights/quant/tiles.h"
 
@@ -77,6 +78,7 @@ class CudaBackend final : public Backend {
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
     launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
     launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
+    launch([&] { context_.sm90_int8_gemm = kernels::has_int8_gemm_sm90(); });
   }
 
   CudaBackend(const CudaBackend&) = delete;
@@ -266,11 +268,16 @@ class CudaBackend final : public Backend {
   void fill_random_quantized(const RandomRun& run, const Weight& weight,
                              std::string_view name) override {
     constexpr std::int64_t kGroup = kernels::kRandomQuantizeGroup;
-    if (weight.layout != WeightLayout::tiles || weight.in_features % kGroup != 0 ||
-        weight.format.group_size != kGroup || run.first != 0 || run.stride != 1) {
+    const WeightFormat& format = weight.format;
+    const bool is_whole = run.first == 0 && run.stride == 1;
+    const bool in_tiles = weight.layout == WeightLayout::tiles && format.group_size == kGroup &&
+                          weight.in_features % kGroup == 0;
+    const bool by_row = weight.layout == WeightLayout::row_major && format.group_size == 0 &&
+                        format.stored == DType::uint8;
+    if (!is_whole || (!in_tiles && !by_row)) {
       return Backend::fill_random_quantized(run, weight, name);
     }
-    QUERN_CHECK(weight.format == load_time_format(weight.format.stored, weight.in_features));
+    QUERN_CHECK(format == load_time_format(format.stored, weight.in_features, format.activation));
     kernels::RandomQuantizeParams params;
     params.numbers = random_params(run);
     params.values = weight.values.row<std::uint8_t>(0);
@@ -279,7 +286,10 @@ class CudaBackend final : public Backend {
     params.scale_dtype = weight.scales.dtype;
     params.weight_rows = weight.out_features;
     params.in_features = weight.in_features;
-    launch([&] { kernels::random_quantize(params, stream_.get()); });
+    launch([&] {
+      if (by_row) return kernels::random_quantize_rows(params, stream_.get());
+      kernels::random_quantize(params, stream_.get());
+    });
   }
 
   void push_range(const char* name) override { nvtxRangePushA(name); }

@@ -254,10 +254,11 @@ EngineOptions resolve_options(EngineOptions options) {
          dtype_name(*options.quantize));
   }
   require_range("quantize_activations", static_cast<int>(options.quantize_activations), 0,
-                static_cast<int>(ActivationQuantization::int8));
-  if (options.quantize_activations != ActivationQuantization::off &&
+                static_cast<int>(ActivationQuantization::token));
+  if (options.quantize_activations == ActivationQuantization::int8 &&
       options.device != DeviceChoice::cpu) {
-    fail(ErrorCode::unsupported, "quantize_activations: expected off on a GPU; use the CPU");
+    fail(ErrorCode::unsupported,
+         "quantize_activations int8: expected off, checkpoint or token on a GPU; use the CPU");
   }
   require_range("threads", options.threads, 0, kMaxThreads);
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);

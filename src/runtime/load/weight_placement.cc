@@ -86,7 +86,10 @@ ActivationFormat chosen_inputs(const OpenedModel& model, const WeightSpec& spec,
       WeightFormat rounded = format;
       rounded.activation = {ActivationRounding::int8, kIntegerBlock};
       if (multiplies_integers(rounded, spec.in_features)) return rounded.activation;
+      break;
     }
+    case ActivationQuantization::token:
+      return {.rounding = ActivationRounding::int8};
   }
   return {};
 }
@@ -143,6 +146,10 @@ std::vector<WeightFormat> stored_formats(const OpenedModel& model) {
                                      : stored_format(spec, model.checkpoint, activation));
     }
     formats.back().activation = chosen_inputs(model, spec, formats.back());
+    if (model.quantize && is_layer_matrix[i]) {
+      formats.back() =
+          load_time_format(*model.quantize, spec.in_features, formats.back().activation);
+    }
   }
   return formats;
 }
@@ -155,7 +162,8 @@ std::vector<WeightStorage> summarize_weights(const OpenedModel& model, const Bac
     const WeightLayout layout = backend.prepare(formats[i], spec.use);
     std::string name = format_name(formats[i]);
     if (formats[i].is_quantized() && layout == WeightLayout::row_major &&
-        backend.device().kind == DeviceKind::cuda) {
+        backend.device().kind == DeviceKind::cuda &&
+        !multiplies_integers(formats[i], spec.in_features)) {
       name += ", dequantized for each product";
     }
     WeightStorage& storage = by_format[name];

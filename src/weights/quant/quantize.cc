@@ -18,12 +18,17 @@ constexpr std::int64_t kQuantizedRows = 16;  ///< that are in memory as floats a
 
 }  // namespace
 
-WeightFormat load_time_format(DType stored, std::int64_t in_features) {
+WeightFormat load_time_format(DType stored, std::int64_t in_features,
+                              const ActivationFormat& activation) {
   QUERN_CHECK(stored == DType::uint4 || stored == DType::uint8 || stored == DType::float8_e4m3,
               "quantizing to {}", dtype_name(stored));
+  const bool by_row = in_features <= kGroupSize ||
+                      (stored == DType::uint8 &&
+                       activation == ActivationFormat{.rounding = ActivationRounding::int8});
   return {.stored = stored,
           .scale_dtype = stored == DType::float8_e4m3 ? DType::float32 : DType::float16,
-          .group_size = in_features <= kGroupSize ? 0 : kGroupSize};
+          .group_size = by_row ? 0 : kGroupSize,
+          .activation = activation};
 }
 
 QuantizingReader::QuantizingReader(RowReader floats, const WeightFormat& format,
@@ -33,9 +38,8 @@ QuantizingReader::QuantizingReader(RowReader floats, const WeightFormat& format,
       inputs_(shape.in_features),
       group_size_(format.group_size == 0 ? shape.in_features : format.group_size),
       name_(name) {
-  WeightFormat expected = load_time_format(format.stored, shape.in_features);
-  expected.activation = format.activation;
-  QUERN_CHECK(format == expected, "{}: {}", name, format_name(format));
+  QUERN_CHECK(format == load_time_format(format.stored, shape.in_features, format.activation),
+              "{}: {}", name, format_name(format));
 }
 
 std::vector<ComponentSource> QuantizingReader::components() const {

@@ -11,7 +11,10 @@ namespace quern {
 
 /// The format to which a matrix of floats is quantized at load: `stored` is uint4 or uint8, with
 /// float16 scales, or float8_e4m3, with float32 scales, of 128 inputs of a row; no zero points.
-WeightFormat load_time_format(DType stored, std::int64_t in_features);
+/// uint8 for inputs of int8 with a scale for each row has one for each row of the weight, so that
+/// sums of integers are whole rows (W8A8).
+WeightFormat load_time_format(DType stored, std::int64_t in_features,
+                              const ActivationFormat& activation = {});
 
 /// Quantizes a matrix of float32 to a load_time_format(), to the nearest number, to even on a tie.
 /// A group's scale is 2 · max|w| / (2^bits - 1) for integers, as GPTQ's quantizer chooses it, and

@@ -90,6 +90,24 @@ TEST(ProjectionKernels, WhatHasNoKernelIsRefusedWithWhatIsLegal) {
   }
 }
 
+TEST(ProjectionKernels, W8A8KeepsItsWeightsRowMajor) {
+  const WeightFormat w8a8 = {
+      .stored = uint8, .scale_dtype = float32, .activation = {ActivationRounding::int8}};
+  EXPECT_EQ(projection_layout(w8a8), WeightLayout::row_major);
+  const auto layout_with = [&](auto change) {
+    WeightFormat format = w8a8;
+    change(format);
+    return projection_layout(format);
+  };
+  EXPECT_EQ(layout_with([](WeightFormat& f) { f.has_zero_points = true; }),
+            WeightLayout::row_major);
+  EXPECT_EQ(layout_with([](WeightFormat& f) { f.activation = {}; }), WeightLayout::tiles);
+  EXPECT_EQ(layout_with([](WeightFormat& f) { f.group_size = 128; }), WeightLayout::tiles);
+  EXPECT_EQ(layout_with([](WeightFormat& f) { f.stored = uint4; }), WeightLayout::tiles);
+  EXPECT_EQ(layout_with([](WeightFormat& f) { f.activation.group_size = 32; }),
+            WeightLayout::tiles);
+}
+
 TEST(ProjectionKernels, QuantizedWeightsGoFromGemvOverTheirGemmToDequantizedOnes) {
   const auto kernel = [](DType activation, DType stored, WeightLayout layout, std::int64_t rows,
                          bool is_sm90 = true) {

@@ -127,6 +127,21 @@ INSTANTIATE_TEST_SUITE_P(Models, LockStepOnGpu,
                                                               DType::bfloat16)),
                          test_name);
 
+// Products of integers are the same on both sides: only roundings of norms at an edge differ.
+TEST_P(LockStepOnGpu, W8A8IsWithinItsBounds) {
+  const auto& [subject, dtype] = GetParam();
+  CompareOptions options;
+  options.tested.device = DeviceChoice::cuda;
+  options.tested.dtype = dtype;
+  options.tested.max_tokens_per_step = 80;
+  options.tested.quantize = DType::uint8;
+  options.tested.quantize_activations = ActivationQuantization::token;
+  const std::vector<Request> prompts = {random_prompt(88, subject.vocab_size)};
+  const Comparison comparison = compare(subject.source, prompts, options);
+  expect_within_bounds(comparison);
+  record(comparison);
+}
+
 class BatchLockStepOnGpu : public LockStepOnGpu {};
 
 TEST_P(BatchLockStepOnGpu, DecodesSeveralSequences) {

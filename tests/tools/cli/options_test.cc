@@ -142,38 +142,50 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
       expect_failure(run_llama({"-p", "a", option, value}), kUsage, {option, "'" + value + "'"});
     }
   }
-  const std::vector<std::pair<std::string, std::string>> others = {{"--temperature", "-0.5"},
-                                                                   {"--top-k", "-1"},
-                                                                   {"--top-p", "2"},
-                                                                   {"--top-p", "0"},
-                                                                   {"--min-p", "1.5"},
-                                                                   {"--repetition-penalty", "0"},
-                                                                   {"--seed", "-1"},
-                                                                   {"--logprobs", "21"},
-                                                                   {"--prompt-logprobs", "21"},
-                                                                   {"--epsilon-cutoff", "1"},
-                                                                   {"--eta-cutoff", "-0.1"},
-                                                                   {"--typical-p", "0"},
-                                                                   {"--dry-base", "0.5"},
-                                                                   {"--dry-allowed-length", "0"},
-                                                                   {"--device", "tpu"},
-                                                                   {"--device", "cuda:x"},
-                                                                   {"--device", "cuda:-1"},
-                                                                   {"--dtype", "int8"},
-                                                                   {"--quantize", "int3"},
-                                                                   {"--kv-cache-dtype", "int4"},
-                                                                   {"--kv-cache-dtype", ""},
-                                                                   {"--device-loop", "on"},
-                                                                   {"--prompt-ids", ""},
-                                                                   {"--prompt-ids", "1,x"},
-                                                                   {"--prompt-ids", "-1"},
-                                                                   {"--prompt-ids", "99999999999"},
-                                                                   {"--stop", ""},
-                                                                   {"--logit-bias", "1"},
-                                                                   {"--logit-bias", "1=nan"},
-                                                                   {"--threads", "999999999"}};
+  const std::vector<std::pair<std::string, std::string>> others = {
+      {"--temperature", "-0.5"},
+      {"--top-k", "-1"},
+      {"--top-p", "2"},
+      {"--top-p", "0"},
+      {"--min-p", "1.5"},
+      {"--repetition-penalty", "0"},
+      {"--seed", "-1"},
+      {"--logprobs", "21"},
+      {"--prompt-logprobs", "21"},
+      {"--epsilon-cutoff", "1"},
+      {"--eta-cutoff", "-0.1"},
+      {"--typical-p", "0"},
+      {"--dry-base", "0.5"},
+      {"--dry-allowed-length", "0"},
+      {"--device", "tpu"},
+      {"--device", "cuda:x"},
+      {"--device", "cuda:-1"},
+      {"--dtype", "int8"},
+      {"--quantize", "int3"},
+      {"--quantize-activations", "row"},
+      {"--kv-cache-dtype", "int4"},
+      {"--kv-cache-dtype", ""},
+      {"--device-loop", "on"},
+      {"--prompt-ids", ""},
+      {"--prompt-ids", "1,x"},
+      {"--prompt-ids", "-1"},
+      {"--prompt-ids", "99999999999"},
+      {"--stop", ""},
+      {"--logit-bias", "1"},
+      {"--logit-bias", "1=nan"},
+      {"--threads", "999999999"}};
   for (const auto& [option, value] : others) {
     expect_failure(run_llama({option, value}, "a"), kUsage, {option, "'" + value});
+  }
+}
+
+TEST_F(OptionsTest, W8A8SaysWhatInputsAreRoundedTo) {
+  const std::vector<std::string> w8a8 = {"-p", "a", "-n", "2", "--quantize", "w8a8"};
+  EXPECT_EQ(run_llama(w8a8).exit_code, 0);
+  for (const bool is_first : {true, false}) {
+    std::vector<std::string> both = {"--quantize-activations", "token"};
+    both.insert(is_first ? both.end() : both.begin(), w8a8.begin(), w8a8.end());
+    expect_failure(run_llama(both), kUsage, {"--quantize w8a8", "--quantize-activations"});
   }
 }
 

@@ -72,6 +72,7 @@ expect --graph inspect --g
 expect_not --graph run --g
 expect bfloat16 run --dtype b
 expect int4 run --quantize int
+expect w8a8 run --quantize w
 expect serve bench s
 expect_not --batch-size bench serve --ba
 if "$program" serve --help | grep -q -e --max-queue; then  # not in a build without Boost

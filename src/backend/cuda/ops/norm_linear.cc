@@ -1,6 +1,7 @@
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/projection.h"
 #include "backend/cuda/ops/quantized_projection.h"
+#include "backend/cuda/ops/rounded_projection.h"
 #include "kernels/norm/norm.h"
 
 namespace quern::cuda {
@@ -60,7 +61,21 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
   if (norm.num_rows == 0) return;
-  if (norm.num_rows == 1 && kernels::is_fused_activation(projection.epilogue.activation)) {
+  Workspace workspace(step.workspace);
+  const bool is_fused = kernels::is_fused_activation(projection.epilogue.activation);
+  if (is_fused && rounds_inputs(projection.weight->format)) {
+    const ProjectionKernel kernel = rounded_projection_kernel(projection, context);
+    if (is_int8_kernel(kernel)) {
+      kernels::RoundedNormParams rounded;
+      rounded.input = norm.input;
+      rounded.num_rows = norm.num_rows;
+      rounded.residual_out = norm.residual_out;
+      rounded.out = take_rounded_rows(workspace, norm.num_rows, norm.input.in_features);
+      rounded.use_pdl = context.use_pdl;
+      kernels::rounded_norm(rounded, context.stream);
+      return project_int8(kernel, projection, rounded.out, context);
+    }
+  } else if (is_fused && norm.num_rows == 1) {
     const auto with_norm = [&](auto params) {
       params.norm = norm.input;
       params.residual_out = norm.residual_out;
@@ -75,7 +90,6 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
                                      context.stream);
     }
   }
-  Workspace workspace(step.workspace);
   norm.out = take_normed(workspace, norm.num_rows, norm.input.in_features, norm.input.dtype);
   kernels::norm(norm, context.stream);
   projection.in = norm.out;

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/driver/cublaslt.h"
 #include "backend/cuda/ops/quantized_projection.h"
+#include "backend/cuda/ops/rounded_projection.h"
 #include "kernels/gemm/reference_gemm.h"
 #include "kernels/gemm/sm90/gemm_sm90.h"
 
@@ -40,19 +41,6 @@ QUERN_SAME_ACTIVATION(sqrt_softplus);
 
 /// Up to this many rows the library is never used: see GemmCrossover.
 constexpr std::int64_t kMostRowsWithoutLibrary = GemmCrossover{}.rows_of_large;
-
-/// float32 products of a block of rows, before an epilogue.
-struct Products {
-  float* data = nullptr;  ///< [block_rows, weight rows]
-  std::int64_t block_rows = 0;
-};
-
-Products take_products(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
-  Products products;
-  products.block_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
-  products.data = workspace.take<float>(products.block_rows * weight_rows);
-  return products;
-}
 
 struct LibraryScratch {
   std::span<std::byte> workspace;
@@ -98,27 +86,6 @@ const std::byte* row_of(const void* matrix, DType dtype, std::int64_t cols, std:
          row * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
 }
 
-/// multiply(block of rows) writes a block's products to `products`; the epilogue follows.
-template <typename Multiply>
-void for_each_block(const Projection& projection, const Products& products,
-                    const OpContext& context, const Multiply& multiply) {
-  const kernels::Epilogue& epilogue = projection.epilogue;
-  for (std::int64_t row = 0; row < projection.num_rows; row += products.block_rows) {
-    Projection block = projection;
-    block.num_rows = std::min(products.block_rows, projection.num_rows - row);
-    block.in = row_of(projection.in, projection.in_dtype, projection.weight->in_features, row);
-    multiply(block);
-    kernels::ApplyEpilogueParams params;
-    params.products = products.data;
-    params.num_rows = block.num_rows;
-    params.epilogue = epilogue;
-    params.epilogue.out = const_cast<std::byte*>(
-        row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
-    params.use_pdl = context.use_pdl;
-    kernels::apply_epilogue(params, context.stream);
-  }
-}
-
 /// Without an epilogue the library rounds its products to the dtype of `out`.
 void project_by_library(const Projection& projection, const LibraryScratch& scratch,
                         const OpContext& context) {
@@ -137,7 +104,7 @@ void project_by_library(const Projection& projection, const LibraryScratch& scra
     return;
   }
   product.out = scratch.products.data;
-  for_each_block(projection, scratch.products, context, [&](const Projection& block) {
+  for_each_block(projection, scratch.products, nullptr, context, [&](const Projection& block) {
     product.num_rows = block.num_rows;
     product.in = block.in;
     context.cublaslt->multiply(product, scratch.workspace, context.stream);
@@ -197,6 +164,10 @@ bool serves(ProjectionKernel kernel, const Projection& projection, const OpConte
     case ProjectionKernel::quantized_gemm:
     case ProjectionKernel::dequantize:
       return serves_quantized(kernel, projection, context);
+    case ProjectionKernel::int8_gemm_sm90:
+    case ProjectionKernel::int8_gemm:
+    case ProjectionKernel::round_numbers:
+      break;  // not in the table
   }
   return false;
 }
@@ -218,7 +189,7 @@ void project_then_activate(const Projection& projection, Workspace& workspace,
                            const OpContext& context) {
   const std::int64_t weight_rows = projection.epilogue.weight_rows();
   const Products products = take_products(workspace, projection.num_rows, weight_rows);
-  for_each_block(projection, products, context, [&](Projection block) {
+  for_each_block(projection, products, nullptr, context, [&](Projection block) {
     block.epilogue = {};
     block.epilogue.out = products.data;
     block.epilogue.out_features = weight_rows;
@@ -228,6 +199,34 @@ void project_then_activate(const Projection& projection, Workspace& workspace,
 }
 
 }  // namespace
+
+Products take_products(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows) {
+  Products products;
+  products.block_rows = std::min(num_rows, std::max(kFewestBandRows, kMaxProducts / weight_rows));
+  products.data = workspace.take<float>(products.block_rows * weight_rows);
+  return products;
+}
+
+void for_each_block(const Projection& projection, const Products& products, const float* row_scales,
+                    const OpContext& context,
+                    const std::function<void(const Projection& block)>& multiply) {
+  const kernels::Epilogue& epilogue = projection.epilogue;
+  for (std::int64_t row = 0; row < projection.num_rows; row += products.block_rows) {
+    Projection block = projection;
+    block.num_rows = std::min(products.block_rows, projection.num_rows - row);
+    block.in = row_of(projection.in, projection.in_dtype, projection.weight->in_features, row);
+    multiply(block);
+    kernels::ApplyEpilogueParams params;
+    params.products = products.data;
+    if (row_scales != nullptr) params.row_scales = row_scales + row;
+    params.num_rows = block.num_rows;
+    params.epilogue = epilogue;
+    params.epilogue.out = const_cast<std::byte*>(
+        row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
+    params.use_pdl = context.use_pdl;
+    kernels::apply_epilogue(params, context.stream);
+  }
+}
 
 kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activation activation,
                                 bool gated) {
@@ -251,6 +250,7 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
 
 ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context) {
   const Weight& weight = *projection.weight;
+  if (rounds_inputs(weight.format)) return rounded_projection_kernel(projection, context);
   const ProjectionCase wanted = {.activation = projection.in_dtype,
                                  .stored = weight.format.stored,
                                  .layout = weight.layout,
@@ -302,6 +302,10 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
       after.use_pdl = false;
       return project(dequantized, workspace, after);
     }
+    case ProjectionKernel::int8_gemm_sm90:
+    case ProjectionKernel::int8_gemm:
+    case ProjectionKernel::round_numbers:
+      return project_rounded(projection, workspace, context);
   }
 }
 
@@ -309,6 +313,10 @@ void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSp
                      DType dtype, Activation activation) {
   if (!kernels::is_fused_activation(kernel_activation(activation))) {
     take_products(workspace, num_rows, weight.out_features);
+  }
+  if (rounds_inputs(weight.format)) {
+    plan_rounded_projection(workspace, num_rows, weight, dtype);
+    if (runs_int8(weight.format, weight.in_features)) return;
   }
   if (weight.format.is_quantized()) {
     plan_quantized_projection(workspace, num_rows, weight.shape(), dtype);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/projection_kernels.h"
@@ -41,6 +42,20 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
 
 /// Runs a projection whose input rows are in memory, with projection_kernel().
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);
+
+/// float32 products of a block of rows, before an epilogue.
+struct Products {
+  float* data = nullptr;  ///< [block_rows, weight rows]
+  std::int64_t block_rows = 0;
+};
+
+Products take_products(Workspace& workspace, std::int64_t num_rows, std::int64_t weight_rows);
+
+/// multiply(block of rows) writes a block's products to `products`; the epilogue follows, with the
+/// scale of each row where there are `row_scales`.
+void for_each_block(const Projection& projection, const Products& products, const float* row_scales,
+                    const OpContext& context,
+                    const std::function<void(const Projection& block)>& multiply);
 
 /// Allocates project()'s scratch for up to `num_rows` rows of `dtype` from the workspace.
 void plan_projection(Workspace& workspace, std::int64_t num_rows, const WeightSpec& weight,

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "backend/cuda/ops/rounded_projection.h"
 #include "base/error.h"
 
 namespace quern::cuda {
@@ -35,8 +36,8 @@ void refuse_projection(const ProjectionCase& projection) {
 }
 
 WeightLayout projection_layout(const WeightFormat& format) {
-  const WeightLayout layout =
-      format.is_quantized() && fits_tiles(format) ? WeightLayout::tiles : WeightLayout::row_major;
+  const bool is_tiled = format.is_quantized() && fits_tiles(format) && !multiplies_int8(format);
+  const WeightLayout layout = is_tiled ? WeightLayout::tiles : WeightLayout::row_major;
   for (const ProjectionKernelRow& row : kProjectionKernels) {
     if (row.stored == format.stored && row.layout == layout) return layout;
   }

@@ -21,6 +21,10 @@ enum class ProjectionKernel : std::uint8_t {
   quantized_gemm_sm90,
   quantized_gemm,
   dequantize,  ///< the weight to the activation dtype, then one of the above
+  // Of weights whose format rounds inputs; see rounded_projection.h.
+  int8_gemm_sm90,
+  int8_gemm,
+  round_numbers,  ///< the inputs, in the activation dtype, then one of the first
 };
 
 /// Inputs of the kernel choice.

@@ -13,6 +13,30 @@ namespace {
 static_assert(kernels::kQuantTileRows == TileGeometry::kTileRows);
 static_assert(kernels::kQuantTileBytes == TileGeometry::kTileBytes);
 
+/// Parameters common to both kernels.
+template <typename Params>
+Params quantized_params(const Projection& projection, const OpContext& context) {
+  Params params;
+  params.dtype = projection.in_dtype;
+  params.num_rows = static_cast<decltype(params.num_rows)>(projection.num_rows);
+  params.weight = kernel_weight(*projection.weight);
+  params.in = projection.in;
+  params.epilogue = projection.epilogue;
+  params.num_multiprocessors = context.num_multiprocessors;
+  params.use_pdl = context.use_pdl;
+  return params;
+}
+
+std::byte* take_matrix(Workspace& workspace, std::int64_t rows, std::int64_t cols, DType dtype) {
+  return workspace.take<std::byte>(rows * cols * static_cast<std::int64_t>(dtype_bytes(dtype)));
+}
+
+std::byte* take_gathered(Workspace& workspace, std::int64_t rows, std::int64_t cols) {
+  return take_matrix(workspace, rows, cols, DType::float16);
+}
+
+}  // namespace
+
 kernels::QuantizedWeight kernel_weight(const Weight& weight) {
   const WeightFormat& format = weight.format;
   kernels::QuantizedWeight params;
@@ -39,30 +63,6 @@ kernels::QuantizedWeight kernel_weight(const Weight& weight) {
   }
   return params;
 }
-
-/// Parameters common to both kernels.
-template <typename Params>
-Params quantized_params(const Projection& projection, const OpContext& context) {
-  Params params;
-  params.dtype = projection.in_dtype;
-  params.num_rows = static_cast<decltype(params.num_rows)>(projection.num_rows);
-  params.weight = kernel_weight(*projection.weight);
-  params.in = projection.in;
-  params.epilogue = projection.epilogue;
-  params.num_multiprocessors = context.num_multiprocessors;
-  params.use_pdl = context.use_pdl;
-  return params;
-}
-
-std::byte* take_matrix(Workspace& workspace, std::int64_t rows, std::int64_t cols, DType dtype) {
-  return workspace.take<std::byte>(rows * cols * static_cast<std::int64_t>(dtype_bytes(dtype)));
-}
-
-std::byte* take_gathered(Workspace& workspace, std::int64_t rows, std::int64_t cols) {
-  return take_matrix(workspace, rows, cols, DType::float16);
-}
-
-}  // namespace
 
 kernels::QuantizedGemvParams quantized_gemv_params(const Projection& projection,
                                                    const OpContext& context) {

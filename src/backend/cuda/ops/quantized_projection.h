@@ -9,6 +9,9 @@
 
 namespace quern::cuda {
 
+/// A weight as kernels take it.
+kernels::QuantizedWeight kernel_weight(const Weight& weight);
+
 /// Launch parameters of quantized_gemv() except `norm` and `residual_out`.
 kernels::QuantizedGemvParams quantized_gemv_params(const Projection& projection,
                                                    const OpContext& context);
