@@ -133,7 +133,9 @@ TEST(RunAheadTokensTest, TokensOfAMixedStepDoNotWaitForTheNext) {
     const RequestId prompt = impl.submit(request);
     for (bool began = false; !began && impl.busy();) {
       for (const Update& update : impl.step()) {
-        if (update.id == decoding) EXPECT_LE(update.token_ids.size(), 1u) << device_loops;
+        if (update.id == decoding) {
+          EXPECT_LE(update.token_ids.size(), 1u) << device_loops;
+        }
         began |= update.id == prompt;
       }
     }
