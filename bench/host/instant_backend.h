@@ -59,7 +59,8 @@ class InstantBackend final : public Backend {
 
   void wait() override { ++num_waits_; }
   bool wait_until(const std::int64_t* word, std::int64_t value,
-                  std::chrono::milliseconds /*patience*/) override {
+                  std::chrono::milliseconds /*patience*/,
+                  const std::function<void()>& /*meanwhile*/) override {
     return *word >= value;
   }
   std::uint64_t num_waits() const override { return num_waits_; }

@@ -89,7 +89,7 @@ std::vector<double> scaled_slack(const PreparedHead& key, DType stored, DType dt
     std::fill(slack.begin(), slack.end(), 2.0 * most_maximum);
     return slack;
   }
-  constexpr double kRoundings = 2.0 * kEpsilon;  // of the quotient and of the product
+  constexpr double kRoundings = 2.0 * kEpsilon;  // of scale and quotient, of scale and product
   const double limit = kv_limit(stored);
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     double least = std::numeric_limits<double>::infinity();
@@ -98,8 +98,9 @@ std::vector<double> scaled_slack(const PreparedHead& key, DType stored, DType dt
       for (const double maximum : {least_maximum, most_maximum}) {
         for (const double factor : {1.0 - kRoundings, 1.0 + kRoundings}) {
           const double number = nearest_number(stored, x * limit / maximum * factor);
-          least = std::min(least, number * maximum / limit);
-          most = std::max(most, number * maximum / limit);
+          const double value = number * maximum / limit;
+          least = std::min({least, value * (1.0 - kRoundings), value * (1.0 + kRoundings)});
+          most = std::max({most, value * (1.0 - kRoundings), value * (1.0 + kRoundings)});
         }
       }
     }

@@ -142,7 +142,11 @@ std::vector<CallEndpoint> resolve_server(asio::io_context& io, const ServerUrl& 
   }
   Tcp::resolver resolver(io);
   error_code error;
-  const auto results = resolver.resolve(url.host, url.port, error);
+  auto results = resolver.resolve(url.host, url.port, error);
+  if (error && url.host == "localhost") {
+    // It is the loopback address also where no file says so (RFC 6761).
+    results = resolver.resolve("127.0.0.1", url.port, error);
+  }
   if (error) {
     fail(ErrorCode::device, "--url: no address of host '{}': {}", url.host, error.message());
   }
