@@ -34,11 +34,14 @@ class GpuKvCacheDType : public testing::GpuEngineTest,
   }
 };
 
+/// What log-probabilities of tale-gpt2, which has the largest keys, move by when a number falls to
+/// the other side of a rounding boundary: at most about what rounding all numbers moves them by,
+/// √(2 KL), of the KL divergences in docs/quantization.md.
+float tie_of(KvCacheDType dtype) { return dtype == KvCacheDType::fp8 ? 0.4f : 0.07f; }
+
 /// The tokens are equal up to one that was nearly as probable: where the sides' float32 numbers
-/// differ in their last bits, a key's number may fall to either side of a rounding boundary, which
-/// moves log-probabilities by some thousandths.
-void expect_equal_up_to_a_tie(const Result& result, const Result& expected) {
-  constexpr float kTie = 0.05f;
+/// differ in their last bits, a key's number may fall to either side of a rounding boundary.
+void expect_equal_up_to_a_tie(const Result& result, const Result& expected, float tie) {
   const auto& ids = result.output_ids;
   ASSERT_EQ(ids.size(), expected.output_ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -47,7 +50,7 @@ void expect_equal_up_to_a_tie(const Result& result, const Result& expected) {
     const auto found =
         std::find_if(top.begin(), top.end(), [&](const auto& other) { return other.id == ids[i]; });
     ASSERT_NE(found, top.end()) << "token " << i;
-    EXPECT_GT(found->logprob, top.front().logprob - kTie) << "token " << i;
+    EXPECT_GT(found->logprob, top.front().logprob - tie) << "token " << i;
     return;
   }
 }
@@ -63,7 +66,7 @@ TEST_P(GpuKvCacheDType, TokensAreTheCpusInFloat32UpToTies) {
       Engine gpu = load(options(DType::float32, loop), model);
       const auto results = gpu.generate(requests());
       for (std::size_t i = 0; i < results.size(); ++i) {
-        expect_equal_up_to_a_tie(results[i], expected[i]);
+        expect_equal_up_to_a_tie(results[i], expected[i], tie_of(GetParam()));
       }
       EXPECT_GT(gpu.memory_plan().kv_scale_bytes, 0u);
     }
