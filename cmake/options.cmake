@@ -41,5 +41,8 @@ endif()
 if(QUERN_SANITIZE)
   list(APPEND quern_compile_options -fsanitize=${QUERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QUERN_SANITIZE})
+  if(QUERN_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(APPEND quern_compile_options -Wno-tsan) # fences in Boost.Asio, which ThreadSanitizer does not model
+  endif()
 endif()
 add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${quern_compile_options}>")

@@ -219,8 +219,8 @@ TEST_F(QuantizeCommandTest, SignalsLeaveNothing) {
     options.terminal_errors = true;
     options.environment = {{"TERM", "xterm"}};
     ChildProcess child(options);
-    child.wait_for_errors("1/16 matrices");
-    EXPECT_FALSE(left_over().empty());  // the folder is being written
+    child.wait_for_errors("/16 matrices");  // those shown depend on their time
+    EXPECT_FALSE(left_over().empty());      // the folder is being written
     child.send(signal);
     const ChildResult result = child.finish();
     EXPECT_TRUE(signal == SIGINT ? result.exit_code == 130 : result.signal == SIGTERM)
