@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/runtime/cuda/gpu_engine.h"
@@ -34,10 +35,12 @@ class GpuKvCacheDType : public testing::GpuEngineTest,
   }
 };
 
-/// What log-probabilities of tale-gpt2, which has the largest keys, move by when a number falls to
-/// the other side of a rounding boundary: at most about what rounding all numbers moves them by,
-/// √(2 KL), of the KL divergences in docs/quantization.md.
-float tie_of(KvCacheDType dtype) { return dtype == KvCacheDType::fp8 ? 0.4f : 0.07f; }
+/// What log-probabilities may move by when a number falls to the other side of a rounding boundary.
+/// The keys of tale-gpt2 have outliers, whose steps in fp8 are large: there at most about what
+/// rounding all numbers moves them by, √(2 KL), with the KL divergence of docs/quantization.md.
+float tie_of(std::string_view model, KvCacheDType dtype) {
+  return model == "tale-gpt2" && dtype == KvCacheDType::fp8 ? 0.4f : 0.05f;
+}
 
 /// The tokens are equal up to one that was nearly as probable: where the sides' float32 numbers
 /// differ in their last bits, a key's number may fall to either side of a rounding boundary.
@@ -66,7 +69,7 @@ TEST_P(GpuKvCacheDType, TokensAreTheCpusInFloat32UpToTies) {
       Engine gpu = load(options(DType::float32, loop), model);
       const auto results = gpu.generate(requests());
       for (std::size_t i = 0; i < results.size(); ++i) {
-        expect_equal_up_to_a_tie(results[i], expected[i], tie_of(GetParam()));
+        expect_equal_up_to_a_tie(results[i], expected[i], tie_of(model, GetParam()));
       }
       EXPECT_GT(gpu.memory_plan().kv_scale_bytes, 0u);
     }
