@@ -62,40 +62,54 @@ struct DecodeWork {
   int first_row = 0;
 };
 
-/// Whether rows may be split along KV: blocks have this many warps only where rows are few.
-template <int kWarps>
-inline constexpr bool kSplitsKv = kWarps == kDecodeHeads;
+/// A kernel is compiled for blocks of kMaxWarps = kDecodeHeads warps, and once more for all smaller
+/// blocks, of 1 to kMaxWarps = kMostWarpsOfSmallBlock: a source of kernels takes half as long to
+/// compile as with one for each number.
+inline constexpr int kMostWarpsOfSmallBlock = kDecodeHeads / 2;
 
-/// Shared memory of a block of kWarps warps, followed by sums [kWarps, heads of the block,
-/// kSumsStride].
-template <typename T, int kHeadDim, int kWarpsOfBlock, KvStorage kStorage>
+template <int kMaxWarps>
+__device__ int num_warps() {
+  if constexpr (kMaxWarps == kDecodeHeads) {
+    return kDecodeHeads;
+  } else {
+    return static_cast<int>(blockDim.x) / 32;
+  }
+}
+
+/// Whether rows may be split along KV: blocks have this many warps only where rows are few.
+template <int kMaxWarps>
+inline constexpr bool kSplitsKv = kMaxWarps == kDecodeHeads;
+
+/// Shared memory of a block, followed by sums [warps, heads of the block, kSumsStride].
+template <typename T, int kHeadDim, int kMaxWarpsOfBlock, KvStorage kStorage>
 struct DecodeMemory {
-  static constexpr int kWarps = kWarpsOfBlock;
+  static constexpr int kMaxWarps = kMaxWarpsOfBlock;
   /// Odd, so that the heads' sums lie in different banks.
   static constexpr int kSumsStride = kHeadDim + 1;
   DecodeToken<T, kHeadDim, kStorage> token;
   DecodeWork work;
   float2 rotation[kMaxRopePairs];
-  SoftmaxState states[kWarps][kDecodeHeads];
+  SoftmaxState states[kMaxWarps][kDecodeHeads];
 
   __device__ float* sums() { return reinterpret_cast<float*>(this + 1); }
   __device__ float* sums(int warp, int heads) { return sums() + warp * heads * kSumsStride; }
 
-  static constexpr std::size_t bytes(int heads) {
-    return sizeof(DecodeMemory) + sizeof(float) * kWarps * heads * kSumsStride;
+  static constexpr std::size_t bytes(int warps, int heads) {
+    return sizeof(DecodeMemory) + sizeof(float) * warps * heads * kSumsStride;
   }
 };
 
 /// Work that does not need the query: rope angles, and zeros for the query rows that the block
 /// lacks.
-template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
 __device__ void prepare_token(const AttentionParams& p, const AttentionSequence& s, int position,
-                              int heads, DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared) {
+                              int heads, DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared) {
   if (p.rope.num_pairs > 0) {
     fill_rotation(p.rope, alpha_of(p.rope, p.rope_alpha[s.state_row], s.kv_len), position,
                   shared.rotation);
   }
-  for (int head = heads + static_cast<int>(threadIdx.x) / 32; head < kDecodeHeads; head += kWarps) {
+  const int warps = num_warps<kMaxWarps>();
+  for (int head = heads + static_cast<int>(threadIdx.x) / 32; head < kDecodeHeads; head += warps) {
     for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) {
       shared.token.queries[head][d] = T(0.0f);
     }
@@ -104,9 +118,9 @@ __device__ void prepare_token(const AttentionParams& p, const AttentionSequence&
 
 /// Loads queries, key and value of the new token to shared memory, one per warp, and quantizes the
 /// latter two where the cache has scales.
-template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
 __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& heads, int position,
-                           DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared) {
+                           DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared) {
   using Traits = StorageTraits<kStorage>;
   const auto load = [&](int vector) {
     if (vector < heads.count) {
@@ -131,12 +145,14 @@ __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& h
     }
   };
   const int warp = threadIdx.x / 32;
-  if constexpr (kWarps == kDecodeHeads) {  // a loop would cost registers
+  if constexpr (kMaxWarps == kDecodeHeads) {  // a loop would cost registers
     if (warp < heads.count) load(warp);
-    if (warp == heads.count % kWarps) load(heads.count);
-    if (warp == (heads.count + 1) % kWarps) load(heads.count + 1);
+    if (warp == heads.count % kMaxWarps) load(heads.count);
+    if (warp == (heads.count + 1) % kMaxWarps) load(heads.count + 1);
   } else {
-    for (int vector = warp; vector < heads.count + 2; vector += kWarps) load(vector);
+    for (int vector = warp; vector < heads.count + 2; vector += num_warps<kMaxWarps>()) {
+      load(vector);
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/attention/decode/attention_decode.h"
 #include "kernels/attention/decode/decode_block.cuh"
 #include "kernels/attention/decode/decode_launch.h"
@@ -32,23 +34,24 @@ __device__ inline int first_slot(int begin) {
 }
 
 /// Attention over the block's slots. Writes the result, or partial results for merge_splits().
-template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
 __device__ void attend_to_split(const AttentionDecodeParams& params,
                                 DecodeWarp<T, kHeadDim, kStorage>& warp,
-                                DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared) {
+                                DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared) {
   const DecodeWork& work = shared.work;
   const HeadGroup& heads = work.heads;
-  warp.attend(shared.token, work.kv_head, first_slot(work.kv_head.begin), kWarps * kDecodeSlots);
+  const int warps = num_warps<kMaxWarps>();
+  warp.attend(shared.token, work.kv_head, first_slot(work.kv_head.begin), warps * kDecodeSlots);
   const int warp_index = thread_index_anew() / 32;
   warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
              shared.states[warp_index]);
   __syncthreads();
-  for (int i = threadIdx.x; i < heads.count * kHeadDim; i += 32 * kWarps) {
+  for (int i = threadIdx.x; i < heads.count * kHeadDim; i += 32 * warps) {
     const int head = i / kHeadDim;
     const int element = i % kHeadDim;
     SoftmaxState state;
     const float sum = merge_warps(shared, heads.count, head, element, state);
-    if (!kSplitsKv<kWarps> || work.splits.count == 1) {
+    if (!kSplitsKv<kMaxWarps> || work.splits.count == 1) {
       head_out<T, kHeadDim>(params.attention, work.first_row, heads.first_head)[i] =
           from_float<T>(sum / state.sum);
       continue;
@@ -89,14 +92,14 @@ __device__ void merge_splits(const DecodePlan& plan,
 /// copies, and by attention and advance of earlier steps. advance() ends a step, waits for all
 /// kernels before it and never triggers the dependent launch early, so nothing of an earlier step
 /// is still running.
-template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
-__global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim) / kWarps)
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
+__global__ void __launch_bounds__(32 * kMaxWarps, warps_per_multiprocessor(kHeadDim) / kMaxWarps)
     attention_decode_kernel(const __grid_constant__ DecodePlan plan) {
   if (plan.lets_next_start) let_next_kernel_start();
   const AttentionDecodeParams& params = plan.params;
   const AttentionParams& p = params.attention;
   extern __shared__ __align__(16) unsigned char shared_bytes[];
-  auto& shared = *reinterpret_cast<DecodeMemory<T, kHeadDim, kWarps, kStorage>*>(shared_bytes);
+  auto& shared = *reinterpret_cast<DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>*>(shared_bytes);
   const HeadGroup heads = head_group(plan);
   if (heads.seq >= p.num_decode_seqs) {
     wait_for_earlier_kernels();
@@ -106,7 +109,7 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   if (!s.running) {
     wait_for_earlier_kernels();
     T* out = head_out<T, kHeadDim>(p, s.first_row, heads.first_head);
-    for (int i = threadIdx.x; heads.split == 0 && i < heads.count * kHeadDim; i += 32 * kWarps) {
+    for (int i = threadIdx.x; heads.split == 0 && i < heads.count * kHeadDim; i += blockDim.x) {
       out[i] = T(0.0f);
     }
     return;
@@ -124,7 +127,7 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   if (threadIdx.x == 0) shared.work = {heads, splits, kv_head, s.first_row};
   // The block table is read now. With few warps per block, co-resident blocks hide the latency of
   // keys and values, and registers to hold them early would be short.
-  constexpr bool kLoadsEarly = kWarps == kDecodeHeads;
+  constexpr bool kLoadsEarly = kMaxWarps == kDecodeHeads;
   DecodeWarp<T, kHeadDim, kStorage> warp(p);
   const int row = warp.find_row(kv_head, first_slot(begin));
   if constexpr (kLoadsEarly) warp.load(row);
@@ -136,11 +139,11 @@ __global__ void __launch_bounds__(32 * kWarps, warps_per_multiprocessor(kHeadDim
   if constexpr (!kLoadsEarly) warp.load(row);
   __syncthreads();
   const DecodeWork& work = shared.work;
-  if (work.heads.split == work.splits.count - 1 && threadIdx.x / 32 == kWarps - 1) {
+  if (work.heads.split == work.splits.count - 1 && threadIdx.x / 32 == num_warps<kMaxWarps>() - 1) {
     append_token(p, work.kv_head, shared.token);
   }
   attend_to_split(params, warp, shared);
-  if constexpr (kSplitsKv<kWarps>) {
+  if constexpr (kSplitsKv<kMaxWarps>) {
     if (work.splits.count > 1) merge_splits(plan, shared);
   }
 }
@@ -149,14 +152,15 @@ template <KvStorage kStorage>
 void launch_decode(const DecodeLaunch& given, cudaStream_t stream) {
   const AttentionParams& p = given.plan.params.attention;
   dispatch_mma(p.dtype, p.head_dim, "attention_decode", [&]<typename T, int kHeadDim>() {
-    using Counts = std::integer_sequence<int, 1, 2, 4, 8>;
-    dispatch_value(Counts(), given.warps, "attention_decode", "warps", [&]<int kWarps>() {
-      using Memory = DecodeMemory<T, kHeadDim, kWarps, kStorage>;
-      static_assert(Memory::bytes(kDecodeHeads) <= kMaxSharedBytes);
-      launch(attention_decode_kernel<T, kHeadDim, kWarps, kStorage>,
+    using Counts = std::integer_sequence<int, kMostWarpsOfSmallBlock, kDecodeHeads>;
+    const int max_warps = std::max(given.warps, kMostWarpsOfSmallBlock);
+    dispatch_value(Counts(), max_warps, "attention_decode", "warps", [&]<int kMaxWarps>() {
+      using Memory = DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>;
+      static_assert(Memory::bytes(kMaxWarps, kDecodeHeads) <= kMaxSharedBytes);
+      launch(attention_decode_kernel<T, kHeadDim, kMaxWarps, kStorage>,
              {.grid = dim3(static_cast<unsigned>(given.blocks)),
-              .block = dim3(32 * kWarps),
-              .shared_bytes = Memory::bytes(given.heads),
+              .block = dim3(32 * given.warps),
+              .shared_bytes = Memory::bytes(given.warps, given.heads),
               .use_pdl = p.use_pdl},
              stream, given.plan);
     });

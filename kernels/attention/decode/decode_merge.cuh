@@ -5,17 +5,20 @@
 namespace quern::kernels {
 
 /// Merges an element's partial sums of the warps, and their softmax states.
-template <typename T, int kHeadDim, int kWarps, KvStorage kStorage>
-__device__ float merge_warps(DecodeMemory<T, kHeadDim, kWarps, kStorage>& shared, int heads,
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
+__device__ float merge_warps(DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared, int heads,
                              int head, int element, SoftmaxState& merged) {
+  const int warps = num_warps<kMaxWarps>();
   merged = SoftmaxState::none();
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) {
+  for (int w = 0; w < kMaxWarps; ++w) {
+    if (w == warps) break;
     merged.exponent = fmaxf(merged.exponent, shared.states[w][head].exponent);
   }
   float sum = 0.0f;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) {
+  for (int w = 0; w < kMaxWarps; ++w) {
+    if (w == warps) break;
     const SoftmaxState& state = shared.states[w][head];
     const float scale = merged.scale_of(state);
     merged.sum += scale * state.sum;

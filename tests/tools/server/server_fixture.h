@@ -15,12 +15,13 @@
 
 namespace quern::testing {
 
-/// A demo model behind HTTP, on a free port of this machine and on the CPU.
+/// A demo model behind HTTP, on a free port of this machine; on the CPU unless `engine` says
+/// otherwise.
 class TestServer {
  public:
   explicit TestServer(const std::string& model, tools::ServerOptions options = {},
                       ServiceOptions service_options = {}, EngineOptions engine = {})
-      : service_(Service::start(folder(model), on_cpu(engine), service_options)) {
+      : service_(Service::start(folder(model), with_device(engine), service_options)) {
     options.model_names.insert(options.model_names.begin(), model);
     options.access_log = false;
     server_.emplace(service_, read_model_info(folder(model)), options);
@@ -58,8 +59,8 @@ class TestServer {
   }
 
  private:
-  static EngineOptions on_cpu(EngineOptions options) {
-    options.device = DeviceChoice::cpu;
+  static EngineOptions with_device(EngineOptions options) {
+    if (options.device == DeviceChoice::automatic) options.device = DeviceChoice::cpu;
     options.threads = 2;
     return options;
   }
