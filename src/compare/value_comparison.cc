@@ -70,6 +70,7 @@ class RowsComparer {
     double error_square = 0.0;
     double square = 0.0;
     double largest = 0.0;
+    double second = 0.0;  // largest but for that one
     double ulp_square = 0.0;
     for (std::int64_t i = begin; i < begin + rows_.cols; ++i) {
       const auto at = static_cast<std::size_t>(i);
@@ -81,6 +82,7 @@ class RowsComparer {
       error_square += error * error;
       if (std::isfinite(reference)) {
         square += reference * reference;
+        second = std::max(second, std::min(largest, std::abs(reference)));
         largest = std::max(largest, std::abs(reference));
         const double ulp = unit_in_last_place(rows_.dtype, reference);
         ulp_square += ulp * ulp;
@@ -90,6 +92,7 @@ class RowsComparer {
     const double scale = square > 0.0 ? square : 1.0;
     const double nmse = error_square / scale;
     const double tie = unit_in_last_place(rows_.dtype, largest);
+    const double second_tie = unit_in_last_place(rows_.dtype, second);
     if (nmse > difference_.nmse) {
       difference_.nmse = nmse;
       difference_.nmse_row = begin / rows_.cols;
@@ -98,7 +101,8 @@ class RowsComparer {
     const double slack = rows_.nmse_slack.empty() ? 0.0 : rows_.nmse_slack[row];
     // A number that is perturbed by d before rounding to a grid of u changes by u with probability
     // d / u: the expected squared error is d u, not d².
-    const double ties = slack + std::sqrt(slack * ulp_square / scale) + tie * tie / scale;
+    const double ties = slack + std::sqrt(slack * ulp_square / scale) +
+                        (tie * tie + second_tie * second_tie) / scale;
     if (nmse == 0.0) return;
     difference_.nmse_but_for_ties = larger_of(difference_.nmse_but_for_ties, nmse - ties);
   }

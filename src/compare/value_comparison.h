@@ -31,8 +31,8 @@ struct RowsDifference {
   /// division for a zero row.
   double nmse = 0.0;
   std::int64_t nmse_row = 0;
-  /// The largest NMSE of a row after subtracting its slack and the effect of one number near a
-  /// rounding boundary: one ulp of the row's largest.
+  /// The largest NMSE of a row after subtracting its slack and the effect of two numbers near
+  /// a rounding boundary: one ulp each of the row's two largest.
   double nmse_but_for_ties = 0.0;
   double excess = 0.0;     ///< the largest error in units of its bound; 0 without bounds
   std::int64_t worst = 0;  ///< index of the largest excess, without bounds of the largest error

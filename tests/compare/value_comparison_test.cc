@@ -45,7 +45,7 @@ TEST(CompareRows, BoundsChooseTheWorst) {
   EXPECT_DOUBLE_EQ(difference.excess, 0.25 / (0.125 + 0x1p-10));
 }
 
-TEST(CompareRows, OneTieIsNoFault) {
+TEST(CompareRows, TwoTiesAreNoFault) {
   std::vector<float> reference(64, 0.5f);
   reference[9] = 1.5f;
   std::vector<float> tested = reference;
@@ -53,7 +53,14 @@ TEST(CompareRows, OneTieIsNoFault) {
   const RowsDifference tie = compare_rows({tested, reference, 64, DType::float16, {}, {}});
   EXPECT_GT(tie.nmse, 0.0);
   EXPECT_EQ(tie.nmse_but_for_ties, 0.0);
-  tested[9] += 0x1p-10f;
+  tested[50] += 0x1p-11f;
+  const RowsDifference two_ties = compare_rows({tested, reference, 64, DType::float16, {}, {}});
+  EXPECT_GT(two_ties.nmse, tie.nmse);
+  EXPECT_EQ(two_ties.nmse_but_for_ties, 0.0);
+  tested[51] += 0x1p-11f;
+  EXPECT_GT(compare_rows({tested, reference, 64, DType::float16, {}, {}}).nmse_but_for_ties, 0.0);
+  tested = reference;
+  tested[9] += 0x1p-9f;  // two units
   EXPECT_GT(compare_rows({tested, reference, 64, DType::float16, {}, {}}).nmse_but_for_ties, 0.0);
   const std::vector<double> slack = {1e-3};
   EXPECT_EQ(compare_rows({tested, reference, 64, DType::float16, {}, slack}).nmse_but_for_ties,
