@@ -3,6 +3,7 @@
 #include "kernels/common/philox.cuh"
 #include "kernels/sample/candidate.cuh"
 #include "kernels/sample/extended_filter.cuh"
+#include "kernels/sample/group_draw.cuh"
 #include "kernels/sample/logits_processor.cuh"
 #include "kernels/sample/row_blocks.cuh"
 #include "kernels/sample/sample.h"
@@ -16,14 +17,18 @@ constexpr int kThreads = 256;
 constexpr int kBlocksPerMultiprocessor = 3;
 /// Tokens of a vocabulary slice: one block each.
 constexpr int kSliceTokens = 2048;
+constexpr int kSliceGroups = kSliceTokens / kGroupTokens;
+static_assert(kSliceGroups == kGroupsAtOnce, "scores of so many groups have room");
 using Filter = SamplingFilter<kThreads>;
+using DrawFromGroups = GroupDraw<kThreads>;
 
 /// A block's slice of the scores, and scratch.
 struct SharedMemory {
-  float scores[kSliceTokens];
+  alignas(16) float scores[kSliceTokens];
   union {
     int counts[kSliceTokens];
     Filter::SharedMemory filter;
+    DrawFromGroups::SharedMemory groups;
   };
 };
 static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
@@ -88,7 +93,8 @@ __device__ void summarize_logits(const Row& row, const ScoresSlice& slice, Sampl
 }
 
 /// All logits processors before temperature.
-__device__ void process(const Row& row, const ScoresSlice& slice, int* counts) {
+template <typename Slice>
+__device__ void process(const Row& row, const Slice& slice, int* counts) {
   const SamplingRow& sampling = row.sampling;
   if (sampling.repetition_penalty != 1.0f) {
     penalize_repetition(row.history, sampling.repetition_penalty, row.logits, slice);
@@ -134,6 +140,7 @@ __device__ SampleScratch scratch_of(const SampleParams& p, int row, int num_bloc
   scratch.ties += std::int64_t{row} * num_blocks;
   scratch.sums += std::int64_t{row} * num_blocks * kSampleSumSets * kSampleSums;
   scratch.surprises += std::int64_t{row} * num_blocks;
+  scratch.group_maxima += std::int64_t{row} * num_blocks * kSliceGroups;
   return scratch;
 }
 
@@ -196,6 +203,44 @@ __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
   return filter.draw(row.draw, candidate_id(best));
 }
 
+/// Whether the row's last block draws.
+__device__ bool is_drawn_at_last(const SamplingRow& row, int num_blocks) {
+  return draws_from_groups(row, num_blocks * kSliceGroups) && !has_extended_filters(row);
+}
+
+/// The largest scores / temperature of a slice's groups, for draw_at_last(). The division keeps the
+/// order of scores.
+__device__ void publish_group_maxima(const float* scores, float temperature, float* maxima) {
+  constexpr int kQuadsOfGroup = kGroupTokens / 4;
+  for (int quad = threadIdx.x; quad < kSliceTokens / 4; quad += kThreads) {
+    const float4 four = reinterpret_cast<const float4*>(scores)[quad];
+    float largest = fmaxf(fmaxf(four.x, four.y), fmaxf(four.z, four.w));
+#pragma unroll
+    for (int distance = kQuadsOfGroup / 2; distance > 0; distance /= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, distance));
+    }
+    if (quad % kQuadsOfGroup == 0) maxima[quad / kQuadsOfGroup] = largest / temperature;
+  }
+}
+
+/// Computes the scores / temperature of groups of a row.
+__device__ void load_groups(const SampleParams& p, const Row& row, const GroupedScores& groups,
+                            int* counts) {
+  for (int i = threadIdx.x; i < groups.count; i += kThreads) {
+    const int id = groups.id_of(i);
+    groups.scores[i] = id < groups.vocab_size ? row.logits[id] : kLowest;
+  }
+  __syncthreads();
+  if (has_processors(row.sampling)) process(row, groups, counts);
+  if (p.token_bitmask != nullptr) {
+    mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, groups);
+  }
+  for (int i = threadIdx.x; i < groups.count; i += kThreads) {
+    groups.scores[i] /= row.sampling.temperature;
+  }
+  __syncthreads();
+}
+
 /// Loads a slice of a row to shared memory. Returns whether it holds NaN or +inf, the same in all
 /// threads: the barrier that is needed anyway reduces the flag.
 __device__ bool load_slice(const Row& row, const ScoresSlice& slice) {
@@ -236,6 +281,12 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
       });
   if (threadIdx.x == 0) atomicMax(&words.best, best);
   if (sampling.temperature == 0.0f) return;
+  if (is_drawn_at_last(sampling, blocks.count())) {
+    float* maxima = scratch_of(p, row.index, blocks.count()).group_maxima;
+    publish_group_maxima(slice.scores, sampling.temperature,
+                         maxima + blocks.index() * kSliceGroups);
+    return;
+  }
 
   for (int i = threadIdx.x; i < slice.count; i += kThreads) slice.scores[i] /= sampling.temperature;
   __syncthreads();
@@ -244,15 +295,14 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
   if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
 }
 
-/// The row's token from its slices' candidates, or kNonfiniteLogits or kNoToken.
-__device__ int choose(const Row& row, const SampleWords& words) {
-  const std::uint64_t best = __ldcg(&words.best);
+/// The row's token from its best and its drawn candidate, or kNonfiniteLogits or kNoToken.
+__device__ int choose(const Row& row, std::uint64_t best, std::uint64_t drawn) {
   if (best == kNonfiniteKey) return kNonfiniteLogits;
   const float score = candidate_score(best);
   if (score == kLowest) return kNoToken;
   const float temperature = row.sampling.temperature;
   if (temperature == 0.0f || !isfinite(score / temperature)) return candidate_id(best);
-  return candidate_id(__ldcg(&words.drawn));
+  return candidate_id(drawn);
 }
 
 /// Moves mirostat's mu towards its target, after `token` was drawn; run by one thread.
@@ -300,6 +350,42 @@ __device__ void store_logprobs(const SampleParams& p, const Row& row, const Samp
   }
 }
 
+/// The draw of a row's last block, after filtering; 0 as draw_filtered().
+__device__ std::uint64_t draw_at_last(const SampleParams& p, const Row& row, std::uint64_t best,
+                                      int num_blocks, SharedMemory& shared) {
+  const float best_score = candidate_score(best) / row.sampling.temperature;
+  if (!isfinite(best_score)) return 0;
+  DrawFromGroups groups(row.sampling, p.vocab_size,
+                        scratch_of(p, row.index, num_blocks).group_maxima,
+                        num_blocks * kSliceGroups, best_score, shared.scores, shared.groups);
+  return groups.draw(row.draw, candidate_id(best), [&](const GroupedScores& some, int* counts) {
+    load_groups(p, row, some, counts);
+  });
+}
+
+/// Ends a row; run by its last block. Not inlined, so that the registers of a draw from groups do
+/// not count for all blocks.
+__device__ __noinline__ void end_row(const SampleParams& p, int index, SharedMemory& shared) {
+  const Row row = row_of(p, index);
+  const int count = static_cast<int>(gridDim.x);
+  SampleWords& words = p.words[index];
+  const std::uint64_t best = __ldcg(&words.best);
+  const std::uint64_t drawn = is_drawn_at_last(row.sampling, count)
+                                  ? draw_at_last(p, row, best, count, shared)
+                                  : __ldcg(&words.drawn);
+  const int token = choose(row, best, drawn);
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    p.last_token[row.state_row] = token;
+    if (token >= 0 && row.sampling.mirostat_tau > 0.0f) update_mirostat(p, row, drawn, count);
+    words.best = 0;
+    words.drawn = 0;
+  }
+  if (token >= 0 && row.sampling.num_top_logprobs >= 0) {
+    store_logprobs(p, row, p.slices + std::int64_t{index} * count, count, token);
+  }
+}
+
 /// grid: slices, rows.
 __global__ void __launch_bounds__(kThreads, 4)
     sample_kernel(const __grid_constant__ SampleParams p) {
@@ -316,26 +402,14 @@ __global__ void __launch_bounds__(kThreads, 4)
   SampleWords& words = p.words[row.index];
   RowBlocks blocks(&words.arrivals, count, block % count);
   examine_part(p, row, blocks, shared);
-  if (!blocks.finish()) return;
-
-  const int token = choose(row, words);
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    p.last_token[row.state_row] = token;
-    if (token >= 0 && row.sampling.mirostat_tau > 0.0f) {
-      update_mirostat(p, row, __ldcg(&words.drawn), count);
-    }
-    words.best = 0;
-    words.drawn = 0;
-  }
-  if (token >= 0 && row.sampling.num_top_logprobs >= 0) {
-    store_logprobs(p, row, p.slices + std::int64_t{row.index} * count, count, token);
-  }
+  if (blocks.finish()) end_row(p, row.index, shared);
 }
 
 }  // namespace
 
 int sample_slices(int vocab_size) { return (vocab_size + kSliceTokens - 1) / kSliceTokens; }
+
+int sample_groups(int vocab_size) { return sample_slices(vocab_size) * kSliceGroups; }
 
 int max_sample_slices(int num_multiprocessors) {
   return kBlocksPerMultiprocessor * num_multiprocessors;
