@@ -1,71 +1,14 @@
+#include <new>
+
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/launch.h"
-#include "kernels/common/philox.cuh"
 #include "kernels/sample/candidate.cuh"
-#include "kernels/sample/extended_filter.cuh"
-#include "kernels/sample/group_draw.cuh"
-#include "kernels/sample/logits_processor.cuh"
 #include "kernels/sample/row_blocks.cuh"
 #include "kernels/sample/sample.h"
-#include "kernels/sample/sampling_filter.cuh"
+#include "kernels/sample/sample_row.cuh"
 
 namespace quern::kernels {
 namespace {
-
-constexpr int kThreads = 256;
-/// Occupancy: registers and shared memory of every GPU allow this many.
-constexpr int kBlocksPerMultiprocessor = 3;
-/// Tokens of a vocabulary slice: one block each.
-constexpr int kSliceTokens = 2048;
-constexpr int kSliceGroups = kSliceTokens / kGroupTokens;
-static_assert(kSliceGroups == kGroupsAtOnce, "scores of so many groups have room");
-using Filter = SamplingFilter<kThreads>;
-using DrawFromGroups = GroupDraw<kThreads>;
-
-/// A block's slice of the scores, and scratch.
-struct SharedMemory {
-  alignas(16) float scores[kSliceTokens];
-  union {
-    int counts[kSliceTokens];
-    Filter::SharedMemory filter;
-    DrawFromGroups::SharedMemory groups;
-  };
-};
-static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
-              "2048: reductions and more");
-
-__device__ bool has_filters(const SamplingRow& row) {
-  return row.temperature > 0.0f &&
-         (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f || has_extended_filters(row));
-}
-
-/// One row of logits and its sequence.
-struct Row {
-  int index;  ///< row of the logits
-  int state_row;
-  const float* logits;
-  const SamplingRow& sampling;
-  TokenHistory history;
-  DrawKey draw;
-};
-
-__device__ Row row_of(const SampleParams& p, int index) {
-  const int state_row = p.state_index[p.logit_seqs[index]];
-  const SamplingRow& sampling = p.sampling[state_row];
-  const int generated = p.generated[state_row];
-  const int length = p.prompt_len[state_row] + generated;
-  return {index,
-          state_row,
-          p.logits + index * p.row_stride,
-          sampling,
-          {p.history + state_row * p.history_stride, length, generated},
-          {sampling.seed, sampling.sequence_index, static_cast<std::uint32_t>(length)}};
-}
-
-__device__ ScoresSlice slice_of(const SampleParams& p, int index, float* scores) {
-  const int begin = index * kSliceTokens;
-  return {scores, begin, min(kSliceTokens, p.vocab_size - begin)};
-}
 
 /// Log-probability summary of the slice's raw logits, into `result`.
 __device__ void summarize_logits(const Row& row, const ScoresSlice& slice, SampleSlice& result) {
@@ -203,11 +146,6 @@ __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
   return filter.draw(row.draw, candidate_id(best));
 }
 
-/// Whether the row's last block draws.
-__device__ bool is_drawn_at_last(const SamplingRow& row, int num_blocks) {
-  return draws_from_groups(row, num_blocks * kSliceGroups) && !has_extended_filters(row);
-}
-
 /// The largest scores / temperature of a slice's groups, for draw_at_last(). The division keeps the
 /// order of scores.
 __device__ void publish_group_maxima(const float* scores, float temperature, float* maxima) {
@@ -231,7 +169,7 @@ __device__ void load_groups(const SampleParams& p, const Row& row, const Grouped
     groups.scores[i] = id < groups.vocab_size ? row.logits[id] : kLowest;
   }
   __syncthreads();
-  if (has_processors(row.sampling)) process(row, groups, counts);
+  if (row.uses(kProcessors)) process(row, groups, counts);
   if (p.token_bitmask != nullptr) {
     mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, groups);
   }
@@ -266,11 +204,10 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
                              SharedMemory& shared) {
   const ScoresSlice slice = slice_of(p, blocks.index(), shared.scores);
   const bool nonfinite = load_slice(row, slice);
-  const SamplingRow& sampling = row.sampling;
-  if (sampling.num_top_logprobs >= 0) {
+  if (row.uses(kLogprobs)) {
     summarize_logits(row, slice, p.slices[row.index * blocks.count() + blocks.index()]);
   }
-  if (has_processors(sampling)) process(row, slice, shared.counts);
+  if (row.uses(kProcessors)) process(row, slice, shared.counts);
   if (p.token_bitmask != nullptr) {
     mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, slice);
   }
@@ -280,18 +217,17 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
         return candidate(slice.scores[i], slice.begin + i);
       });
   if (threadIdx.x == 0) atomicMax(&words.best, best);
-  if (sampling.temperature == 0.0f) return;
-  if (is_drawn_at_last(sampling, blocks.count())) {
+  if (row.temperature == 0.0f) return;
+  if (row.uses(kDrawnAtLast)) {
     float* maxima = scratch_of(p, row.index, blocks.count()).group_maxima;
-    publish_group_maxima(slice.scores, sampling.temperature,
-                         maxima + blocks.index() * kSliceGroups);
+    publish_group_maxima(slice.scores, row.temperature, maxima + blocks.index() * kSliceGroups);
     return;
   }
 
-  for (int i = threadIdx.x; i < slice.count; i += kThreads) slice.scores[i] /= sampling.temperature;
+  for (int i = threadIdx.x; i < slice.count; i += kThreads) slice.scores[i] /= row.temperature;
   __syncthreads();
-  const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, slice, blocks, shared)
-                                                    : draw_from_slice(row, slice, best);
+  const std::uint64_t drawn = row.uses(kFilters) ? draw_filtered(p, row, slice, blocks, shared)
+                                                 : draw_from_slice(row, slice, best);
   if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
 }
 
@@ -300,7 +236,7 @@ __device__ int choose(const Row& row, std::uint64_t best, std::uint64_t drawn) {
   if (best == kNonfiniteKey) return kNonfiniteLogits;
   const float score = candidate_score(best);
   if (score == kLowest) return kNoToken;
-  const float temperature = row.sampling.temperature;
+  const float temperature = row.temperature;
   if (temperature == 0.0f || !isfinite(score / temperature)) return candidate_id(best);
   return candidate_id(drawn);
 }
@@ -363,26 +299,25 @@ __device__ std::uint64_t draw_at_last(const SampleParams& p, const Row& row, std
   });
 }
 
-/// Ends a row; run by its last block. Not inlined, so that the registers of a draw from groups do
-/// not count for all blocks.
-__device__ __noinline__ void end_row(const SampleParams& p, int index, SharedMemory& shared) {
-  const Row row = row_of(p, index);
+/// Ends a row, `shared.row`; run by its last block. Not inlined, so that the registers of a draw
+/// from groups do not count for all blocks.
+__device__ __noinline__ void end_row(const SampleParams& p, SharedMemory& shared) {
+  const Row& row = *reinterpret_cast<const Row*>(shared.row);
   const int count = static_cast<int>(gridDim.x);
-  SampleWords& words = p.words[index];
+  SampleWords& words = p.words[row.index];
   const std::uint64_t best = __ldcg(&words.best);
-  const std::uint64_t drawn = is_drawn_at_last(row.sampling, count)
-                                  ? draw_at_last(p, row, best, count, shared)
-                                  : __ldcg(&words.drawn);
+  const std::uint64_t drawn =
+      row.uses(kDrawnAtLast) ? draw_at_last(p, row, best, count, shared) : __ldcg(&words.drawn);
   const int token = choose(row, best, drawn);
   __syncthreads();
   if (threadIdx.x == 0) {
     p.last_token[row.state_row] = token;
-    if (token >= 0 && row.sampling.mirostat_tau > 0.0f) update_mirostat(p, row, drawn, count);
+    if (token >= 0 && row.uses(kMirostat)) update_mirostat(p, row, drawn, count);
     words.best = 0;
     words.drawn = 0;
   }
-  if (token >= 0 && row.sampling.num_top_logprobs >= 0) {
-    store_logprobs(p, row, p.slices + std::int64_t{index} * count, count, token);
+  if (token >= 0 && row.uses(kLogprobs)) {
+    store_logprobs(p, row, p.slices + std::int64_t{row.index} * count, count, token);
   }
 }
 
@@ -395,6 +330,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   if (gridDim.y > 1) block = take_ticket(p.tickets, static_cast<int>(gridDim.x * gridDim.y));
   let_next_kernel_start();  // all tickets are taken once all blocks have triggered
   const Row row = row_of(p, block / count);
+  if (threadIdx.x == 0) new (shared.row) Row(row);
   const bool finished = p.finished[row.state_row] != 0;
   // Up to here only reads of what earlier steps wrote, see attention_decode.cu.
   wait_for_earlier_kernels();
@@ -402,7 +338,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   SampleWords& words = p.words[row.index];
   RowBlocks blocks(&words.arrivals, count, block % count);
   examine_part(p, row, blocks, shared);
-  if (blocks.finish()) end_row(p, row.index, shared);
+  if (blocks.finish()) end_row(p, shared);
 }
 
 }  // namespace
