@@ -64,10 +64,7 @@ class ExtendedFilter : public SamplingFilter<kThreads, ExtendedSurvivors> {
     const Sums sums = weight_sums();
     survivors_.expected = static_cast<float>(survivors_.best + sums.of[1] / sums.of[0]);
     const auto crossing = Base::find_crossing(
-        [typical_p](std::uint64_t total) {
-          const double target = ceil(static_cast<double>(typical_p) * static_cast<double>(total));
-          return max(std::uint64_t{1}, static_cast<std::uint64_t>(target));
-        },
+        [typical_p](std::uint64_t total) { return top_p_target(typical_p, total); },
         [this](float score) { return Base::mass_of(score); },
         [this](float score) { return survivors_.nearness_of(score); });
     survivors_.nearness = crossing.key;

@@ -21,6 +21,9 @@ struct ScoresSlice {
   int count;
 
   __device__ bool holds(int id) const { return id >= begin && id < begin + count; }
+  __device__ int id_of(int place) const { return begin + place; }
+  /// The id's place in `scores`, -1 where it has none.
+  __device__ int place_of(int id) const { return holds(id) ? id - begin : -1; }
 };
 
 __device__ inline bool has_processors(const SamplingRow& row) {
@@ -30,29 +33,33 @@ __device__ inline bool has_processors(const SamplingRow& row) {
 }
 
 // Logits processors in order of application; each is run by all threads of the block and starts and
-// ends synchronized. Rounding is the CPU's: scores are bit-identical.
+// ends synchronized. Rounding is the CPU's: scores are bit-identical. `Slice`: a ScoresSlice, or
+// other parts of a row with the same operations.
 
 /// `logits`: the unmodified row, so that an id that occurs twice is penalized once.
+template <typename Slice>
 __device__ inline void penalize_repetition(const TokenHistory& history, float penalty,
-                                           const float* logits, const ScoresSlice& slice) {
+                                           const float* logits, const Slice& slice) {
   for (int i = threadIdx.x; i < history.count; i += blockDim.x) {
     const int id = history.tokens[i];
-    if (!slice.holds(id)) continue;
+    const int place = slice.place_of(id);
+    if (place < 0) continue;
     const float logit = logits[id];
-    slice.scores[id - slice.begin] = logit < 0.0f ? logit * penalty : logit / penalty;
+    slice.scores[place] = logit < 0.0f ? logit * penalty : logit / penalty;
   }
   __syncthreads();
 }
 
 /// `counts`: scratch in shared memory, as long as the slice.
+template <typename Slice>
 __device__ inline void penalize_generated(const TokenHistory& history, float presence,
-                                          float frequency, const ScoresSlice& slice, int* counts) {
+                                          float frequency, const Slice& slice, int* counts) {
   for (int i = threadIdx.x; i < slice.count; i += blockDim.x) counts[i] = 0;
   __syncthreads();
   const int first = history.count - history.num_generated;
   for (int i = first + static_cast<int>(threadIdx.x); i < history.count; i += blockDim.x) {
-    const int id = history.tokens[i];
-    if (slice.holds(id)) atomicAdd(&counts[id - slice.begin], 1);
+    const int place = slice.place_of(history.tokens[i]);
+    if (place >= 0) atomicAdd(&counts[place], 1);
   }
   __syncthreads();
   for (int i = threadIdx.x; i < slice.count; i += blockDim.x) {
@@ -84,17 +91,19 @@ __device__ inline int match_length(const SamplingRow& row, const std::int32_t* t
 
 /// DRY. `lengths`: scratch in shared memory, as long as the slice. Not inlined: few requests use
 /// it.
+template <typename Slice>
 __device__ __noinline__ void penalize_repeats(const SamplingRow& row, TokenHistory history,
-                                              ScoresSlice slice, int* lengths) {
+                                              Slice slice, int* lengths) {
   for (int i = threadIdx.x; i < slice.count; i += blockDim.x) lengths[i] = 0;
   __syncthreads();
   const int count = row.dry_range > 0 ? min(row.dry_range, history.count) : history.count;
   const std::int32_t* tokens = history.tokens + history.count - count;
   for (int i = 1 + static_cast<int>(threadIdx.x); i < count; i += blockDim.x) {
     const int next = tokens[i];
-    if (!slice.holds(next) || breaks_repeats(row, next)) continue;
+    const int place = slice.place_of(next);
+    if (place < 0 || breaks_repeats(row, next)) continue;
     const int length = match_length(row, tokens, i, count);
-    if (length > 0) atomicMax(&lengths[next - slice.begin], length);
+    if (length > 0) atomicMax(&lengths[place], length);
   }
   __syncthreads();
   for (int i = threadIdx.x; i < slice.count; i += blockDim.x) {
@@ -108,43 +117,47 @@ __device__ __noinline__ void penalize_repeats(const SamplingRow& row, TokenHisto
   __syncthreads();
 }
 
+template <typename Slice>
 __device__ inline void ban_repeated_ngrams(const TokenHistory& history, int ngram_size,
-                                           const ScoresSlice& slice) {
+                                           const Slice& slice) {
   const std::int32_t* prefix = history.tokens + history.count - (ngram_size - 1);
   for (int begin = threadIdx.x; begin + ngram_size <= history.count; begin += blockDim.x) {
-    const int next = history.tokens[begin + ngram_size - 1];
-    if (!slice.holds(next)) continue;
+    const int place = slice.place_of(history.tokens[begin + ngram_size - 1]);
+    if (place < 0) continue;
     bool repeats = true;
     for (int i = 0; i < ngram_size - 1 && repeats; ++i) {
       repeats = history.tokens[begin + i] == prefix[i];
     }
-    if (repeats) slice.scores[next - slice.begin] = kLowest;
+    if (repeats) slice.scores[place] = kLowest;
   }
   __syncthreads();
 }
 
 /// A thread for each phrase.
+template <typename Slice>
 __device__ inline void ban_phrases(const SamplingRow& row, const TokenHistory& history,
-                                   const ScoresSlice& slice) {
+                                   const Slice& slice) {
   for (int i = threadIdx.x; i < row.num_banned_phrases; i += blockDim.x) {
     const int begin = i == 0 ? 0 : row.banned_phrase_ends[i - 1];
     const int num_earlier = row.banned_phrase_ends[i] - begin - 1;
     const std::int32_t* phrase = row.banned_phrase_tokens + begin;
-    const int last = phrase[num_earlier];
-    if (num_earlier > history.count || !slice.holds(last)) continue;
+    const int place = slice.place_of(phrase[num_earlier]);
+    if (num_earlier > history.count || place < 0) continue;
     const std::int32_t* end = history.tokens + history.count - num_earlier;
     bool matches = true;
     for (int k = 0; k < num_earlier && matches; ++k) matches = end[k] == phrase[k];
-    if (matches) slice.scores[last - slice.begin] = kLowest;
+    if (matches) slice.scores[place] = kLowest;
   }
   __syncthreads();
 }
 
 /// `allowed`: the row's bitmask, 32 ids per word, set where an id is allowed. Applied last: the
 /// other processors could make a masked score finite again.
-__device__ inline void mask_tokens(const std::int32_t* allowed, const ScoresSlice& slice) {
+template <typename Slice>
+__device__ inline void mask_tokens(const std::int32_t* allowed, const Slice& slice) {
   for (int i = threadIdx.x; i < slice.count; i += blockDim.x) {
-    const auto id = static_cast<std::uint32_t>(slice.begin + i);
+    if (slice.scores[i] == kLowest) continue;  // perhaps beyond the vocabulary
+    const auto id = static_cast<std::uint32_t>(slice.id_of(i));
     const auto word = static_cast<std::uint32_t>(allowed[id / 32]);
     if ((word >> id % 32 & 1u) == 0) slice.scores[i] = kLowest;
   }
@@ -152,22 +165,24 @@ __device__ inline void mask_tokens(const std::int32_t* allowed, const ScoresSlic
 }
 
 /// Repeated biases of an id are added in order, by one thread.
+template <typename Slice>
 __device__ inline void add_logit_bias(const SamplingRow& row, int num_generated,
-                                      const ScoresSlice& slice) {
+                                      const Slice& slice) {
   for (int i = threadIdx.x; i < row.num_logit_bias; i += blockDim.x) {
     const int id = row.bias_ids[i];
-    if (!slice.holds(id)) continue;
+    const int place = slice.place_of(id);
+    if (place < 0) continue;
     bool first = true;
     for (int j = 0; j < i; ++j) first &= row.bias_ids[j] != id;
     if (!first) continue;
-    float score = slice.scores[id - slice.begin];
+    float score = slice.scores[place];
     for (int j = i; j < row.num_logit_bias; ++j) {
       const int until = row.bias_until[j];
       if (row.bias_ids[j] == id && (until == 0 || num_generated < until)) {
         score += row.bias_values[j];
       }
     }
-    slice.scores[id - slice.begin] = score;
+    slice.scores[place] = score;
   }
   __syncthreads();
 }

@@ -1,66 +1,14 @@
+#include <new>
+
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/launch.h"
-#include "kernels/common/philox.cuh"
 #include "kernels/sample/candidate.cuh"
-#include "kernels/sample/extended_filter.cuh"
-#include "kernels/sample/logits_processor.cuh"
 #include "kernels/sample/row_blocks.cuh"
 #include "kernels/sample/sample.h"
-#include "kernels/sample/sampling_filter.cuh"
+#include "kernels/sample/sample_row.cuh"
 
 namespace quern::kernels {
 namespace {
-
-constexpr int kThreads = 256;
-/// Occupancy: registers and shared memory of every GPU allow this many.
-constexpr int kBlocksPerMultiprocessor = 3;
-/// Tokens of a vocabulary slice: one block each.
-constexpr int kSliceTokens = 2048;
-using Filter = SamplingFilter<kThreads>;
-
-/// A block's slice of the scores, and scratch.
-struct SharedMemory {
-  float scores[kSliceTokens];
-  union {
-    int counts[kSliceTokens];
-    Filter::SharedMemory filter;
-  };
-};
-static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
-              "2048: reductions and more");
-
-__device__ bool has_filters(const SamplingRow& row) {
-  return row.temperature > 0.0f &&
-         (row.top_k > 0 || row.top_p < 1.0f || row.min_p > 0.0f || has_extended_filters(row));
-}
-
-/// One row of logits and its sequence.
-struct Row {
-  int index;  ///< row of the logits
-  int state_row;
-  const float* logits;
-  const SamplingRow& sampling;
-  TokenHistory history;
-  DrawKey draw;
-};
-
-__device__ Row row_of(const SampleParams& p, int index) {
-  const int state_row = p.state_index[p.logit_seqs[index]];
-  const SamplingRow& sampling = p.sampling[state_row];
-  const int generated = p.generated[state_row];
-  const int length = p.prompt_len[state_row] + generated;
-  return {index,
-          state_row,
-          p.logits + index * p.row_stride,
-          sampling,
-          {p.history + state_row * p.history_stride, length, generated},
-          {sampling.seed, sampling.sequence_index, static_cast<std::uint32_t>(length)}};
-}
-
-__device__ ScoresSlice slice_of(const SampleParams& p, int index, float* scores) {
-  const int begin = index * kSliceTokens;
-  return {scores, begin, min(kSliceTokens, p.vocab_size - begin)};
-}
 
 /// Log-probability summary of the slice's raw logits, into `result`.
 __device__ void summarize_logits(const Row& row, const ScoresSlice& slice, SampleSlice& result) {
@@ -88,7 +36,8 @@ __device__ void summarize_logits(const Row& row, const ScoresSlice& slice, Sampl
 }
 
 /// All logits processors before temperature.
-__device__ void process(const Row& row, const ScoresSlice& slice, int* counts) {
+template <typename Slice>
+__device__ void process(const Row& row, const Slice& slice, int* counts) {
   const SamplingRow& sampling = row.sampling;
   if (sampling.repetition_penalty != 1.0f) {
     penalize_repetition(row.history, sampling.repetition_penalty, row.logits, slice);
@@ -134,6 +83,7 @@ __device__ SampleScratch scratch_of(const SampleParams& p, int row, int num_bloc
   scratch.ties += std::int64_t{row} * num_blocks;
   scratch.sums += std::int64_t{row} * num_blocks * kSampleSumSets * kSampleSums;
   scratch.surprises += std::int64_t{row} * num_blocks;
+  scratch.group_maxima += std::int64_t{row} * num_blocks * kSliceGroups;
   return scratch;
 }
 
@@ -196,6 +146,39 @@ __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
   return filter.draw(row.draw, candidate_id(best));
 }
 
+/// The largest scores / temperature of a slice's groups, for draw_at_last(). The division keeps the
+/// order of scores.
+__device__ void publish_group_maxima(const float* scores, float temperature, float* maxima) {
+  constexpr int kQuadsOfGroup = kGroupTokens / 4;
+  for (int quad = threadIdx.x; quad < kSliceTokens / 4; quad += kThreads) {
+    const float4 four = reinterpret_cast<const float4*>(scores)[quad];
+    float largest = fmaxf(fmaxf(four.x, four.y), fmaxf(four.z, four.w));
+#pragma unroll
+    for (int distance = kQuadsOfGroup / 2; distance > 0; distance /= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, distance));
+    }
+    if (quad % kQuadsOfGroup == 0) maxima[quad / kQuadsOfGroup] = largest / temperature;
+  }
+}
+
+/// Computes the scores / temperature of groups of a row.
+__device__ void load_groups(const SampleParams& p, const Row& row, const GroupedScores& groups,
+                            int* counts) {
+  for (int i = threadIdx.x; i < groups.count; i += kThreads) {
+    const int id = groups.id_of(i);
+    groups.scores[i] = id < groups.vocab_size ? row.logits[id] : kLowest;
+  }
+  __syncthreads();
+  if (row.uses(kProcessors)) process(row, groups, counts);
+  if (p.token_bitmask != nullptr) {
+    mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, groups);
+  }
+  for (int i = threadIdx.x; i < groups.count; i += kThreads) {
+    groups.scores[i] /= row.sampling.temperature;
+  }
+  __syncthreads();
+}
+
 /// Loads a slice of a row to shared memory. Returns whether it holds NaN or +inf, the same in all
 /// threads: the barrier that is needed anyway reduces the flag.
 __device__ bool load_slice(const Row& row, const ScoresSlice& slice) {
@@ -221,11 +204,10 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
                              SharedMemory& shared) {
   const ScoresSlice slice = slice_of(p, blocks.index(), shared.scores);
   const bool nonfinite = load_slice(row, slice);
-  const SamplingRow& sampling = row.sampling;
-  if (sampling.num_top_logprobs >= 0) {
+  if (row.uses(kLogprobs)) {
     summarize_logits(row, slice, p.slices[row.index * blocks.count() + blocks.index()]);
   }
-  if (has_processors(sampling)) process(row, slice, shared.counts);
+  if (row.uses(kProcessors)) process(row, slice, shared.counts);
   if (p.token_bitmask != nullptr) {
     mask_tokens(p.token_bitmask + row.index * p.token_bitmask_stride, slice);
   }
@@ -235,24 +217,28 @@ __device__ void examine_part(const SampleParams& p, const Row& row, RowBlocks& b
         return candidate(slice.scores[i], slice.begin + i);
       });
   if (threadIdx.x == 0) atomicMax(&words.best, best);
-  if (sampling.temperature == 0.0f) return;
+  if (row.temperature == 0.0f) return;
+  if (row.uses(kDrawnAtLast)) {
+    float* maxima = scratch_of(p, row.index, blocks.count()).group_maxima;
+    publish_group_maxima(slice.scores, row.temperature, maxima + blocks.index() * kSliceGroups);
+    return;
+  }
 
-  for (int i = threadIdx.x; i < slice.count; i += kThreads) slice.scores[i] /= sampling.temperature;
+  for (int i = threadIdx.x; i < slice.count; i += kThreads) slice.scores[i] /= row.temperature;
   __syncthreads();
-  const std::uint64_t drawn = has_filters(sampling) ? draw_filtered(p, row, slice, blocks, shared)
-                                                    : draw_from_slice(row, slice, best);
+  const std::uint64_t drawn = row.uses(kFilters) ? draw_filtered(p, row, slice, blocks, shared)
+                                                 : draw_from_slice(row, slice, best);
   if (threadIdx.x == 0) atomicMax(&words.drawn, drawn);
 }
 
-/// The row's token from its slices' candidates, or kNonfiniteLogits or kNoToken.
-__device__ int choose(const Row& row, const SampleWords& words) {
-  const std::uint64_t best = __ldcg(&words.best);
+/// The row's token from its best and its drawn candidate, or kNonfiniteLogits or kNoToken.
+__device__ int choose(const Row& row, std::uint64_t best, std::uint64_t drawn) {
   if (best == kNonfiniteKey) return kNonfiniteLogits;
   const float score = candidate_score(best);
   if (score == kLowest) return kNoToken;
-  const float temperature = row.sampling.temperature;
+  const float temperature = row.temperature;
   if (temperature == 0.0f || !isfinite(score / temperature)) return candidate_id(best);
-  return candidate_id(__ldcg(&words.drawn));
+  return candidate_id(drawn);
 }
 
 /// Moves mirostat's mu towards its target, after `token` was drawn; run by one thread.
@@ -300,6 +286,41 @@ __device__ void store_logprobs(const SampleParams& p, const Row& row, const Samp
   }
 }
 
+/// The draw of a row's last block, after filtering; 0 as draw_filtered().
+__device__ std::uint64_t draw_at_last(const SampleParams& p, const Row& row, std::uint64_t best,
+                                      int num_blocks, SharedMemory& shared) {
+  const float best_score = candidate_score(best) / row.sampling.temperature;
+  if (!isfinite(best_score)) return 0;
+  DrawFromGroups groups(row.sampling, p.vocab_size,
+                        scratch_of(p, row.index, num_blocks).group_maxima,
+                        num_blocks * kSliceGroups, best_score, shared.scores, shared.groups);
+  return groups.draw(row.draw, candidate_id(best), [&](const GroupedScores& some, int* counts) {
+    load_groups(p, row, some, counts);
+  });
+}
+
+/// Ends a row, `shared.row`; run by its last block. Not inlined, so that the registers of a draw
+/// from groups do not count for all blocks.
+__device__ __noinline__ void end_row(const SampleParams& p, SharedMemory& shared) {
+  const Row& row = *reinterpret_cast<const Row*>(shared.row);
+  const int count = static_cast<int>(gridDim.x);
+  SampleWords& words = p.words[row.index];
+  const std::uint64_t best = __ldcg(&words.best);
+  const std::uint64_t drawn =
+      row.uses(kDrawnAtLast) ? draw_at_last(p, row, best, count, shared) : __ldcg(&words.drawn);
+  const int token = choose(row, best, drawn);
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    p.last_token[row.state_row] = token;
+    if (token >= 0 && row.uses(kMirostat)) update_mirostat(p, row, drawn, count);
+    words.best = 0;
+    words.drawn = 0;
+  }
+  if (token >= 0 && row.uses(kLogprobs)) {
+    store_logprobs(p, row, p.slices + std::int64_t{row.index} * count, count, token);
+  }
+}
+
 /// grid: slices, rows.
 __global__ void __launch_bounds__(kThreads, 4)
     sample_kernel(const __grid_constant__ SampleParams p) {
@@ -309,6 +330,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   if (gridDim.y > 1) block = take_ticket(p.tickets, static_cast<int>(gridDim.x * gridDim.y));
   let_next_kernel_start();  // all tickets are taken once all blocks have triggered
   const Row row = row_of(p, block / count);
+  if (threadIdx.x == 0) new (shared.row) Row(row);
   const bool finished = p.finished[row.state_row] != 0;
   // Up to here only reads of what earlier steps wrote, see attention_decode.cu.
   wait_for_earlier_kernels();
@@ -316,26 +338,14 @@ __global__ void __launch_bounds__(kThreads, 4)
   SampleWords& words = p.words[row.index];
   RowBlocks blocks(&words.arrivals, count, block % count);
   examine_part(p, row, blocks, shared);
-  if (!blocks.finish()) return;
-
-  const int token = choose(row, words);
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    p.last_token[row.state_row] = token;
-    if (token >= 0 && row.sampling.mirostat_tau > 0.0f) {
-      update_mirostat(p, row, __ldcg(&words.drawn), count);
-    }
-    words.best = 0;
-    words.drawn = 0;
-  }
-  if (token >= 0 && row.sampling.num_top_logprobs >= 0) {
-    store_logprobs(p, row, p.slices + std::int64_t{row.index} * count, count, token);
-  }
+  if (blocks.finish()) end_row(p, shared);
 }
 
 }  // namespace
 
 int sample_slices(int vocab_size) { return (vocab_size + kSliceTokens - 1) / kSliceTokens; }
+
+int sample_groups(int vocab_size) { return sample_slices(vocab_size) * kSliceGroups; }
 
 int max_sample_slices(int num_multiprocessors) {
   return kBlocksPerMultiprocessor * num_multiprocessors;

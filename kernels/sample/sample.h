@@ -16,6 +16,9 @@ inline constexpr int kSampleBinSets = 3;
 inline constexpr int kSampleSums = 3;
 inline constexpr int kSampleSumSets = 2;
 
+/// Consecutive tokens whose largest score top-k looks at first.
+inline constexpr int kSampleGroupTokens = 32;
+
 /// Words shared by the blocks of a row: zero before and after. Keys: see sample/candidate.cuh.
 struct SampleWords {
   unsigned long long best;   ///< of the processed scores
@@ -31,6 +34,7 @@ struct SampleScratch {
   double* sums = nullptr;         ///< [kSampleSumSets, kSampleSums, sample_slices(vocab_size)]
   /// [sample_slices(vocab_size)] bits of surprise of what each slice has drawn
   double* surprises = nullptr;
+  float* group_maxima = nullptr;  ///< [sample_groups(vocab_size)]
 };
 
 /// A slice's log-probability summary, where log-probabilities are asked for.
@@ -80,14 +84,18 @@ struct SampleParams {
 
 /// Vocabulary slices (blocks) per row.
 int sample_slices(int vocab_size);
+/// Groups of tokens per row, in whole slices.
+int sample_groups(int vocab_size);
 /// Maximum number of slices: they must be co-resident.
 int max_sample_slices(int num_multiprocessors);
 
 /// graph/op.h's Sample, in one launch. Each block keeps a vocabulary slice in shared memory and
-/// finds its largest score and draw; the last block of a row merges them. For top-k, top-p and
-/// the other filters the row's blocks find thresholds together, with up to four grid barriers each;
-/// nothing is sorted. Results do not depend on the order in which blocks and threads run. History
-/// ids beyond the vocabulary are ignored. Errors: see launch.h.
+/// finds its largest score and draw; the last block of a row merges them. With top-k up to 64 that
+/// one filters and draws, from the groups of tokens whose largest score is among the k largest. For
+/// larger k, top-p or min-p alone and the other filters the row's blocks find thresholds together,
+/// with up to four grid barriers each; nothing is sorted. Results do not depend on the order in
+/// which blocks and threads run. History ids beyond the vocabulary are ignored. Errors: see
+/// launch.h.
 void sample(const SampleParams& params, cudaStream_t stream);
 
 }  // namespace quern::kernels

@@ -45,6 +45,18 @@ struct SurvivorsOfThreshold {
   }
 };
 
+/// exp(score - best) in fixed point: a sum of 2^19 of them fits into 64 bits.
+__device__ inline std::uint64_t fixed_mass(float score, float best) {
+  constexpr float kUnit = 0x1p44f;
+  return __float2ull_rn(expf(score - best) * kUnit);
+}
+
+/// The mass that top-p keeps of a total.
+__device__ inline std::uint64_t top_p_target(float top_p, std::uint64_t total) {
+  const double target = ceil(static_cast<double>(top_p) * static_cast<double>(total));
+  return max(std::uint64_t{1}, static_cast<std::uint64_t>(target));
+}
+
 /// The order of scores.
 struct Ordered {
   __device__ std::uint32_t operator()(float score) const { return ordered(score); }
@@ -104,12 +116,9 @@ class SamplingFilter {
   /// Top-p: the fewest best tokens with a total probability of at least top_p, lower ids first in
   /// ties.
   __device__ void keep_top_p(float top_p) {
-    const Crossing crossing = find_crossing(
-        [top_p](std::uint64_t total) {
-          const double target = ceil(static_cast<double>(top_p) * static_cast<double>(total));
-          return max(std::uint64_t{1}, static_cast<std::uint64_t>(target));
-        },
-        [this](float score) { return mass_of(score); });
+    const Crossing crossing =
+        find_crossing([top_p](std::uint64_t total) { return top_p_target(top_p, total); },
+                      [this](float score) { return mass_of(score); });
     survivors_.threshold = max(survivors_.threshold, crossing.key);
     if (crossing.missing >= crossing.weight) return;  // all tokens at the threshold
     const std::uint64_t each = mass_of(from_ordered(crossing.key));
@@ -139,11 +148,7 @@ class SamplingFilter {
     std::uint64_t weight;   ///< of all undecided
   };
 
-  /// exp(score - best) in fixed point: a sum of 2^19 of them fits into 64 bits.
-  __device__ std::uint64_t mass_of(float score) const {
-    constexpr float kUnit = 0x1p44f;
-    return __float2ull_rn(expf(score - survivors_.best) * kUnit);
-  }
+  __device__ std::uint64_t mass_of(float score) const { return fixed_mass(score, survivors_.best); }
 
   __device__ static void clear_set(const SampleScratch& scratch, const RowBlocks& blocks, int set) {
     for (int bin = blocks.index() * kThreads + static_cast<int>(threadIdx.x); bin < kBins;

@@ -107,12 +107,16 @@ class QUERN_LOCAL Engine::Impl {
   /// Where the host runs ahead: reads the oldest unit's tokens once enough is in flight behind it,
   /// or where nothing can be launched before they are known.
   void read_behind(bool launched);
-  /// The log-probabilities of a beam search's rows in the step launched last, before penalties:
-  /// [rows, vocab_size]. False where a row has a SampleError, which `error` is then.
-  bool read_log_probs(const Sequence& sequence, int unread_step, std::vector<float>& log_probs,
-                      std::int32_t& error);
-  /// Applies the request's penalties to them.
-  void process_log_probs(const Sequence& sequence, std::span<float> log_probs) const;
+  /// What Sample wrote to the ring for a beam search's rows in a step: a row for each beam, or one
+  /// for all. An id below 0 is a SampleError.
+  std::vector<TokenLogprobs> read_beam_rows(const Sequence& sequence, int unread_step) const;
+  /// The candidates for a search's next beams, from the tokens that Sample listed; nullopt where
+  /// they do not decide it.
+  std::optional<std::vector<BeamCandidate>> choose_listed(const Sequence& sequence,
+                                                          std::span<const TokenLogprobs> rows);
+  /// The same, from all logits of the step launched last, which are copied to the host.
+  std::vector<BeamCandidate> choose_from_logits(const Sequence& sequence,
+                                                std::span<const TokenLogprobs> rows);
   /// Chooses the next beams and has the device go on with them.
   void take_beam_tokens(Sequence& sequence, int unread_step);
   void continue_beams(Sequence& sequence);
@@ -155,7 +159,8 @@ class QUERN_LOCAL Engine::Impl {
   std::uint64_t prefix_queries_ = 0, prefix_hits_ = 0;
   std::int64_t steps_done_ = 0;  ///< sampling steps since the engine was last idle
   UnreadSteps unread_;
-  std::vector<float> beam_log_probs_;  ///< of the latest beam search's step; keeps its memory
+  std::vector<float> beam_log_probs_;  ///< of the latest choose_from_logits(); keeps its memory
+  std::vector<float> beam_scratch_;    ///< of process_list()
   std::string in_flight_;              ///< the latest launch, for errors
   bool waits_for_prefill_ = false;     ///< whether the time of this step() counts as prefill
   std::uint64_t waits_of_loading_ = 0;

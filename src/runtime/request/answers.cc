@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "runtime/request/request_check.h"
+#include "runtime/schedule/beam_scores.h"
 #include "runtime/schedule/beam_tables.h"
 
 namespace quern {
@@ -33,7 +34,8 @@ void check_beams(const Request& request, const Limits& limits) {
   refuse_with_beams(sets_filters(sampling), "top_k, top_p, min_p and other filters");
 }
 
-/// Leaves to the device what does not depend on the beams, and the rest to the host.
+/// Leaves to the device what does not depend on the beams, and the rest to the host, which chooses
+/// from the tokens that Sample lists.
 void start_beams(Sequence& sequence, const Request& request, const OpenedModel& model,
                  const Limits& limits) {
   const int num_beams = request.beam_search.num_beams;
@@ -49,7 +51,8 @@ void start_beams(Sequence& sequence, const Request& request, const OpenedModel& 
       BeamSearch(request.beam_search, sequence.max_tokens, eos_token_ids_of(request, model)),
       sequence.sampling, request.num_return_sequences});
   sequence.sampling = {};
-  sequence.sampling.num_top_logprobs = 0;
+  sequence.sampling.num_top_logprobs = num_listed_tokens(
+      sequence.beams->search, sequence.beams->processors, model.config.vocab_size);
 }
 
 }  // namespace

@@ -133,11 +133,14 @@ void StepArrays::write_sequence(const Sequence& sequence, float rope_alpha) {
 
 void StepArrays::write_beam(const Sequence& sequence, int beam, std::int32_t token_id, int kv_len) {
   const int row = sequence.row(beam);
+  const BeamRun& beams = *sequence.beams;
   write(state_.last_token + row, token_id);
-  write(state_.position + row, kv_len);
-  write(state_.kv_len + row, kv_len);
-  write(state_.generated + row, kv_len - sequence.prompt_len() + 1);
-  write_table(row, sequence.beams->tables->table(beam));
+  if (!beams.forked) {
+    write(state_.position + row, kv_len);
+    write(state_.kv_len + row, kv_len);
+    write(state_.generated + row, kv_len - sequence.prompt_len() + 1);
+  }
+  if (beams.tables->changed(beam)) write_table(row, beams.tables->table(beam));
 }
 
 void StepArrays::write_row(const Sequence& sequence, int row, float rope_alpha) {

@@ -24,7 +24,8 @@ class StepArrays {
 
   /// Writes the state row of a newly admitted sequence, or the rows of its beams.
   void write_sequence(const Sequence& sequence, float rope_alpha);
-  /// Has a beam go on with `token_id` at position `kv_len`, in place of what its row sampled.
+  /// Has a beam go on with `token_id` at position `kv_len`, in place of what its row sampled. The
+  /// row's own step has advanced it there, except before the beams fork.
   void write_beam(const Sequence& sequence, int beam, std::int32_t token_id, int kv_len);
   /// Reads back what Sample keeps of a running sequence: Sequence::mirostat_mu. Waits for the steps
   /// launched so far.

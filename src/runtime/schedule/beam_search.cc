@@ -27,6 +27,12 @@ std::vector<std::size_t> largest(const std::vector<float>& scores, int count) {
   return order;
 }
 
+/// Equal scores in order of beam and token.
+bool is_better(const BeamCandidate& a, const BeamCandidate& b) {
+  if (a.score != b.score) return a.score > b.score;
+  return a.beam != b.beam ? a.beam < b.beam : a.token_id < b.token_id;
+}
+
 }  // namespace
 
 BeamSearch::BeamSearch(const BeamSearchParams& params, int max_tokens,
@@ -60,11 +66,6 @@ std::vector<BeamCandidate> BeamSearch::best_candidates(std::span<const float> lo
   QUERN_CHECK(one_row || log_probs.size() == running_.size() * num_tokens);
   const std::size_t count =
       std::min(static_cast<std::size_t>(num_candidates()), running_.size() * num_tokens);
-  // Equal scores in order of beam and token.
-  const auto is_better = [](const BeamCandidate& a, const BeamCandidate& b) {
-    if (a.score != b.score) return a.score > b.score;
-    return a.beam != b.beam ? a.beam < b.beam : a.token_id < b.token_id;
-  };
   std::vector<BeamCandidate> heap;  // the worst of the best is in front
   heap.reserve(count);
   for (std::size_t beam = 0; beam < running_.size(); ++beam) {
@@ -92,6 +93,30 @@ std::vector<BeamCandidate> BeamSearch::best_candidates(std::span<const float> lo
   }
   std::ranges::sort_heap(heap, is_better);
   return heap;
+}
+
+std::optional<std::vector<BeamCandidate>> BeamSearch::best_candidates(
+    std::span<const BestTokens> rows) const {
+  QUERN_CHECK(rows.size() == 1 || rows.size() == running_.size());
+  const auto row_of = [&](std::size_t beam) -> const BestTokens& {
+    return rows[rows.size() == 1 ? 0 : beam];
+  };
+  std::vector<BeamCandidate> best;
+  for (std::size_t beam = 0; beam < running_.size(); ++beam) {
+    for (const TokenLogprob& token : row_of(beam).tokens) {
+      best.push_back({static_cast<int>(beam), token.id, running_[beam].score + token.logprob});
+    }
+  }
+  std::ranges::sort(best, is_better);
+  best.resize(std::min(best.size(), static_cast<std::size_t>(num_candidates())));
+  for (std::size_t beam = 0; beam < running_.size(); ++beam) {
+    // Rounded sums keep the order of their log-probabilities, but may become equal.
+    const std::optional<float>& bound = row_of(beam).bound;
+    const bool is_out = !bound || (std::ssize(best) == num_candidates() &&
+                                   running_[beam].score + *bound < best.back().score);
+    if (!is_out) return std::nullopt;
+  }
+  return best;
 }
 
 bool BeamSearch::ends(const BeamCandidate& candidate) const {

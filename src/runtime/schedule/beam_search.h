@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,12 @@ struct BeamCandidate {
   std::shared_ptr<const OutputText> text = nullptr;         ///< kept for the caller
 };
 
+/// A row's best tokens by raw log-probability.
+struct BestTokens {
+  std::vector<TokenLogprob> tokens;  ///< in any order
+  std::optional<float> bound = {};   ///< no other token is above it; nullopt: there is no other
+};
+
 /// The bookkeeping of one request's beam search: which beams go on and which have finished. Knows
 /// nothing of steps and blocks. Source: HF GenerationMixin._beam_search (transformers 5), whose
 /// float32 scores and -1e9 for what is ruled out it keeps.
@@ -52,6 +59,9 @@ class BeamSearch {
   /// [rows, vocab_size] continues beam i; a single row continues all of them.
   std::vector<BeamCandidate> best_candidates(std::span<const float> log_probs,
                                              int vocab_size) const;
+  /// The same, from the best tokens of each row. nullopt where a token that is not listed may be
+  /// among them, or may come before one of them among equals.
+  std::optional<std::vector<BeamCandidate>> best_candidates(std::span<const BestTokens> rows) const;
   /// Continues the beams by one token. `candidates` are the best num_candidates(), best first.
   /// Where stop strings end more than the others can replace, ended ones go on behind all others.
   void advance(std::span<const BeamCandidate> candidates);

@@ -29,7 +29,7 @@ std::vector<BlockCopy> BeamTables::advance(std::span<const int> parents, std::in
     tables.push_back(manager_.share(tables_.at(static_cast<std::size_t>(parent))));
   }
   for (const auto& table : tables_) manager_.release(table);
-  tables_ = std::move(tables);
+  std::swap(tables_, tables);  // `tables`: those before
 
   const auto index = static_cast<std::size_t>(position / block_size_);
   std::vector<BlockCopy> copies;
@@ -43,6 +43,10 @@ std::vector<BlockCopy> BeamTables::advance(std::span<const int> parents, std::in
     if (copy->source == copy->destination) continue;
     copies.push_back({blocks_[static_cast<std::size_t>(copy->source)],
                       blocks_[static_cast<std::size_t>(copy->destination)]});
+  }
+  changed_.clear();
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    changed_.push_back(i >= tables.size() || tables_[i] != tables[i]);
   }
   return copies;
 }

@@ -24,12 +24,15 @@ class BeamTables {
   std::vector<BlockCopy> advance(std::span<const int> parents, std::int64_t position);
   /// A beam's blocks.
   std::vector<std::int32_t> table(int beam) const;
+  /// Whether it differs from what the same beam had before the last advance().
+  bool changed(int beam) const { return changed_.at(static_cast<std::size_t>(beam)); }
 
  private:
   std::vector<std::int32_t> blocks_;
   int block_size_;
   BlockManager manager_;  ///< of indices into blocks_
   std::vector<std::vector<std::int32_t>> tables_;
+  std::vector<bool> changed_;
 };
 
 }  // namespace quern

@@ -69,6 +69,7 @@ class DeferredBackend final : public Backend {
   }
   void copy_out(void* destination, const void* source, std::size_t size_bytes) override {
     wait();
+    bytes_copied_out_ += size_bytes;
     cpu_->copy_out(destination, source, size_bytes);
   }
   void write_now(std::int32_t* word, std::int32_t value) override { *word = value; }
@@ -92,6 +93,7 @@ class DeferredBackend final : public Backend {
     return *word >= value;
   }
   std::uint64_t num_waits() const override { return num_waits_; }
+  std::uint64_t bytes_copied_out() const { return bytes_copied_out_; }
 
   WeightLayout prepare(const WeightFormat& format, WeightUse use) const override {
     return cpu_->prepare(format, use);
@@ -185,6 +187,7 @@ class DeferredBackend final : public Backend {
   std::mt19937 random_;
   std::deque<Work> queue_;
   std::uint64_t num_waits_ = 0;
+  std::uint64_t bytes_copied_out_ = 0;
 };
 
 }  // namespace quern::testing

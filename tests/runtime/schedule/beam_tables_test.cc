@@ -24,8 +24,11 @@ TEST(BeamTables, CopiesABlockForAllButItsLastHolder) {
   const auto copies = tables.advance(fork, 5);
   EXPECT_EQ(copies, (std::vector<BlockCopy>{{10, 11}, {10, 12}}));
   EXPECT_EQ(tables.table(2), std::vector{10});
+  EXPECT_TRUE(tables.changed(0) && tables.changed(1) && tables.changed(2));
   EXPECT_TRUE(tables.advance(std::vector{1, 2, 0}, 6).empty()) << "each has its own";
   EXPECT_EQ(tables.table(0), std::vector{12});
+  EXPECT_TRUE(tables.advance(std::vector{0, 1, 2}, 7).empty());
+  EXPECT_FALSE(tables.changed(0) || tables.changed(1) || tables.changed(2));
 }
 
 /// Random searches: every beam finds its own tokens, copies read what was written, and the blocks

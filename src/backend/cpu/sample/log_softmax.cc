@@ -56,15 +56,24 @@ float log_sum_exp(std::span<const float> logits) {
 std::vector<Candidate> largest(std::span<const float> scores, int count) {
   std::vector<Candidate> heap;  // the worst of the best is in front
   heap.reserve(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < scores.size() && count > 0; ++i) {
-    if (std::ssize(heap) == count) {
-      // Later ones lose a tie: nearly all scores end here.
-      if (!(scores[i] > heap.front().score)) continue;
-      std::ranges::pop_heap(heap, better);
-      heap.pop_back();
+  // Later ones lose a tie.
+  const auto is_out = [&](float score) {
+    return std::ssize(heap) == count && !(score > heap.front().score);
+  };
+  constexpr std::size_t kBlock = 256;
+  for (std::size_t begin = 0; begin < scores.size() && count > 0; begin += kBlock) {
+    const std::size_t end = std::min(begin + kBlock, scores.size());
+    // Nearly all blocks end here.
+    if (is_out(largest_of(scores.subspan(begin, end - begin)))) continue;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (is_out(scores[i])) continue;
+      if (std::ssize(heap) == count) {
+        std::ranges::pop_heap(heap, better);
+        heap.pop_back();
+      }
+      heap.push_back({scores[i], static_cast<std::int32_t>(i)});
+      std::ranges::push_heap(heap, better);
     }
-    heap.push_back({scores[i], static_cast<std::int32_t>(i)});
-    std::ranges::push_heap(heap, better);
   }
   std::ranges::sort_heap(heap, better);
   return heap;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "backend/cpu/ops/ops.h"
 #include "backend/cpu/parallel.h"
@@ -140,20 +141,16 @@ std::int32_t choose(std::span<const float> scores, const SamplingRow& sampling,
 /// Writes the log-probabilities of the chosen token and of the best ones to the ring; entries
 /// beyond the vocabulary become (-1, -inf).
 void store_logprobs(const OutputRing& ring, std::int32_t row, std::span<const float> logits,
-                    std::int32_t chosen, std::int32_t num_top, std::span<Candidate> candidates) {
+                    std::int32_t chosen, std::int32_t num_top) {
   const float normalizer = log_sum_exp(logits);
   const std::int64_t cell = *ring.head % ring.capacity * ring.max_seqs + row;
   ring.logprobs[cell] = logits[static_cast<std::size_t>(chosen)] - normalizer;
   if (num_top == 0) return;
 
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    candidates[i] = {logits[i], static_cast<std::int32_t>(i)};
-  }
-  const auto count = std::min(candidates.size(), static_cast<std::size_t>(num_top));
-  std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(), better);
+  const std::vector<Candidate> best = largest(logits, num_top);
   for (std::int32_t i = 0; i < num_top; ++i) {
-    const bool exists = static_cast<std::size_t>(i) < count;
-    const std::int32_t id = exists ? candidates[static_cast<std::size_t>(i)].id : -1;
+    const bool exists = i < std::ssize(best);
+    const std::int32_t id = exists ? best[static_cast<std::size_t>(i)].id : -1;
     ring.top_ids[cell * kMaxTopLogprobs + i] = id;
     ring.top_logprobs[cell * kMaxTopLogprobs + i] =
         exists ? logits[static_cast<std::size_t>(id)] - normalizer : -kInfinity;
@@ -176,7 +173,7 @@ void sample_row(const Step& step, std::span<const float> logits, const std::int3
       choose(scores, sampling, position, scratch, step.state.mirostat_mu + row);
   step.state.last_token[row] = token;
   if (token < 0 || sampling.num_top_logprobs < 0) return;
-  store_logprobs(step.ring, row, logits, token, sampling.num_top_logprobs, scratch.candidates);
+  store_logprobs(step.ring, row, logits, token, sampling.num_top_logprobs);
 }
 
 }  // namespace

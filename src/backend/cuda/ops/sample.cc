@@ -19,7 +19,8 @@ SampleScratch take_sample_scratch(Workspace& workspace, std::int64_t rows,
           {workspace.take<std::uint64_t>(rows * kernels::kSampleBinSets * kernels::kSampleBins),
            workspace.take<int>(rows * slices),
            workspace.take<double>(rows * slices * kernels::kSampleSumSets * kernels::kSampleSums),
-           workspace.take<double>(rows * slices)}};
+           workspace.take<double>(rows * slices),
+           workspace.take<float>(rows * kernels::sample_groups(static_cast<int>(vocab_size)))}};
 }
 
 constexpr auto kCountersOfRow =
