@@ -24,7 +24,9 @@ constexpr const char* kUsage =
     "usage: kernel_bench [--family NAME] [--filter TEXT] [--rows N,N,...] [--no-pdl] "
     "[--cold-gib N]\n"
     "                    [--json]\n"
-    "  --family NAME   attention, int8, projection, row, sample, skeleton or step; all without it\n"
+    "  --family NAME   attention, float8, int8, projection, row, sample, skeleton or step; all "
+    "without "
+    "it\n"
     "  --filter TEXT   only what has this in its name, like llama_7b or .qkv\n"
     "  --rows N,N,...  numbers of rows (1,2,4,8,16,32,64,128,512,2048)\n"
     "  --no-pdl        launches without programmatic dependent launch\n"
@@ -103,13 +105,9 @@ double read_bandwidth(const KernelTimer& timer) {
 
 int run(const Options& options) {
   const std::map<std::string, void (*)(const KernelBench&)> families = {
-      {"attention", bench_attention},
-      {"int8", bench_int8},
-      {"projection", bench_projections},
-      {"row", bench_rows},
-      {"sample", bench_sampling},
-      {"skeleton", bench_skeletons},
-      {"step", bench_steps},
+      {"attention", bench_attention},    {"float8", bench_float8}, {"int8", bench_int8},
+      {"projection", bench_projections}, {"row", bench_rows},      {"sample", bench_sampling},
+      {"skeleton", bench_skeletons},     {"step", bench_steps},
   };
   if (!options.family.empty() && families.count(options.family) == 0) {
     fmt::print(stderr, "error: --family: no family is called {}\n{}", options.family, kUsage);

@@ -22,6 +22,8 @@ struct KernelBench {
 
 /// Attention of real layers: decode at many contexts and batches, and prefill.
 void bench_attention(const KernelBench& bench);
+/// Projections of rows rounded to E4M3 by E4M3 weights: rounding, and the GEMM of E4M3.
+void bench_float8(const KernelBench& bench);
 /// Projections of rows rounded to int8 by int8 weights: rounding, and the GEMMs of integers.
 void bench_int8(const KernelBench& bench);
 /// Sampling settings over vocabularies of real models.

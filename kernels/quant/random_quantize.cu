@@ -50,8 +50,27 @@ __device__ float drawn_number(const RandomFillParams& numbers, std::int64_t draw
   return random_number(numbers, word, byte % 4);
 }
 
-/// One warp per group of a row.
+/// The scale of a whole row, whose numbers the block draws.
 template <DType kStored>
+__device__ float row_scale(const RandomQuantizeParams& p, std::int64_t row) {
+  const std::int64_t draw = p.numbers.source + row * p.in_features;
+  float largest = 0.0f;
+  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
+    largest = fmaxf(largest, fabsf(drawn_number(p.numbers, draw + i)));
+  }
+  return round_scale(p.scale_dtype, __fdiv_rn(block_max(largest), kScaleDivisor<kStored>));
+}
+
+/// One block per row.
+template <DType kStored>
+__global__ void __launch_bounds__(kThreads)
+    random_row_scales_kernel(const __grid_constant__ RandomQuantizeParams p) {
+  const float scale = row_scale<kStored>(p, blockIdx.x);
+  if (threadIdx.x == 0) store_element(p.scale_dtype, p.scales, blockIdx.x, scale);
+}
+
+/// One warp per group of a row. kByRow: the row's scale is there already.
+template <DType kStored, bool kByRow>
 __global__ void __launch_bounds__(kThreads)
     random_quantize_kernel(const __grid_constant__ RandomQuantizeParams p) {
   constexpr int kTilesOfGroup = kRandomQuantizeGroup / kQuantTileInputs<kStored>;
@@ -74,7 +93,8 @@ __global__ void __launch_bounds__(kThreads)
     largest = fmaxf(largest, fabsf(numbers[i]));
   }
   const float scale =
-      round_scale(p.scale_dtype, __fdiv_rn(warp_max(largest), kScaleDivisor<kStored>));
+      kByRow ? load_element(p.scale_dtype, p.scales, row)
+             : round_scale(p.scale_dtype, __fdiv_rn(warp_max(largest), kScaleDivisor<kStored>));
   std::uint8_t* values = values_of_warps[warp];
 #pragma unroll
   for (int i = 0; i < kNumbersOfLane; ++i) {
@@ -84,7 +104,7 @@ __global__ void __launch_bounds__(kThreads)
 
   const std::int64_t tile_row = row / kQuantTileRows;
   const int row_of_tile = static_cast<int>(row % kQuantTileRows);
-  if (lane == 0) {
+  if (!kByRow && lane == 0) {
     store_element(p.scale_dtype, p.scales,
                   (tile_row * groups + group) * kQuantTileRows + row_of_tile, scale);
   }
@@ -117,12 +137,7 @@ __global__ void __launch_bounds__(kThreads)
     random_quantize_rows_kernel(const __grid_constant__ RandomQuantizeParams p) {
   const std::int64_t row = blockIdx.x;
   const std::int64_t draw = p.numbers.source + row * p.in_features;
-  float largest = 0.0f;
-  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
-    largest = fmaxf(largest, fabsf(drawn_number(p.numbers, draw + i)));
-  }
-  const float scale =
-      round_scale(p.scale_dtype, __fdiv_rn(block_max(largest), kScaleDivisor<DType::uint8>));
+  const float scale = row_scale<DType::uint8>(p, row);
   for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
     p.values[row * p.in_features + i] =
         quantize<DType::uint8>(drawn_number(p.numbers, draw + i), scale);
@@ -142,8 +157,18 @@ void random_quantize(const RandomQuantizeParams& params, cudaStream_t stream) {
   const std::int64_t warps = params.weight_rows * (params.in_features / kRandomQuantizeGroup);
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>((warps + kWarps - 1) / kWarps)),
                           .block = dim3(kThreads)};
+  if (params.by_row) {
+    if (params.stored != DType::float8_e4m3) {
+      throw DispatchError("random_quantize by row: expected float8_e4m3, got " +
+                          std::string(dtype_name(params.stored)));
+    }
+    const LaunchShape rows{.grid = dim3(static_cast<unsigned>(params.weight_rows)),
+                           .block = dim3(kThreads)};
+    launch(random_row_scales_kernel<DType::float8_e4m3>, rows, stream, params);
+    return launch(random_quantize_kernel<DType::float8_e4m3, true>, shape, stream, params);
+  }
   dispatch_stored(params.stored, "random_quantize", [&]<DType kStored>() {
-    launch(random_quantize_kernel<kStored>, shape, stream, params);
+    launch(random_quantize_kernel<kStored, false>, shape, stream, params);
   });
 }
 

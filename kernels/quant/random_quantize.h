@@ -15,6 +15,7 @@ struct RandomQuantizeParams {
   DType scale_dtype = DType::float16;
   std::int64_t weight_rows = 0;
   std::int64_t in_features = 0;  ///< a multiple of kRandomQuantizeGroup
+  bool by_row = false;           ///< a scale for each row, of float8_e4m3, in place of each group
 };
 
 /// Inputs of a group.

@@ -34,6 +34,13 @@ bool is_product_of_integers(const WeightFormat& format, std::int64_t in_features
          format.activation.group_size == 0 && multiplies_integers(format, in_features);
 }
 
+/// Whether a backend may multiply float8 numbers, see bounds.h.
+bool is_product_of_float8(const WeightFormat& format, DType activation) {
+  return format.stored == DType::float8_e4m3 && format.group_size == 0 &&
+         format.activation == ActivationFormat{ActivationRounding::float8_e4m3} &&
+         activation != DType::float32;
+}
+
 }  // namespace
 
 std::vector<BoundedSequence> read_sequences(ComparedSide& side, const ScheduledStep& step,
@@ -121,6 +128,7 @@ const MatrixLengths& BoundFinder::lengths_of(WeightId id) {
   }
   const WeightFormat& format = reference_.graph().weight(id).format;
   entry->second.inputs = format.activation;
+  entry->second.sums_float8 = is_product_of_float8(format, reference_.graph().activation_dtype);
   if (format.is_quantized() &&
       !is_product_of_integers(format, reference_.graph().weight(id).in_features)) {
     const DType dtype = reference_.graph().activation_dtype;

@@ -12,8 +12,16 @@
 namespace quern {
 namespace {
 
-/// The expected square of a weight's relative error.
-double rounding_variance(const MatrixLengths& weight) { return square(weight.rounding) / 3.0; }
+/// What sums of products may differ by, of ‖x‖ ‖w‖.
+double sum_error(const MatrixLengths& weight, std::int64_t num_inputs) {
+  return static_cast<double>(num_inputs) * kEpsilon + weight.rounding +
+         (weight.sums_float8 ? kFloat8SumError : 0.0);
+}
+
+/// The expected square of that, of Σ x² w², but for float32's.
+double rounding_variance(const MatrixLengths& weight) {
+  return square(weight.rounding) / 3.0 + (weight.sums_float8 ? kFloat8SumVariance : 0.0);
+}
 
 /// Statistics of a norm's rows before rounding: their length, and the effect of roundings that
 /// differ between the sides.
@@ -159,8 +167,7 @@ ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const
   bounds.elements.reserve(out.values.size());
   for (std::int64_t row = 0; row < out.rows(); ++row) {
     const std::vector<float> inputs = rounded_row(in.row(row), weight.inputs);
-    const double per_length =
-        (static_cast<double>(in.cols) * kEpsilon + weight.rounding) * row_length(inputs);
+    const double per_length = sum_error(weight, in.cols) * row_length(inputs);
     if (weight.rounding > 0.0) {
       double moved = 0.0;
       for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -186,8 +193,7 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
   for (std::int64_t row = 0; row < inputs.sum.rows(); ++row) {
     const NormedRow normed = norm_row(op, inputs, row);
     const double per_length =
-        (static_cast<double>(inputs.sum.cols) * kEpsilon + inputs.weight.rounding) * normed.length +
-        normed.slack;
+        sum_error(inputs.weight, inputs.sum.cols) * normed.length + normed.slack;
     const auto sums = inputs.linear.row(row);
     const auto sum_at = [&](std::int64_t col) {
       const auto at = static_cast<std::size_t>(col);

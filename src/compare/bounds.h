@@ -38,6 +38,13 @@ struct ErrorBounds {
 /// The Euclidean length of a row.
 double row_length(std::span<const float> row);
 
+// Of float8 products that tensor cores sum, 128 at a time (docs/adr/0024): each of the addends, 160
+// with the partial sums among them, loses less than 2^-13 of the largest.
+
+inline constexpr double kFloat8SumError = 160.0 * 0x1p-13;  ///< of ‖x‖ ‖w‖, at most
+/// Of Σ x² w²: the expected square, if signs are independent.
+inline constexpr double kFloat8SumVariance = 160.0 / 3.0 * 0x1p-26;
+
 /// Row norms of a matrix, and squared column norms.
 struct MatrixLengths {
   std::vector<double> rows;
@@ -45,6 +52,8 @@ struct MatrixLengths {
   /// The relative error that a side may give to each number: of a quantized weight, which it may
   /// round to the activation dtype.
   double rounding = 0.0;
+  /// Whether a side may sum the products as float8 ones, see kFloat8SumError.
+  bool sums_float8 = false;
   ActivationFormat inputs = {};  ///< what the weight's format rounds inputs to
 
   void add_rows(const HostRows& added);
@@ -52,8 +61,8 @@ struct MatrixLengths {
 
 /// Bounds of a Linear: inputs x, its weight and its outputs. K ε ‖x‖ ‖w‖ for sums of K products,
 /// and u ‖x‖ ‖w‖ for weights that are rounded with a relative error of up to u. A row's NMSE slack
-/// allows for such roundings: independent, uniform up to u. Where the format rounds inputs, x is
-/// rounded: both sides round the same numbers alike.
+/// allows for such roundings: independent, uniform up to u. Sums of float8 products add their own.
+/// Where the format rounds inputs, x is rounded: both sides round the same numbers alike.
 ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const HostRows& out);
 
 /// Inputs of NormLinear's bounds, apart from the op.

@@ -46,11 +46,11 @@ void parse_device_loop(const std::string& option, const std::string& value,
   usage_error("{}: expected auto, off or require, got {}", option, quoted_name(value));
 }
 
-/// Errors: UsageError where --quantize w8a8 and --quantize-activations both say what inputs are
-/// rounded to.
-void check_no_activations(const EngineOptions& options) {
+/// Errors: UsageError where --quantize w8a8 or fp8-dynamic and --quantize-activations both say what
+/// inputs are rounded to.
+void check_no_activations(const EngineOptions& options, std::string_view quantize) {
   if (options.quantize_activations == ActivationQuantization::off) return;
-  usage_error("--quantize w8a8 and --quantize-activations contradict each other");
+  usage_error("--quantize {} and --quantize-activations contradict each other", quantize);
 }
 
 }  // namespace
@@ -88,7 +88,8 @@ std::optional<DType> parse_quantize(const std::string& option, const std::string
   if (value == "int8") return DType::uint8;
   if (value == "int4") return DType::uint4;
   if (value == "fp8") return DType::float8_e4m3;
-  usage_error("{}: expected none, int8, int4, fp8 or w8a8, got {}", option, quoted_name(value));
+  usage_error("{}: expected none, int8, int4, fp8, w8a8 or fp8-dynamic, got {}", option,
+              quoted_name(value));
 }
 
 ActivationQuantization parse_activation_quantization(const std::string& option,
@@ -176,15 +177,18 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
       });
   group.value({"--quantize", "TYPE",
                "Quantize the layers' matrices at load, rounded to nearest in groups of 128: int8, "
-               "int4 or fp8; w8a8: int8 by rows, with inputs of int8 by tokens (default: none)"},
+               "int4 or fp8; w8a8: int8 by rows, with inputs of int8 by tokens; fp8-dynamic: the "
+               "same of fp8 (default: none)"},
               [&options](const std::string& option, const std::string& value) {
-                if (value != "w8a8") {
+                const bool is_fp8 = value == "fp8-dynamic";
+                if (value != "w8a8" && !is_fp8) {
                   options.quantize = parse_quantize(option, value);
                   return;
                 }
-                check_no_activations(options);
-                options.quantize = DType::uint8;
-                options.quantize_activations = ActivationQuantization::token;
+                check_no_activations(options, value);
+                options.quantize = is_fp8 ? DType::float8_e4m3 : DType::uint8;
+                options.quantize_activations =
+                    is_fp8 ? ActivationQuantization::checkpoint : ActivationQuantization::token;
               });
   group.value(
       {"--quantize-activations", "HOW",
@@ -192,7 +196,8 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
        "a scale for each) or on the CPU int8 (in groups of 32, to multiply integers; default: "
        "off)"},
       [&options](const std::string& option, const std::string& value) {
-        check_no_activations(options);
+        check_no_activations(options,
+                             options.quantize == DType::float8_e4m3 ? "fp8-dynamic" : "w8a8");
         options.quantize_activations = parse_activation_quantization(option, value);
       });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},

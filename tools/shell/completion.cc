@@ -29,7 +29,7 @@ ValueKind value_kind(std::string_view value) {
       {"FOLDER", {false, true, ""}},
       {"DEVICE", {false, false, "auto cpu cuda"}},
       {"DTYPE", {false, false, "auto float32 float16 bfloat16"}},
-      {"TYPE", {false, false, "int8 int4 fp8 w8a8"}},
+      {"TYPE", {false, false, "int8 int4 fp8 w8a8 fp8-dynamic"}},
       {"ENGINE", {false, false, "cpu-float32 cuda-float32"}},
   }};
   for (const auto& [name, kind] : kKinds) {

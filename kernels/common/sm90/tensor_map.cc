@@ -5,13 +5,11 @@
 #include <string>
 
 #include "kernels/common/launch.h"
+#include "kernels/common/sm90/tensor_map_encoder.h"
 
 namespace quern::kernels {
-namespace {
 
-/// cuTensorMapEncodeTiled, from the driver that is loaded, without linking it; null where it has
-/// none.
-auto tensor_map_encoder() {
+decltype(&cuTensorMapEncodeTiled) tensor_map_encoder() {
   static const auto encoder = [] {
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found{};
@@ -28,7 +26,11 @@ auto tensor_map_encoder() {
   return encoder;
 }
 
-}  // namespace
+void check_tensor_map(CUresult status, const char* what) {
+  if (status == CUDA_SUCCESS) return;
+  throw LaunchError("describing " + std::string(what) + " for tensor copies failed: error " +
+                    std::to_string(static_cast<int>(status)));
+}
 
 bool has_tensor_maps() { return tensor_map_encoder() != nullptr; }
 
@@ -51,10 +53,7 @@ CUtensorMap make_tensor_map(const TensorMapParams& params, const char* what) {
       params.box_columns * element_bytes == 128 ? CU_TENSOR_MAP_SWIZZLE_128B
                                                 : CU_TENSOR_MAP_SWIZZLE_NONE,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (status != CUDA_SUCCESS) {
-    throw LaunchError("describing " + std::string(what) + " for tensor copies failed: error " +
-                      std::to_string(static_cast<int>(status)));
-  }
+  check_tensor_map(status, what);
   return map;
 }
 

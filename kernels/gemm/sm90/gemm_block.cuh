@@ -26,6 +26,12 @@ struct GemmBlock {
   using KernelParams = GemmSm90KernelParams;
   /// Whether every epilogue is long, not only a gated one: see GemmConsumer.
   static constexpr bool kLongEpilogue = false;
+  /// Whether sums become products by products(), in the epilogue.
+  static constexpr bool kScalesProducts = false;
+  /// Whether a stage's sums, which the tensor cores keep with few bits, are added in float32.
+  static constexpr bool kPromotesSums = false;
+  /// Whether weights are of bytes in tiles (TileGeometry).
+  static constexpr bool kWeightsInTiles = false;
   static constexpr int kWidth = kWidth_;
   static constexpr int kPair = kPair_;
   static constexpr int kSplits = kSplits_;
@@ -81,6 +87,15 @@ struct GemmWork {
   int first_step = 0;
   int num_steps = 0;
 };
+
+/// The weight row of a tile's column, -1 where there is none: if gated, up rows are the second
+/// half.
+template <int kWidth>
+__device__ std::int64_t weight_row_of(const Epilogue& epilogue, int feature, int column) {
+  const bool is_up = epilogue.gated && column >= kWidth / 2;
+  const std::int64_t own = feature + (is_up ? column - kWidth / 2 : column);
+  return own < epilogue.out_features ? own + (is_up ? epilogue.out_features : 0) : -1;
+}
 
 /// The tiles of a block, in order.
 template <typename Block>

@@ -26,11 +26,15 @@ class GemmConsumer {
     while (schedule_.advance()) {
       const GemmWork& work = schedule_.work();
       typename Block::Sum sums[kSums];
-      multiply(work.num_steps, sums);
+      if constexpr (Block::kPromotesSums) {
+        multiply_promoted(work.num_steps, sums);
+      } else {
+        multiply(work.num_steps, sums);
+      }
       TileEpilogue<T> epilogue(p_.epilogue, p_.num_rows, work.row + 64 * group_, work.feature);
       if constexpr (Block::kSplits > 1) {
         finish_split(sums, epilogue);
-      } else if constexpr (!std::is_same_v<typename Block::Sum, float>) {
+      } else if constexpr (Block::kScalesProducts) {
         epilogue.template finish<Block::kWidth>(Block::products(sums, p_, shared_, work, group_),
                                                 stores_);
       } else {
@@ -73,6 +77,28 @@ class GemmConsumer {
     wgmma_wait<0>();
     pin_registers(sums);
     release(last_stage);
+  }
+
+  /// The same with each stage's sums added in float32. Meanwhile the tensor cores have the other
+  /// warpgroup's stage.
+  __device__ void multiply_promoted(int num_steps, float (&sums)[kSums]) {
+#pragma unroll
+    for (float& sum : sums) sum = 0.0f;
+    for (int i = 0; i < num_steps; ++i) {
+      const int stage = place_.stage;
+      wait_for_phase(&shared_.full[stage], place_.parity);
+      const unsigned char* rows = shared_.stages[stage];
+      float of_stage[kSums];
+      wgmma_fence();
+      Block::multiply(of_stage, rows + group_ * 64 * 128, rows + Block::kRowBytes);
+      wgmma_commit();
+      wgmma_wait<0>();
+      pin_registers(of_stage);
+      release(stage);
+#pragma unroll
+      for (int j = 0; j < kSums; ++j) sums[j] += of_stage[j];
+      place_.advance();
+    }
   }
 
   /// Lets the stage be loaded again: in a pair both blocks load into it.

@@ -2,6 +2,7 @@
 
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/gemm/sm90/gemm_block.cuh"
+#include "kernels/gemm/sm90/tile_copies.cuh"
 
 namespace quern::kernels {
 
@@ -42,6 +43,7 @@ class GemmProducer {
   __device__ void load_weights(const GemmWork& work, int step, int stage) {
     std::uint64_t* full = &shared_.full[stage];
     arrive_and_expect(full, Block::kStageBytes);
+    if constexpr (Block::kWeightsInTiles) return load_tiles(work, step, stage);
     const int column = (work.first_step + step) * Block::kDepth;
     if constexpr (Block::kPair > 1) {
       constexpr std::uint16_t kAll = (1 << Block::kPair) - 1;
@@ -52,6 +54,21 @@ class GemmProducer {
 #pragma unroll
       for (int box = 0; box < Block::kBoxes; ++box) {
         copy_box_async(box_of(stage, box), &p_.weights, column, weight_row(work, box), full);
+      }
+    }
+  }
+  /// Weights in tiles: each box comes in two, of a tile's inputs each.
+  __device__ void load_tiles(const GemmWork& work, int step, int stage) {
+    std::uint64_t* full = &shared_.full[stage];
+#pragma unroll
+    for (int box = 0; box < Block::kBoxes; ++box) {
+      if (Block::kPair > 1 && box != schedule_.rank()) continue;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        unsigned char* to = shared_.stages[stage] + Block::kRowBytes +
+                            (half * Block::kWidth + box * Block::kBoxRows) * 64;
+        copy_tiles_async<Block::kPair>(to, &p_.weights, weight_row(work, box) / 8,
+                                       2 * (work.first_step + step) + half, full);
       }
     }
   }

@@ -18,6 +18,7 @@ struct Int8GemmBlock : GemmBlock<std::int8_t, kWidth, kPair, 1> {
   using Base = GemmBlock<std::int8_t, kWidth, kPair, 1>;
   using Sum = int;
   using KernelParams = Int8GemmSm90KernelParams;
+  static constexpr bool kScalesProducts = true;
   static constexpr bool kLongEpilogue = true;  ///< products take half the time of float16's
   static constexpr int kSums = kWidth / 2;
 
@@ -78,14 +79,11 @@ struct Int8GemmBlock : GemmBlock<std::int8_t, kWidth, kPair, 1> {
   }
 
  private:
-  /// Of a tile's column: if gated, up rows are the second half.
+  /// Of a tile's column.
   __device__ static void load_parameters(const KernelParams& p, int feature, int column,
                                          float& scale, std::uint8_t& zero_point) {
-    const Epilogue& e = p.epilogue;
-    const bool is_up = e.gated && column >= kWidth / 2;
-    const std::int64_t own = feature + (is_up ? column - kWidth / 2 : column);
-    const bool exists = own < e.out_features;
-    const std::int64_t row = own + (is_up ? e.out_features : 0);
+    const std::int64_t row = weight_row_of<kWidth>(p.epilogue, feature, column);
+    const bool exists = row >= 0;
     const std::int64_t at = row / p.weight.group_rows;
     scale = exists ? load_element(p.weight.scale_dtype, p.weight.scales, at) : 0.0f;
     zero_point =

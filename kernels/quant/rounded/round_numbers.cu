@@ -1,5 +1,3 @@
-#include <cuda_fp8.h>
-
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch.h"
 #include "kernels/common/launch.h"
@@ -13,12 +11,10 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
-constexpr float kMaxFloat8 = 448.0f;
 
 __device__ float float8_number(float x, float scale) {
-  if (!(scale > 0.0f)) return 0.0f;
   __nv_fp8_e4m3 value;
-  value.__x = __nv_cvt_float_to_fp8(__fdiv_rn(x, scale), __NV_SATFINITE, __NV_E4M3);
+  value.__x = float8_bits(x, scale);
   return static_cast<float>(value);
 }
 

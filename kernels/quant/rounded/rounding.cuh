@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cuda_fp8.h>
+
 #include <cstdint>
 
 namespace quern::kernels {
@@ -21,6 +23,14 @@ inline constexpr float kMaxInt8 = 127.0f;
 __device__ inline float int8_value(float x, float scale) {
   if (!(scale > 0.0f)) return 0.0f;
   return rintf(fminf(fmaxf(__fdiv_rn(x, scale), -kMaxInt8), kMaxInt8));
+}
+
+inline constexpr float kMaxFloat8 = 448.0f;
+
+/// x / scale, rounded to E4M3, half to even; 0 where the scale is 0 or NaN.
+__device__ inline __nv_fp8_storage_t float8_bits(float x, float scale) {
+  if (!(scale > 0.0f)) return 0;
+  return __nv_cvt_float_to_fp8(__fdiv_rn(x, scale), __NV_SATFINITE, __NV_E4M3);
 }
 
 /// kCount (1, 4 or 8) values as bytes at `out`, aligned to as many.

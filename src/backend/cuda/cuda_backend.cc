@@ -26,6 +26,7 @@
 #include "kernels/gemm/sm90/gemm_sm90.h"
 #include "kernels/memory/copy_blocks.h"
 #include "kernels/memory/random_fill.h"
+#include "kernels/quant/float8/float8_gemm.h"
 #include "kernels/quant/random_quantize.h"
 #include "kernels/quant/rounded/int8_gemm.h"
 #include "weights/quant/quantize.h"
@@ -79,6 +80,7 @@ class CudaBackend final : public Backend {
     launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
     launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
     launch([&] { context_.sm90_int8_gemm = kernels::has_int8_gemm_sm90(); });
+    launch([&] { context_.sm90_float8_gemm = kernels::has_float8_gemm_sm90(); });
   }
 
   CudaBackend(const CudaBackend&) = delete;
@@ -270,7 +272,9 @@ class CudaBackend final : public Backend {
     constexpr std::int64_t kGroup = kernels::kRandomQuantizeGroup;
     const WeightFormat& format = weight.format;
     const bool is_whole = run.first == 0 && run.stride == 1;
-    const bool in_tiles = weight.layout == WeightLayout::tiles && format.group_size == kGroup &&
+    const bool by_tile_row = format.group_size == 0 && format.stored == DType::float8_e4m3;
+    const bool in_tiles = weight.layout == WeightLayout::tiles &&
+                          (format.group_size == kGroup || by_tile_row) &&
                           weight.in_features % kGroup == 0;
     const bool by_row = weight.layout == WeightLayout::row_major && format.group_size == 0 &&
                         format.stored == DType::uint8;
@@ -286,6 +290,7 @@ class CudaBackend final : public Backend {
     params.scale_dtype = weight.scales.dtype;
     params.weight_rows = weight.out_features;
     params.in_features = weight.in_features;
+    params.by_row = by_tile_row;
     launch([&] {
       if (by_row) return kernels::random_quantize_rows(params, stream_.get());
       kernels::random_quantize(params, stream_.get());

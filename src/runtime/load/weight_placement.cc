@@ -81,6 +81,9 @@ ActivationFormat chosen_inputs(const OpenedModel& model, const WeightSpec& spec,
     case ActivationQuantization::off:
       break;
     case ActivationQuantization::checkpoint:
+      if (model.quantize == DType::float8_e4m3) {
+        return {.rounding = ActivationRounding::float8_e4m3};
+      }
       return checkpoint_inputs(model, spec);
     case ActivationQuantization::int8: {
       WeightFormat rounded = format;

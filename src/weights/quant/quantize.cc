@@ -22,9 +22,13 @@ WeightFormat load_time_format(DType stored, std::int64_t in_features,
                               const ActivationFormat& activation) {
   QUERN_CHECK(stored == DType::uint4 || stored == DType::uint8 || stored == DType::float8_e4m3,
               "quantizing to {}", dtype_name(stored));
-  const bool by_row = in_features <= kGroupSize ||
-                      (stored == DType::uint8 &&
-                       activation == ActivationFormat{.rounding = ActivationRounding::int8});
+  const auto rounds_tokens = [&](ActivationRounding rounding) {
+    return activation == ActivationFormat{.rounding = rounding};
+  };
+  const bool by_row =
+      in_features <= kGroupSize ||
+      (stored == DType::uint8 && rounds_tokens(ActivationRounding::int8)) ||
+      (stored == DType::float8_e4m3 && rounds_tokens(ActivationRounding::float8_e4m3));
   return {.stored = stored,
           .scale_dtype = stored == DType::float8_e4m3 ? DType::float32 : DType::float16,
           .group_size = by_row ? 0 : kGroupSize,

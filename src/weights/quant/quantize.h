@@ -12,7 +12,7 @@ namespace quern {
 /// The format to which a matrix of floats is quantized at load: `stored` is uint4 or uint8, with
 /// float16 scales, or float8_e4m3, with float32 scales, of 128 inputs of a row; no zero points.
 /// uint8 for inputs of int8 with a scale for each row has one for each row of the weight, so that
-/// sums of integers are whole rows (W8A8).
+/// sums of integers are whole rows (W8A8), and so has float8_e4m3 for such inputs of float8_e4m3.
 WeightFormat load_time_format(DType stored, std::int64_t in_features,
                               const ActivationFormat& activation = {});
 

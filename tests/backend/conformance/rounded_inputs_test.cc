@@ -99,12 +99,25 @@ bool is_w8a8(const WeightFormat& format) {
          format.activation == ActivationFormat{ActivationRounding::int8};
 }
 
+/// Whether a GPU may multiply E4M3 by E4M3, from so many rows on.
+bool is_float8(const WeightFormat& format) {
+  return format.stored == DType::float8_e4m3 && format.group_size == 0 &&
+         format.activation == ActivationFormat{ActivationRounding::float8_e4m3};
+}
+constexpr int kFewestFloat8Rows = 129;
+
 class RoundedInputsConformance : public TypedBackendTest {
  protected:
   /// Adds what kernels may round besides: a weight that is dequantized, and scale · value of
-  /// groups.
+  /// groups; of float8 products of many rows their sums (compare/bounds.h).
   void add_roundings(const WeightFormat& format, const WeightShape& shape, Rounded& in) const {
     if (is_w8a8(format) && shape.in_features % 16 == 0) return;
+    if (is_float8(format) && dtype() != DType::float32 && in.values.rows >= kFewestFloat8Rows) {
+      constexpr double kSumError = 160.0 * 0x1p-13;
+      for (std::size_t i = 0; i < in.values.values.size(); ++i) {
+        in.slack.values[i] += kSumError * std::abs(in.values.values[i]);
+      }
+    }
     const bool by_row =
         format.activation.group_size == 0 || format.activation.group_size >= shape.in_features;
     for (std::size_t i = 0; i < in.values.values.size(); ++i) {
@@ -214,6 +227,25 @@ TEST_P(RoundedInputsConformance, SizesOfInt8Products) {
   }
 }
 
+// Rows on both sides of where products of E4M3 begin, and outputs and inputs that no tile divides.
+TEST_P(RoundedInputsConformance, SizesOfFloat8Products) {
+  for (const WeightFormat& format : rounded_formats()) {
+    if (!is_float8(format)) continue;
+    for (const int rows : {127, 128, 129, 200, 300}) {
+      check(rows, {136, 272}, format, true);
+      check(rows, {132, 272}, format, true);  // not for 16-byte stores
+    }
+    for (const std::int64_t in_features : {16, 37, 64, 130, 1152}) {
+      check(140, {72, in_features}, format, false);
+    }
+    for (const int rows : {128, 150}) {
+      check_norm(rows, {528, 448}, format, true, NormKind::rms);
+      check_norm(rows, {72, 1088}, format, false, NormKind::layer);
+      check_norm(rows, {528, 401}, format, false, NormKind::layer);
+    }
+  }
+}
+
 TEST_P(RoundedInputsConformance, NormsAndGates) {
   for (const WeightFormat& format : rounded_formats()) {
     for (const bool gated : {false, true}) {
@@ -233,7 +265,7 @@ TEST_P(RoundedInputsConformance, NormsAndGates) {
 TEST_P(RoundedInputsConformance, ARowThatIsNotFiniteIsNaNAlone) {
   for (const WeightFormat& format : rounded_formats()) {
     if (format.activation.group_size != 0) continue;
-    for (const int rows : {4, 40, 100}) {
+    for (const int rows : {4, 40, 100, 130}) {
       const RandomQuantizedWeight weight(format, {40, 256}, 2);
       StepHarness harness(*backend_, dtype(), {{.q_len = rows}});
       auto in = rounded(dtype(), random_floats(rows * 256, 1));

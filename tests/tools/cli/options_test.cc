@@ -179,13 +179,15 @@ TEST_F(OptionsTest, AbsurdValuesNameOptionAndValue) {
   }
 }
 
-TEST_F(OptionsTest, W8A8SaysWhatInputsAreRoundedTo) {
-  const std::vector<std::string> w8a8 = {"-p", "a", "-n", "2", "--quantize", "w8a8"};
-  EXPECT_EQ(run_llama(w8a8).exit_code, 0);
-  for (const bool is_first : {true, false}) {
-    std::vector<std::string> both = {"--quantize-activations", "token"};
-    both.insert(is_first ? both.end() : both.begin(), w8a8.begin(), w8a8.end());
-    expect_failure(run_llama(both), kUsage, {"--quantize w8a8", "--quantize-activations"});
+TEST_F(OptionsTest, W8A8AndFp8DynamicSayWhatInputsAreRoundedTo) {
+  for (const std::string type : {"w8a8", "fp8-dynamic"}) {
+    const std::vector<std::string> quantized = {"-p", "a", "-n", "2", "--quantize", type};
+    EXPECT_EQ(run_llama(quantized).exit_code, 0);
+    for (const bool is_first : {true, false}) {
+      std::vector<std::string> both = {"--quantize-activations", "token"};
+      both.insert(is_first ? both.end() : both.begin(), quantized.begin(), quantized.end());
+      expect_failure(run_llama(both), kUsage, {"--quantize " + type, "--quantize-activations"});
+    }
   }
 }
 

@@ -36,6 +36,8 @@ struct OpContext {
   bool sm90_gemm = false;
   /// Those of int8 rows, see has_int8_gemm_sm90().
   bool sm90_int8_gemm = false;
+  /// Those of E4M3 rows, see has_float8_gemm_sm90().
+  bool sm90_float8_gemm = false;
   /// While a device loop is recorded: its condition, which Advance sets.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 

@@ -24,6 +24,7 @@ enum class ProjectionKernel : std::uint8_t {
   // Of weights whose format rounds inputs; see rounded_projection.h.
   int8_gemm_sm90,
   int8_gemm,
+  float8_gemm_sm90,
   round_numbers,  ///< the inputs, in the activation dtype, then one of the first
 };
 

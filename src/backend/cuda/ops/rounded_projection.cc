@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cuda/ops/quantized_projection.h"
+#include "kernels/quant/float8/float8_gemm.h"
 #include "kernels/quant/rounded/int8_gemm.h"
 
 namespace quern::cuda {
@@ -11,6 +12,9 @@ namespace {
 /// Up to so many rows int8_gemm() runs, with more int8_gemm_sm90() where there is one: measured on
 /// an H100 with LLaMA-7B's sizes.
 constexpr std::int64_t kMostRowsWithoutWgmma = 16;
+
+/// From so many rows on float8_gemm_sm90() runs where there is one.
+constexpr std::int64_t kFewestFloat8Rows = 129;
 
 kernels::Int8GemmParams int8_gemm_params(const Projection& projection,
                                          const kernels::RoundedRows& rows,
@@ -23,6 +27,29 @@ kernels::Int8GemmParams int8_gemm_params(const Projection& projection,
   params.num_multiprocessors = context.num_multiprocessors;
   params.use_pdl = context.use_pdl;
   return params;
+}
+
+kernels::Float8GemmParams float8_gemm_params(const Projection& projection,
+                                             const kernels::Float8Rows& rows,
+                                             const OpContext& context) {
+  kernels::Float8GemmParams params;
+  params.in = rows;
+  params.num_rows = projection.num_rows;
+  params.weight = kernel_weight(*projection.weight);
+  params.epilogue = projection.epilogue;
+  params.num_multiprocessors = context.num_multiprocessors;
+  params.use_pdl = context.use_pdl;
+  return params;
+}
+
+bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
+
+bool runs_float8(const Projection& projection, const OpContext& context) {
+  const ActivationFormat by_row = {ActivationRounding::float8_e4m3};
+  return context.sm90_float8_gemm && projection.num_rows >= kFewestFloat8Rows &&
+         projection.weight->format.activation == by_row && projection.in_dtype != DType::float32 &&
+         is_aligned(projection.epilogue.out) &&
+         kernels::float8_gemm_sm90_supports(float8_gemm_params(projection, {}, context));
 }
 
 /// Inputs of a scale.
@@ -98,10 +125,10 @@ bool runs_int8(const WeightFormat& format, std::int64_t in_features) {
 
 ProjectionKernel rounded_projection_kernel(const Projection& projection, const OpContext& context) {
   const Weight& weight = *projection.weight;
-  if (!runs_int8(weight.format, weight.in_features)) return ProjectionKernel::round_numbers;
-  const auto is_aligned = [](const void* data) {
-    return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
-  };
+  if (!runs_int8(weight.format, weight.in_features)) {
+    return runs_float8(projection, context) ? ProjectionKernel::float8_gemm_sm90
+                                            : ProjectionKernel::round_numbers;
+  }
   QUERN_CHECK(is_aligned(projection.in) && is_aligned(weight.values.data) &&
               is_aligned(projection.epilogue.out));
   const kernels::Int8GemmParams params = int8_gemm_params(projection, {}, context);
@@ -130,8 +157,32 @@ void project_int8(ProjectionKernel kernel, const Projection& projection,
   kernels::int8_gemm(params, context.stream);
 }
 
+kernels::Float8Rows take_float8_rows(Workspace& workspace, std::int64_t num_rows,
+                                     std::int64_t in_features) {
+  kernels::Float8Rows rows;
+  rows.values = workspace.take<std::uint8_t>(num_rows * kernels::float8_row_bytes(in_features));
+  rows.scales = workspace.take<float>(num_rows);
+  return rows;
+}
+
+void project_float8(const Projection& projection, const kernels::Float8Rows& rows,
+                    const OpContext& context) {
+  kernels::float8_gemm_sm90(float8_gemm_params(projection, rows, context), context.stream);
+}
+
 void project_rounded(const Projection& projection, Workspace& workspace, const OpContext& context) {
   const ProjectionKernel kernel = rounded_projection_kernel(projection, context);
+  if (kernel == ProjectionKernel::float8_gemm_sm90) {
+    kernels::RoundFloat8Params params;
+    params.dtype = projection.in_dtype;
+    params.in = projection.in;
+    params.num_rows = projection.num_rows;
+    params.in_features = projection.weight->in_features;
+    params.out = take_float8_rows(workspace, projection.num_rows, params.in_features);
+    params.use_pdl = context.use_pdl;
+    kernels::round_float8(params, context.stream);
+    return project_float8(projection, params.out, context);
+  }
   if (!is_int8_kernel(kernel)) return project_rounded_numbers(projection, workspace, context);
   kernels::RoundRowsParams params;
   params.dtype = projection.in_dtype;
@@ -150,7 +201,11 @@ void plan_rounded_projection(Workspace& workspace, std::int64_t num_rows, const 
     take_rounded_rows(workspace, num_rows, weight.in_features);
     return;
   }
-  take_numbers(workspace, num_rows, weight.in_features, activation);
+  // As numbers of the activation dtype or as bytes: the number of rows decides.
+  const std::int64_t row_bytes =
+      std::max(weight.in_features * static_cast<std::int64_t>(dtype_bytes(activation)),
+               kernels::float8_row_bytes(weight.in_features));
+  workspace.take<std::byte>(num_rows * row_bytes);
   workspace.take<float>(num_rows);
   take_products(workspace, num_rows, weight.out_features);
 }

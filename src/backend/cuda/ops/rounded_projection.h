@@ -4,6 +4,7 @@
 
 #include "backend/cuda/ops/projection.h"
 #include "backend/workspace.h"
+#include "kernels/quant/float8/float8_rows.h"
 #include "kernels/quant/rounded/rounded_rows.h"
 
 namespace quern::cuda {
@@ -21,8 +22,8 @@ bool multiplies_int8(const WeightFormat& format);
 /// Whether they also take rows of this length.
 bool runs_int8(const WeightFormat& format, std::int64_t in_features);
 
-/// The kernel of such a projection: int8_gemm_sm90, int8_gemm, or round_numbers where runs_int8()
-/// is false. Pointers are aligned to 16 bytes.
+/// The kernel of such a projection: int8_gemm_sm90 or int8_gemm where runs_int8(), else
+/// float8_gemm_sm90 or round_numbers. Pointers are aligned to 16 bytes.
 ProjectionKernel rounded_projection_kernel(const Projection& projection, const OpContext& context);
 
 constexpr bool is_int8_kernel(ProjectionKernel kernel) {
@@ -36,6 +37,14 @@ kernels::RoundedRows take_rounded_rows(Workspace& workspace, std::int64_t num_ro
 /// Runs a projection of rounded rows with one of the int8 kernels.
 void project_int8(ProjectionKernel kernel, const Projection& projection,
                   const kernels::RoundedRows& rows, const OpContext& context);
+
+/// Allocates rows rounded to E4M3 from the workspace.
+kernels::Float8Rows take_float8_rows(Workspace& workspace, std::int64_t num_rows,
+                                     std::int64_t in_features);
+
+/// Runs a projection of such rows with float8_gemm_sm90().
+void project_float8(const Projection& projection, const kernels::Float8Rows& rows,
+                    const OpContext& context);
 
 /// Runs a projection whose input rows are in memory, with rounded_projection_kernel().
 void project_rounded(const Projection& projection, Workspace& workspace, const OpContext& context);
