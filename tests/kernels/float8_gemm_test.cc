@@ -221,7 +221,9 @@ class Float8GemmTest : public TypedBackendTest {
             }
           }
           EXPECT_LE(worst, 1.0) << name;
-          if (independent_signs) EXPECT_LE(square_error, allowed) << name;
+          if (independent_signs) {
+            EXPECT_LE(square_error, allowed) << name;
+          }
           RecordProperty(name, std::to_string(worst) + " of the bound, " +
                                    std::to_string(square_error / allowed) + " of the variance");
         });

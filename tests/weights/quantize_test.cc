@@ -75,6 +75,32 @@ TEST(Quantize, EveryNumberIsWithinHalfAStep) {
   }
 }
 
+TEST(Quantize, FloatsForRoundedTokensHaveAScaleForEachRow) {
+  const ActivationFormat tokens = {.rounding = ActivationRounding::float8_e4m3};
+  EXPECT_EQ(load_time_format(DType::float8_e4m3, 300, tokens).group_size, 0);
+  EXPECT_EQ(load_time_format(DType::float8_e4m3, 300, tokens).activation, tokens);
+  EXPECT_EQ(load_time_format(DType::float8_e4m3, 300).group_size, 128);
+  EXPECT_EQ(load_time_format(DType::float8_e4m3, 300, {ActivationRounding::int8}).group_size, 128);
+  EXPECT_EQ(load_time_format(DType::uint8, 300, tokens).group_size, 128);
+
+  const std::vector<float> numbers = made_up_numbers();
+  std::vector<std::byte> bytes;
+  const Weight weight = quantize(DType::float8_e4m3, numbers, bytes, tokens);
+  EXPECT_EQ(weight.scales.cols, 1);
+  std::vector<float> row(300);
+  for (std::int64_t r = 0; r < 5; ++r) {
+    dequantize_row(weight, r, row);
+    float largest = 0.0f;
+    for (int i = 0; i < 300; ++i) largest = std::max(largest, std::fabs(numbers[r * 300 + i]));
+    for (int i = 0; i < 300; ++i) {
+      const float number = numbers[r * 300 + i];
+      // Half of the spacing of three bits, at the least of subnormal numbers.
+      const float bound = std::max(std::fabs(number) * 0x1p-4f, largest / 448.0f * 0x1p-10f);
+      EXPECT_LE(std::fabs(row[i] - number), bound * (1.0f + 0x1p-20f));
+    }
+  }
+}
+
 TEST(Quantize, W8A8HasAScaleForEachRow) {
   const ActivationFormat tokens = {.rounding = ActivationRounding::int8};
   EXPECT_EQ(load_time_format(DType::uint8, 300, tokens).group_size, 0);

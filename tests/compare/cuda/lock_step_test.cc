@@ -71,6 +71,21 @@ class LockStepOnGpu : public ::testing::TestWithParam<std::tuple<Subject, DType>
     }
   }
 
+  /// Of matrices quantized at load, with rounded inputs.
+  static void expect_rounded_within_bounds(DType quantize, ActivationQuantization activations) {
+    const auto& [subject, dtype] = GetParam();
+    CompareOptions options;
+    options.tested.device = DeviceChoice::cuda;
+    options.tested.dtype = dtype;
+    options.tested.max_tokens_per_step = 80;
+    options.tested.quantize = quantize;
+    options.tested.quantize_activations = activations;
+    const std::vector<Request> prompts = {random_prompt(88, subject.vocab_size)};
+    const Comparison comparison = compare(subject.source, prompts, options);
+    expect_within_bounds(comparison);
+    record(comparison);
+  }
+
   /// Reports how close the values come to their limits.
   static void record(const Comparison& comparison) {
     double share = 0.0;
@@ -129,17 +144,12 @@ INSTANTIATE_TEST_SUITE_P(Models, LockStepOnGpu,
 
 // Products of integers are the same on both sides: only roundings of norms at an edge differ.
 TEST_P(LockStepOnGpu, W8A8IsWithinItsBounds) {
-  const auto& [subject, dtype] = GetParam();
-  CompareOptions options;
-  options.tested.device = DeviceChoice::cuda;
-  options.tested.dtype = dtype;
-  options.tested.max_tokens_per_step = 80;
-  options.tested.quantize = DType::uint8;
-  options.tested.quantize_activations = ActivationQuantization::token;
-  const std::vector<Request> prompts = {random_prompt(88, subject.vocab_size)};
-  const Comparison comparison = compare(subject.source, prompts, options);
-  expect_within_bounds(comparison);
-  record(comparison);
+  expect_rounded_within_bounds(DType::uint8, ActivationQuantization::token);
+}
+
+// Steps of 80 rows have products of E4M3 where there are such.
+TEST_P(LockStepOnGpu, Fp8W8A8IsWithinItsBounds) {
+  expect_rounded_within_bounds(DType::float8_e4m3, ActivationQuantization::checkpoint);
 }
 
 class BatchLockStepOnGpu : public LockStepOnGpu {};

@@ -117,16 +117,20 @@ TEST_F(RoundedInputsOnGpuTest, RandomW8A8WeightsAreTheCpus) {
   RandomModel model{"gpt2_medium"};
   model.num_layers = 1;
   const std::vector<std::int32_t> ids = {5, 77, 1000};
-  const auto logits_of = [&](DeviceChoice device, ActivationQuantization activations) {
-    EngineOptions options = options_of(device, DType::float32, activations);
-    options.max_seq_len = 32;
-    options.quantize = DType::uint8;
-    return Engine::load(model, options).logits(ids);
-  };
-  const auto cpu = logits_of(DeviceChoice::cpu, ActivationQuantization::token);
-  const auto gpu = logits_of(DeviceChoice::cuda, ActivationQuantization::token);
-  const auto exact = logits_of(DeviceChoice::cpu, ActivationQuantization::off);
-  EXPECT_LE(relative_difference(gpu, cpu), 0.25 * relative_difference(exact, cpu));
+  for (const bool is_float8 : {false, true}) {
+    const auto logits_of = [&](DeviceChoice device, ActivationQuantization activations) {
+      EngineOptions options = options_of(device, DType::float32, activations);
+      options.max_seq_len = 32;
+      options.quantize = is_float8 ? DType::float8_e4m3 : DType::uint8;
+      return Engine::load(model, options).logits(ids);
+    };
+    const auto by_token =
+        is_float8 ? ActivationQuantization::checkpoint : ActivationQuantization::token;
+    const auto cpu = logits_of(DeviceChoice::cpu, by_token);
+    const auto gpu = logits_of(DeviceChoice::cuda, by_token);
+    const auto exact = logits_of(DeviceChoice::cpu, ActivationQuantization::off);
+    EXPECT_LE(relative_difference(gpu, cpu), 0.25 * relative_difference(exact, cpu)) << is_float8;
+  }
 }
 
 // Alone or in a batch, recorded: a sequence's tokens are the same.
