@@ -49,8 +49,10 @@ enum class DeviceLoopChoice {
 
 /// What the input of a GEMM with a quantized matrix is rounded to.
 enum class ActivationQuantization {
-  off,         ///< nothing: results are exact to the checkpoint's weights
-  checkpoint,  ///< int8 or float8_e4m3, as the checkpoint was made for
+  off,  ///< nothing: results are exact to the checkpoint's weights
+  /// int8 or float8_e4m3, as the checkpoint was made for. With EngineOptions::quantize float8_e4m3:
+  /// that with a scale for each token, and for each row of a matrix (FP8 W8A8).
+  checkpoint,
   /// int8 in groups of 32 inputs, where the matrix has integers in groups of whole ones: the CPU
   /// then multiplies integers. Not on a GPU.
   int8,
@@ -103,7 +105,7 @@ struct EngineOptions {
   /// with a scale for each 128 inputs. Embeddings and lm_head stay as they are. Not for a
   /// checkpoint that is quantized already.
   std::optional<DType> quantize = std::nullopt;
-  /// int8 on the CPU alone.
+  /// int8 on the CPU alone. See ActivationQuantization for what goes with `quantize`.
   ActivationQuantization quantize_activations = ActivationQuantization::off;
   int threads = 0;      ///< CPU threads, up to kMaxThreads; 0: all CPUs that the process may use
   int max_seqs = 8;     ///< concurrent sequences, up to kMaxSeqs; further requests wait

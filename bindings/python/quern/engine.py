@@ -60,7 +60,8 @@ class Engine(EngineCore):
         :param device: "auto", "cpu" or "cuda"; device_index is CUDA's index of the GPU.
         :param dtype: of activations: "float32", "float16", "bfloat16"; None: float32 on the CPU, else the checkpoint's.
         :param quantize: the layers' matrices at load: "uint4", "uint8", "float8_e4m3".
-        :param quantize_activations: "off", "checkpoint", "int8" (on the CPU), "token" (with quantize "uint8": W8A8).
+        :param quantize_activations: "off", "checkpoint" (with quantize "float8_e4m3": FP8 W8A8), "int8" (on the CPU), "token" (with
+            quantize "uint8": W8A8).
         :param threads: CPU threads; 0: all that the process may use.
         :param max_seqs: sequences that run at a time; further requests wait.
         :param max_seq_len: tokens of one sequence; 0: the model's.

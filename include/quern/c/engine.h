@@ -25,9 +25,9 @@ enum { QUERN_KV_RESERVATION_DEFAULT = 0, QUERN_KV_FULL = 1, QUERN_KV_GROW = 2 };
 typedef int32_t quern_activation_quantization;
 enum {
   QUERN_ACTIVATIONS_FLOAT = 0,
-  QUERN_ACTIVATIONS_CHECKPOINT = 1,
-  QUERN_ACTIVATIONS_INT8 = 2, /**< on the CPU */
-  QUERN_ACTIVATIONS_TOKEN = 3 /**< with quantize uint8: W8A8 */
+  QUERN_ACTIVATIONS_CHECKPOINT = 1, /**< with quantize float8_e4m3: FP8 W8A8 */
+  QUERN_ACTIVATIONS_INT8 = 2,       /**< on the CPU */
+  QUERN_ACTIVATIONS_TOKEN = 3       /**< with quantize uint8: W8A8 */
 };
 
 typedef int32_t quern_kv_cache_dtype;

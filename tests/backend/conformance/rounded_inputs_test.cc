@@ -113,9 +113,9 @@ class RoundedInputsConformance : public TypedBackendTest {
   void add_roundings(const WeightFormat& format, const WeightShape& shape, Rounded& in) const {
     if (is_w8a8(format) && shape.in_features % 16 == 0) return;
     if (is_float8(format) && dtype() != DType::float32 && in.values.rows >= kFewestFloat8Rows) {
-      constexpr double kSumError = 160.0 * 0x1p-13;
+      constexpr double kFloat8SumError = 160.0 * 0x1p-13;
       for (std::size_t i = 0; i < in.values.values.size(); ++i) {
-        in.slack.values[i] += kSumError * std::abs(in.values.values[i]);
+        in.slack.values[i] += kFloat8SumError * std::abs(in.values.values[i]);
       }
     }
     const bool by_row =
