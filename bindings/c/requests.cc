@@ -122,6 +122,7 @@ EngineOptions read_engine_options(const quern_engine_options* given_struct) {
   check_enum(given.kv_cache_dtype, QUERN_KV_K16V8, "kv_cache_dtype");
   options.kv_cache_dtype = static_cast<KvCacheDType>(given.kv_cache_dtype);
   options.prefix_cache = choice_of(given.prefix_cache, "prefix_cache").value_or(true);
+  options.deterministic = choice_of(given.deterministic, "deterministic").value_or(false);
   options.skip_steps = given.skip_steps;
   options.check_interval = or_default(given.check_interval, options.check_interval);
   check_enum(given.device_loop, QUERN_DEVICE_LOOP_REQUIRE, "device_loop");
@@ -154,6 +155,7 @@ quern_engine_options engine_options_to_c(const EngineOptions& options) {
   }
   out.kv_cache_dtype = static_cast<quern_kv_cache_dtype>(options.kv_cache_dtype);
   out.prefix_cache = options.prefix_cache ? QUERN_ON : QUERN_OFF;
+  out.deterministic = options.deterministic ? QUERN_ON : QUERN_OFF;
   out.skip_steps = options.skip_steps;
   out.check_interval = options.check_interval;
   out.device_loop = static_cast<quern_device_loop>(options.device_loop);

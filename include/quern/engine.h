@@ -141,6 +141,12 @@ struct EngineOptions {
   /// benchmark.h. Costs some microseconds a step.
   bool time_steps = false;
 
+  /// A request's tokens and log-probabilities are the same bits alone and in any batch, with any
+  /// chunks of its prompt, cached prefixes and preemptions, on one GPU by one build. On the CPU
+  /// they are in any case. On a GPU decoding is somewhat and prefill much slower (docs/cuda.md),
+  /// and quantized weights and KV caches are refused as unsupported.
+  bool deterministic = false;
+
   /// Called by Engine::load before the first weight and after each; not kept beyond the load.
   LoadCallback on_load;
 };

@@ -69,7 +69,8 @@ __device__ inline float score_of(const AttentionParams& p, float product) {
 }
 
 /// One head of q or k, normed (where there is a gain), rotated, scaled and rounded to T. Run by a
-/// warp; `out` does not overlap `in`.
+/// warp; `out` does not overlap `in`. Products are fused explicitly, so that every kernel that
+/// inlines this computes the same bits.
 template <typename T>
 __device__ inline void prepare_head(const AttentionParams& p, const T* in, const float* gain,
                                     const float2* rotation, float scale, T* out) {
@@ -77,7 +78,9 @@ __device__ inline void prepare_head(const AttentionParams& p, const T* in, const
   float norm = 1.0f;
   if (gain != nullptr) {
     float sum = 0.0f;
-    for (int i = lane; i < p.head_dim; i += 32) sum += to_float(in[i]) * to_float(in[i]);
+    for (int i = lane; i < p.head_dim; i += 32) {
+      sum = fmaf(to_float(in[i]), to_float(in[i]), sum);
+    }
     norm = 1.0f / sqrtf(warp_sum(sum) / static_cast<float>(p.head_dim) + p.norm_epsilon);
   }
   const auto value = [&](int i) {
@@ -89,8 +92,8 @@ __device__ inline void prepare_head(const AttentionParams& p, const T* in, const
     const float first = value(i);
     const float second = value(i + pairs);
     const auto [cosine, sine] = rotation[i];
-    out[i] = from_float<T>((first * cosine - second * sine) * scale);
-    out[i + pairs] = from_float<T>((second * cosine + first * sine) * scale);
+    out[i] = from_float<T>(fmaf(first, cosine, -__fmul_rn(second, sine)) * scale);
+    out[i + pairs] = from_float<T>(fmaf(second, cosine, __fmul_rn(first, sine)) * scale);
   }
   for (int i = 2 * pairs + lane; i < p.head_dim; i += 32) out[i] = from_float<T>(value(i) * scale);
 }

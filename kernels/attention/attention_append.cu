@@ -219,14 +219,15 @@ void attention_append(const AttentionAppendParams& params, cudaStream_t stream) 
   LaunchShape shape{
       .grid = dim3(p.num_tokens - params.first_seq), .block = dim3(kThreads), .use_pdl = p.use_pdl};
   dispatch_float(p.dtype, "attention_append", [&]<typename T>() {
+    const bool by_unit = !params.by_head && has_units<T>(p);
     if (storage_of(p) == KvStorage::unscaled) {
-      const auto kernel = has_units<T>(p) ? attention_append_kernel<T, true, false>
-                                          : attention_append_kernel<T, false, false>;
+      const auto kernel = by_unit ? attention_append_kernel<T, true, false>
+                                  : attention_append_kernel<T, false, false>;
       return launch(kernel, shape, stream, params);
     }
     shape.shared_bytes = kThreads / 32 * p.head_dim * sizeof(T);
-    const auto kernel = has_units<T>(p) ? attention_append_kernel<T, true, true>
-                                        : attention_append_kernel<T, false, true>;
+    const auto kernel =
+        by_unit ? attention_append_kernel<T, true, true> : attention_append_kernel<T, false, true>;
     launch(kernel, shape, stream, params);
   });
 }

@@ -11,6 +11,8 @@ namespace quern::kernels {
 struct AttentionAppendParams {
   AttentionParams attention;
   int first_seq = 0;  ///< 0, or num_decode_seqs where attention_decode appends for those
+  /// Prepares heads as attention_decode does, to the bit.
+  bool by_head = false;
   std::uint32_t* counter = nullptr;  ///< reset to zero for the next kernel, unless null
 };
 

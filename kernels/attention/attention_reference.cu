@@ -78,7 +78,8 @@ __global__ void __launch_bounds__(kThreads)
   for (SoftmaxState& state : states) state = SoftmaxState::none();
 
   const int end = own_slot(tile.count - 1) + 1;
-  for (int begin = first_visible(p, own_slot(0)); begin < end; begin += kSlots) {
+  // Tiles begin at multiples of their size, so that sums do not depend on the tile of rows.
+  for (int begin = first_visible(p, own_slot(0)) / kSlots * kSlots; begin < end; begin += kSlots) {
     __syncthreads();
     load_slots<T>(p, p.keys, p.key_scales, s.state_row, kv_head, begin, end, slots);
     __syncthreads();

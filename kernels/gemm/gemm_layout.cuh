@@ -8,6 +8,7 @@ namespace quern::kernels {
 // Tile shapes of skinny_gemm(): M are rows of the batch, N weight rows, K in_features.
 
 inline constexpr int kGemmWarps = 8;
+inline constexpr int kGemmThreads = 32 * kGemmWarps;
 inline constexpr int kMmaRows = 16;   ///< rows of one mma
 inline constexpr int kMmaDepth = 16;  ///< of K
 /// A K slice: the same 64 elements of K of several rows and weight rows, 8 vectors of 16 bytes
@@ -37,6 +38,8 @@ struct GemmLayout {
   static constexpr int kPassTiles = kWarpsAlongN * kTiles;   ///< tiles per pass, at most
   static constexpr int kWarpsK = kGemmWarps / kWarpsAlongN;  ///< warps that split a K tile
   static constexpr int kSteps = kStepsOfKSlice * kKSlices / kWarpsK;
+  /// For accumulators and fragments, of the 128 that a thread has where two blocks are co-resident.
+  static constexpr int kRegistersForMma = 88;
   static_assert(kSteps > 0 && kStages > 2);
 
   /// Rows of a K slice in shared memory: the batch's rows, then the weight rows of a pass. Warps
@@ -60,6 +63,11 @@ struct GemmLayout {
 /// block in one pass or, where none does, in as few passes as possible.
 template <typename... Layouts>
 struct GemmLayouts {
+  /// Whether one of them covers all `tiles` in one pass.
+  static constexpr bool cover(int tiles, int max_shared_bytes) {
+    return (Layouts::serves(tiles, max_shared_bytes) || ...);
+  }
+
   template <typename Body>
   static void dispatch(int tiles, int max_shared_bytes, const Body& body) {
     for (int passes = 1;; ++passes) {
@@ -74,8 +82,9 @@ struct GemmLayouts {
     }
   }
 
-  /// Every GPU can run at least single tiles, in any number of passes.
-  static_assert(((Layouts::kServesPasses && Layouts::serves(1, kMaxSharedBytes)) || ...));
+  /// Whether every GPU can run at least single tiles, in any number of passes.
+  static constexpr bool kServeAll =
+      ((Layouts::kServesPasses && Layouts::serves(1, kMaxSharedBytes)) || ...);
 };
 
 }  // namespace quern::kernels

@@ -84,6 +84,13 @@ class GemmStages {
     copy<Layout::kRows>(stage + place_, rows_, kRowsAtOnce, row_copies_, k_tile);
   }
 
+  /// The same for a single row that is in shared memory, at once.
+  __device__ void store_row(const uint4* shared_row, int k_tile, uint4* stage) const {
+    if (row() != 0) return;
+    const int at = k_tile * kVectors + vector();
+    stage[place_] = 16 * at < weight_.row_bytes ? shared_row[at] : uint4{};
+  }
+
  private:
   static constexpr int kVectors = Layout::kKSlices * kKSliceVectors;  ///< per row of a K tile
   /// Rows that one copy by every thread covers.

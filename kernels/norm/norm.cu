@@ -41,7 +41,9 @@ void dispatch_rows(const NormParams& params, const char* kernel, const Body& bod
                       .use_pdl = params.use_pdl});
     };
     if (params.input.in_features % 4 != 0) return launch_with.template operator()<1, kFewThreads>();
-    if (params.num_rows > kFewRows) return launch_with.template operator()<4, kFewThreads>();
+    if (params.num_rows > kFewRows || params.deterministic) {
+      return launch_with.template operator()<4, kFewThreads>();
+    }
     launch_with.template operator()<4, kManyThreads>();
   });
 }

@@ -32,6 +32,8 @@ struct NormParams {
   float* residual_out = nullptr;  ///< [num_rows, in_features] or null: receives residual + delta
   void* out = nullptr;            ///< [num_rows, in_features] T
   bool use_pdl = false;           ///< see LaunchShape
+  /// A row's bits do not depend on num_rows, nor on whether skinny_gemm() computes the norm.
+  bool deterministic = false;
 };
 
 /// The norm of NormLinear as a separate kernel, one block per row. Rounding: the norm is float32,

@@ -145,7 +145,7 @@ int main(void) {
   FIELD(quern_engine_options, on_load);
   FIELD(quern_engine_options, on_load_user_data);
   FIELD(quern_engine_options, kv_cache_dtype);
-  FIELD(quern_engine_options, reserved);
+  FIELD(quern_engine_options, deterministic);
   SIZE(quern_random_model);
   FIELD(quern_random_model, struct_size);
   FIELD(quern_random_model, shape);

@@ -248,6 +248,7 @@ TEST(CEngineTest, FactsAreTheModels) {
   EXPECT_EQ(options.max_seq_len, 256);
   EXPECT_EQ(options.threads, 1);
   EXPECT_EQ(options.prefix_cache, QUERN_ON);
+  EXPECT_EQ(options.deterministic, QUERN_OFF);
 
   quern_memory_plan plan{};
   plan.struct_size = sizeof(plan);

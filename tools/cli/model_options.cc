@@ -207,6 +207,9 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
               [&options](const std::string& option, const std::string& value) {
                 options.kv_cache_dtype = parse_kv_cache_dtype(option, value);
               });
+  group.flag("--deterministic", options.deterministic,
+             "The same bits for a request alone and in any batch, also on a GPU: slower prefill, "
+             "no quantized weights or KV cache there");
 }
 
 CLI::Option* add_engine_options(CLI::App& app, EngineOptions& options) {

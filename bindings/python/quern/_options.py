@@ -44,6 +44,7 @@ def engine_options(**options: Any) -> c.EngineOptions:
     memory = options["kv_cache_memory_bytes"]
     struct.kv_cache_memory_bytes = integer(memory, "kv_cache_memory_bytes", low=0, high=2**64 - 1)
     struct.prefix_cache = choice(options["prefix_cache"])
+    struct.deterministic = choice(options["deterministic"])
     return struct
 
 
@@ -54,4 +55,5 @@ def options_of(struct: c.EngineOptions) -> dict[str, Any]:
     options["device_index"] = struct.device_index.value if struct.device_index.is_set else None
     options["kv_cache_memory_bytes"] = struct.kv_cache_memory_bytes
     options["prefix_cache"] = struct.prefix_cache == 1
+    options["deterministic"] = struct.deterministic == 1
     return options

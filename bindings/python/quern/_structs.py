@@ -174,7 +174,7 @@ class EngineOptions(ctypes.Structure):
         ("on_load", LOAD_CALLBACK),
         ("on_load_user_data", c_void_p),
         ("kv_cache_dtype", c_int32),
-        ("reserved", c_int32),
+        ("deterministic", c_int32),
     ]
 
 

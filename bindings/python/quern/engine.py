@@ -53,6 +53,7 @@ class Engine(EngineCore):
         skip_steps: int = 0,
         check_interval: int = 1,
         device_loop: str = "auto",
+        deterministic: bool = False,
         on_load: Optional[LoadCallback] = None,
         _random: Optional[Mapping[str, Any]] = None,
     ) -> None:
@@ -70,6 +71,8 @@ class Engine(EngineCore):
         :param kv_reservation: "full", or "grow" for more sequences where texts end early.
         :param check_interval: steps between two stop checks.
         :param device_loop: "auto", "off", "require": a decode loop on the GPU without the host.
+        :param deterministic: the same bits for a request alone and in any batch, also on a GPU: slower prefill, no quantized
+            weights or KV cache there.
         :param on_load: receives the progress.
         """
         super().__init__()
@@ -81,6 +84,7 @@ class Engine(EngineCore):
             threads=threads, max_seqs=max_seqs, max_seq_len=max_seq_len, max_tokens_per_step=max_tokens_per_step,
             max_mixed_tokens=max_mixed_tokens, kv_cache_memory_bytes=kv_cache_memory_bytes, kv_cache_dtype=kv_cache_dtype, kv_reservation=kv_reservation,
             prefix_cache=prefix_cache, skip_steps=skip_steps, check_interval=check_interval, device_loop=device_loop,
+            deterministic=deterministic,
         )
         self._load(model, _random, options, on_load)
         self.info: ModelInfo = model_info_of(c.lib.engine_info(self._handle).contents)

@@ -65,7 +65,8 @@ typedef struct quern_engine_options {
   quern_load_callback on_load; /**< NULL: none */
   void* on_load_user_data;
   quern_kv_cache_dtype kv_cache_dtype; /**< what keys and values are stored as */
-  int32_t reserved;                    /**< 0 */
+  /** Default: off. On: the same bits for a request alone and in any batch, also on a GPU. */
+  quern_choice deterministic;
 } quern_engine_options;
 
 /** Random weights in a known shape ("llama_7b"), for timing; such an engine has no tokenizer. */

@@ -20,6 +20,11 @@ int warps_per_block(int rows, int max_slots, int max_warps) {
   return warps;
 }
 
+/// Rows of all sequences.
+int decode_rows(const AttentionParams& p) {
+  return decode_counters(p.num_heads, p.num_kv_heads) * p.num_decode_seqs;
+}
+
 }  // namespace
 
 bool attention_decode_supports(DType dtype, int head_dim) {
@@ -35,17 +40,28 @@ int decode_counters(int num_heads, int num_kv_heads) {
   return num_kv_heads * head_chunks(num_heads, num_kv_heads);
 }
 
+DecodeShares decode_shares(const AttentionDecodeParams& params) {
+  const AttentionParams& p = params.attention;
+  if (params.deterministic) {
+    // As many splits as the longest sequence can have, so that none gets larger ones: see split().
+    return {.splits = decode_splits(p.window > 0 ? std::min(p.window, params.max_slots)
+                                                 : params.max_slots)};
+  }
+  const int rows = decode_rows(p);
+  const int max_warps = warps_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
+  DecodeShares shares;
+  shares.warps = warps_per_block(rows, params.max_slots, max_warps);
+  if (shares.warps == kDecodeHeads) {  // see kSplitsKv
+    shares.splits = std::clamp(max_warps / shares.warps / rows, 1, decode_splits(params.max_slots));
+  }
+  return shares;
+}
+
 void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) {
   const AttentionParams& p = params.attention;
-  DecodePlan plan{params};
-  plan.rows = decode_counters(p.num_heads, p.num_kv_heads);
-  const int rows = plan.rows * p.num_decode_seqs;
-  const int max_warps = warps_per_multiprocessor(p.head_dim) * params.num_multiprocessors;
-  const int warps = warps_per_block(rows, params.max_slots, max_warps);
-  if (warps == kDecodeHeads) {  // see kSplitsKv
-    plan.splits = std::clamp(max_warps / warps / rows, 1, decode_splits(params.max_slots));
-  }
-  int blocks = plan.splits * rows;
+  const DecodeShares shares = decode_shares(params);
+  DecodePlan plan{params, shares.splits, decode_counters(p.num_heads, p.num_kv_heads)};
+  int blocks = plan.splits * decode_rows(p);
   // One sequence: with one block per multiprocessor there is room for exactly one block of the next
   // kernel on each. With fewer blocks, or more, the next kernel's blocks would be unevenly
   // distributed, and so would those after them (docs/adr/0009). With several sequences the
@@ -54,7 +70,7 @@ void attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) 
   plan.lets_next_start = p.use_pdl && warps_per_multiprocessor(p.head_dim) > kDecodeHeads &&
                          (!one || blocks <= params.num_multiprocessors);
   if (plan.lets_next_start && one) blocks = params.num_multiprocessors;
-  const DecodeLaunch given{plan, blocks, warps,
+  const DecodeLaunch given{plan, blocks, shares.warps,
                            std::min(kDecodeHeads, p.num_heads / p.num_kv_heads)};
   switch (storage_of(p)) {
     case KvStorage::unscaled:

@@ -23,6 +23,8 @@ struct AttentionDecodeParams {
   int max_splits = 0;           ///< KV splits of the longest sequence that the block table allows
   int max_slots = 0;            ///< approximate kv_len of the longest sequence: decides the grid
   int num_multiprocessors = 0;  ///< decides how many splits and warps a sequence's heads get
+  /// Splits and warps follow from a sequence's own length alone; max_slots is then an upper bound.
+  bool deterministic = false;
   float* sums = nullptr;  ///< [num_decode_seqs, num_heads, max_splits, head_dim], 16-byte aligned
   float2* states = nullptr;  ///< [num_decode_seqs, num_heads, max_splits] exponent, sum of weights
   /// [num_decode_seqs · decode_counters(…)] zero before and after: counts finished blocks
@@ -36,6 +38,15 @@ bool attention_decode_supports(DType dtype, int head_dim);
 int decode_splits(std::int64_t max_slots);
 /// Counters per sequence.
 int decode_counters(int num_heads, int num_kv_heads);
+
+/// The splits and warps of a launch.
+struct DecodeShares {
+  int splits = 1;  ///< of a sequence, at most
+  int warps = kDecodeHeads;
+};
+
+/// How attention_decode shares out its work.
+DecodeShares decode_shares(const AttentionDecodeParams& params);
 
 /// All of Attention for the decode sequences, in one launch: norm, rope and append, then attention
 /// over split slots; the last block of a sequence's head merges the splits. Many sequences are not

@@ -4,20 +4,21 @@
 
 namespace quern::kernels {
 
-/// Merges an element's partial sums of the warps, and their softmax states.
-template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
-__device__ float merge_warps(DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared, int heads,
-                             int head, int element, SoftmaxState& merged) {
-  const int warps = num_warps<kMaxWarps>();
+/// Merges an element's partial sums of the warps, and their softmax states. Memory: as
+/// DecodeMemory.
+template <typename Memory>
+__device__ float merge_warps(Memory& shared, int heads, int head, int element,
+                             SoftmaxState& merged) {
+  const int warps = num_warps<Memory::kMaxWarps>();
   merged = SoftmaxState::none();
 #pragma unroll
-  for (int w = 0; w < kMaxWarps; ++w) {
+  for (int w = 0; w < Memory::kMaxWarps; ++w) {
     if (w == warps) break;
     merged.exponent = fmaxf(merged.exponent, shared.states[w][head].exponent);
   }
   float sum = 0.0f;
 #pragma unroll
-  for (int w = 0; w < kMaxWarps; ++w) {
+  for (int w = 0; w < Memory::kMaxWarps; ++w) {
     if (w == warps) break;
     const SoftmaxState& state = shared.states[w][head];
     const float scale = merged.scale_of(state);

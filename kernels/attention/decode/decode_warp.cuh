@@ -42,6 +42,9 @@ struct DecodeToken : OwnNumbers<kHeadDim, kStorage != KvStorage::unscaled> {
   alignas(16) T queries[kDecodeHeads][kStride];
   alignas(16) T key[kHeadDim];
   alignas(16) T value[kHeadDim];
+
+  /// The end of the slots that a query attends to, of those before `end`.
+  __device__ static int end_of(int /*query*/, int end) { return end; }
 };
 
 /// Decode attention by one warp: eight queries over its slots, on tensor cores. Keys and values are
@@ -56,10 +59,11 @@ struct DecodeToken : OwnNumbers<kHeadDim, kStorage != KvStorage::unscaled> {
 /// Numbers with scales are converted in registers. A key's scale multiplies its scores; a value's
 /// its weights, before they are rounded, see ScaleFactor. A lane holds one scale of a tile: of slot
 /// lane % 16, the key's in lanes 0-15 and the value's in the others.
-template <typename T, int kHeadDim, KvStorage kStorage>
+/// Token: the queries, and a token whose key and value are not in the cache yet, if there is one.
+template <typename T, int kHeadDim, KvStorage kStorage,
+          typename Token = DecodeToken<T, kHeadDim, kStorage>>
 class DecodeWarp {
   using Traits = StorageTraits<kStorage>;
-  using Token = DecodeToken<T, kHeadDim, kStorage>;
 
  public:
   __device__ explicit DecodeWarp(const AttentionParams& p)
@@ -292,7 +296,7 @@ class DecodeWarp {
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool visible = first + key_slot(i / 2) < end;
+      const bool visible = first + key_slot(i / 2) < token.end_of(2 * quad_ + i % 2, end);
       float product = parts[0][i] + parts[1][i];
       if constexpr (Traits::kScaledKeys) product *= scales.keys[i / 2];
       scores[i] = visible ? score_of(p_, product) : kLowest;

@@ -65,11 +65,12 @@ kernels::RandomFillParams random_params(const RandomRun& run) {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(int device_index)
+  CudaBackend(int device_index, bool deterministic)
       : device_{DeviceKind::cuda, select_device(device_index)},
         staging_(stream_, device_),
         counters_(allocate((kNumCounters + 1) * sizeof(std::uint32_t), "counters")) {
     context_.stream = stream_.get();
+    context_.deterministic = deterministic;
     context_.num_multiprocessors = num_multiprocessors(device_index);
     context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(device_index));
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
@@ -105,6 +106,10 @@ class CudaBackend final : public Backend {
       cuda::check_attention(*attention, graph, limits, context_);
     } else if (const auto* sample = std::get_if<Sample>(&op)) {
       cuda::check_sample(*sample, graph, limits, context_);
+    } else if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
+      cuda::check_projection(graph.weight(norm_linear->weight), context_);
+    } else if (const auto* linear = std::get_if<Linear>(&op)) {
+      cuda::check_projection(graph.weight(linear->weight), context_);
     }
   }
 
@@ -385,8 +390,9 @@ class CudaBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend(int device_index) {
-  return std::make_unique<CudaBackend>(usable_gpu(query_cuda_driver(), device_index).index);
+std::unique_ptr<Backend> make_cuda_backend(int device_index, bool deterministic) {
+  return std::make_unique<CudaBackend>(usable_gpu(query_cuda_driver(), device_index).index,
+                                       deterministic);
 }
 
 }  // namespace quern

@@ -58,7 +58,9 @@ void choose_device(EngineOptions& options) {
 std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
   const TimedPhase phase("starting the backend");
 #ifdef QUERN_WITH_CUDA
-  if (options.device == DeviceChoice::cuda) return make_cuda_backend(options.device_index.value());
+  if (options.device == DeviceChoice::cuda) {
+    return make_cuda_backend(options.device_index.value(), options.deterministic);
+  }
 #endif
   return make_cpu_backend(options.threads);
 }

@@ -260,6 +260,12 @@ EngineOptions resolve_options(EngineOptions options) {
     fail(ErrorCode::unsupported,
          "quantize_activations int8: expected off, checkpoint or token on a GPU; use the CPU");
   }
+  if (options.deterministic && options.device != DeviceChoice::cpu &&
+      options.kv_cache_dtype != KvCacheDType::automatic) {
+    fail(ErrorCode::unsupported,
+         "deterministic: expected kv_cache_dtype auto on a GPU, got {}; use the CPU",
+         kv_cache_dtype_name(options.kv_cache_dtype));
+  }
   require_range("threads", options.threads, 0, kMaxThreads);
   require_range("max_seqs", options.max_seqs, 1, kMaxSeqs);
   require_range("max_seq_len", options.max_seq_len, 0, kMaxTokens);

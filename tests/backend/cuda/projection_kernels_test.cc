@@ -65,6 +65,17 @@ TEST(ProjectionKernels, TheNextRowTakesWhatAKernelDoesNotServe) {
   EXPECT_EQ(kernel_of(float32, float32, 1, kSmall, {gemv}), reference_gemm);
 }
 
+TEST(ProjectionKernels, DeterministicOnesAreChosenByTheWeightAlone) {
+  const auto chosen = [](std::initializer_list<ProjectionKernel> served) {
+    return find_deterministic_kernel([&](ProjectionKernel kernel) {
+      return std::find(served.begin(), served.end(), kernel) != served.end();
+    });
+  };
+  EXPECT_EQ(chosen({deterministic_gemm, gemv, skinny_gemm, cublaslt}), deterministic_gemm);
+  EXPECT_EQ(chosen({gemv, cublaslt}), gemv);
+  EXPECT_EQ(chosen({skinny_gemm, gemm_sm90, cublaslt}), reference_gemm);
+}
+
 TEST(ProjectionKernels, PairsOfDtypesThatDifferRunByTheReference) {
   for (const DType activation : {float32, float16, bfloat16}) {
     for (const DType stored : {float32, float16, bfloat16}) {

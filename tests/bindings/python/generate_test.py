@@ -164,6 +164,10 @@ class BesideTest(unittest.TestCase):
             self.assertEqual((info.model_type, info.dtype, info.eos_token_ids), ("llama", "float16", [2]))
             self.assertEqual(pathlib.Path(info.folder), ROOT / "examples/models/tale-llama")
             self.assertEqual((one.options["device"], one.options["dtype"], one.options["max_seq_len"]), ("cpu", "float32", 512))
+            self.assertFalse(one.options["deterministic"])
+            with engine(deterministic=True) as same:
+                self.assertTrue(same.options["deterministic"])
+                self.assertEqual(same.generate("Once", params(max_tokens=4)), one.generate("Once", params(max_tokens=4)))
             one.generate("Once", params(max_tokens=4))
             self.assertEqual(one.timing.decode_tokens, 3)
             self.assertGreater(one.memory_plan.total_bytes, one.memory_plan.weight_bytes)

@@ -70,6 +70,17 @@ TEST_F(OptionsTest, MissingAndUnwantedValues) {
   expect_failure(run_quern({"run", "-p", "a"}), kUsage, {"--model", "QUERN_MODEL"});
 }
 
+TEST_F(OptionsTest, DeterministicIsAFlagThatTheCpuTakes) {
+  const std::vector<std::string> arguments = {"-p", "a", "-n", "4", "--device", "cpu", "--json"};
+  std::vector<std::string> deterministic = arguments;
+  deterministic.insert(deterministic.end(), {"--deterministic", "--quantize", "int8"});
+  std::vector<std::string> plain = arguments;
+  plain.insert(plain.end(), {"--quantize", "int8"});
+  EXPECT_EQ(json_of(run_llama(deterministic))["results"], json_of(run_llama(plain))["results"]);
+  expect_failure(run_llama({"-p", "a", "--deterministic=yes"}), kUsage,
+                 {"--deterministic", "value"});
+}
+
 TEST_F(OptionsTest, ContradictionsNameBoth) {
   const std::vector<std::vector<std::string>> contradictions = {
       {"--greedy", "--temperature", "0.7"},

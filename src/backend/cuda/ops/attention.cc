@@ -6,6 +6,7 @@
 #include "kernels/attention/attention_append.h"
 #include "kernels/attention/attention_reference.h"
 #include "kernels/attention/decode/attention_decode.h"
+#include "kernels/attention/decode/attention_prompt.h"
 #include "kernels/attention/prefill/attention_prefill.h"
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
 
@@ -158,6 +159,19 @@ void check_attention(const Attention& op, const Graph& graph, const Limits& limi
   }
 }
 
+/// Prefill sequences with the arithmetic of decoding.
+void run_prompt_as_decode(const kernels::AttentionParams& params, const Step& step,
+                          const OpContext& context) {
+  if (!kernels::attention_prompt_supports(params)) {
+    // Of engines resolve_options() refuses it.
+    fail(ErrorCode::unsupported, "deterministic: a KV cache with scales is not supported on a GPU");
+  }
+  kernels::attention_append(
+      {.attention = params, .first_seq = params.num_decode_seqs, .by_head = true}, context.stream);
+  kernels::attention_prompt({.attention = params, .max_kv_len = step.batch.max_kv_len},
+                            context.stream);
+}
+
 // Decode sequences take one launch, which also appends; prefill sequences two. Dtypes and head
 // sizes that tensor cores do not support take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
@@ -180,6 +194,7 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     decode.max_splits = kernels::decode_splits(max_slots);
     decode.max_slots = step.batch.max_kv_len;
     decode.num_multiprocessors = context.num_multiprocessors;
+    decode.deterministic = context.deterministic;
     decode.sums = scratch.sums;
     decode.states = scratch.states;
     decode.counters =
@@ -187,7 +202,10 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
                               kernels::decode_counters(params.num_heads, params.num_kv_heads));
     kernels::attention_decode(decode, context.stream);
   }
-  if (params.num_tokens > params.num_decode_seqs) {
+  if (params.num_tokens == params.num_decode_seqs) return;
+  if (context.deterministic) {
+    run_prompt_as_decode(params, step, context);
+  } else {
     const bool on_sm90 = context.sm90_attention && kernels::attention_prefill_sm90_supports(params);
     kernels::attention_append({.attention = params,
                                .first_seq = params.num_decode_seqs,

@@ -51,6 +51,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
   norm.input = norm_input(op, step);
   norm.residual_out = residual_out_of(op, step);
   norm.use_pdl = context.use_pdl;
+  norm.deterministic = context.deterministic;
   norm.num_rows = step.batch.num_rows(op.out_rows);
 
   Projection projection;
@@ -82,7 +83,13 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       return params;
     };
     const ProjectionKernel kernel = projection_kernel(projection, context);
-    if (kernel == ProjectionKernel::gemv) {
+    if (kernel == ProjectionKernel::deterministic_gemm) {
+      const auto params = with_norm(deterministic_gemm_params(projection, context));
+      if (kernels::deterministic_gemm_fuses_norm(params)) {
+        return kernels::deterministic_gemm(params, context.stream);
+      }
+    }
+    if (kernel == ProjectionKernel::gemv && !context.deterministic) {  // the norm is another one
       return kernels::gemv(with_norm(gemv_params(projection, context)), context.stream);
     }
     if (kernel == ProjectionKernel::quantized_gemv && !projection.weight->format.permuted_inputs) {

@@ -28,6 +28,8 @@ struct OpContext {
   std::uint32_t* sample_tickets = nullptr;  ///< likewise, used by Sample only
   CublasLt* cublaslt = nullptr;
   GemmCrossover gemm_crossover;
+  /// A row's bits depend on nothing but its own sequence: docs/adr/0023.
+  bool deterministic = false;
   /// Launches use PDL; see kernels::LaunchShape.
   bool use_pdl = false;
   /// Prefill attention may use sm_90a instructions, see has_attention_prefill_sm90().
@@ -90,6 +92,7 @@ inline void run_op(const Advance& op, const Step& step, const OpContext& context
 
 // Checks for ops with sizes that a model or GPU can exceed; see Backend::check. The functions above
 // repeat the checks that protect their arrays.
+void check_projection(const WeightSpec& weight, const OpContext& context);
 void check_attention(const Attention& op, const Graph& graph, const Limits& limits,
                      const OpContext& context);
 void check_sample(const Sample& op, const Graph& graph, const Limits& limits,

@@ -86,6 +86,17 @@ const std::byte* row_of(const void* matrix, DType dtype, std::int64_t cols, std:
          row * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
 }
 
+/// Rows from `first` on.
+Projection rows_of(const Projection& projection, std::int64_t first, std::int64_t count) {
+  Projection rows = projection;
+  rows.num_rows = std::min(count, projection.num_rows - first);
+  rows.in = row_of(projection.in, projection.in_dtype, projection.weight->in_features, first);
+  kernels::Epilogue& epilogue = rows.epilogue;
+  epilogue.out = const_cast<std::byte*>(
+      row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, first));
+  return rows;
+}
+
 /// Without an epilogue the library rounds its products to the dtype of `out`.
 void project_by_library(const Projection& projection, const LibraryScratch& scratch,
                         const OpContext& context) {
@@ -159,6 +170,8 @@ bool serves(ProjectionKernel kernel, const Projection& projection, const OpConte
              kernels::skinny_gemm_supports(projection.in_dtype, in_features);
     case ProjectionKernel::reference_gemm:
       return true;
+    case ProjectionKernel::deterministic_gemm:
+      return serves(ProjectionKernel::skinny_gemm, projection, context);
     case ProjectionKernel::quantized_gemv:
     case ProjectionKernel::quantized_gemm_sm90:
     case ProjectionKernel::quantized_gemm:
@@ -170,6 +183,24 @@ bool serves(ProjectionKernel kernel, const Projection& projection, const OpConte
       break;  // not in the table
   }
   return false;
+}
+
+/// As many rows at a time as fit into shared memory: with the table's kernels all of them.
+void project_by_gemv(const Projection& projection, const OpContext& context) {
+  const std::int64_t in_features = projection.weight->in_features;
+  std::int64_t most = kernels::kMaxGemvRows;
+  while (!kernels::gemv_supports(projection.in_dtype, most, in_features)) --most;
+  for (std::int64_t row = 0; row < projection.num_rows; row += most) {
+    kernels::gemv(gemv_params(rows_of(projection, row, most), context), context.stream);
+  }
+}
+
+/// The choice does not depend on the number of rows.
+ProjectionKernel deterministic_kernel(const Projection& projection, const OpContext& context) {
+  Projection one_row = projection;
+  one_row.num_rows = 1;
+  return find_deterministic_kernel(
+      [&](ProjectionKernel kernel) { return serves(kernel, one_row, context); });
 }
 
 void project_by_reference(const Projection& projection, const OpContext& context) {
@@ -210,19 +241,14 @@ Products take_products(Workspace& workspace, std::int64_t num_rows, std::int64_t
 void for_each_block(const Projection& projection, const Products& products, const float* row_scales,
                     const OpContext& context,
                     const std::function<void(const Projection& block)>& multiply) {
-  const kernels::Epilogue& epilogue = projection.epilogue;
   for (std::int64_t row = 0; row < projection.num_rows; row += products.block_rows) {
-    Projection block = projection;
-    block.num_rows = std::min(products.block_rows, projection.num_rows - row);
-    block.in = row_of(projection.in, projection.in_dtype, projection.weight->in_features, row);
+    const Projection block = rows_of(projection, row, products.block_rows);
     multiply(block);
     kernels::ApplyEpilogueParams params;
     params.products = products.data;
     if (row_scales != nullptr) params.row_scales = row_scales + row;
     params.num_rows = block.num_rows;
-    params.epilogue = epilogue;
-    params.epilogue.out = const_cast<std::byte*>(
-        row_of(epilogue.out, epilogue.out_dtype, epilogue.out_features, row));
+    params.epilogue = block.epilogue;
     params.use_pdl = context.use_pdl;
     kernels::apply_epilogue(params, context.stream);
   }
@@ -250,6 +276,7 @@ void check_shapes(const Projection& projection, std::int64_t in_features) {
 
 ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context) {
   const Weight& weight = *projection.weight;
+  if (context.deterministic) return deterministic_kernel(projection, context);
   if (rounds_inputs(weight.format)) return rounded_projection_kernel(projection, context);
   const ProjectionCase wanted = {.activation = projection.in_dtype,
                                  .stored = weight.format.stored,
@@ -270,6 +297,19 @@ kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
   return params_of<kernels::SkinnyGemmParams>(projection, context);
 }
 
+kernels::DeterministicGemmParams deterministic_gemm_params(const Projection& projection,
+                                                           const OpContext& context) {
+  return params_of<kernels::DeterministicGemmParams>(projection, context);
+}
+
+void check_projection(const WeightSpec& weight, const OpContext& context) {
+  if (!context.deterministic || !weight.format.is_quantized()) return;
+  fail(ErrorCode::unsupported,
+       "deterministic: weights of {} are not supported on a GPU yet; take weights of 16 or 32 bits "
+       "or run on the CPU",
+       format_name(weight.format));
+}
+
 void project(const Projection& projection, Workspace& workspace, const OpContext& context) {
   if (!kernels::is_fused_activation(projection.epilogue.activation)) {
     return project_then_activate(projection, workspace, context);
@@ -277,7 +317,10 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
   const ProjectionKernel kernel = projection_kernel(projection, context);
   switch (kernel) {
     case ProjectionKernel::gemv:
-      return kernels::gemv(gemv_params(projection, context), context.stream);
+      return project_by_gemv(projection, context);
+    case ProjectionKernel::deterministic_gemm:
+      return kernels::deterministic_gemm(deterministic_gemm_params(projection, context),
+                                         context.stream);
     case ProjectionKernel::skinny_gemm:
       return kernels::skinny_gemm(skinny_gemm_params(projection, context), context.stream);
     case ProjectionKernel::gemm_sm90:

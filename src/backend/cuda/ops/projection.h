@@ -5,6 +5,7 @@
 
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/projection_kernels.h"
+#include "kernels/gemm/deterministic_gemm.h"
 #include "kernels/gemm/epilogue.h"
 #include "kernels/gemm/skinny_gemm.h"
 #include "kernels/gemv/gemv.h"
@@ -29,8 +30,8 @@ kernels::Epilogue make_epilogue(const Tensor& out, const Weight* bias, Activatio
 void check_shapes(const Projection& projection, std::int64_t in_features);
 
 /// The kernel with which project() runs this, or the products of an activation that is not fused;
-/// see projection_kernels.h. gemv() of one row can fuse the norm. Errors: unsupported where no
-/// kernel supports the weight's format.
+/// see projection_kernels.h. gemv() and deterministic_gemm() of one row can fuse the norm. Errors:
+/// unsupported where no kernel supports the weight's format.
 ProjectionKernel projection_kernel(const Projection& projection, const OpContext& context);
 
 /// Launch parameters of gemv() except `norm` and `residual_out`.
@@ -39,6 +40,10 @@ kernels::GemvParams gemv_params(const Projection& projection, const OpContext& c
 /// Launch parameters of skinny_gemm().
 kernels::SkinnyGemmParams skinny_gemm_params(const Projection& projection,
                                              const OpContext& context);
+
+/// Launch parameters of deterministic_gemm() except `norm` and `residual_out`.
+kernels::DeterministicGemmParams deterministic_gemm_params(const Projection& projection,
+                                                           const OpContext& context);
 
 /// Runs a projection whose input rows are in memory, with projection_kernel().
 void project(const Projection& projection, Workspace& workspace, const OpContext& context);

@@ -17,6 +17,7 @@ enum class ProjectionKernel : std::uint8_t {
   gemm_sm90,
   cublaslt,
   reference_gemm,
+  deterministic_gemm,  ///< not in the table: see find_deterministic_kernel()
   quantized_gemv,
   quantized_gemm_sm90,
   quantized_gemm,
@@ -157,6 +158,17 @@ constexpr ProjectionKernel find_projection_kernel(const ProjectionCase& projecti
     if (serves(row.kernel)) return row.kernel;
   }
   refuse_projection(projection);
+}
+
+/// The kernel of a projection of any number of rows, with the same bits for each row: the first of
+/// those that serve a weight's sizes and dtype. gemv() takes a few rows at a time.
+template <typename Serves>
+constexpr ProjectionKernel find_deterministic_kernel(const Serves& serves) {
+  for (const ProjectionKernel kernel :
+       {ProjectionKernel::deterministic_gemm, ProjectionKernel::gemv}) {
+    if (serves(kernel)) return kernel;
+  }
+  return ProjectionKernel::reference_gemm;
 }
 
 /// The layout in which kernels read matrices of this format. Errors: unsupported naming the
