@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include "tests/support/sanitizers.h"
+
 namespace quern::testing {
 namespace {
 
@@ -103,7 +105,7 @@ void execute_quern(const std::vector<std::string>& arguments,
 }
 
 ChildProcess::ChildProcess(const ChildOptions& options) {
-  constexpr long long kLimitMs = 60000;
+  constexpr long long kLimitMs = kHasSanitizers ? 300000 : 60000;
   deadline_ms_ = now_ms() + kLimitMs;
   const Pipe out = make_pipe();
   const Pipe err = options.terminal_errors ? make_terminal() : make_pipe();

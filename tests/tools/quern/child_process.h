@@ -34,7 +34,7 @@ struct ChildResult {
   std::string err;
 };
 
-/// The built `quern` as a child process. Killed after 60 seconds.
+/// The built `quern` as a child process. Killed after 60 seconds, with sanitizers 300.
 class ChildProcess {
  public:
   explicit ChildProcess(const ChildOptions& options);
