@@ -10,6 +10,18 @@
 #include "compare/rounding.h"
 
 namespace quern {
+
+double float8_sum_bias_square(double products, double outputs, std::int64_t num_inputs) {
+  if (!(products > 0.0)) return 0.0;
+  const double stages = std::ceil(static_cast<double>(num_inputs) / kFloat8Stage);
+  const double aligned = std::min(outputs / (stages * products), kFloat8Addends);
+  const double spread = 1.0 - aligned / kFloat8Addends;
+  const double most = square(kFloat8Addends);
+  const double surplus =
+      kFloat8Addends * aligned < most * spread ? kFloat8Addends * aligned / spread : most;
+  return surplus * 0x1p-28 * stages * products * (1.0 + aligned);
+}
+
 namespace {
 
 /// What sums of products may differ by, of ‖x‖ ‖w‖.
@@ -29,6 +41,7 @@ struct NormedRow {
   double length = 0.0;
   double slack = 0.0;
   double product_slack_square = 0.0;  ///< expected square of their effect on W · n
+  double products_square = 0.0;       ///< Σ n² w²
 };
 
 NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::int64_t index) {
@@ -61,15 +74,17 @@ NormedRow norm_row(const NormLinear& op, const NormLinearInputs& inputs, std::in
   double length_square = 0.0;
   double slack_square = 0.0;
   double product_slack_square = 0.0;
+  double products_square = 0.0;
   for (std::size_t i = 0; i < row.size(); ++i) {
     const double slack = square(normed.moves[i]);
     length_square += square(normed.values[i]);
     slack_square += slack;
+    products_square += square(normed.values[i]) * inputs.weight.col_squares[i];
     // Signs are independent.
     product_slack_square += (slack + rounding_variance(inputs.weight) * square(normed.values[i])) *
                             inputs.weight.col_squares[i];
   }
-  return {std::sqrt(length_square), std::sqrt(slack_square), product_slack_square};
+  return {std::sqrt(length_square), std::sqrt(slack_square), product_slack_square, products_square};
 }
 
 /// Inputs that are the same on both sides, rounded.
@@ -174,7 +189,9 @@ ErrorBounds linear_bounds(const HostRows& in, const MatrixLengths& weight, const
         moved += square(inputs[i]) * weight.col_squares[i];
       }
       const double whole = square(row_length(out.row(row)));
-      bounds.nmse_slack.push_back(whole > 0.0 ? rounding_variance(weight) * moved / whole : 0.0);
+      double lost = rounding_variance(weight) * moved;
+      if (weight.sums_float8) lost += float8_sum_bias_square(moved, whole, in.cols);
+      bounds.nmse_slack.push_back(whole > 0.0 ? lost / whole : 0.0);
     }
     for (std::int64_t col = 0; col < out.cols; ++col) {
       const auto at = static_cast<std::size_t>(col);
@@ -215,7 +232,12 @@ ErrorBounds norm_linear_bounds(const NormLinear& op, const NormLinearInputs& inp
     // Relative to the outputs' square; in a gated output both factors change.
     const double whole =
         op.gated ? 0.25 * square(row_length(sums)) : square_of_outputs / square(1.13);
-    bounds.nmse_slack.push_back(whole > 0.0 ? normed.product_slack_square / whole : 0.0);
+    double lost = normed.product_slack_square;
+    if (inputs.weight.sums_float8) {
+      lost +=
+          float8_sum_bias_square(normed.products_square, square(row_length(sums)), inputs.sum.cols);
+    }
+    bounds.nmse_slack.push_back(whole > 0.0 ? lost / whole : 0.0);
   }
   return bounds;
 }

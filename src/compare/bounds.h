@@ -41,9 +41,14 @@ double row_length(std::span<const float> row);
 // Of float8 products that tensor cores sum, 128 at a time (docs/adr/0024): each of the addends, 160
 // with the partial sums among them, loses less than 2^-13 of the largest.
 
-inline constexpr double kFloat8SumError = 160.0 * 0x1p-13;  ///< of ‖x‖ ‖w‖, at most
+inline constexpr double kFloat8Stage = 128.0;                        ///< products
+inline constexpr double kFloat8Addends = 160.0;                      ///< of a stage
+inline constexpr double kFloat8SumError = kFloat8Addends * 0x1p-13;  ///< of ‖x‖ ‖w‖, at most
 /// Of Σ x² w²: the expected square, if signs are independent.
-inline constexpr double kFloat8SumVariance = 160.0 / 3.0 * 0x1p-26;
+inline constexpr double kFloat8SumVariance = kFloat8Addends / 3.0 * 0x1p-26;
+/// The expected square of what is lost where signs are not independent, of a row's outputs:
+/// `products` is Σ x² w², `outputs` their own square.
+double float8_sum_bias_square(double products, double outputs, std::int64_t num_inputs);
 
 /// Row norms of a matrix, and squared column norms.
 struct MatrixLengths {

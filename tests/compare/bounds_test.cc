@@ -48,6 +48,35 @@ double excess(const HostRows& tested, const HostRows& reference, const ErrorBoun
       .excess;
 }
 
+/// in · weightᵀ as float8 tensor cores of an H100 sum it: 32 products at a time and the sum so far
+/// are cut at 13 bits below the largest of them; 128 at a time are added in float32.
+HostRows cut_product(const HostRows& in, const HostRows& weight) {
+  HostRows out{{}, weight.rows()};
+  for (std::int64_t row = 0; row < in.rows(); ++row) {
+    for (std::int64_t col = 0; col < weight.rows(); ++col) {
+      float sum = 0.0f;
+      double stage = 0.0;
+      for (std::int64_t begin = 0; begin < in.cols; begin += 32) {
+        std::vector<double> addends = {stage};
+        for (std::int64_t i = begin; i < std::min(begin + 32, in.cols); ++i) {
+          const auto k = static_cast<std::size_t>(i);
+          addends.push_back(double{in.row(row)[k]} * weight.row(col)[k]);
+        }
+        double largest = 0.0;
+        for (const double addend : addends) largest = std::max(largest, std::abs(addend));
+        const double unit = largest > 0.0 ? std::exp2(std::floor(std::log2(largest)) - 13.0) : 1.0;
+        stage = 0.0;
+        for (const double addend : addends) stage += std::trunc(addend / unit) * unit;
+        if (begin + 32 < in.cols && (begin + 32) % 128 != 0) continue;
+        sum += static_cast<float>(stage);
+        stage = 0.0;
+      }
+      out.values.push_back(sum);
+    }
+  }
+  return out;
+}
+
 TEST(MatrixLengths, AreThoseOfRowsAndColumns) {
   MatrixLengths lengths;
   lengths.add_rows({{3, 4, 0, 1}, 2});
@@ -279,6 +308,45 @@ TEST(AttentionBounds, HoldLooseElementsToTheRangeOfTheValuesAndCountThem) {
   tested = out;
   tested.values[2] = 10.0f;
   EXPECT_GT(excess(tested, out, bounds, DType::bfloat16), 1.0);
+}
+
+// What tensor cores cut from float8 products cancels where their signs are independent, and does
+// not where they agree.
+TEST(Float8Sums, WhatIsCutIsAllowedWhateverTheSigns) {
+  for (const float mean : {0.0f, 0.5f, 2.0f, 20.0f}) {
+    HostRows in = random_rows(3, 192, 1);
+    HostRows weight = random_rows(64, 192, 2);
+    for (float& x : in.values) x += mean;
+    for (float& w : weight.values) w += mean;
+    MatrixLengths lengths = lengths_of(weight);
+    lengths.rounding = 0x1p-24;
+    const HostRows reference = product(in, weight, false, DType::float32);
+    const HostRows cut = cut_product(in, weight);
+    const auto beyond = [&](bool sums_float8) {
+      lengths.sums_float8 = sums_float8;
+      const ErrorBounds bounds = linear_bounds(in, lengths, reference);
+      return compare_rows({cut.values, reference.values, reference.cols, DType::float32,
+                           bounds.elements, bounds.nmse_slack});
+    };
+    EXPECT_EQ(beyond(true).nmse_but_for_ties, 0.0) << mean;
+    EXPECT_LE(beyond(true).excess, 1.0) << mean;
+    EXPECT_GT(beyond(false).nmse_but_for_ties, 0.0) << mean;
+    EXPECT_GT(beyond(true).nmse, 0.0);
+  }
+  // A scale that is off by a hundredth is none of it.
+  const HostRows in = random_rows(3, 192, 1);
+  const HostRows weight = random_rows(64, 192, 2);
+  MatrixLengths lengths = lengths_of(weight);
+  lengths.rounding = 0x1p-24;
+  lengths.sums_float8 = true;
+  const HostRows reference = product(in, weight, false, DType::float32);
+  HostRows scaled = reference;
+  for (float& sum : scaled.values) sum *= 1.01f;
+  const ErrorBounds bounds = linear_bounds(in, lengths, reference);
+  EXPECT_GT(compare_rows({scaled.values, reference.values, reference.cols, DType::float32,
+                          bounds.elements, bounds.nmse_slack})
+                .nmse_but_for_ties,
+            1e-6);
 }
 
 }  // namespace
