@@ -63,6 +63,7 @@ std::optional<std::vector<BeamCandidate>> Engine::Impl::choose_listed(
   beam_scratch_.resize(static_cast<std::size_t>(model_.config.vocab_size),
                        -std::numeric_limits<float>::infinity());
   std::vector<BestTokens> lists;
+  lists.reserve(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     lists.push_back(process_list(beams.processors, history_of_beam(sequence, i),
                                  generated_by(beams, i), rows[i], beam_scratch_));

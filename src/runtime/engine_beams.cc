@@ -56,6 +56,7 @@ std::vector<TokenLogprobs> Engine::Impl::read_beam_rows(const Sequence& sequence
                                                         int unread_step) const {
   std::vector<TokenLogprobs> rows;
   const int num_rows = sequence.beams->forked ? sequence.num_rows() : 1;
+  rows.reserve(static_cast<std::size_t>(num_rows));
   for (int i = 0; i < num_rows; ++i) {
     rows.push_back(ring_.token(unread_step, sequence.row(i), sequence.sampling.num_top_logprobs));
   }
