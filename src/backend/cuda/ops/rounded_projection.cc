@@ -17,10 +17,10 @@ constexpr std::int64_t kMostRowsWithoutWgmma = 16;
 /// takes half as long as by the GEMM for fewer rows (H100).
 constexpr std::int64_t kFewestFloat8Rows = 17;
 
-kernels::Int8GemmParams int8_gemm_params(const Projection& projection,
-                                         const kernels::RoundedRows& rows,
-                                         const OpContext& context) {
-  kernels::Int8GemmParams params;
+/// Parameters common to the GEMMs of rounded inputs.
+template <typename Params, typename Rows>
+Params gemm_params(const Projection& projection, const Rows& rows, const OpContext& context) {
+  Params params;
   params.in = rows;
   params.num_rows = projection.num_rows;
   params.weight = kernel_weight(*projection.weight);
@@ -30,17 +30,16 @@ kernels::Int8GemmParams int8_gemm_params(const Projection& projection,
   return params;
 }
 
+kernels::Int8GemmParams int8_gemm_params(const Projection& projection,
+                                         const kernels::RoundedRows& rows,
+                                         const OpContext& context) {
+  return gemm_params<kernels::Int8GemmParams>(projection, rows, context);
+}
+
 kernels::Float8GemmParams float8_gemm_params(const Projection& projection,
                                              const kernels::Float8Rows& rows,
                                              const OpContext& context) {
-  kernels::Float8GemmParams params;
-  params.in = rows;
-  params.num_rows = projection.num_rows;
-  params.weight = kernel_weight(*projection.weight);
-  params.epilogue = projection.epilogue;
-  params.num_multiprocessors = context.num_multiprocessors;
-  params.use_pdl = context.use_pdl;
-  return params;
+  return gemm_params<kernels::Float8GemmParams>(projection, rows, context);
 }
 
 bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
