@@ -5,8 +5,10 @@
 
 Compares the median latency and the median time to the first token of each cell. The noise of a cell is the standard
 error of these medians, from the spread of the runs; where files hold several sweeps of a subject, also how far sweeps
-lie apart. A cell is slower when it is so by more than --sigmas times the noise of both files together, and by more than
---least-percent. Exit codes: 0 nothing is slower, 1 the files cannot be compared, 2 usage, 3 something is slower.
+lie apart: over all cells, and with three sweeps or more over its own where that is more, since what the host limits (the
+first token of a small model) differs from process to process far more than the rest. A cell is slower when it is so by
+more than --sigmas times the noise of both files together, and by more than --least-percent. Exit codes: 0 nothing is
+slower, 1 the files cannot be compared, 2 usage, 3 something is slower.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from schema.results_schema import CellKey, ResultError, Series, Subject, load_se
 
 SAMPLES = {"latency": "latencies_ms", "first token": "first_tokens_ms"}
 FEWEST_RUNS = 3
+FEWEST_SWEEPS = 3  # that tell of the noise of a single cell
 
 
 @dataclass
@@ -54,13 +57,17 @@ def error_of_median(samples: list[float]) -> float:
     return 1.2533 * (sigma or statistics.stdev(samples)) / math.sqrt(len(samples))
 
 
+def _spread(medians: list[float]) -> float:
+    return statistics.stdev(medians) / statistics.mean(medians)
+
+
 def noise_between_sweeps(series: Series, samples: str) -> float:
     """The relative standard deviation of a cell's median from sweep to sweep, over all cells; 0 with one sweep."""
     squares = []
     for cells in series.cells.values():
         medians = [statistics.median(cell[samples]) for cell in cells if cell.get(samples)]
         if len(medians) > 1:
-            squares.append((statistics.stdev(medians) / statistics.mean(medians)) ** 2)
+            squares.append(_spread(medians) ** 2)
     return math.sqrt(statistics.mean(squares)) if squares else 0.0
 
 
@@ -70,9 +77,12 @@ def _figure(series: Series, key: CellKey, samples: str) -> tuple[float, float]:
     if min(map(len, sweeps)) < FEWEST_RUNS:
         fewest = min(map(len, sweeps))
         raise ResultError(f"{series.subject.model}, {key}: {fewest} runs, noise needs at least {FEWEST_RUNS}")
-    centre = statistics.median(statistics.median(sweep) for sweep in sweeps)
+    medians = [statistics.median(sweep) for sweep in sweeps]
+    centre = statistics.median(medians)
     within = statistics.mean(error_of_median(sweep) for sweep in sweeps) / centre
-    return centre, math.hypot(within, noise_between_sweeps(series, samples)) / math.sqrt(len(sweeps))
+    own = _spread(medians) if len(sweeps) >= FEWEST_SWEEPS else 0.0
+    between = max(own, noise_between_sweeps(series, samples))
+    return centre, math.hypot(within, between) / math.sqrt(len(sweeps))
 
 
 def _partner(old: Series, candidates: list[Series]) -> Series:

@@ -50,6 +50,21 @@ class GuardTest(ScriptTestCase):
         self.expect_done(self.guard(old[0], new), 3)
         self.expect_done(self.guard(old, new))
 
+    def test_the_noise_of_a_cell_is_its_own_where_sweeps_tell(self):
+        def sweeps(noisy, seed, slow=1.0):
+            def slower(factor):
+                return lambda key: factor if key == noisy else slow if key == SLOW else 1.0
+
+            return [made_up.sweep(0.001, seed=seed + i, slower=slower(f)) for i, f in enumerate((1.0, 1.2, 1.0, 1.2))]
+
+        noisy = made_up.TABLE[3]
+        old = sweeps(noisy, 0)
+        self.expect_done(self.guard(old, [*sweeps(noisy, 10)[1:], sweeps(noisy, 20)[1]]))  # by chance mostly slow
+        # A quiet cell is held to the noise over all cells, not to that one's.
+        out = self.expect_done(self.guard(old, sweeps(noisy, 10, slow=1.1)), 3)
+        self.assertIn("gpt_350m, batch 16, 128,20: latency", out)
+        self.assertNotIn(f"batch {noisy[0]}, {noisy[1]},{noisy[2]}: latency", out)
+
     def test_less_than_the_least_passes_without_any_noise(self):
         self.expect_done(self.guard(made_up.sweep(), made_up.sweep(slower=1.008)))
         self.expect_done(self.guard(made_up.sweep(), made_up.sweep(slower=1.008), "--least-percent", "0.5"), 3)

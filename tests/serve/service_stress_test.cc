@@ -15,13 +15,14 @@ namespace {
 constexpr int kThreads = 8;
 constexpr int kStreamsOfAThread = 8;  ///< at a time
 constexpr int kRounds = kHasSanitizers ? 1 : 3;
+constexpr int kNumRequests = kHasSanitizers ? 24 : 48;
 
 std::vector<Request> make_requests() {
   std::mt19937 random(1);
   const auto below = [&](int bound) { return static_cast<int>(random() % unsigned(bound)); };
   std::vector<Request> requests;
-  for (int i = 0; i < 48; ++i) {
-    Request request = greedy("", (kHasSanitizers ? 20 : 40) + below(kHasSanitizers ? 70 : 100));
+  for (int i = 0; i < kNumRequests; ++i) {
+    Request request = greedy("", 40 + below(100));
     const int prompt_len = 1 + below(i % 6 == 0 ? 120 : 30);
     for (int n = 0; n < prompt_len; ++n) request.prompt_ids.push_back(10 + below(900));
     if (i % 3 == 0) request.prompt_ids.insert(request.prompt_ids.begin(), 64, 500 + i % 2);

@@ -9,4 +9,7 @@ inline constexpr bool kHasSanitizers = true;
 inline constexpr bool kHasSanitizers = false;
 #endif
 
+/// How many times longer tests wait for what should come before they give up.
+inline constexpr int kPatienceFactor = kHasSanitizers ? 10 : 1;
+
 }  // namespace quern

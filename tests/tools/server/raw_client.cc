@@ -12,10 +12,12 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "tests/support/sanitizers.h"
+
 namespace quern::testing {
 namespace {
 
-constexpr int kPatienceMs = 20'000;
+constexpr int kPatienceMs = 20'000 * kPatienceFactor;
 
 int connected(const sockaddr* address, socklen_t size, int family) {
   const int made = ::socket(family, SOCK_STREAM, 0);

@@ -23,7 +23,7 @@ struct RawAnswer {
 };
 
 /// A plain socket to a server on this machine: sends any bytes, reads answers. Each wait ends after
-/// 20 seconds.
+/// 20 seconds (kPatienceFactor times that).
 class RawClient {
  public:
   explicit RawClient(std::uint16_t port);

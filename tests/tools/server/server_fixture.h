@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "quern/service.h"
+#include "tests/support/sanitizers.h"
 #include "tests/tools/server/raw_client.h"
 #include "tools/server/api_server.h"
 
@@ -46,10 +47,11 @@ class TestServer {
     return ask("POST", path, body, "Content-Type: application/json\r\n");
   }
 
-  /// Waits until nothing runs or waits; false if that takes more than five seconds.
+  /// Waits until nothing runs or waits; false if that takes more than five seconds
+  /// (kPatienceFactor times that).
   bool becomes_idle() const {
     using std::chrono::steady_clock;
-    const auto limit = steady_clock::now() + std::chrono::seconds(5);
+    const auto limit = steady_clock::now() + std::chrono::seconds(5 * kPatienceFactor);
     while (steady_clock::now() < limit) {
       const ServiceMetrics metrics = service_.metrics();
       if (metrics.num_running == 0 && metrics.num_waiting == 0) return true;

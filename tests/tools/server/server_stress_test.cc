@@ -22,7 +22,7 @@ constexpr const char* kModel = "tale-qwen2";
 constexpr int kThreads = 8;
 constexpr int kStreamsOfAThread = 8;  ///< at a time
 constexpr int kRounds = kHasSanitizers ? 1 : 3;
-constexpr int kNumRequests = 48;
+constexpr int kNumRequests = kHasSanitizers ? 24 : 48;
 
 /// A device, its dtype, and by how much log-probabilities may differ between two batches of other
 /// sizes: the text may go on with another token where that is more than what the best is ahead by.
@@ -53,7 +53,7 @@ Json make_record(std::mt19937& random, int index) {
     for (int n = below(index % 6 == 0 ? 120 : 30); n >= 0; --n) ids.push_back(10 + below(900));
     record["prompt_ids"] = std::move(ids);
   }
-  record["max_new_tokens"] = 20 + below(kHasSanitizers ? 50 : 120);
+  record["max_new_tokens"] = 20 + below(120);
   if (index % 7 == 6) record["stop"] = {" the", "\n"};
   return record;
 }
@@ -197,7 +197,7 @@ TEST_P(ServerStressTest, SixtyFourMixedStreamsGiveTheTextsOfRun) {
   options.max_mixed_tokens = 64;
   // KV blocks for a fraction of what 16 sequences want.
   const MemoryPlan plan = inspect(TestServer::folder(kModel), options).memory_plan;
-  constexpr std::uint64_t kFewBlocks = 34;
+  constexpr std::uint64_t kFewBlocks = 24;
   options.kv_cache_memory_bytes =
       kFewBlocks * (plan.kv_cache_bytes / static_cast<std::uint64_t>(plan.num_kv_blocks));
   TestServer server(kModel, {}, {}, options);
