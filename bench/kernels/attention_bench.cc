@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/rope_tables.h"
 #include "bench/kernels/device_arrays.h"
 #include "bench/kernels/kernel_bench.h"
 #include "bench/kernels/model_shapes.h"
@@ -60,6 +61,7 @@ class AttentionCase {
     context_.counters = {
         reinterpret_cast<std::uint32_t*>(arrays_.zeros(kNumCounters * sizeof(std::uint32_t))),
         kNumCounters};
+    context_.rope_tables = &rope_tables_;
     context_.use_pdl = bench.timer.use_pdl();
     context_.sm90_attention = load.sm90;
   }
@@ -178,6 +180,7 @@ class AttentionCase {
   std::array<Tensor, 2> values_;
   Attention op_{};
   Step step_;
+  cuda::RopeTables rope_tables_{Device{DeviceKind::cuda, 0}};
   cuda::OpContext context_;
 };
 

@@ -34,6 +34,11 @@ struct QuantizeOptions {
   /// Inputs that share a scale, of int8 and int4; 0: all inputs of a row. It must divide the inputs
   /// of every matrix. Unset: 128, 64 or 32, the largest that does.
   std::optional<int> group_size = std::nullopt;
+  /// Modules that stay floats, with their inputs as they are: names
+  /// ("model.layers.0.mlp.down_proj"), their last components ("mlp.down_proj"), or "re:" and a
+  /// regular expression that matches from the name's start. Matrices that are multiplied as one (q,
+  /// k and v; gate and up) go together.
+  std::vector<std::string> ignore = {};
   /// Token ids of texts like those that the model is for, at most its context each. With them
   /// scales are searched and roundings fed back so that the error of each matrix's outputs is
   /// small; see docs/quantization.md. Empty: numbers are rounded to nearest.
@@ -49,8 +54,9 @@ struct QuantizeOptions {
 /// What quantize() has written.
 struct QuantizedFolder {
   std::filesystem::path folder;
-  int group_size = 0;  ///< 0: a scale for each row
-  std::size_t num_matrices = 0;
+  int group_size = 0;                             ///< 0: a scale for each row
+  std::size_t num_matrices = 0;                   ///< that are quantized
+  std::vector<std::string> ignored_modules = {};  ///< those that `ignore` names
   std::size_t num_calibration_tokens = 0;
   std::uint64_t source_bytes = 0;     ///< of all tensors
   std::uint64_t quantized_bytes = 0;  ///< the same, as written
@@ -68,8 +74,9 @@ inline constexpr std::size_t kMinCalibrationTokens = 512;
 /// squared inputs, and the activations of the calibration tokens between two nodes.
 /// Errors: those of opening a model; unsupported for one that is quantized already and for numbers
 /// that are not finite; invalid_argument naming the option for a group size that does not divide a
-/// matrix's inputs, too few or impossible calibration tokens and options that do not go together;
-/// bad_file for a folder that cannot be written.
+/// matrix's inputs, too few or impossible calibration tokens and options that do not go together,
+/// and entries of `ignore` that match no module, a part of what is multiplied as one, or
+/// everything; bad_file for a folder that cannot be written.
 QUERN_API QuantizedFolder quantize(const std::string& model, const std::filesystem::path& folder,
                                    const QuantizeOptions& options);
 

@@ -53,7 +53,7 @@ __device__ inline void fill_rotation(const RopeParams& rope, float alpha, int po
     float inv_freq = rope.inv_freq[pair];
     if (alpha != 1.0f) {
       inv_freq = rope.selects_long
-                     ? rope.long_inv_freq[pair]
+                     ? rope.inv_freq[rope.num_pairs + pair]
                      : grown_inv_freq(rope.theta, alpha, rope.follows_length, rope.num_pairs, pair);
     }
     const auto [cosine, sine] = rotation_of(static_cast<float>(position) * inv_freq);

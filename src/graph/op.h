@@ -104,6 +104,8 @@ struct Rope {
   int original_max_position = 0;
   /// longrope: the first rotary_dim / 2 divide the frequencies.
   std::array<float, kMaxLongropePairs> short_factors{}, long_factors{};
+
+  bool operator==(const Rope&) const = default;
 };
 
 /// Q/k norm, rope, append to the KV cache and causal attention, for the packed sequences of a step.

@@ -12,6 +12,8 @@
 #include "base/half.h"
 #include "base/memory/shape.h"
 #include "quern/safetensors.h"
+#include "quern/text.h"
+#include "weights/quant/module_pattern.h"
 
 namespace quern {
 namespace {
@@ -32,6 +34,51 @@ std::vector<WeightId> layer_matrices_of(const Graph& graph) {
 WeightShape part_shape(const WeightPart& part) {
   if (part.transposed) return {part.shape[1], part.shape[0]};
   return {part.shape[0], part.shape[1]};
+}
+
+/// Takes the matrices of ignored modules out of the plan.
+void ignore_modules(const Graph& graph, const std::vector<std::string>& entries,
+                    QuantizePlan& plan) {
+  std::vector<ModulePattern> patterns;
+  patterns.reserve(entries.size());
+  for (const std::string& entry : entries) {
+    patterns.push_back(entry.starts_with("re:") ? ModulePattern::target(entry, "ignore")
+                                                : ModulePattern::excluded(entry));
+  }
+  std::vector<bool> is_used(entries.size());
+  const auto is_ignored = [&](const WeightPart& part) {
+    bool found = false;
+    for (std::size_t i = 0; i < patterns.size(); ++i) {
+      if (!patterns[i].matches(module_of(part))) continue;
+      found = is_used[i] = true;
+    }
+    return found;
+  };
+  std::erase_if(plan.matrices, [&](WeightId id) {
+    const std::vector<WeightPart>& parts = graph.weight(id).parts;
+    const bool first = is_ignored(parts.front());
+    const auto other =
+        std::ranges::find_if(parts, [&](const auto& part) { return is_ignored(part) != first; });
+    if (other != parts.end()) {
+      fail(ErrorCode::invalid_argument,
+           "ignore: expected all or none of what is multiplied as one, got {} without {}",
+           module_of(first ? parts.front() : *other), module_of(first ? *other : parts.front()));
+    }
+    if (!first) return false;
+    for (const WeightPart& part : parts) plan.ignored_modules.push_back(module_of(part));
+    return true;
+  });
+  const auto unused = std::ranges::find(is_used, false);
+  if (unused != is_used.end()) {
+    fail(ErrorCode::invalid_argument,
+         "ignore: expected modules of the layers, such as {}, got {}, which matches none",
+         module_of(graph.weight(layer_matrices_of(graph).front()).parts.front()),
+         quoted_name(entries[static_cast<std::size_t>(unused - is_used.begin())]));
+  }
+  if (plan.matrices.empty()) {
+    fail(ErrorCode::invalid_argument,
+         "ignore: expected a module that is left to quantize, got all");
+  }
 }
 
 bool divides_all(std::int64_t group_size, const Graph& graph, std::span<const WeightId> matrices) {
@@ -111,6 +158,7 @@ QuantizePlan plan_quantization(const OpenedModel& model, const QuantizeOptions& 
   plan.format = options.format;
   plan.grid = grid_of(options.format);
   plan.matrices = layer_matrices_of(model.graph);
+  ignore_modules(model.graph, options.ignore, plan);
   plan.group_size = chosen_group_size(options, model.graph, plan.matrices);
   return plan;
 }
@@ -223,9 +271,11 @@ nlohmann::ordered_json quantization_config(const QuantizePlan& plan) {
                          {"input_activations", inputs},
                          {"output_activations", nullptr},
                          {"format", layout}};
+  Ordered ignored = plan.ignored_modules;
+  ignored.push_back("lm_head");
   return {{"quant_method", "compressed-tensors"}, {"format", layout},
           {"quantization_status", "compressed"},  {"global_compression_ratio", nullptr},
-          {"kv_cache_scheme", nullptr},           {"ignore", {"lm_head"}},
+          {"kv_cache_scheme", nullptr},           {"ignore", ignored},
           {"config_groups", {{"group_0", group}}}};
 }
 

@@ -18,8 +18,9 @@ namespace quern {
 struct QuantizePlan {
   QuantizeFormat format = QuantizeFormat::int4;
   Grid grid;
-  std::int64_t group_size = 0;     ///< 0: all inputs of a row
-  std::vector<WeightId> matrices;  ///< of the layers, in the order of their nodes
+  std::int64_t group_size = 0;                    ///< 0: all inputs of a row
+  std::vector<WeightId> matrices;                 ///< of the layers, in the order of their nodes
+  std::vector<std::string> ignored_modules = {};  ///< of the layers, in the same order
 
   std::int64_t group_size_of(const WeightSpec& spec) const {
     return group_size == 0 ? spec.in_features : group_size;
@@ -30,7 +31,7 @@ struct QuantizePlan {
 };
 
 /// Errors: invalid_argument for options that do not go together and a group size that does not
-/// divide a matrix's inputs, naming the matrix.
+/// divide a matrix's inputs, naming the matrix; for entries of `ignore` as quantize().
 QuantizePlan plan_quantization(const OpenedModel& model, const QuantizeOptions& options);
 
 /// The dtype of the scales of a matrix: the checkpoint's own, float32 where parts differ.

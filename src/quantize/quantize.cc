@@ -91,8 +91,11 @@ class Quantizer {
     for (const Node& node : run.graph().nodes) {
       const auto* linear = std::get_if<Linear>(&node.op);
       const auto* norm_linear = std::get_if<NormLinear>(&node.op);
-      if (linear != nullptr || norm_linear != nullptr) {
-        quantize_node(run, node, linear != nullptr ? linear->weight : norm_linear->weight);
+      const std::optional<WeightId> weight = linear != nullptr        ? linear->weight
+                                             : norm_linear != nullptr ? norm_linear->weight
+                                                                      : std::optional<WeightId>();
+      if (weight && std::ranges::count(plan_.matrices, *weight) > 0) {
+        quantize_node(run, node, *weight);
         report(++num_done);
         if (num_done == plan_.matrices.size()) return;
       }
@@ -178,6 +181,7 @@ QuantizedFolder quantize(const std::string& model, const fs::path& folder,
   result.folder = folder;
   result.group_size = static_cast<int>(plan.group_size);
   result.num_matrices = plan.matrices.size();
+  result.ignored_modules = plan.ignored_modules;
   result.num_calibration_tokens = num_tokens;
   result.source_bytes = opened.checkpoint.total_bytes();
   result.quantized_bytes = writer.total_bytes();

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/rope_tables.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "kernels/attention/prefill/attention_prefill_sm90.h"
 #include "tests/backend/conformance/attention_checks.h"
@@ -25,6 +26,8 @@ class AttentionPrefill : public AttentionChecks {
     backend_->copy_in(counters.data(), zeros.data(), counters.size_bytes());
     cuda::OpContext context;
     context.num_multiprocessors = kMultiprocessors;
+    cuda::RopeTables rope_tables(backend_->device());
+    context.rope_tables = &rope_tables;
     context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
     context.sm90_attention = on_sm90_;
     harness.run(op, [&](const Step& step) {

@@ -1,6 +1,7 @@
 #include <cuda_runtime_api.h>
 
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/rope_tables.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "tests/backend/conformance/attention_checks.h"
 
@@ -21,6 +22,8 @@ class AttentionWarps : public AttentionChecks {
     backend_->copy_in(counters.data(), zeros.data(), counters.size_bytes());
     cuda::OpContext context;
     context.num_multiprocessors = kMultiprocessors;
+    cuda::RopeTables rope_tables(backend_->device());
+    context.rope_tables = &rope_tables;
     context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
     harness.run(op, [&](const Step& step) {
       backend_->wait();  // copies in are asynchronous

@@ -111,6 +111,56 @@ TEST_F(QuantizeTest, ReadsWhatTorchWrote) {
   EXPECT_EQ(inspect(target_.string()).quantization.method, "compressed-tensors");
 }
 
+TEST_F(QuantizeTest, IgnoredModulesAreTheSources) {
+  const std::string model = demo_model("tale-llama").string();
+  for (const bool calibrated : {false, true}) {
+    QuantizeOptions options;
+    options.format = QuantizeFormat::w8a8;
+    if (calibrated) {
+      options.calibration = some_texts({600});
+      options.smooth = 0.5f;
+    }
+    // An exact name, a name's end, and an expression from the name's start.
+    options.ignore = {"model.layers.1.mlp.down_proj", "o_proj",
+                      "re:.*layers.0.self_attn.[qkv]_proj"};
+    const fs::path out = folder_ / (calibrated ? "calibrated" : "nearest");
+    const QuantizedFolder result = quantize(model, out, options);
+    const Checkpoint source = Checkpoint::open(model);
+    const Checkpoint ours = Checkpoint::open(out);
+    std::set<std::string> ignored(result.ignored_modules.begin(), result.ignored_modules.end());
+    EXPECT_EQ(ignored.size(), result.ignored_modules.size());
+    EXPECT_TRUE(ignored.contains("model.layers.0.self_attn.k_proj"));
+    EXPECT_FALSE(ignored.contains("model.layers.1.self_attn.k_proj"));
+    int num_kept = 0;
+    for (const auto& [name, tensor] : source.tensors()) {
+      if (!name.ends_with("_proj.weight")) continue;
+      const std::string module = name.substr(0, name.size() - std::string(".weight").size());
+      const CheckpointTensor* own = ours.find(name);
+      ASSERT_NE(own, nullptr) << name;
+      EXPECT_EQ(own->stored_type == "I8", !ignored.contains(module)) << name;
+      EXPECT_EQ(ours.find(module + ".weight_scale") != nullptr, !ignored.contains(module)) << name;
+      if (!ignored.contains(module)) continue;
+      EXPECT_EQ(own->read_all(), tensor.read_all()) << name;
+      ++num_kept;
+    }
+    EXPECT_EQ(num_kept, std::ssize(ignored));
+    const auto config = nlohmann::json::parse(read_file(out / "config.json"));
+    std::vector<std::string> expected = result.ignored_modules;
+    expected.emplace_back("lm_head");
+    EXPECT_EQ(config["quantization_config"]["ignore"], expected);
+    // It runs, and without a warning of floats that the config does not name.
+    EXPECT_EQ(inspect(out.string()).quantization.method, "compressed-tensors");
+    EngineOptions cpu;
+    cpu.device = DeviceChoice::cpu;
+    cpu.quantize_activations = ActivationQuantization::checkpoint;
+    Engine engine = Engine::load(out.string(), cpu);
+    Request request;
+    request.prompt_ids = {5, 6, 7};
+    request.max_new_tokens = 3;
+    EXPECT_NE(engine.generate(request).finish_reason, FinishReason::error);
+  }
+}
+
 TEST_F(QuantizeTest, BytesDoNotDependOnThreads) {
   for (const auto& [name, smooth] :
        {std::pair<const char*, bool>{"tale-gpt2", true}, {"tale-llama", false}}) {
@@ -169,6 +219,12 @@ TEST_F(QuantizeTest, RefusesOptionsThatDoNotGoTogether) {
   expect(kInvalid, {"smooth 1", "(0, 1)"},
          {.format = QuantizeFormat::w8a8, .calibration = some_texts({600}), .smooth = 1.0f});
   expect(kInvalid, {"2048"}, {.calibration = some_texts({3000})});
+  expect(kInvalid, {"ignore", "model.layers.0.self_attn.q_proj", "'q_prj'", "none"},
+         {.ignore = {"mlp.down_proj", "q_prj"}});
+  expect(kInvalid, {"ignore", "all or none", "layers.0.mlp.up_proj", "without", "gate_proj"},
+         {.ignore = {"up_proj"}});
+  expect(kInvalid, {"ignore", "got all"}, {.ignore = {"model"}});
+  expect(ErrorCode::unsupported, {"ignore", "PCRE2", "mlp("}, {.ignore = {"re:.*mlp("}});
   auto texts = some_texts({600});
   texts[0][7] = 2048;
   expect(kInvalid, {"2048", "7"}, {.calibration = texts});

@@ -54,6 +54,7 @@ OrderedJson quantize_json(const QuantizeCommand& command, const QuantizedFolder&
                       {"calibration", nullptr},
                       {"calibration_tokens", folder.num_calibration_tokens},
                       {"smooth", nullptr},
+                      {"ignored_modules", folder.ignored_modules},
                       {"num_matrices", folder.num_matrices},
                       {"source_bytes", folder.source_bytes},
                       {"quantized_bytes", folder.quantized_bytes},
@@ -73,8 +74,12 @@ std::string quantize_text(const QuantizeCommand& command, const QuantizedFolder&
       folder.num_calibration_tokens == 0
           ? "rounded to nearest"
           : fmt::format("calibrated on {} tokens", folder.num_calibration_tokens);
-  return fmt::format("{}: {}, {}, {}; {:.1f} MB of {:.1f} MB\n", command.folder,
-                     quantize_format_name(command.options.format), scales, calibration,
+  const std::size_t num_ignored = folder.ignored_modules.size();
+  const std::string ignored = num_ignored == 0 ? std::string()
+                                               : fmt::format(", {} module{} ignored", num_ignored,
+                                                             num_ignored == 1 ? "" : "s");
+  return fmt::format("{}: {}, {}, {}{}; {:.1f} MB of {:.1f} MB\n", command.folder,
+                     quantize_format_name(command.options.format), scales, calibration, ignored,
                      static_cast<double>(folder.quantized_bytes) / kMega,
                      static_cast<double>(folder.source_bytes) / kMega);
 }
@@ -142,6 +147,12 @@ Action add_quantize(CLI::App& app) {
        "SmoothQuant of w8a8: how much of the inputs' range moves into the weights, in (0, 1); 0.5 "
        "suits most models"},
       command->options.smooth, {0, 0.99999994, false, "a number in (0, 1)"});
+  group.values({"--ignore", "MODULE",
+                "A module to leave in floats, its last components (mlp.down_proj), or re: and a "
+                "regular expression; can be repeated"},
+               [command](const std::string&, const std::string& value) {
+                 command->options.ignore.push_back(value);
+               });
   group.integer({"--threads", "N", "CPU threads (default: all that the process may use)"},
                 command->options.threads, 1, kMaxThreads);
   add_output_options(app, command->output);

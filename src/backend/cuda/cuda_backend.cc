@@ -11,6 +11,7 @@
 #include "backend/cuda/driver/device_query.h"
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/projection_kernels.h"
+#include "backend/cuda/ops/rope_tables.h"
 #include "backend/cuda/recording/recording.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "backend/cuda/stream/measure.h"
@@ -76,6 +77,7 @@ class CudaBackend final : public Backend {
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = cublaslt_.get();
+    context_.rope_tables = rope_tables_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
     launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
     launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
@@ -86,8 +88,10 @@ class CudaBackend final : public Backend {
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
   ~CudaBackend() override {
-    // Destroying cuBLASLt's handle waits for the device, which is hung.
-    if (*stream_.hung()) static_cast<void>(cublaslt_.release());
+    // Destroying cuBLASLt's handle and freeing memory wait for the device, which is hung.
+    if (!*stream_.hung()) return;
+    static_cast<void>(cublaslt_.release());
+    static_cast<void>(rope_tables_.release());
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -384,6 +388,7 @@ class CudaBackend final : public Backend {
   cuda::StagingRing staging_;
   std::unique_ptr<cuda::CublasLt> cublaslt_ = std::make_unique<cuda::CublasLt>();
   Buffer counters_;
+  std::unique_ptr<cuda::RopeTables> rope_tables_ = std::make_unique<cuda::RopeTables>(device_);
   cuda::OpContext context_;
   mutable std::uint64_t peak_memory_bytes_ = 0;
 };

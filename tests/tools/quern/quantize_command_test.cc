@@ -196,6 +196,7 @@ TEST_F(QuantizeCommandTest, BadFilesAndOptionsNameWhatIsWrong) {
   expect_failure(run({}), 2, {"--format"});
   expect_failure(run({"--format", "int4", "--group-size", "100"}), 1, {"group_size 100", "192"});
   expect_failure(run({"--format", "fp8", "--group-size", "64"}), 2, {"--group-size", "fp8"});
+  expect_failure(run({"--format", "int4", "--ignore", "gate_proj"}), 1, {"ignore", "up_proj"});
   expect_failure(run({"--format", "int4", "--smooth", "0.5"}), 2, {"--smooth", "w8a8"});
   expect_failure(run({"--format", "w8a8", "--smooth", "0.5"}), 2, {"--smooth", "--calibration"});
   expect_failure(run({"--format", "w8a8", "--smooth", "1"}), 2, {"--smooth", "(0, 1)"});

@@ -1,6 +1,5 @@
-#include <algorithm>
-
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/rope_tables.h"
 #include "base/check.h"
 #include "graph/rope.h"
 #include "kernels/attention/attention_append.h"
@@ -53,10 +52,9 @@ void check_sizes(const Attention& op, std::int64_t layer_rows) {
   require("KV cache: slots · kv heads", layer_rows, INT32_MAX);
 }
 
-kernels::RopeParams rope_params(const Rope& rope) {
-  const int num_pairs = rope.rotary_dim / 2;
+kernels::RopeParams rope_params(const Rope& rope, RopeTables& tables) {
   kernels::RopeParams params;
-  params.num_pairs = num_pairs;
+  params.num_pairs = rope.rotary_dim / 2;
   params.attention_factor = static_cast<float>(rope.attention_factor);
   params.grows = has_alpha(rope.type);
   params.follows_length = alpha_follows_length(rope.type);
@@ -64,12 +62,7 @@ kernels::RopeParams rope_params(const Rope& rope) {
   params.original_max_position = rope.original_max_position;
   params.factor = static_cast<float>(rope.factor);
   params.theta = rope.theta;
-  const std::vector<float> inv_freq = rope_inv_freq(rope, 1.0);
-  std::copy(inv_freq.begin(), inv_freq.end(), params.inv_freq);
-  if (params.selects_long) {
-    const std::vector<float> long_inv_freq = rope_inv_freq(rope, 2.0);
-    std::copy(long_inv_freq.begin(), long_inv_freq.end(), params.long_inv_freq);
-  }
+  params.inv_freq = tables.find(rope);
   return params;
 }
 
@@ -77,7 +70,8 @@ const float* norm_weight(const Step& step, const std::optional<WeightId>& id) {
   return id ? step.weight(*id).values.row<float>(0) : nullptr;
 }
 
-kernels::AttentionParams attention_params(const Attention& op, const Step& step, bool use_pdl) {
+kernels::AttentionParams attention_params(const Attention& op, const Step& step,
+                                          const OpContext& context) {
   const KvCacheView& cache = step.kv_cache;
   const Tensor& qkv = step.value(op.qkv);
   const Tensor& out = step.value(op.out);
@@ -91,7 +85,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   check_sizes(op, layer_rows);
 
   kernels::AttentionParams params;
-  params.use_pdl = use_pdl;
+  params.use_pdl = context.use_pdl;
   params.dtype = step.activation_dtype;
   params.qkv = qkv.data;
   params.out = out.data;
@@ -115,7 +109,7 @@ kernels::AttentionParams attention_params(const Attention& op, const Step& step,
   params.softcap = op.softcap;
   params.window = op.window;
   params.logn_length = op.logn_length;
-  if (op.rope) params.rope = rope_params(*op.rope);
+  if (op.rope) params.rope = rope_params(*op.rope, *context.rope_tables);
 
   const BatchView& batch = step.batch;
   params.num_seqs = batch.num_seqs;
@@ -162,7 +156,7 @@ void check_attention(const Attention& op, const Graph& graph, const Limits& limi
 // sizes that tensor cores do not support take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
   if (step.batch.num_tokens == 0) return;
-  kernels::AttentionParams params = attention_params(op, step, context.use_pdl);
+  kernels::AttentionParams params = attention_params(op, step, context);
   const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
   Workspace workspace(step.workspace);
   const AttentionScratch scratch = take_attention_scratch(

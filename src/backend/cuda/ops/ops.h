@@ -18,6 +18,7 @@
 namespace quern::cuda {
 
 class CublasLt;
+class RopeTables;
 
 /// Backend state that the launches of ops need.
 struct OpContext {
@@ -27,6 +28,7 @@ struct OpContext {
   std::span<std::uint32_t> counters;
   std::uint32_t* sample_tickets = nullptr;  ///< likewise, used by Sample only
   CublasLt* cublaslt = nullptr;
+  RopeTables* rope_tables = nullptr;
   GemmCrossover gemm_crossover;
   /// Launches use PDL; see kernels::LaunchShape.
   bool use_pdl = false;
