@@ -109,6 +109,8 @@ class CudaBackend final : public Backend {
   void check(const Op& op, const Graph& graph, const Limits& limits) const override {
     if (const auto* attention = std::get_if<Attention>(&op)) {
       cuda::check_attention(*attention, graph, limits, context_);
+      select_device(device_.index);
+      if (attention->rope) rope_tables_->find(*attention->rope);  // now: no step shall allocate
     } else if (const auto* sample = std::get_if<Sample>(&op)) {
       cuda::check_sample(*sample, graph, limits, context_);
     }
