@@ -148,7 +148,7 @@ TEST_F(QuantizeTest, IgnoredModulesAreTheSources) {
     std::vector<std::string> expected = result.ignored_modules;
     expected.emplace_back("lm_head");
     EXPECT_EQ(config["quantization_config"]["ignore"], expected);
-    // It runs, and without a warning of floats that the config does not name.
+    // It is read, and runs with inputs rounded where weights are.
     EXPECT_EQ(inspect(out.string()).quantization.method, "compressed-tensors");
     EngineOptions cpu;
     cpu.device = DeviceChoice::cpu;

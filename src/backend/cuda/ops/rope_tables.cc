@@ -1,6 +1,9 @@
 #include "backend/cuda/ops/rope_tables.h"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/cuda/stream/check_cuda.h"
