@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "kernels/common/dependent_launch.cuh"
 #include "kernels/common/dispatch.h"
@@ -48,24 +49,35 @@ __device__ float activate_any(Activation activation, float x) {
   }
 }
 
-/// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows. kScaled: there
-/// are row_scales.
-template <typename T, int kWidth, bool kScaled>
+/// The epilogues of adjacent features.
+template <int... kAt>
+struct FeatureEpilogues {
+  FeatureEpilogue of[sizeof...(kAt)];
+  __device__ FeatureEpilogues(const Epilogue& epilogue, std::int64_t first,
+                              std::integer_sequence<int, kAt...>)
+      : of{FeatureEpilogue(epilogue, first + kAt)...} {}
+};
+
+/// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows. kIsFused: the
+/// activation is_fused_activation() and there are no row_scales.
+template <typename T, int kWidth, bool kIsFused>
 __global__ void __launch_bounds__(kThreads)
     apply_epilogue_kernel(const __grid_constant__ ApplyEpilogueParams p) {
   let_next_kernel_start();
-  wait_for_earlier_kernels();
   const Epilogue& epilogue = p.epilogue;
   const std::int64_t features = epilogue.out_features;
   const std::int64_t first = kWidth * (std::int64_t{blockIdx.x} * kThreads + threadIdx.x);
   if (first >= features) return;
+  const FeatureEpilogues features_of_thread(epilogue, first,
+                                            std::make_integer_sequence<int, kWidth>());
+  wait_for_earlier_kernels();
   const std::int64_t stride = epilogue.gated ? 2 * features : features;
   for (std::int64_t row = blockIdx.y; row < p.num_rows; row += gridDim.y) {
     const float* products = p.products + row * stride + first;
     auto product = load_elements<kWidth>(products);
     auto up = epilogue.gated ? load_elements<kWidth>(products + features) : product;
-    if constexpr (kScaled) {
-      const float scale = p.row_scales[row];
+    if constexpr (!kIsFused) {
+      const float scale = p.row_scales != nullptr ? p.row_scales[row] : 1.0f;
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) {
         product.at[i] *= scale;
@@ -75,8 +87,12 @@ __global__ void __launch_bounds__(kThreads)
     Elements<kWidth> results;
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
-      const FeatureEpilogue feature(epilogue, first + i);
-      results.at[i] = feature.apply(product.at[i], up.at[i], activate_any);
+      const FeatureEpilogue& feature = features_of_thread.of[i];
+      if constexpr (kIsFused) {
+        results.at[i] = feature.apply(product.at[i], up.at[i], activate);
+      } else {
+        results.at[i] = feature.apply(product.at[i], up.at[i], activate_any);
+      }
     }
     store_elements<kWidth>(static_cast<T*>(epilogue.out) + row * features + first, results);
   }
@@ -94,7 +110,7 @@ void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream) {
       .block = dim3(kThreads),
       .use_pdl = params.use_pdl};
   dispatch_float(epilogue.out_dtype, "apply_epilogue", [&]<typename T>() {
-    if (params.row_scales != nullptr) {
+    if (params.row_scales == nullptr && is_fused_activation(epilogue.activation)) {
       return launch(wide ? apply_epilogue_kernel<T, 4, true> : apply_epilogue_kernel<T, 1, true>,
                     shape, stream, params);
     }

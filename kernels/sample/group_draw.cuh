@@ -65,7 +65,7 @@ class GroupDraw {
     union {
       int counts[kMaxListed];  ///< scratch of the logits processors
       struct {
-        float keys[kMaxListed + 4];  ///< what is listed, and up to three -inf
+        alignas(16) float keys[kMaxListed + 4];  ///< what is listed, and up to three -inf
         std::uint16_t places[kMaxListed];
         float thread_maxima[kThreads];
       };

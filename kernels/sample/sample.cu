@@ -89,14 +89,13 @@ __device__ SampleScratch scratch_of(const SampleParams& p, int row, int num_bloc
 
 /// draw_filtered() with all filters. `barriers` in shared memory: RowBlocks::target(). Not inlined,
 /// and with scalars as arguments: few requests use it, and the others shall not pay for it.
-__device__ __noinline__ std::uint64_t draw_extended(const SampleParams& p, int index, int block,
-                                                    std::uint64_t best, std::uint32_t* barriers,
-                                                    SharedMemory& shared) {
-  RowBlocks blocks(&p.words[index].arrivals, static_cast<int>(gridDim.x), block, *barriers);
+__device__ __noinline__ std::uint64_t draw_extended(int block, std::uint64_t best,
+                                                    std::uint32_t* barriers, SharedMemory& shared) {
+  const auto& [p, row] = shared.row_state();
+  RowBlocks blocks(&p.words[row.index].arrivals, static_cast<int>(gridDim.x), block, *barriers);
   const ScoresSlice slice = slice_of(p, block, shared.scores);
-  const Row row = row_of(p, index);
   const SamplingRow& sampling = row.sampling;
-  const SampleScratch scratch = scratch_of(p, index, blocks.count());
+  const SampleScratch scratch = scratch_of(p, row.index, blocks.count());
   ExtendedFilter<kThreads> filter(slice, candidate_score(best) / sampling.temperature,
                                   candidate_id(best), scratch, blocks, shared.filter);
   if (sampling.top_n_sigma > 0.0f) filter.keep_top_n_sigma(sampling.top_n_sigma);
@@ -135,7 +134,7 @@ __device__ std::uint64_t draw_filtered(const SampleParams& p, const Row& row,
     __shared__ std::uint32_t barriers;
     if (threadIdx.x == 0) barriers = blocks.target();
     __syncthreads();
-    const auto drawn = draw_extended(p, row.index, blocks.index(), best, &barriers, shared);
+    const auto drawn = draw_extended(blocks.index(), best, &barriers, shared);
     blocks = RowBlocks(&p.words[row.index].arrivals, blocks.count(), blocks.index(), barriers);
     return drawn;
   }
@@ -299,10 +298,10 @@ __device__ std::uint64_t draw_at_last(const SampleParams& p, const Row& row, std
   });
 }
 
-/// Ends a row, `shared.row`; run by its last block. Not inlined, so that the registers of a draw
-/// from groups do not count for all blocks.
-__device__ __noinline__ void end_row(const SampleParams& p, SharedMemory& shared) {
-  const Row& row = *reinterpret_cast<const Row*>(shared.row);
+/// Ends a row; run by its last block. Not inlined, so that the registers of a draw from groups do
+/// not count for all blocks.
+__device__ __noinline__ void end_row(SharedMemory& shared) {
+  const auto& [p, row] = shared.row_state();
   const int count = static_cast<int>(gridDim.x);
   SampleWords& words = p.words[row.index];
   const std::uint64_t best = __ldcg(&words.best);
@@ -330,7 +329,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   if (gridDim.y > 1) block = take_ticket(p.tickets, static_cast<int>(gridDim.x * gridDim.y));
   let_next_kernel_start();  // all tickets are taken once all blocks have triggered
   const Row row = row_of(p, block / count);
-  if (threadIdx.x == 0) new (shared.row) Row(row);
+  if (threadIdx.x == 0) new (shared.row_state_bytes) RowState{p, row};
   const bool finished = p.finished[row.state_row] != 0;
   // Up to here only reads of what earlier steps wrote, see attention_decode.cu.
   wait_for_earlier_kernels();
@@ -338,7 +337,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   SampleWords& words = p.words[row.index];
   RowBlocks blocks(&words.arrivals, count, block % count);
   examine_part(p, row, blocks, shared);
-  if (blocks.finish()) end_row(p, shared);
+  if (blocks.finish()) end_row(shared);
 }
 
 }  // namespace

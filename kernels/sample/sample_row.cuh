@@ -68,15 +68,26 @@ struct Row {
   __device__ bool uses(Features feature) const { return (features & feature) != 0; }
 };
 
+/// What functions that are not inlined know of their row, in shared memory: a reference to the
+/// kernel's parameters would be read through global memory.
+struct RowState {
+  SampleParams params;
+  Row row;
+};
+
 /// A block's slice of the scores, and scratch.
 struct SharedMemory {
   alignas(16) float scores[kSliceTokens];
-  alignas(16) unsigned char row[sizeof(Row)];  ///< for end_row()
+  alignas(16) unsigned char row_state_bytes[sizeof(RowState)];
   union {
     int counts[kSliceTokens];
     Filter::SharedMemory filter;
     DrawFromGroups::SharedMemory groups;
   };
+
+  __device__ const RowState& row_state() const {
+    return *reinterpret_cast<const RowState*>(row_state_bytes);
+  }
 };
 static_assert(kBlocksPerMultiprocessor * (sizeof(SharedMemory) + 2048) <= kMaxSharedBytes,
               "2048: reductions and more");
