@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <array>
 #include <deque>
 #include <optional>
@@ -7,6 +9,7 @@
 #include "bench/kernels/bench_kernels.h"
 #include "bench/kernels/kernel_bench.h"
 #include "bench/kernels/model_shapes.h"
+#include "kernels/gemm/skinny_gemm.h"
 #include "kernels/gemm/sm90/gemm_sm90.h"
 
 namespace quern::bench {
@@ -61,6 +64,12 @@ class ProjectionCase {
     }
     if (num_rows_ <= kernels::kMaxSkinnyRows) measure("skinny", [&] { run_skinny(); });
     measure("cublaslt", [&] { run_library(); });
+    if (num_rows_ <= kernels::kMaxSkinnyRows || !context_.sm90_gemm || shape_.float32_out) return;
+    for (const kernels::GemmSm90Layout& layout : kernels::gemm_sm90_layouts()) {
+      const std::string name =
+          fmt::format("sm90 {} pair {} splits {}", layout.width, layout.pair, layout.splits);
+      measure(name.c_str(), [&] { run_sm90(layout); });
+    }
   }
 
  private:
@@ -96,6 +105,25 @@ class ProjectionCase {
     params.num_multiprocessors = context_.num_multiprocessors;
     params.use_pdl = context_.use_pdl;
     read_memory(params, context_.stream);
+  }
+
+  /// Without bias, as most models' projections.
+  void run_sm90(const kernels::GemmSm90Layout& layout) {
+    kernels::GemmSm90Params params;
+    params.dtype = kDtype;
+    params.num_rows = num_rows_;
+    params.in_features = shape_.in_features;
+    params.weight = weight_;
+    params.in = in_.data();
+    params.epilogue.gated = shape_.gated;
+    if (shape_.gated) params.epilogue.activation = kernels::Activation::silu;
+    params.epilogue.out = out_.data();
+    params.epilogue.out_features = shape_.out_features;
+    params.epilogue.out_dtype = kDtype;
+    params.num_multiprocessors = context_.num_multiprocessors;
+    params.use_pdl = context_.use_pdl;
+    params.layout = layout;
+    kernels::gemm_sm90(params, context_.stream);
   }
 
   void run_library() {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kernels/common/launch.h"
+#include "kernels/common/errors.h"
 
 namespace quern::kernels {
 namespace {

@@ -3,28 +3,26 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <stdexcept>
-#include <string>
+#include <span>
 #include <utility>
 
 #include "quern/dtype.h"
 
 namespace quern::kernels {
 
-/// Thrown for values that a kernel is not instantiated for: a bug of the caller. The message names
-/// the legal values.
-class DispatchError : public std::logic_error {
- public:
-  using std::logic_error::logic_error;
-};
+/// Throws DispatchError (errors.h): "<kernel>: <name>: expected <expected>, got <got>".
+[[noreturn]] void throw_dispatch_error(const char* kernel, const char* name, const char* expected,
+                                       const char* got);
+/// The same for numbers.
+[[noreturn]] void throw_dispatch_error(const char* kernel, const char* name,
+                                       std::span<const int> expected, int got);
 
 /// Calls body<T>() with the C++ type of a float16 or bfloat16. Errors: DispatchError.
 template <typename Body>
 void dispatch_half(DType dtype, const char* kernel, const Body& body) {
   if (dtype == DType::float16) return body.template operator()<__half>();
   if (dtype == DType::bfloat16) return body.template operator()<__nv_bfloat16>();
-  throw DispatchError(std::string(kernel) + ": dtype: expected float16 or bfloat16, got " +
-                      dtype_name(dtype));
+  throw_dispatch_error(kernel, "dtype", "float16 or bfloat16", dtype_name(dtype));
 }
 
 /// Calls body<T>() with the C++ type of a float dtype. Errors: DispatchError.
@@ -33,8 +31,7 @@ void dispatch_float(DType dtype, const char* kernel, const Body& body) {
   if (dtype == DType::float32) return body.template operator()<float>();
   if (dtype == DType::float16) return body.template operator()<__half>();
   if (dtype == DType::bfloat16) return body.template operator()<__nv_bfloat16>();
-  throw DispatchError(std::string(kernel) + ": dtype: expected float32, float16 or bfloat16, got " +
-                      dtype_name(dtype));
+  throw_dispatch_error(kernel, "dtype", "float32, float16 or bfloat16", dtype_name(dtype));
 }
 
 /// Calls body<kValue>() with the one of `kValues` that equals `value`. Errors: DispatchError.
@@ -44,10 +41,8 @@ void dispatch_value(std::integer_sequence<V, kValues...>, V value, const char* k
   const bool found =
       ((value == kValues ? (body.template operator()<kValues>(), true) : false) || ...);
   if (found) return;
-  std::string legal;
-  ((legal += (legal.empty() ? "" : ", ") + std::to_string(kValues)), ...);
-  throw DispatchError(std::string(kernel) + ": " + name + ": expected one of " + legal + ", got " +
-                      std::to_string(value));
+  constexpr int kLegal[] = {static_cast<int>(kValues)...};
+  throw_dispatch_error(kernel, name, kLegal, static_cast<int>(value));
 }
 
 }  // namespace quern::kernels

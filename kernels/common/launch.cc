@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "kernels/common/errors.h"
+
 namespace quern::kernels {
 namespace {
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <stdexcept>
 
 #include "kernels/common/device_limits.h"
 
@@ -13,12 +12,6 @@ namespace quern::kernels {
 /// Maximum shared memory of a block on all GPUs from sm_80 on (sm_86 has the least). Kernels assert
 /// this.
 inline constexpr std::size_t kMaxSharedBytes = 99 * 1024;
-
-/// A kernel launch failed: the message has its name, grid and CUDA's error.
-class LaunchError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 struct LaunchShape {
   dim3 grid;
@@ -33,7 +26,7 @@ struct LaunchShape {
   bool one_block_per_sm = false;
 };
 
-/// Errors: LaunchError, unless `status` is success.
+/// Errors: LaunchError (errors.h), unless `status` is success.
 void check_launch(cudaError_t status, const void* kernel, const LaunchShape& shape);
 
 /// Sets the kernel attributes that a launch with `shared_bytes` of dynamic shared memory needs, on

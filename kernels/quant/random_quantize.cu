@@ -159,8 +159,8 @@ void random_quantize(const RandomQuantizeParams& params, cudaStream_t stream) {
                           .block = dim3(kThreads)};
   if (params.by_row) {
     if (params.stored != DType::float8_e4m3) {
-      throw DispatchError("random_quantize by row: expected float8_e4m3, got " +
-                          std::string(dtype_name(params.stored)));
+      throw_dispatch_error("random_quantize", "weight with a scale by row", "float8_e4m3",
+                           dtype_name(params.stored));
     }
     const LaunchShape rows{.grid = dim3(static_cast<unsigned>(params.weight_rows)),
                            .block = dim3(kThreads)};

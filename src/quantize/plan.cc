@@ -36,14 +36,23 @@ WeightShape part_shape(const WeightPart& part) {
   return {part.shape[0], part.shape[1]};
 }
 
+/// Errors: invalid_argument.
+ModulePattern ignored_pattern(const std::string& entry) {
+  if (!entry.starts_with("re:")) return ModulePattern::excluded(entry);
+  try {
+    return ModulePattern::target(entry, "ignore");
+  } catch (const Error& error) {  // of a checkpoint it would be unsupported
+    throw Error(ErrorCode::invalid_argument, error.what());
+  }
+}
+
 /// Takes the matrices of ignored modules out of the plan.
 void ignore_modules(const Graph& graph, const std::vector<std::string>& entries,
                     QuantizePlan& plan) {
   std::vector<ModulePattern> patterns;
   patterns.reserve(entries.size());
   for (const std::string& entry : entries) {
-    patterns.push_back(entry.starts_with("re:") ? ModulePattern::target(entry, "ignore")
-                                                : ModulePattern::excluded(entry));
+    patterns.push_back(ignored_pattern(entry));
   }
   std::vector<bool> is_used(entries.size());
   const auto is_ignored = [&](const WeightPart& part) {

@@ -13,7 +13,7 @@
 #include "base/float8.h"
 #include "base/half.h"
 #include "compare/bounds.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/errors.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"
 #include "tests/kernels/float8_rows.h"

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cuda/stream/check_cuda.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/errors.h"
 #include "kernels/gemm/reference_gemm.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"

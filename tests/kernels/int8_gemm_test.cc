@@ -8,7 +8,7 @@
 
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/half.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/errors.h"
 #include "kernels/quant/rounded/rounded_rows.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"

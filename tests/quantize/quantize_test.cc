@@ -224,7 +224,7 @@ TEST_F(QuantizeTest, RefusesOptionsThatDoNotGoTogether) {
   expect(kInvalid, {"ignore", "all or none", "layers.0.mlp.up_proj", "without", "gate_proj"},
          {.ignore = {"up_proj"}});
   expect(kInvalid, {"ignore", "got all"}, {.ignore = {"model"}});
-  expect(ErrorCode::unsupported, {"ignore", "PCRE2", "mlp("}, {.ignore = {"re:.*mlp("}});
+  expect(kInvalid, {"ignore", "PCRE2", "mlp("}, {.ignore = {"re:.*mlp("}});
   auto texts = some_texts({600});
   texts[0][7] = 2048;
   expect(kInvalid, {"2048", "7"}, {.calibration = texts});

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kernels/common/launch.h"
+#include "kernels/common/errors.h"
 #include "kernels/common/sm90/tensor_map_encoder.h"
 
 namespace quern::kernels {

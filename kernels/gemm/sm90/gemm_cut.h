@@ -8,6 +8,9 @@
 
 namespace quern::kernels {
 
+/// Throws DispatchError (errors.h): `gemm` has not this layout.
+[[noreturn]] void throw_no_layout(const char* gemm, const GemmSm90Layout& layout);
+
 constexpr bool operator==(const GemmSm90Layout& a, const GemmSm90Layout& b) {
   return a.width == b.width && a.pair == b.pair && a.splits == b.splits;
 }

@@ -1,8 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <iterator>
-#include <string>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/common/dispatch.h"
@@ -102,10 +101,9 @@ void dispatch_layout(const GemmSm90Layout& layout, const char* gemm, const Launc
              (launch(std::integral_constant<std::size_t, kIndices>()), true)) ||
             ...);
   };
-  if (launch_one_of(std::make_index_sequence<std::size(kLayouts)>())) return;
-  throw DispatchError(std::string(gemm) + ": no layout of width " + std::to_string(layout.width) +
-                      ", pair " + std::to_string(layout.pair) + ", splits " +
-                      std::to_string(layout.splits));
+  constexpr std::size_t kCount = std::extent_v<std::remove_cvref_t<decltype(kLayouts)>>;
+  if (launch_one_of(std::make_index_sequence<kCount>())) return;
+  throw_no_layout(gemm, layout);
 }
 
 }  // namespace quern::kernels
