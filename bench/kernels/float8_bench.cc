@@ -50,9 +50,11 @@ class Float8Case {
   }
 
   void run() {
-    if (!kernels::float8_gemm_sm90_supports(gemm_)) return;
     measure("round", [&] { kernels::round_float8(round_, bench_.timer.stream().get()); });
-    measure("wgmma", [&] { kernels::float8_gemm_sm90(gemm_, bench_.timer.stream().get()); });
+    measure("mma", [&] { kernels::float8_gemm(gemm_, bench_.timer.stream().get()); });
+    if (kernels::has_float8_gemm_sm90() && kernels::float8_gemm_sm90_supports(gemm_)) {
+      measure("wgmma", [&] { kernels::float8_gemm_sm90(gemm_, bench_.timer.stream().get()); });
+    }
   }
 
  private:
@@ -83,7 +85,7 @@ class Float8Case {
 }  // namespace
 
 void bench_float8(const KernelBench& bench) {
-  if (!kernels::has_float8_gemm_sm90()) return;
+  if (!kernels::has_float8_gemm()) return;
   // The bytes of floats, as E4M3.
   ColdMemory weights(bench.timer, kDtype, 1.0f);
   for (const ModelShape& model : model_shapes()) {

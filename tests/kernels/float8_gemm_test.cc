@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
+#include <string>
 
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/float8.h"
@@ -21,9 +23,9 @@
 namespace quern::testing {
 namespace {
 
-// The GEMM of E4M3 by wgmma, in every layout, against products on the host: to the bit where the
-// tensor cores' sums are exact, within the bounds of ADR 0024 elsewhere. The launcher is told of
-// few multiprocessors, so that a block has several tiles.
+// The GEMMs of E4M3, by mma and in every layout of the one by wgmma, against products on the host:
+// to the bit where the tensor cores' sums are exact, within the bounds of ADR 0024 elsewhere. The
+// launcher is told of few multiprocessors, so that a block has several tiles.
 
 constexpr int kMultiprocessors = 8;
 /// Numbers of E4M3, [rows, cols].
@@ -69,12 +71,36 @@ struct Numbers {
   }
 };
 
+/// A kernel, and its layout where it has several.
+struct Float8Gemm {
+  std::string name;
+  void (*run)(const kernels::Float8GemmParams&, cudaStream_t);
+  std::optional<kernels::GemmSm90Layout> layout = std::nullopt;
+};
+
+/// Those that this GPU runs with these parameters.
+std::vector<Float8Gemm> gemms_of(const kernels::Float8GemmParams& params) {
+  std::vector<Float8Gemm> gemms;
+  if (kernels::has_float8_gemm() && kernels::float8_gemm_supports(params)) {
+    gemms.push_back({"mma", kernels::float8_gemm});
+  }
+  if (!kernels::has_float8_gemm_sm90() || !kernels::float8_gemm_sm90_supports(params)) return gemms;
+  for (const kernels::GemmSm90Layout& layout : kernels::float8_gemm_sm90_layouts()) {
+    gemms.push_back(
+        {"wgmma of width " + std::to_string(layout.width) + ", pair " + std::to_string(layout.pair),
+         kernels::float8_gemm_sm90, layout});
+  }
+  return gemms;
+}
+
 class Float8GemmTest : public TypedBackendTest {
  protected:
   void SetUp() override {
     TypedBackendTest::SetUp();
     if (IsSkipped()) return;
-    if (!kernels::has_float8_gemm_sm90()) GTEST_SKIP() << "no code for sm_90a, or not its GPU";
+    if (!kernels::has_float8_gemm() && !kernels::has_float8_gemm_sm90()) {
+      GTEST_SKIP() << "no code for sm_89 and newer, or not its GPU";
+    }
   }
 
   template <typename T>
@@ -84,7 +110,7 @@ class Float8GemmTest : public TypedBackendTest {
     return buffer;
   }
 
-  /// body(name of the layout, the output's bytes) for each layout, with relu or without activation.
+  /// body(name of the kernel, the output's bytes) for each kernel, with relu or without activation.
   template <typename Body>
   void run(const Numbers& in, const Numbers& weight, const std::vector<float>& row_scales,
            const std::vector<float>& scales, const kernels::Epilogue& epilogue, const Body& body) {
@@ -108,20 +134,20 @@ class Float8GemmTest : public TypedBackendTest {
     params.epilogue = epilogue;
     params.epilogue.out_dtype = dtype();
     params.num_multiprocessors = kMultiprocessors;
-    ASSERT_TRUE(kernels::float8_gemm_sm90_supports(params));
-    for (const kernels::GemmSm90Layout& layout : kernels::float8_gemm_sm90_layouts()) {
-      params.layout = layout;
+    const std::vector<Float8Gemm> gemms = gemms_of(params);
+    ASSERT_FALSE(gemms.empty());
+    for (const Float8Gemm& gemm : gemms) {
+      params.layout = gemm.layout;
       SCOPED_TRACE(::testing::Message()
-                   << "width " << layout.width << ", pair " << layout.pair << ", " << in.rows
-                   << " rows, " << in.cols << " -> " << epilogue.out_features
-                   << (epilogue.gated ? ", gated" : ""));
+                   << gemm.name << ", " << in.rows << " rows, " << in.cols << " -> "
+                   << epilogue.out_features << (epilogue.gated ? ", gated" : ""));
       const GuardedBuffer out(*backend_,
                               index_of(in.rows, epilogue.out_features, 0) * dtype_bytes(dtype()));
       params.epilogue.out = out.data();
       backend_->wait();
-      kernels::float8_gemm_sm90(params, nullptr);
+      gemm.run(params, nullptr);
       cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-      body(out.read());
+      body(gemm.name, out.read());
       EXPECT_TRUE(out.guards_intact());
     }
   }
@@ -129,7 +155,7 @@ class Float8GemmTest : public TypedBackendTest {
   /// Small integers, whose sums of 128 products have fewer than 13 bits, and scales that are powers
   /// of two: every order of sums gives the same bits.
   void check_exact(std::int64_t num_rows, std::int64_t in_features, std::int64_t out_features,
-                   bool gated) {
+                   bool gated, bool with_bias = false) {
     std::mt19937 engine(7);
     const auto small = [&] { return static_cast<float>(engine() % 7) - 3.0f; };
     const std::int64_t weight_rows = gated ? 2 * out_features : out_features;
@@ -142,13 +168,18 @@ class Float8GemmTest : public TypedBackendTest {
     };
     const std::vector<float> row_scales = some_scales(num_rows);
     const std::vector<float> scales = some_scales(weight_rows);
+    std::vector<float> bias(static_cast<std::size_t>(weight_rows), 0.0f);
+    if (with_bias) {
+      for (float& own : bias) own = 0x1p-6f * small();
+    }
     const auto product = [&](std::int64_t row, std::int64_t feature) {
       int sum = 0;
       for (std::int64_t k = 0; k < in_features; ++k) {
         sum += static_cast<int>(in.at(row, k)) * static_cast<int>(weight.at(feature, k));
       }
-      return static_cast<float>(sum) * (row_scales[static_cast<std::size_t>(row)] *
-                                        scales[static_cast<std::size_t>(feature)]);
+      const auto index = static_cast<std::size_t>(feature);
+      return static_cast<float>(sum) * (row_scales[static_cast<std::size_t>(row)] * scales[index]) +
+             bias[index];
     };
     std::vector<float> numbers;
     for (std::int64_t row = 0; row < num_rows; ++row) {
@@ -163,8 +194,10 @@ class Float8GemmTest : public TypedBackendTest {
     epilogue.gated = gated;
     epilogue.activation = kernels::Activation::relu;
     epilogue.out_features = out_features;
+    const Buffer device_bias = upload(bias);
+    if (with_bias) epilogue.bias = reinterpret_cast<const float*>(device_bias.data());
     run(in, weight, row_scales, scales, epilogue,
-        [&](const std::vector<std::byte>& out) { EXPECT_EQ(out, wanted); });
+        [&](const std::string&, const std::vector<std::byte>& out) { EXPECT_EQ(out, wanted); });
   }
 
   /// The products of numbers whose sums are rounded: the largest error as a share of its bound, and
@@ -179,7 +212,7 @@ class Float8GemmTest : public TypedBackendTest {
     const float scale = 0x1p-12f;
     run(in, weight, std::vector<float>(static_cast<std::size_t>(in.rows), 1.0f),
         std::vector<float>(static_cast<std::size_t>(weight.rows), scale), epilogue,
-        [&](const std::vector<std::byte>& bytes) {
+        [&](const std::string& gemm, const std::vector<std::byte>& bytes) {
           std::vector<float> out(bytes.size() / dtype_bytes(dtype()));
           load_floats(dtype(), bytes.data(), out);
           double worst = 0.0;
@@ -211,11 +244,27 @@ class Float8GemmTest : public TypedBackendTest {
           if (independent_signs) {
             EXPECT_LE(square_error, allowed) << name;
           }
-          RecordProperty(name, std::to_string(worst) + " of the bound, " +
-                                   std::to_string(square_error / allowed) + " of the variance");
+          RecordProperty(std::string(name) + ", " + std::to_string(in.rows) + " rows, " + gemm,
+                         std::to_string(worst) + " of the bound, " +
+                             std::to_string(square_error / allowed) + " of the variance");
         });
   }
 };
+
+TEST_P(Float8GemmTest, EveryNumberOfRowsOfABatch) {
+  for (std::int64_t rows = 1; rows <= 64; ++rows) {
+    check_exact(rows, 320, 72, rows % 2 == 0, rows % 3 == 0);
+  }
+}
+
+TEST_P(Float8GemmTest, OddNumbersOfFeatures) {
+  for (const std::int64_t rows : {1, 15, 40, 150}) {
+    for (const std::int64_t features : {1, 3, 34, 63, 129, 260}) {
+      check_exact(rows, 192, features, false, features % 2 == 1);
+      check_exact(rows, 192, features, true, features % 2 == 0);
+    }
+  }
+}
 
 TEST_P(Float8GemmTest, EdgesOfTiles) {
   for (const std::int64_t rows : {1, 16, 64, 65, 128, 129, 256, 257}) {
@@ -233,6 +282,7 @@ TEST_P(Float8GemmTest, Depths) {
   for (const std::int64_t depth : {1, 16, 37, 64, 65, 112, 128, 144, 192, 512, 640, 784, 1041}) {
     check_exact(130, depth, 264, false);
     check_exact(20, depth, 136, true);
+    check_exact(5, depth, 40, false, true);
   }
 }
 
@@ -246,6 +296,10 @@ TEST_P(Float8GemmTest, SumsAreWithinTheirBounds) {
     return std::ldexp(normal(engine), static_cast<int>(engine() % 14) - 6);
   };
   check_bounds("uneven", {136, 1024, uneven}, {264, 1024, uneven}, true);
+  for (const std::int64_t rows : {12, 40}) {
+    check_bounds("normal", {rows, 1024, draw}, {264, 1024, draw}, true);
+    check_bounds("uneven", {rows, 1024, uneven}, {264, 1024, uneven}, true);
+  }
   // Large products that cancel among small ones.
   int index = 0;
   const auto cancelling = [&] {
@@ -269,7 +323,7 @@ TEST_P(Float8GemmTest, ARowThatIsNotFiniteIsNaNAlone) {
   kernels::Epilogue epilogue;
   epilogue.out_features = 16;
   run(in, {16, 64, one}, row_scales, std::vector<float>(16, 1.0f), epilogue,
-      [&](const std::vector<std::byte>& bytes) {
+      [&](const std::string&, const std::vector<std::byte>& bytes) {
         std::vector<float> out(130 * 16);
         load_floats(dtype(), bytes.data(), out);
         for (std::size_t i = 0; i < out.size(); ++i) {
@@ -291,19 +345,29 @@ TEST_P(Float8GemmTest, WhatItIsNotMadeFor) {
   params.weight.num_groups = 1;
   params.epilogue.out_features = 64;
   params.epilogue.out_dtype = dtype();
-  const auto supports_with = [&](auto change) {
+  struct Support {
+    bool mma;
+    bool wgmma;
+    bool operator==(const Support&) const = default;
+  };
+  const auto with = [&](auto change) {
     kernels::Float8GemmParams changed = params;
     change(changed);
-    return kernels::float8_gemm_sm90_supports(changed);
+    return Support{kernels::float8_gemm_supports(changed),
+                   kernels::float8_gemm_sm90_supports(changed)};
   };
-  EXPECT_TRUE(supports_with([](auto&) {}));
-  EXPECT_FALSE(supports_with([](auto& p) { p.weight.stored = DType::uint8; }));
-  EXPECT_FALSE(supports_with([](auto& p) { p.weight.is_tiled = false; }));
-  EXPECT_FALSE(supports_with([](auto& p) { p.weight.num_groups = 2; }));
-  EXPECT_FALSE(supports_with([](auto& p) { p.epilogue.out_features = 68; }));
-  EXPECT_FALSE(supports_with([](auto& p) { p.epilogue.out_dtype = DType::float32; }));
-  EXPECT_FALSE(supports_with([](auto& p) { p.epilogue.activation = kernels::Activation::gelu; }));
-  EXPECT_FALSE(supports_with([](auto& p) { p.epilogue.activation = kernels::Activation::mish; }));
+  constexpr Support kBoth = {true, true};
+  constexpr Support kMma = {true, false};
+  constexpr Support kNone = {false, false};
+  EXPECT_EQ(with([](auto&) {}), kBoth);
+  EXPECT_EQ(with([](auto& p) { p.weight.stored = DType::uint8; }), kNone);
+  EXPECT_EQ(with([](auto& p) { p.weight.is_tiled = false; }), kNone);
+  EXPECT_EQ(with([](auto& p) { p.weight.num_groups = 2; }), kNone);
+  EXPECT_EQ(with([](auto& p) { p.epilogue.out_features = 68; }), kMma);
+  EXPECT_EQ(with([](auto& p) { p.epilogue.out_dtype = DType::float32; }), kMma);
+  EXPECT_EQ(with([](auto& p) { p.epilogue.activation = kernels::Activation::gelu; }), kMma);
+  EXPECT_EQ(with([](auto& p) { p.epilogue.activation = kernels::Activation::mish; }), kNone);
+  if (!kernels::has_float8_gemm_sm90()) return;
   params.layout = kernels::GemmSm90Layout{.width = 256};
   EXPECT_THROW(kernels::float8_gemm_sm90(params, nullptr), kernels::DispatchError);
 }

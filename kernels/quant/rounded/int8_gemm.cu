@@ -1,254 +1,54 @@
-#include <algorithm>
-#include <cstdint>
-
-#include "kernels/common/launch.h"
-#include "kernels/quant/rounded/int8_tile.cuh"
+#include "kernels/quant/rounded/int8_gemm.h"
+#include "kernels/quant/rounded/rounded_gemm.cuh"
 
 namespace quern::kernels {
 namespace {
 
-// Few rows are bound by the weights' bytes: many small blocks whose warps stream on their own. Many
-// rows reuse a tile's weights.
-using FewRows = Int8Layout<16, 32, 1, 1, 4, 3, true>;
-using SomeRows = Int8Layout<64, 32, 2, 1, 4, 6>;
-using ManyRows = Int8Layout<128, 128, 2, 4, 1, 3>;
+/// Rows of int8 by row-major weights of uint8, with zero points.
+struct Int8Numbers {
+  using Params = Int8GemmParams;
+  using Sum = int;
+  static constexpr bool kHasCode = true;
+  static constexpr bool kPromotesSums = false;
 
-/// A block's tile of sums: each warp has kRowTiles by kFeatureTiles fragments of 16 rows and eight
-/// weight rows.
-template <typename Layout>
-class Int8Tile {
- public:
-  __device__ Int8Tile(const Int8GemmParams& p, unsigned char* shared)
-      : p_(p),
-        shared_(shared),
-        place_(Int8Place::of<Layout>(p)),
-        lane_(static_cast<int>(threadIdx.x) % kWarpSize) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-    split_ = warp / (Layout::kWarpRows * Layout::kWarpFeatures);
-    first_row_ = warp % Layout::kWarpRows * (16 * kRowTiles);
-    first_feature_ = warp / Layout::kWarpRows % Layout::kWarpFeatures * (8 * kFeatureTiles);
+  __device__ static std::int64_t row_bytes(const Params& p) { return p.weight.in_features; }
+  __device__ static const std::uint8_t* weight_row(const Params& p, std::int64_t row) {
+    return p.weight.values + row * p.weight.in_features;
+  }
+  __device__ static int weight_offset(int at) { return at; }
+
+  /// Fragments are those of 8 x 8 matrices of 16-bit elements (mma.cuh) with two bytes each: a:
+  /// rows 0-7 and 8-15 of bytes 0-15, then of bytes 16-31; b: bytes 0-15 and 16-31 of eight rows of
+  /// K-major weights.
+  __device__ static void multiply(int (&sums)[4], const std::uint32_t (&a)[4],
+                                  const std::uint32_t (&b)[2]) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
   }
 
-  __device__ void multiply() {
-    const int ring = Layout::kOwnRings ? split_ : 0;
-    unsigned char* stages = shared_ + ring * Layout::kRingBytes;
-    const Int8Loader<Layout> loader(p_, place_, stages);
-    const int all_steps =
-        (static_cast<int>(p_.weight.in_features) + Layout::kDepth - 1) / Layout::kDepth;
-    // Those of this ring: step number ring + i · kRings.
-    const int steps = (all_steps - ring + Layout::kRings - 1) / Layout::kRings;
-    const auto step_of = [&](int i) { return ring + i * Layout::kRings; };
-    constexpr int kAhead = Layout::kStages - 1;
-    // Weights do not wait for earlier kernels.
-    for (int i = 0; i < min(kAhead, steps); ++i) loader.load_weights(step_of(i), i);
-    wait_for_earlier_kernels();
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      if (i < steps) loader.load_rows(step_of(i), i);
-      end_copy_group();
-    }
-    for (int i = 0; i < steps; ++i) {
-      wait_for_copy_groups<kAhead - 1>();
-      wait_for_ring();  // all have read the stage that is loaded next
-      if (i + kAhead < steps) {
-        const int stage = (i + kAhead) % Layout::kStages;
-        loader.load_weights(step_of(i + kAhead), stage);
-        loader.load_rows(step_of(i + kAhead), stage);
-      }
-      end_copy_group();
-      multiply_stage(shared_address(stages + i % Layout::kStages * Layout::kStageBytes));
-    }
-    wait_for_copies();
-  }
-
-  /// Adds the warps' sums in shared memory: [kRows, kSumStride].
-  __device__ void gather() {
-    int* sums = reinterpret_cast<int*>(shared_);
-    for (int split = 0; split < Layout::kWarpSplits; ++split) {
-      __syncthreads();  // all have read the stages, or the split before has written
-      if (split != split_) continue;
-#pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) {
-#pragma unroll
-        for (int n = 0; n < kFeatureTiles; ++n) {
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            const int row = first_row_ + 16 * m + 8 * half + lane_ / 4;
-            const int feature = first_feature_ + 8 * n + 2 * (lane_ % 4);
-            int2* at = reinterpret_cast<int2*>(sums + row * Layout::kSumStride + feature);
-            int2 total{sums_[m][n][2 * half], sums_[m][n][2 * half + 1]};
-            if (split > 0) {
-              total.x += at->x;
-              total.y += at->y;
-            }
-            *at = total;
-          }
-        }
-      }
-    }
-    __syncthreads();
-  }
-
-  __device__ void finish() const {
-    constexpr int kWidth = 4;
-    if (p_.epilogue.gated) {
-      finish_features<Layout::kFeatures / 2 / kWidth>();
-    } else {
-      finish_features<Layout::kFeatures / kWidth>();
-    }
-  }
-
- private:
-  static constexpr int kRowTiles = Layout::kRows / Layout::kWarpRows / 16;
-  static constexpr int kFeatureTiles = Layout::kFeatures / Layout::kWarpFeatures / 8;
-  static_assert(kFeatureTiles % 2 == 0);
-
-  /// The threads that fill a ring.
-  __device__ static void wait_for_ring() {
-    if constexpr (Layout::kOwnRings) {
-      __syncwarp();
-    } else {
-      __syncthreads();
-    }
-  }
-
-  __device__ void multiply_stage(std::uint32_t stage) {
-    constexpr int kFragments = Layout::kDepth / 32;
-    constexpr int kSharers = Layout::kOwnRings ? 1 : Layout::kWarpSplits;
-#pragma unroll
-    for (int i = 0; i < kFragments / kSharers; ++i) {
-      const int fragment = i * kSharers + (Layout::kOwnRings ? 0 : split_);
-      std::uint32_t rows[kRowTiles][4];
-#pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) {
-        load_matrices(chunk_at(stage, first_row_ + 16 * m + lane_ % 16, 2 * fragment + lane_ / 16),
-                      rows[m]);
-      }
-#pragma unroll
-      for (int n = 0; n < kFeatureTiles; n += 2) {
-        std::uint32_t weights[4];
-        const int row = Layout::kRows + first_feature_ + 8 * n + lane_ / 16 * 8 + lane_ % 8;
-        load_matrices(chunk_at(stage, row, 2 * fragment + lane_ / 8 % 2), weights);
-#pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
-          mma_m16n8k32(sums_[m][n], rows[m], {weights[0], weights[1]});
-          mma_m16n8k32(sums_[m][n + 1], rows[m], {weights[2], weights[3]});
-        }
-      }
-    }
-  }
-
-  __device__ static std::uint32_t chunk_at(std::uint32_t stage, int row, int chunk) {
-    return stage + row * 128 + (chunk ^ row % 8) * 16;
-  }
-
-  /// A weight row's scale and zero point.
-  struct Parameters {
+  struct Row {
+    float scale;
+    int sum;
+    __device__ Row(const Params& p, std::int64_t row)
+        : scale(p.in.scales[row]), sum(p.in.sums[row]) {}
+  };
+  struct Feature {
     float scale = 0.0f;
     int zero_point = 128;
+    Feature() = default;
+    __device__ Feature(const Params& p, std::int64_t weight_row) {
+      const QuantizedWeight& w = p.weight;
+      const std::int64_t at = weight_row / w.group_rows;
+      scale = load_element(w.scale_dtype, w.scales, at);
+      if (w.zero_points != nullptr) zero_point = w.zero_points[at];
+    }
   };
-  __device__ Parameters parameters_of(std::int64_t weight_row) const {
-    const QuantizedWeight& w = p_.weight;
-    const std::int64_t at = weight_row / w.group_rows;
-    return {load_element(w.scale_dtype, w.scales, at),
-            w.zero_points != nullptr ? w.zero_points[at] : 128};
+  __device__ static float product(int sum, const Row& row, const Feature& feature) {
+    return static_cast<float>(sum - feature.zero_point * row.sum) * (row.scale * feature.scale);
   }
-
-  /// kGroups groups of four features; a thread has the same one in several rows.
-  template <int kGroups>
-  __device__ void finish_features() const {
-    static_assert(Layout::kThreads % kGroups == 0);
-    constexpr int kRowsAtATime = Layout::kThreads / kGroups;
-    const Epilogue& e = p_.epilogue;
-    const int in_tile = static_cast<int>(threadIdx.x) % kGroups * 4;
-    const std::int64_t feature = place_.feature + in_tile;
-    if (feature >= e.out_features) return;
-    const int count = static_cast<int>(min(std::int64_t{4}, e.out_features - feature));
-    Parameters own[4];
-    Parameters up[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (i >= count) continue;
-      own[i] = parameters_of(feature + i);
-      if (e.gated) up[i] = parameters_of(e.out_features + feature + i);
-    }
-    const auto finisher = [&](int i) {
-      return FeatureEpilogue(e, min(feature + i, e.out_features - 1));
-    };
-    const FeatureEpilogue finishers[4] = {finisher(0), finisher(1), finisher(2), finisher(3)};
-    const bool whole = count == 4 && e.out_features % 4 == 0;
-    const int* sums = reinterpret_cast<const int*>(shared_);
-    for (int r = static_cast<int>(threadIdx.x) / kGroups; r < Layout::kRows; r += kRowsAtATime) {
-      const std::int64_t row = place_.row + r;
-      if (row >= p_.num_rows) return;
-      const float row_scale = p_.in.scales[row];
-      const int row_sum = p_.in.sums[row];
-      const int* at = sums + r * Layout::kSumStride + in_tile;
-      const auto product = [&](int sum, const Parameters& w) {
-        return static_cast<float>(sum - w.zero_point * row_sum) * (row_scale * w.scale);
-      };
-      float results[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float first = product(at[i], own[i]);
-        const float second = e.gated ? product(at[i + Layout::kFeatures / 2], up[i]) : first;
-        results[i] = finishers[i].apply(first, second, activate);
-      }
-      store(row * e.out_features + feature, count, whole, results);
-    }
-  }
-
-  /// Stores `count` results, aligned to four elements where they are `whole`.
-  __device__ void store(std::int64_t at, int count, bool whole, const float (&results)[4]) const {
-    const Epilogue& e = p_.epilogue;
-    const float4 four{results[0], results[1], results[2], results[3]};
-    if (whole && e.out_dtype == DType::float16) {
-      return store_4(static_cast<__half*>(e.out) + at, four);
-    }
-    if (whole && e.out_dtype == DType::bfloat16) {
-      return store_4(static_cast<__nv_bfloat16*>(e.out) + at, four);
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (i < count) store_element(e.out_dtype, e.out, at + i, results[i]);
-    }
-  }
-
-  const Int8GemmParams& p_;
-  unsigned char* shared_;
-  Int8Place place_;
-  int lane_;
-  int split_;
-  int first_row_;      ///< of this warp, in the tile
-  int first_feature_;  ///< weight row, likewise
-  int sums_[kRowTiles][kFeatureTiles][4] = {};
 };
-
-/// grid: tiles, see Int8Place.
-template <typename Layout>
-__global__ void __launch_bounds__(Layout::kThreads)
-    int8_gemm_kernel(const __grid_constant__ Int8GemmParams p) {
-  extern __shared__ __align__(128) unsigned char int8_stages[];
-  let_next_kernel_start();
-  Int8Tile<Layout> tile(p, int8_stages);
-  tile.multiply();
-  tile.gather();
-  tile.finish();
-}
-
-template <typename Layout>
-void launch_int8(const Int8GemmParams& p, cudaStream_t stream) {
-  static_assert(Layout::kSharedBytes <= kMaxSharedBytes);
-  const std::int64_t tile_features = p.epilogue.gated ? Layout::kFeatures / 2 : Layout::kFeatures;
-  const std::int64_t tiles = (p.num_rows + Layout::kRows - 1) / Layout::kRows *
-                             ((p.epilogue.out_features + tile_features - 1) / tile_features);
-  launch(int8_gemm_kernel<Layout>,
-         {.grid = dim3(static_cast<unsigned>(tiles)),
-          .block = dim3(Layout::kThreads),
-          .shared_bytes = Layout::kSharedBytes,
-          .use_pdl = p.use_pdl},
-         stream, p);
-}
 
 }  // namespace
 
@@ -260,9 +60,7 @@ bool int8_gemm_supports(const Int8GemmParams& params) {
 }
 
 void int8_gemm(const Int8GemmParams& params, cudaStream_t stream) {
-  if (params.num_rows <= FewRows::kRows) return launch_int8<FewRows>(params, stream);
-  if (params.num_rows <= SomeRows::kRows) return launch_int8<SomeRows>(params, stream);
-  launch_int8<ManyRows>(params, stream);
+  rounded_gemm<Int8Numbers>(params, stream);
 }
 
 }  // namespace quern::kernels

@@ -12,6 +12,7 @@
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/projection_kernels.h"
 #include "backend/cuda/ops/rope_tables.h"
+#include "backend/cuda/ops/rounded_projection.h"
 #include "backend/cuda/recording/recording.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "backend/cuda/stream/measure.h"
@@ -82,6 +83,7 @@ class CudaBackend final : public Backend {
     launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
     launch([&] { context_.sm90_int8_gemm = kernels::has_int8_gemm_sm90(); });
     launch([&] { context_.sm90_float8_gemm = kernels::has_float8_gemm_sm90(); });
+    launch([&] { context_.float8_gemm_rows = cuda::most_float8_gemm_rows(); });
   }
 
   CudaBackend(const CudaBackend&) = delete;

@@ -75,8 +75,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       kernels::rounded_norm(rounded, context.stream);
       return project_int8(kernel, projection, rounded.out, context);
     }
-    if (kernel == ProjectionKernel::float8_gemm_sm90 &&
-        kernels::float8_norm_supports(norm.input.in_features)) {
+    if (is_float8_kernel(kernel) && kernels::float8_norm_supports(norm.input.in_features)) {
       kernels::Float8NormParams rounded;
       rounded.input = norm.input;
       rounded.num_rows = norm.num_rows;
@@ -84,7 +83,7 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       rounded.out = take_float8_rows(workspace, norm.num_rows, norm.input.in_features);
       rounded.use_pdl = context.use_pdl;
       kernels::float8_norm(rounded, context.stream);
-      return project_float8(projection, rounded.out, context);
+      return project_float8(kernel, projection, rounded.out, context);
     }
   } else if (is_fused && norm.num_rows == 1) {
     const auto with_norm = [&](auto params) {

@@ -40,6 +40,8 @@ struct OpContext {
   bool sm90_int8_gemm = false;
   /// Those of E4M3 rows, see has_float8_gemm_sm90().
   bool sm90_float8_gemm = false;
+  /// Up to so many E4M3 rows are multiplied without them, see most_float8_gemm_rows().
+  std::int64_t float8_gemm_rows = 0;
   /// While a device loop is recorded: its condition, which Advance sets.
   std::optional<cudaGraphConditionalHandle> loop_condition = std::nullopt;
 

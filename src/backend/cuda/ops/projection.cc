@@ -167,6 +167,7 @@ bool serves(ProjectionKernel kernel, const Projection& projection, const OpConte
     case ProjectionKernel::int8_gemm_sm90:
     case ProjectionKernel::int8_gemm:
     case ProjectionKernel::float8_gemm_sm90:
+    case ProjectionKernel::float8_gemm:
     case ProjectionKernel::round_numbers:
       break;  // not in the table
   }
@@ -306,6 +307,7 @@ void project(const Projection& projection, Workspace& workspace, const OpContext
     case ProjectionKernel::int8_gemm_sm90:
     case ProjectionKernel::int8_gemm:
     case ProjectionKernel::float8_gemm_sm90:
+    case ProjectionKernel::float8_gemm:
     case ProjectionKernel::round_numbers:
       return project_rounded(projection, workspace, context);
   }

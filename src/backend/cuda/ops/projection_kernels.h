@@ -25,6 +25,7 @@ enum class ProjectionKernel : std::uint8_t {
   int8_gemm_sm90,
   int8_gemm,
   float8_gemm_sm90,
+  float8_gemm,
   round_numbers,  ///< the inputs, in the activation dtype, then one of the first
 };
 

@@ -1,6 +1,7 @@
 #include "backend/cuda/ops/rounded_projection.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "backend/cuda/ops/quantized_projection.h"
 #include "kernels/quant/float8/float8_gemm.h"
@@ -9,13 +10,13 @@
 namespace quern::cuda {
 namespace {
 
-/// Up to so many rows int8_gemm() runs, with more int8_gemm_sm90() where there is one: measured on
-/// an H100 with LLaMA-7B's sizes.
+/// Up to so many rows int8_gemm() and float8_gemm() run, with more those by wgmma where there are
+/// some: measured on an H100 with LLaMA-7B's sizes.
 constexpr std::int64_t kMostRowsWithoutWgmma = 16;
 
-/// From so many rows on float8_gemm_sm90() runs where there is one: at 20 a decode step of LLaMA-7B
-/// takes half as long as by the GEMM for fewer rows (H100).
-constexpr std::int64_t kFewestFloat8Rows = 17;
+/// Up to so many rows float8_gemm() runs where tensor cores have no mma of E4M3: it is bound by the
+/// weights' bytes, as is int8_gemm().
+constexpr std::int64_t kMostFloat8RowsWithoutMma = 16;
 
 /// Parameters common to the GEMMs of rounded inputs.
 template <typename Params, typename Rows>
@@ -44,12 +45,22 @@ kernels::Float8GemmParams float8_gemm_params(const Projection& projection,
 
 bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
-bool runs_float8(const Projection& projection, const OpContext& context) {
+/// The kernel of E4M3 rows, or round_numbers where none takes them.
+ProjectionKernel float8_kernel(const Projection& projection, const OpContext& context) {
   const ActivationFormat by_row = {ActivationRounding::float8_e4m3};
-  return context.sm90_float8_gemm && projection.num_rows >= kFewestFloat8Rows &&
-         projection.weight->format.activation == by_row && projection.in_dtype != DType::float32 &&
-         is_aligned(projection.epilogue.out) &&
-         kernels::float8_gemm_sm90_supports(float8_gemm_params(projection, {}, context));
+  if (projection.weight->format.activation != by_row || projection.in_dtype == DType::float32 ||
+      !is_aligned(projection.epilogue.out)) {
+    return ProjectionKernel::round_numbers;
+  }
+  const kernels::Float8GemmParams params = float8_gemm_params(projection, {}, context);
+  if (context.sm90_float8_gemm && projection.num_rows > kMostRowsWithoutWgmma &&
+      kernels::float8_gemm_sm90_supports(params)) {
+    return ProjectionKernel::float8_gemm_sm90;
+  }
+  if (projection.num_rows <= context.float8_gemm_rows && kernels::float8_gemm_supports(params)) {
+    return ProjectionKernel::float8_gemm;
+  }
+  return ProjectionKernel::round_numbers;
 }
 
 /// Inputs of a scale.
@@ -123,11 +134,16 @@ bool runs_int8(const WeightFormat& format, std::int64_t in_features) {
   return multiplies_int8(format) && in_features % 16 == 0 && in_features <= kernels::kMaxInt8Inputs;
 }
 
+std::int64_t most_float8_gemm_rows() {
+  if (!kernels::has_float8_gemm()) return 0;
+  return kernels::has_float8_mma() ? std::numeric_limits<std::int64_t>::max()
+                                   : kMostFloat8RowsWithoutMma;
+}
+
 ProjectionKernel rounded_projection_kernel(const Projection& projection, const OpContext& context) {
   const Weight& weight = *projection.weight;
   if (!runs_int8(weight.format, weight.in_features)) {
-    return runs_float8(projection, context) ? ProjectionKernel::float8_gemm_sm90
-                                            : ProjectionKernel::round_numbers;
+    return float8_kernel(projection, context);
   }
   QUERN_CHECK(is_aligned(projection.in) && is_aligned(weight.values.data) &&
               is_aligned(projection.epilogue.out));
@@ -165,14 +181,19 @@ kernels::Float8Rows take_float8_rows(Workspace& workspace, std::int64_t num_rows
   return rows;
 }
 
-void project_float8(const Projection& projection, const kernels::Float8Rows& rows,
-                    const OpContext& context) {
-  kernels::float8_gemm_sm90(float8_gemm_params(projection, rows, context), context.stream);
+void project_float8(ProjectionKernel kernel, const Projection& projection,
+                    const kernels::Float8Rows& rows, const OpContext& context) {
+  const kernels::Float8GemmParams params = float8_gemm_params(projection, rows, context);
+  if (kernel == ProjectionKernel::float8_gemm_sm90) {
+    return kernels::float8_gemm_sm90(params, context.stream);
+  }
+  QUERN_CHECK(kernel == ProjectionKernel::float8_gemm);
+  kernels::float8_gemm(params, context.stream);
 }
 
 void project_rounded(const Projection& projection, Workspace& workspace, const OpContext& context) {
   const ProjectionKernel kernel = rounded_projection_kernel(projection, context);
-  if (kernel == ProjectionKernel::float8_gemm_sm90) {
+  if (is_float8_kernel(kernel)) {
     kernels::RoundFloat8Params params;
     params.dtype = projection.in_dtype;
     params.in = projection.in;
@@ -181,7 +202,7 @@ void project_rounded(const Projection& projection, Workspace& workspace, const O
     params.out = take_float8_rows(workspace, projection.num_rows, params.in_features);
     params.use_pdl = context.use_pdl;
     kernels::round_float8(params, context.stream);
-    return project_float8(projection, params.out, context);
+    return project_float8(kernel, projection, params.out, context);
   }
   if (!is_int8_kernel(kernel)) return project_rounded_numbers(projection, workspace, context);
   kernels::RoundRowsParams params;

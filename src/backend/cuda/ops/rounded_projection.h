@@ -22,12 +22,20 @@ bool multiplies_int8(const WeightFormat& format);
 /// Whether they also take rows of this length.
 bool runs_int8(const WeightFormat& format, std::int64_t in_features);
 
+/// Rows up to which projections of E4M3 by E4M3 run by kernels::float8_gemm() on the current device
+/// where float8_gemm_sm90() does not. Errors: kernels::LaunchError when a CUDA call fails.
+std::int64_t most_float8_gemm_rows();
+
 /// The kernel of such a projection: int8_gemm_sm90 or int8_gemm where runs_int8(), else
-/// float8_gemm_sm90 or round_numbers. Pointers are aligned to 16 bytes.
+/// float8_gemm_sm90, float8_gemm or round_numbers. Pointers are aligned to 16 bytes.
 ProjectionKernel rounded_projection_kernel(const Projection& projection, const OpContext& context);
 
 constexpr bool is_int8_kernel(ProjectionKernel kernel) {
   return kernel == ProjectionKernel::int8_gemm || kernel == ProjectionKernel::int8_gemm_sm90;
+}
+
+constexpr bool is_float8_kernel(ProjectionKernel kernel) {
+  return kernel == ProjectionKernel::float8_gemm || kernel == ProjectionKernel::float8_gemm_sm90;
 }
 
 /// Allocates rows rounded to int8 from the workspace.
@@ -42,9 +50,9 @@ void project_int8(ProjectionKernel kernel, const Projection& projection,
 kernels::Float8Rows take_float8_rows(Workspace& workspace, std::int64_t num_rows,
                                      std::int64_t in_features);
 
-/// Runs a projection of such rows with float8_gemm_sm90().
-void project_float8(const Projection& projection, const kernels::Float8Rows& rows,
-                    const OpContext& context);
+/// Runs a projection of such rows with one of the float8 kernels.
+void project_float8(ProjectionKernel kernel, const Projection& projection,
+                    const kernels::Float8Rows& rows, const OpContext& context);
 
 /// Runs a projection whose input rows are in memory, with rounded_projection_kernel().
 void project_rounded(const Projection& projection, Workspace& workspace, const OpContext& context);

@@ -3,31 +3,30 @@
 #include <cstdint>
 
 #include "kernels/common/async_copy.cuh"
-#include "kernels/common/dependent_launch.cuh"
-#include "kernels/common/epilogue.cuh"
-#include "kernels/common/mma.cuh"
 #include "kernels/common/reduce.cuh"
-#include "kernels/quant/rounded/int8_gemm.h"
 
 namespace quern::kernels {
 
-/// sums [16, 8] += a [16, 32] · b [32, 8], a of int8, b of uint8. Fragments are those of 8 x 8
-/// matrices of 16-bit elements (mma.cuh) with two bytes each: a: rows 0-7 and 8-15 of bytes 0-15,
-/// then of bytes 16-31; b: bytes 0-15 and 16-31 of eight rows of K-major weights.
-__device__ inline void mma_m16n8k32(int (&sums)[4], const std::uint32_t (&a)[4],
-                                    const std::uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
+// The pipeline of the GEMMs by mma m16n8k32 of rows rounded to 8 bits. A Numbers says what the rows
+// and weights are:
+//
+//   Params                           of the launcher: in, num_rows, weight, epilogue, use_pdl
+//   Sum                              of products: int or float
+//   kHasCode                         whether the architecture that is compiled for has the mma
+//   kPromotesSums                    sums leave the tensor cores after each stage
+//   row_bytes(p)                     of the rows, a multiple of 16
+//   weight_row(p, row)               its first byte
+//   weight_offset(at)                bytes from there to those of inputs at and further, 16 of them
+//   multiply(sums, a, b)             sums [16, 8] += a [16, 32] · b [32, 8]
+//   Row(p, row), Feature(p, row)     what scales a row's products, and those of a weight row
+//   product(sum, row, feature)
 
 /// Tile sizes of a block. Its warps are kWarpRows by kWarpFeatures parts of the tile, each of
 /// kWarpSplits warps. These share the inputs of a stage or, kOwnRings, take every kWarpSplits-th
 /// stage from a ring that each warp fills for itself, so that none waits for another.
 template <int kRows_, int kFeatures_, int kWarpRows_, int kWarpFeatures_, int kWarpSplits_,
           int kStages_, bool kOwnRings_ = false>
-struct Int8Layout {
+struct RoundedGemmLayout {
   static constexpr int kRows = kRows_;
   static constexpr int kFeatures = kFeatures_;  ///< weight rows; if gated, half are up rows
   static constexpr int kWarpRows = kWarpRows_;
@@ -51,12 +50,12 @@ struct Int8Layout {
 
 /// Where a block's tile lies. Blocks that run at a time are a few row tiles by many feature tiles,
 /// so that L2 holds what they share.
-struct Int8Place {
+struct RoundedGemmPlace {
   std::int64_t row = 0;
   std::int64_t feature = 0;  ///< of the output
 
-  template <typename Layout>
-  __device__ static Int8Place of(const Int8GemmParams& p) {
+  template <typename Layout, typename Params>
+  __device__ static RoundedGemmPlace of(const Params& p) {
     constexpr int kBandTiles = 16;
     const int tile_features = p.epilogue.gated ? Layout::kFeatures / 2 : Layout::kFeatures;
     const int row_tiles = static_cast<int>((p.num_rows + Layout::kRows - 1) / Layout::kRows);
@@ -73,19 +72,22 @@ struct Int8Place {
 
 /// Copies stages of rows and weights to a ring in shared memory: rows of 128 bytes whose 16-byte
 /// chunks are swizzled by row % 8. What lies outside of the matrices comes as zeros.
-template <typename Layout>
-class Int8Loader {
+template <typename Numbers, typename Layout>
+class RoundedGemmLoader {
  public:
-  __device__ Int8Loader(const Int8GemmParams& p, const Int8Place& place, unsigned char* ring)
+  __device__ RoundedGemmLoader(const typename Numbers::Params& p, const RoundedGemmPlace& place,
+                               unsigned char* ring)
       : ring_(ring),
         any_(p.weight.values),
-        in_features_(static_cast<int>(p.weight.in_features)),
+        row_bytes_(static_cast<int>(Numbers::row_bytes(p))),
         chunk_(static_cast<int>(threadIdx.x) % 8),
         row_(static_cast<int>(threadIdx.x) % Layout::kRingThreads / 8) {
 #pragma unroll
     for (int i = 0; i < kRowCopies; ++i) {
       const std::int64_t row = place.row + row_ + i * kRowsAtATime;
-      rows_[i] = row < p.num_rows ? p.in.values + row * in_features_ : nullptr;
+      rows_[i] = row < p.num_rows
+                     ? reinterpret_cast<const std::uint8_t*>(p.in.values) + row * row_bytes_
+                     : nullptr;
     }
 #pragma unroll
     for (int i = 0; i < kWeightCopies; ++i) {
@@ -95,7 +97,7 @@ class Int8Loader {
       const std::int64_t feature = place.feature + (is_up ? in_tile - kHalf : in_tile);
       const bool exists = feature < p.epilogue.out_features;
       const std::int64_t row = feature + (is_up ? p.epilogue.out_features : 0);
-      weights_[i] = exists ? p.weight.values + row * in_features_ : nullptr;
+      weights_[i] = exists ? Numbers::weight_row(p, row) : nullptr;
     }
   }
 
@@ -103,15 +105,16 @@ class Int8Loader {
   __device__ void load_rows(int step, int stage) const {
 #pragma unroll
     for (int i = 0; i < kRowCopies; ++i) {
-      if (row_ + i * kRowsAtATime < Layout::kRows)
-        copy(step, stage, row_ + i * kRowsAtATime, rows_[i]);
+      if (row_ + i * kRowsAtATime >= Layout::kRows) continue;
+      copy(at(step), at(step), stage, row_ + i * kRowsAtATime, rows_[i]);
     }
   }
   __device__ void load_weights(int step, int stage) const {
 #pragma unroll
     for (int i = 0; i < kWeightCopies; ++i) {
       const int in_tile = row_ + i * kRowsAtATime;
-      if (in_tile < Layout::kFeatures) copy(step, stage, Layout::kRows + in_tile, weights_[i]);
+      if (in_tile >= Layout::kFeatures) continue;
+      copy(at(step), Numbers::weight_offset(at(step)), stage, Layout::kRows + in_tile, weights_[i]);
     }
   }
 
@@ -120,20 +123,23 @@ class Int8Loader {
   static constexpr int kRowCopies = (Layout::kRows + kRowsAtATime - 1) / kRowsAtATime;
   static constexpr int kWeightCopies = (Layout::kFeatures + kRowsAtATime - 1) / kRowsAtATime;
 
-  /// `source`: the row's first byte, or null.
-  __device__ void copy(int step, int stage, int row, const void* source) const {
-    const int at = step * Layout::kDepth + 16 * chunk_;
-    const bool is_valid = source != nullptr && at < in_features_;
+  /// The first of this thread's 16 inputs of a step.
+  __device__ int at(int step) const { return step * Layout::kDepth + 16 * chunk_; }
+
+  /// Copies the inputs from `at` on to a row of a stage. `source`: the row's first byte, or null;
+  /// `offset`: from there to them.
+  __device__ void copy(int at, int offset, int stage, int row, const std::uint8_t* source) const {
+    const bool is_valid = source != nullptr && at < row_bytes_;
     copy_16_bytes_async(ring_ + stage * Layout::kStageBytes + row * 128 + (chunk_ ^ row % 8) * 16,
-                        is_valid ? static_cast<const unsigned char*>(source) + at : any_, is_valid);
+                        is_valid ? source + offset : any_, is_valid);
   }
 
   unsigned char* ring_;
   const std::uint8_t* any_;  ///< an address that invalid copies name and do not read
-  int in_features_;
+  int row_bytes_;
   int chunk_;
   int row_;
-  const std::int8_t* rows_[kRowCopies];
+  const std::uint8_t* rows_[kRowCopies];
   const std::uint8_t* weights_[kWeightCopies];
 };
 
