@@ -2,14 +2,14 @@
 #include "kernels/quant/rounded/rounded_gemm.cuh"
 
 namespace quern::kernels {
-namespace {
 
 struct Float8GemmKernelParams : Float8GemmParams {
   int row_bytes = 0;
 };
 
 /// Rows of E4M3 by weights of E4M3 in tiles: both have their inputs in the same order, so that
-/// fragments are loaded as if they lay in the usual one.
+/// fragments are loaded as if they lay in the usual one. In no anonymous namespace, in which nvcc
+/// warns of functions that code for sm_80 does not use.
 struct Float8Numbers {
   using Params = Float8GemmKernelParams;
   using Sum = float;
@@ -55,8 +55,6 @@ struct Float8Numbers {
     return sum * (row.scale * feature.scale);
   }
 };
-
-}  // namespace
 
 bool has_float8_gemm() { return rounded_gemm_architecture<Float8Numbers>() != 0; }
 
