@@ -9,6 +9,7 @@ struct Int8Numbers {
   using Params = Int8GemmParams;
   using Sum = int;
   static constexpr bool kHasCode = true;
+  static constexpr int kMinBlocks = 0;
   static constexpr bool kPromotesSums = false;
 
   __device__ static std::int64_t row_bytes(const Params& p) { return p.weight.in_features; }

@@ -243,7 +243,8 @@ class RoundedGemmTile {
 /// grid: tiles, see RoundedGemmPlace. Where there is no code, the bound tells
 /// rounded_gemm_architecture().
 template <typename Numbers, typename Layout>
-__global__ void __launch_bounds__(Numbers::kHasCode ? Layout::kThreads : kWarpSize)
+__global__ void __launch_bounds__(Numbers::kHasCode ? Layout::kThreads : kWarpSize,
+                                  Numbers::kMinBlocks)
     rounded_gemm_kernel(const __grid_constant__ typename Numbers::Params p) {
   if constexpr (Numbers::kHasCode) {
     extern __shared__ __align__(128) unsigned char rounded_gemm_stages[];

@@ -13,6 +13,7 @@ namespace quern::kernels {
 //   Params                           of the launcher: in, num_rows, weight, epilogue, use_pdl
 //   Sum                              of products: int or float
 //   kHasCode                         whether the architecture that is compiled for has the mma
+//   kMinBlocks                       of a multiprocessor, in the launch bound; 0: none
 //   kPromotesSums                    sums leave the tensor cores after each stage
 //   row_bytes(p)                     of the rows, a multiple of 16
 //   weight_row(p, row)               its first byte
