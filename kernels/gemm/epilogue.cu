@@ -10,7 +10,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kEpilogueThreads = 128;
 constexpr std::int64_t kMaxRowBlocks = 1024;
 
 /// log(1 + e^x), without overflow.
@@ -61,12 +61,12 @@ struct FeatureEpilogues {
 /// grid: features, rows. A thread computes kWidth (1 or 4) features of several rows. kIsFused: the
 /// activation is_fused_activation() and there are no row_scales.
 template <typename T, int kWidth, bool kIsFused>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kEpilogueThreads)
     apply_epilogue_kernel(const __grid_constant__ ApplyEpilogueParams p) {
   let_next_kernel_start();
   const Epilogue& epilogue = p.epilogue;
   const std::int64_t features = epilogue.out_features;
-  const std::int64_t first = kWidth * (std::int64_t{blockIdx.x} * kThreads + threadIdx.x);
+  const std::int64_t first = kWidth * (std::int64_t{blockIdx.x} * kEpilogueThreads + threadIdx.x);
   if (first >= features) return;
   const FeatureEpilogues features_of_thread(epilogue, first,
                                             std::make_integer_sequence<int, kWidth>());
@@ -105,9 +105,9 @@ void apply_epilogue(const ApplyEpilogueParams& params, cudaStream_t stream) {
   const bool wide = epilogue.out_features % 4 == 0;
   const std::int64_t threads = wide ? epilogue.out_features / 4 : epilogue.out_features;
   const LaunchShape shape{
-      .grid = dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads),
+      .grid = dim3(static_cast<unsigned>((threads + kEpilogueThreads - 1) / kEpilogueThreads),
                    static_cast<unsigned>(std::min(params.num_rows, kMaxRowBlocks))),
-      .block = dim3(kThreads),
+      .block = dim3(kEpilogueThreads),
       .use_pdl = params.use_pdl};
   dispatch_float(epilogue.out_dtype, "apply_epilogue", [&]<typename T>() {
     if (params.row_scales == nullptr && is_fused_activation(epilogue.activation)) {

@@ -6,12 +6,12 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kCopyThreads = 256;
 constexpr int kWordsPerThread = 4;
 
 /// Grid: slices of a KV block; copies; keys and values of each layer.
 template <typename Word>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kCopyThreads)
     copy_blocks_kernel(const __grid_constant__ CopyBlocksParams p) {
   const bool is_key = blockIdx.z % 2 == 0;
   std::byte* cache = is_key ? p.keys : p.values;
@@ -23,10 +23,11 @@ __global__ void __launch_bounds__(kThreads)
   const Word* source = block(p.copies[blockIdx.y].source);
   Word* destination = block(p.copies[blockIdx.y].destination);
   const std::int64_t num_words = block_bytes / static_cast<std::int64_t>(sizeof(Word));
-  const std::int64_t first = std::int64_t{blockIdx.x} * kThreads * kWordsPerThread + threadIdx.x;
+  const std::int64_t first =
+      std::int64_t{blockIdx.x} * kCopyThreads * kWordsPerThread + threadIdx.x;
 #pragma unroll
   for (int i = 0; i < kWordsPerThread; ++i) {
-    const std::int64_t word = first + i * kThreads;
+    const std::int64_t word = first + i * kCopyThreads;
     if (word < num_words) destination[word] = source[word];
   }
 }
@@ -37,12 +38,12 @@ bool is_aligned(const void* data, std::int64_t bytes) {
 
 template <typename Word>
 void launch_copies(const CopyBlocksParams& params, cudaStream_t stream) {
-  constexpr std::int64_t kBytes = std::int64_t{kThreads} * kWordsPerThread * sizeof(Word);
+  constexpr std::int64_t kBytes = std::int64_t{kCopyThreads} * kWordsPerThread * sizeof(Word);
   const std::int64_t block_bytes = std::max(params.key_block_bytes, params.value_block_bytes);
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>((block_bytes + kBytes - 1) / kBytes),
                                        static_cast<unsigned>(params.num_copies),
                                        2 * static_cast<unsigned>(params.num_layers)),
-                          .block = dim3(kThreads)};
+                          .block = dim3(kCopyThreads)};
   launch(copy_blocks_kernel<Word>, shape, stream, params);
 }
 

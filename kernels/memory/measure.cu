@@ -4,16 +4,16 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kReadThreads = 512;
 constexpr int kBlocksPerMultiprocessor = 4;
 constexpr int kReadsInFlight = 8;
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kReadThreads)
     read_pass_kernel(const __grid_constant__ ReadPassParams p) {
   const auto* words = static_cast<const uint4*>(p.data);
-  const std::int64_t stride = std::int64_t{gridDim.x} * kThreads;
+  const std::int64_t stride = std::int64_t{gridDim.x} * kReadThreads;
   std::uint32_t sum = 0;
-  std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  std::int64_t i = std::int64_t{blockIdx.x} * kReadThreads + threadIdx.x;
   for (; i + (kReadsInFlight - 1) * stride < p.num_words; i += kReadsInFlight * stride) {
     uint4 read[kReadsInFlight];
 #pragma unroll
@@ -45,7 +45,7 @@ __global__ void hold_kernel(const __grid_constant__ HoldParams p) {
 
 void read_pass(const ReadPassParams& params, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(params.num_multiprocessors * kBlocksPerMultiprocessor);
-  launch(read_pass_kernel, {.grid = dim3(blocks), .block = dim3(kThreads)}, stream, params);
+  launch(read_pass_kernel, {.grid = dim3(blocks), .block = dim3(kReadThreads)}, stream, params);
 }
 
 void hold(std::int64_t duration_us, cudaStream_t stream) {

@@ -7,13 +7,13 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kFillThreads = 256;
 
 /// Any run: one thread per element.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kFillThreads)
     fill_elements_kernel(const __grid_constant__ RandomFillParams p) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const std::int64_t i = std::int64_t{blockIdx.x} * kFillThreads + threadIdx.x;
   if (i >= p.count) return;
   const std::int64_t source = p.source + i * p.stride;
   const uint4 bytes = draw_bytes(p.key, static_cast<std::uint64_t>(source / kDrawsPerCounter));
@@ -25,9 +25,9 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Consecutive elements that begin at a counter: one thread per counter.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kFillThreads)
     fill_dense_kernel(const __grid_constant__ RandomFillParams p) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const std::int64_t i = std::int64_t{blockIdx.x} * kFillThreads + threadIdx.x;
   const std::int64_t begin = i * kDrawsPerCounter;
   if (begin >= p.count) return;
   const uint4 bytes =
@@ -56,10 +56,10 @@ bool is_dense(const RandomFillParams& p) {
 void random_fill(const RandomFillParams& params, cudaStream_t stream) {
   if (params.count == 0) return;
   const bool dense = is_dense(params);
-  const std::int64_t per_block = std::int64_t{kThreads} * (dense ? kDrawsPerCounter : 1);
+  const std::int64_t per_block = std::int64_t{kFillThreads} * (dense ? kDrawsPerCounter : 1);
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>((params.count + per_block - 1) / per_block)),
-      .block = dim3(kThreads)};
+      .block = dim3(kFillThreads)};
   dispatch_float(params.dtype, "random_fill", [&]<typename T>() {
     launch(dense ? fill_dense_kernel<T> : fill_elements_kernel<T>, shape, stream, params);
   });

@@ -12,7 +12,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kDequantizeThreads = 256;
 
 __device__ float float8_value(int bits) {
   __nv_fp8_e4m3 value;
@@ -29,12 +29,12 @@ __device__ float number(int value, int zero_point) {
 
 /// Any row-major weight: one thread per element.
 template <typename T, DType kStored>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kDequantizeThreads)
     dequantize_elements_kernel(const __grid_constant__ DequantizeParams p) {
   let_next_kernel_start();
   wait_for_earlier_kernels();
   const QuantizedWeight& w = p.weight;
-  const std::int64_t index = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const std::int64_t index = std::int64_t{blockIdx.x} * kDequantizeThreads + threadIdx.x;
   if (index >= w.weight_rows * w.in_features) return;
   const std::int64_t row = index / w.in_features;
   const std::int64_t input = index % w.in_features;
@@ -158,13 +158,14 @@ class DequantizedTile {
 };
 
 template <typename T, DType kStored>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kDequantizeThreads)
     dequantize_tiles_kernel(const __grid_constant__ DequantizeParams p) {
   let_next_kernel_start();
   const std::int64_t tiles =
       (p.weight.in_features + kQuantTileInputs<kStored> - 1) / kQuantTileInputs<kStored>;
   const std::int64_t tile_rows = (p.weight.weight_rows + kQuantTileRows - 1) / kQuantTileRows;
-  const std::int64_t index = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) / kWarpSize;
+  const std::int64_t index =
+      (std::int64_t{blockIdx.x} * kDequantizeThreads + threadIdx.x) / kWarpSize;
   const bool exists = index < tile_rows * tiles;
   DequantizedTile<T, kStored> tile(p, exists ? index / tiles : 0, exists ? index % tiles : 0);
   wait_for_earlier_kernels();  // which may still read what this overwrites
@@ -180,9 +181,10 @@ void dequantize(const DequantizeParams& params, cudaStream_t stream) {
                                                 ((w.in_features + tile_inputs - 1) / tile_inputs) *
                                                 kWarpSize
                                           : w.weight_rows * w.in_features;
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)),
-                          .block = dim3(kThreads),
-                          .use_pdl = params.use_pdl};
+  const LaunchShape shape{
+      .grid = dim3(static_cast<unsigned>((threads + kDequantizeThreads - 1) / kDequantizeThreads)),
+      .block = dim3(kDequantizeThreads),
+      .use_pdl = params.use_pdl};
   dispatch_float(params.dtype, "dequantize", [&]<typename T>() {
     dispatch_stored(w.stored, "dequantize", [&]<DType kStored>() {
       launch(

@@ -5,13 +5,13 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kGatherThreads = 256;
 
 /// Grid: blocks of inputs, rows.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kGatherThreads)
     gather_inputs_kernel(const __grid_constant__ GatherInputsParams p) {
   let_next_kernel_start();
-  const std::int64_t input = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const std::int64_t input = std::int64_t{blockIdx.x} * kGatherThreads + threadIdx.x;
   const bool exists = input < p.in_features;
   const std::int32_t from = exists ? p.permutation[input] : 0;
   wait_for_earlier_kernels();
@@ -25,9 +25,10 @@ __global__ void __launch_bounds__(kThreads)
 
 void gather_inputs(const GatherInputsParams& params, cudaStream_t stream) {
   launch(gather_inputs_kernel,
-         {.grid = dim3(static_cast<unsigned>((params.in_features + kThreads - 1) / kThreads),
-                       static_cast<unsigned>(params.num_rows)),
-          .block = dim3(kThreads),
+         {.grid = dim3(
+              static_cast<unsigned>((params.in_features + kGatherThreads - 1) / kGatherThreads),
+              static_cast<unsigned>(params.num_rows)),
+          .block = dim3(kGatherThreads),
           .use_pdl = params.use_pdl},
          stream, params);
 }

@@ -11,8 +11,8 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarpSize;
+constexpr int kQuantizeThreads = 256;
+constexpr int kWarps = kQuantizeThreads / kWarpSize;
 constexpr int kNumbersOfLane = kRandomQuantizeGroup / kWarpSize;
 static_assert(kNumbersOfLane == 4, "a lane's numbers are one word of draws");
 
@@ -55,7 +55,7 @@ template <DType kStored>
 __device__ float row_scale(const RandomQuantizeParams& p, std::int64_t row) {
   const std::int64_t draw = p.numbers.source + row * p.in_features;
   float largest = 0.0f;
-  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
+  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kQuantizeThreads) {
     largest = fmaxf(largest, fabsf(drawn_number(p.numbers, draw + i)));
   }
   return round_scale(p.scale_dtype, __fdiv_rn(block_max(largest), kScaleDivisor<kStored>));
@@ -63,7 +63,7 @@ __device__ float row_scale(const RandomQuantizeParams& p, std::int64_t row) {
 
 /// One block per row.
 template <DType kStored>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kQuantizeThreads)
     random_row_scales_kernel(const __grid_constant__ RandomQuantizeParams p) {
   const float scale = row_scale<kStored>(p, blockIdx.x);
   if (threadIdx.x == 0) store_element(p.scale_dtype, p.scales, blockIdx.x, scale);
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// One warp per group of a row. kByRow: the row's scale is there already.
 template <DType kStored, bool kByRow>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kQuantizeThreads)
     random_quantize_kernel(const __grid_constant__ RandomQuantizeParams p) {
   constexpr int kTilesOfGroup = kRandomQuantizeGroup / kQuantTileInputs<kStored>;
   __shared__ std::uint8_t values_of_warps[kWarps][kRandomQuantizeGroup];
@@ -133,12 +133,12 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// One block per row, which draws it twice.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kQuantizeThreads)
     random_quantize_rows_kernel(const __grid_constant__ RandomQuantizeParams p) {
   const std::int64_t row = blockIdx.x;
   const std::int64_t draw = p.numbers.source + row * p.in_features;
   const float scale = row_scale<DType::uint8>(p, row);
-  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kThreads) {
+  for (std::int64_t i = threadIdx.x; i < p.in_features; i += kQuantizeThreads) {
     p.values[row * p.in_features + i] =
         quantize<DType::uint8>(drawn_number(p.numbers, draw + i), scale);
   }
@@ -149,21 +149,21 @@ __global__ void __launch_bounds__(kThreads)
 
 void random_quantize_rows(const RandomQuantizeParams& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.weight_rows)),
-                          .block = dim3(kThreads)};
+                          .block = dim3(kQuantizeThreads)};
   launch(random_quantize_rows_kernel, shape, stream, params);
 }
 
 void random_quantize(const RandomQuantizeParams& params, cudaStream_t stream) {
   const std::int64_t warps = params.weight_rows * (params.in_features / kRandomQuantizeGroup);
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>((warps + kWarps - 1) / kWarps)),
-                          .block = dim3(kThreads)};
+                          .block = dim3(kQuantizeThreads)};
   if (params.by_row) {
     if (params.stored != DType::float8_e4m3) {
       throw_dispatch_error("random_quantize", "weight with a scale by row", "float8_e4m3",
                            dtype_name(params.stored));
     }
     const LaunchShape rows{.grid = dim3(static_cast<unsigned>(params.weight_rows)),
-                           .block = dim3(kThreads)};
+                           .block = dim3(kQuantizeThreads)};
     launch(random_row_scales_kernel<DType::float8_e4m3>, rows, stream, params);
     return launch(random_quantize_kernel<DType::float8_e4m3, true>, shape, stream, params);
   }

@@ -5,7 +5,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kAdvanceThreads = 256;
 
 // SequenceStatus of graph/step.h.
 constexpr std::int32_t kRunning = 0;
@@ -67,7 +67,7 @@ __device__ void publish(const AdvanceParams& p, std::int64_t head) {
 /// Number of the step's sequences that are still running; for the whole block.
 __device__ int count_running(const AdvanceParams& p) {
   int running = 0;
-  for (int first = 0; first < p.num_seqs; first += kThreads) {
+  for (int first = 0; first < p.num_seqs; first += kAdvanceThreads) {
     const int seq = first + static_cast<int>(threadIdx.x);
     running += __syncthreads_count(seq < p.num_seqs && p.finished[p.state_index[seq]] == kRunning);
   }
@@ -84,17 +84,17 @@ __device__ void set_loop_condition(const AdvanceParams& p, int running) {
 
 /// Never triggers the dependent launch: it ends a step, and the next step's kernels read its
 /// results before they wait (see attention_decode.cu).
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kAdvanceThreads)
     advance_kernel(const __grid_constant__ AdvanceParams p) {
   wait_for_earlier_kernels();
-  for (int seq = threadIdx.x; seq < p.num_seqs; seq += kThreads) move_over_tokens(p, seq);
+  for (int seq = threadIdx.x; seq < p.num_seqs; seq += kAdvanceThreads) move_over_tokens(p, seq);
   if (p.num_logit_rows == 0) return;
 
   const std::int64_t head = *p.ring_head;
   std::int32_t* tokens = p.ring_tokens + head % p.ring_capacity * p.ring_max_seqs;
-  for (int row = threadIdx.x; row < p.ring_max_seqs; row += kThreads) tokens[row] = -1;
+  for (int row = threadIdx.x; row < p.ring_max_seqs; row += kAdvanceThreads) tokens[row] = -1;
   __syncthreads();
-  for (int i = threadIdx.x; i < p.num_logit_rows; i += kThreads) {
+  for (int i = threadIdx.x; i < p.num_logit_rows; i += kAdvanceThreads) {
     const int row = p.state_index[p.logit_seqs[i]];
     if (p.finished[row] == kRunning) append_token(p, row, tokens);
   }
@@ -109,7 +109,8 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void advance(const AdvanceParams& params, cudaStream_t stream) {
-  const LaunchShape shape{.grid = dim3(1), .block = dim3(kThreads), .use_pdl = params.use_pdl};
+  const LaunchShape shape{
+      .grid = dim3(1), .block = dim3(kAdvanceThreads), .use_pdl = params.use_pdl};
   launch(advance_kernel, shape, stream, params);
 }
 

@@ -9,14 +9,15 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kEmbedThreads = 256;
 
 __device__ float element(const EmbeddingTable& table, std::int64_t row, int column, int columns) {
   if (row < 0 || row >= table.num_rows) return NAN;
   return load_element(table.dtype, table.rows, row * columns + column);
 }
 
-__global__ void __launch_bounds__(kThreads) embed_kernel(const __grid_constant__ EmbedParams p) {
+__global__ void __launch_bounds__(kEmbedThreads)
+    embed_kernel(const __grid_constant__ EmbedParams p) {
   let_next_kernel_start();
   wait_for_earlier_kernels();
   const int row = static_cast<int>(blockIdx.x);
@@ -26,7 +27,7 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(const __grid_constant__
   const int id = decode ? p.state_last_token[state_row] : p.token_ids[row];
   const int position = decode ? p.state_position[state_row] : p.token_positions[row];
   float* out = p.out + std::int64_t{row} * p.hidden_size;
-  for (int i = static_cast<int>(threadIdx.x); i < p.hidden_size; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < p.hidden_size; i += kEmbedThreads) {
     float value = element(p.tokens, id, i, p.hidden_size);
     if (p.positions.rows != nullptr) value += element(p.positions, position, i, p.hidden_size);
     out[i] = value;
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(const __grid_constant__
 
 void embed(const EmbedParams& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_tokens)),
-                          .block = dim3(kThreads),
+                          .block = dim3(kEmbedThreads),
                           .use_pdl = params.use_pdl};
   launch(embed_kernel, shape, stream, params);
 }

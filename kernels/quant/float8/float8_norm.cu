@@ -8,7 +8,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kFloat8NormThreads = 256;
 constexpr int kWidth = 4;
 /// Groups of elements per thread: rows of 4096 elements stay in registers.
 constexpr int kHeldGroups = 4;
@@ -30,7 +30,7 @@ __device__ void store_numbers(std::uint8_t* row, int first,
 
 /// One block per row.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kFloat8NormThreads)
     float8_norm_kernel(const __grid_constant__ Float8NormParams p) {
   let_next_kernel_start();
   NormRow<T, kWidth, kHeldGroups> norm(p.input);
@@ -63,7 +63,7 @@ void float8_norm(const Float8NormParams& params, cudaStream_t stream) {
   dispatch_half(params.input.dtype, "float8_norm", [&]<typename T>() {
     launch(float8_norm_kernel<T>,
            LaunchShape{.grid = dim3(static_cast<unsigned>(params.num_rows)),
-                       .block = dim3(kThreads),
+                       .block = dim3(kFloat8NormThreads),
                        .use_pdl = params.use_pdl},
            stream, params);
   });

@@ -9,7 +9,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kRoundFloat8Threads = 256;
 constexpr int kInputs = 16;  ///< of a thread at a time: 16 bytes of the output
 
 /// The inputs of vector `index` of a row, in the order of its bytes. kPaired: rows begin at even
@@ -40,7 +40,7 @@ struct RoundFloat8KernelParams : RoundFloat8Params {
 
 /// One block per row; a thread has the inputs of 16 bytes at a time.
 template <typename T, bool kPaired>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRoundFloat8Threads)
     round_float8_kernel(const __grid_constant__ RoundFloat8KernelParams p) {
   let_next_kernel_start();
   wait_for_earlier_kernels();
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kThreads)
   const int first = static_cast<int>(threadIdx.x);
 
   std::uint32_t largest = 0;
-  for (int i = first; i < row_bytes / kInputs; i += kThreads) {
+  for (int i = first; i < row_bytes / kInputs; i += kRoundFloat8Threads) {
     float x[kInputs];
     load_vector<T, kPaired>(in, in_features, i, x);
 #pragma unroll
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   const float scale = scale_of(block_max(largest), kMaxFloat8);
   auto* out = reinterpret_cast<uint4*>(p.out.values + row * row_bytes);
-  for (int i = first; i < row_bytes / kInputs; i += kThreads) {
+  for (int i = first; i < row_bytes / kInputs; i += kRoundFloat8Threads) {
     float x[kInputs];
     load_vector<T, kPaired>(in, in_features, i, x);
     std::uint32_t words[4] = {};
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void round_float8(const RoundFloat8Params& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_rows)),
-                          .block = dim3(kThreads),
+                          .block = dim3(kRoundFloat8Threads),
                           .use_pdl = params.use_pdl};
   RoundFloat8KernelParams kernel_params;
   static_cast<RoundFloat8Params&>(kernel_params) = params;

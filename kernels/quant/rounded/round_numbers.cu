@@ -9,7 +9,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kRoundNumbersThreads = 512;
 /// Groups beyond these inputs, rows for one, get a block each: a warp would take tens of
 /// microseconds.
 constexpr std::int64_t kMostInputsOfWarp = 1024;
@@ -22,13 +22,13 @@ __device__ float float8_number(float x, float scale) {
 
 /// kGroupThreads (a warp or the block) per group of a row.
 template <typename T, int kGroupThreads>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRoundNumbersThreads)
     round_numbers_kernel(const __grid_constant__ RoundNumbersParams p) {
   let_next_kernel_start();
   wait_for_earlier_kernels();
   const std::int64_t groups = (p.in_features + p.group_size - 1) / p.group_size;
-  const std::int64_t index =
-      std::int64_t{blockIdx.x} * (kThreads / kGroupThreads) + threadIdx.x / kGroupThreads;
+  const std::int64_t index = std::int64_t{blockIdx.x} * (kRoundNumbersThreads / kGroupThreads) +
+                             threadIdx.x / kGroupThreads;
   if (index >= p.num_rows * groups) return;
   const std::int64_t row = index / groups;
   const std::int64_t begin = index % groups * p.group_size;
@@ -63,14 +63,15 @@ void round_numbers(const RoundNumbersParams& params, cudaStream_t stream) {
       params.num_rows * ((params.in_features + params.group_size - 1) / params.group_size);
   dispatch_float(params.dtype, "round_numbers", [&]<typename T>() {
     const auto launch_with = [&]<int kGroupThreads>() {
-      constexpr std::int64_t kGroups = kThreads / kGroupThreads;  // of a block
+      constexpr std::int64_t kGroups = kRoundNumbersThreads / kGroupThreads;  // of a block
       launch(round_numbers_kernel<T, kGroupThreads>,
              LaunchShape{.grid = dim3(static_cast<unsigned>((groups + kGroups - 1) / kGroups)),
-                         .block = dim3(kThreads),
+                         .block = dim3(kRoundNumbersThreads),
                          .use_pdl = params.use_pdl},
              stream, params);
     };
-    if (params.group_size > kMostInputsOfWarp) return launch_with.template operator()<kThreads>();
+    if (params.group_size > kMostInputsOfWarp)
+      return launch_with.template operator()<kRoundNumbersThreads>();
     launch_with.template operator()<kWarpSize>();
   });
 }

@@ -9,7 +9,7 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kRoundRowsThreads = 256;
 
 /// kWidth consecutive elements: one, or those of 16 bytes.
 template <int kWidth, typename T>
@@ -23,7 +23,7 @@ __device__ void load_floats(const T* source, float (&values)[kWidth]) {
 
 /// One block per row; a thread has kWidth elements at a time.
 template <typename T, int kWidth>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRoundRowsThreads)
     round_rows_kernel(const __grid_constant__ RoundRowsParams p) {
   let_next_kernel_start();
   wait_for_earlier_kernels();
@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kThreads)
   std::int8_t* out = p.out.values + row * p.in_features;
   const int in_features = static_cast<int>(p.in_features);
   const int first = kWidth * static_cast<int>(threadIdx.x);
-  constexpr int kStep = kWidth * kThreads;
+  constexpr int kStep = kWidth * kRoundRowsThreads;
 
   std::uint32_t largest = 0;
 #pragma unroll 4
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void round_rows(const RoundRowsParams& params, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_rows)),
-                          .block = dim3(kThreads),
+                          .block = dim3(kRoundRowsThreads),
                           .use_pdl = params.use_pdl};
   dispatch_float(params.dtype, "round_rows", [&]<typename T>() {
     constexpr int kWidth = kElementsOf16Bytes<T>;

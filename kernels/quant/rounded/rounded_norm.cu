@@ -9,19 +9,19 @@ namespace quern::kernels {
 namespace {
 
 // As in norm(): with few rows the latency of a row dominates, so more threads share it.
-constexpr int kManyThreads = 512;
-constexpr int kFewThreads = 256;
-constexpr int kFewRows = 128;
+constexpr int kManyRoundedThreads = 512;
+constexpr int kFewRoundedThreads = 256;
+constexpr int kFewRoundedRows = 128;
 
 /// Groups of elements per thread: rows of 4096 elements stay in registers.
 template <int kWidth, int kThreads>
-constexpr int kHeldGroups = kWidth == 4 ? 1024 / kThreads : 1;
+constexpr int kHeldRoundedGroups = kWidth == 4 ? 1024 / kThreads : 1;
 
 template <typename T, int kWidth, int kThreads>
 __global__ void __launch_bounds__(kThreads)
     rounded_norm_kernel(const __grid_constant__ RoundedNormParams p) {
   let_next_kernel_start();
-  NormRow<T, kWidth, kHeldGroups<kWidth, kThreads>> norm(p.input);
+  NormRow<T, kWidth, kHeldRoundedGroups<kWidth, kThreads>> norm(p.input);
   wait_for_earlier_kernels();
   const std::int64_t row = blockIdx.x;
   const std::int64_t in_features = p.input.in_features;
@@ -66,9 +66,11 @@ void rounded_norm(const RoundedNormParams& params, cudaStream_t stream) {
                          .use_pdl = params.use_pdl},
              stream, params);
     };
-    if (params.input.in_features % 4 != 0) return launch_with.template operator()<1, kFewThreads>();
-    if (params.num_rows > kFewRows) return launch_with.template operator()<4, kFewThreads>();
-    launch_with.template operator()<4, kManyThreads>();
+    if (params.input.in_features % 4 != 0)
+      return launch_with.template operator()<1, kFewRoundedThreads>();
+    if (params.num_rows > kFewRoundedRows)
+      return launch_with.template operator()<4, kFewRoundedThreads>();
+    launch_with.template operator()<4, kManyRoundedThreads>();
   });
 }
 
