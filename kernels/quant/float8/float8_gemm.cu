@@ -18,7 +18,7 @@ struct Float8Numbers {
 #else
   static constexpr bool kHasCode = false;
 #endif
-  /// More registers than nvcc would take: 10 us less a layer of LLaMA-7B on an H200.
+  /// On sm_90 194 registers in place of 130: about 10 us less a layer of LLaMA-7B on an H200.
   static constexpr int kMinBlocks = 1;
   static constexpr bool kPromotesSums = true;
   static_assert(RoundedGemmManyRows::kDepth == kFloat8SumInputs);
