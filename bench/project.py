@@ -92,14 +92,24 @@ def _above_floor_ms(series: Series, key: CellKey, phase: str) -> float:
     return max(0.0, _need(series, key, measured) - _need(series, key, f"{phase}_floor_ms"))
 
 
+def _least_batch_alike(series: Series, key: CellKey) -> CellKey:
+    """The cell of the smallest batch that runs the same kernels: one sequence's step can be a single launch, where others' are one an op."""
+    launches = _need(series, key, "launches_per_step")
+    alike = [other for other in series.cells if other._replace(batch_size=key.batch_size) == key]
+    alike = [other for other in alike if 2 * (series.value(other, "launches_per_step") or 0) >= launches]
+    return min(alike, key=lambda other: other.batch_size)
+
+
 def recorded_phase(series: Series, key: CellKey, phase: str) -> Phase:
-    """Splits a phase's time above its floor into overhead and excess by the cell of batch 1. Errors: ResultError for a missing figure."""
+    """Splits a phase's time above its floor into overhead and excess by a cell of few sequences: batch 1, in decoding the least batch with as many
+    launches. Errors: ResultError for a missing figure."""
     above = _above_floor_ms(series, key, phase)
     launches = _need(series, key, "launches_per_step")
     dependent = series.value(key, "dependent_launches_per_step")
     if dependent is None:  # sweeps of earlier versions do not tell: the GPU does
         dependent = launches if _has_dependent_launch(_recorded_gpu(series)) else 0.0
-    overhead = min(above, _above_floor_ms(series, key._replace(batch_size=1), phase))
+    least = _least_batch_alike(series, key) if phase == "decode" else key._replace(batch_size=1)
+    overhead = min(above, _above_floor_ms(series, least, phase))
     return Phase(
         _need(series, key, f"{phase}_bytes"),
         _need(series, key, f"{phase}_flops"),

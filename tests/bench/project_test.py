@@ -43,6 +43,18 @@ class ModelTest(unittest.TestCase):
         floor_ms = made_up.work(key)["decode_bytes"] / 600e6
         self.assertAlmostEqual(cell.decode.on(card), floor_ms + made_up.OVERHEAD_US / 1e3 + 2 * excess_ms, delta=1e-2)
 
+    def test_overhead_of_batches_is_not_that_of_one_sequence_in_a_single_launch(self):
+        document = made_up.sweep()
+        for cell in document["cells"]:
+            if cell["batch_size"] == 1:
+                cell["launches_per_step"] = 4
+        series = series_of([document])[0]
+        least, many = CellKey(8, 64, 120), CellKey(64, 64, 120)
+        self.assertEqual(recorded_phase(series, least, "decode").excess_ms, 0)
+        expected = recorded(least)[1].decode
+        self.assertAlmostEqual(recorded_phase(series, many, "decode").overhead_ms, expected.overhead_ms + expected.excess_ms)
+        self.assertEqual(recorded_phase(series, CellKey(1, 64, 120), "decode").launches, 4)
+
     def test_only_launches_that_were_dependent_ones_cost_more(self):
         key = made_up.TABLE[0]
 

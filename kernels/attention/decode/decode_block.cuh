@@ -5,6 +5,8 @@
 #include "kernels/attention/decode/decode_launch.h"
 #include "kernels/attention/decode/decode_warp.cuh"
 #include "kernels/attention/rope.cuh"
+#include "kernels/common/dependent_launch.cuh"
+#include "kernels/common/load.cuh"
 #include "kernels/common/softmax_state.cuh"
 
 namespace quern::kernels {
@@ -29,7 +31,7 @@ __host__ __device__ inline int head_chunks(int num_heads, int num_kv_heads) {
   return (num_heads / num_kv_heads + kDecodeHeads - 1) / kDecodeHeads;
 }
 
-/// The row and split of a block: up to eight query heads of a kv head of a sequence.
+/// The row and split of a work item: up to eight query heads of a kv head of a sequence.
 struct HeadGroup {
   int split = 0;
   int seq = 0;
@@ -38,15 +40,14 @@ struct HeadGroup {
   int count = 0;
 };
 
-__device__ inline HeadGroup head_group(const DecodePlan& plan) {
+__device__ inline HeadGroup head_group(const DecodePlan& plan, int item) {
   const AttentionParams& p = plan.params.attention;
   const int chunks = head_chunks(p.num_heads, p.num_kv_heads);
   const int group = p.num_heads / p.num_kv_heads;
-  const int block = static_cast<int>(blockIdx.x);
   HeadGroup heads;
-  heads.split = block % plan.splits;
-  const int row = block / plan.splits % plan.rows;
-  heads.seq = block / (plan.splits * plan.rows);
+  heads.split = item % plan.splits;
+  const int row = item / plan.splits % plan.rows;
+  heads.seq = item / (plan.splits * plan.rows);
   heads.kv_head = row / chunks;
   const int first = row % chunks * kDecodeHeads;
   heads.first_head = heads.kv_head * group + first;
@@ -116,26 +117,63 @@ __device__ void prepare_token(const AttentionParams& p, const AttentionSequence&
   }
 }
 
+/// Where a kernel of its own finds the new token and puts its results: in the arrays of the params.
+template <typename T, int kHeadDim>
+struct TokenArrays {
+  __device__ AttentionSequence sequence(const AttentionParams& p, int seq) const {
+    return decode_sequence_of(p, seq);
+  }
+  __device__ int position(const AttentionParams& p, const AttentionSequence& s) const {
+    return p.state_position[s.state_row];
+  }
+  __device__ void wait(const AttentionParams&, const HeadGroup&) const {
+    wait_for_earlier_kernels();
+  }
+  /// The query of a head of the item; then its key and its value.
+  __device__ const T* vector(const AttentionParams& p, int row, const HeadGroup& heads,
+                             int index) const {
+    if (index < heads.count) return qkv_head<T>(p, row, heads.first_head + index);
+    const int kind = index - heads.count;
+    return qkv_head<T>(p, row, p.num_heads + kind * p.num_kv_heads + heads.kv_head);
+  }
+  /// Element `i` of the item's heads. A warp's lanes have consecutive ones.
+  __device__ void store(const AttentionParams& p, int row, const HeadGroup& heads, int i,
+                        float value) const {
+    out(p, row, heads)[i] = from_float<T>(value);
+  }
+  /// Four elements from `i` on.
+  __device__ void store_4(const AttentionParams& p, int row, const HeadGroup& heads, int i,
+                          const float4& values) const {
+    kernels::store_4<T>(out(p, row, heads) + i, values);
+  }
+
+ private:
+  __device__ static T* out(const AttentionParams& p, int row, const HeadGroup& heads) {
+    return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + heads.first_head) * kHeadDim;
+  }
+};
+
 /// Loads queries, key and value of the new token to shared memory, one per warp, and quantizes the
 /// latter two where the cache has scales.
-template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage, typename Token>
 __device__ void load_token(const AttentionParams& p, int row, const HeadGroup& heads, int position,
+                           const Token& token,
                            DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared) {
   using Traits = StorageTraits<kStorage>;
   const auto load = [&](int vector) {
     if (vector < heads.count) {
-      prepare_head(p, qkv_head<T>(p, row, heads.first_head + vector), p.q_norm, shared.rotation,
+      prepare_head(p, token.vector(p, row, heads, vector), p.q_norm, shared.rotation,
                    logn_scale(p, position), shared.token.queries[vector]);
     } else if (vector == heads.count) {
-      prepare_head(p, qkv_head<T>(p, row, p.num_heads + heads.kv_head), p.k_norm, shared.rotation,
-                   1.0f, shared.token.key);
+      prepare_head(p, token.vector(p, row, heads, vector), p.k_norm, shared.rotation, 1.0f,
+                   shared.token.key);
       if constexpr (Traits::kScaledKeys) {
         __syncwarp();
         shared.token.key_scale =
             quantize_vector(Traits::kStored, shared.token.key, kHeadDim, shared.token.key_numbers);
       }
     } else {
-      const T* value = qkv_head<T>(p, row, p.num_heads + p.num_kv_heads + heads.kv_head);
+      const T* value = token.vector(p, row, heads, vector);
       for (int d = threadIdx.x % 32; d < kHeadDim; d += 32) shared.token.value[d] = value[d];
       if constexpr (Traits::kScaledValues) {
         __syncwarp();

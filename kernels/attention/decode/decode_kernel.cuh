@@ -14,12 +14,6 @@
 
 namespace quern::kernels {
 
-/// Output of a row from head `head` on.
-template <typename T, int kHeadDim>
-__device__ T* head_out(const AttentionParams& p, int row, int head) {
-  return static_cast<T*>(p.out) + (std::int64_t{row} * p.num_heads + head) * kHeadDim;
-}
-
 /// Index of a KV split's softmax state; times kHeadDim, of its partial sums.
 __device__ inline std::int64_t split_index(const AttentionDecodeParams& params,
                                            const HeadGroup& heads, int head, int split) {
@@ -34,8 +28,8 @@ __device__ inline int first_slot(int begin) {
 }
 
 /// Attention over the block's slots. Writes the result, or partial results for merge_splits().
-template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
-__device__ void attend_to_split(const AttentionDecodeParams& params,
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage, typename Token>
+__device__ void attend_to_split(const AttentionDecodeParams& params, const Token& token,
                                 DecodeWarp<T, kHeadDim, kStorage>& warp,
                                 DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared) {
   const DecodeWork& work = shared.work;
@@ -52,8 +46,7 @@ __device__ void attend_to_split(const AttentionDecodeParams& params,
     SoftmaxState state;
     const float sum = merge_warps(shared, heads.count, head, element, state);
     if (!kSplitsKv<kMaxWarps> || work.splits.count == 1) {
-      head_out<T, kHeadDim>(params.attention, work.first_row, heads.first_head)[i] =
-          from_float<T>(sum / state.sum);
+      token.store(params.attention, work.first_row, heads, i, sum / state.sum);
       continue;
     }
     const std::int64_t index = split_index(params, heads, head, heads.split);
@@ -63,14 +56,14 @@ __device__ void attend_to_split(const AttentionDecodeParams& params,
 }
 
 /// Merges the partial results; runs in the last of the blocks that wrote them.
-template <typename T, int kHeadDim, KvStorage kStorage>
-__device__ void merge_splits(const DecodePlan& plan,
+template <typename T, int kHeadDim, KvStorage kStorage, typename Token>
+__device__ void merge_splits(const DecodePlan& plan, int item, const Token& token,
                              DecodeMemory<T, kHeadDim, kDecodeHeads, kStorage>& shared) {
   static_assert(sizeof(SplitWeights) <= sizeof(float) * kDecodeHeads * shared.kSumsStride);
   const AttentionDecodeParams& params = plan.params;
   const HeadGroup& heads = shared.work.heads;
   const int splits = shared.work.splits.count;
-  std::uint32_t* counter = params.counters + static_cast<int>(blockIdx.x) / plan.splits;
+  std::uint32_t* counter = params.counters + item / plan.splits;
   if (!is_last_block(counter, splits)) return;
   auto* weights = reinterpret_cast<SplitWeights*>(shared.sums());  // free: warps are merged
   const int warp = threadIdx.x / 32;
@@ -78,39 +71,32 @@ __device__ void merge_splits(const DecodePlan& plan,
     weigh_splits(params.states + split_index(params, heads, warp, 0), splits, weights[warp]);
   }
   __syncthreads();
-  T* out = head_out<T, kHeadDim>(params.attention, shared.work.first_row, heads.first_head);
   for (int i = 4 * static_cast<int>(threadIdx.x); i < heads.count * kHeadDim;
        i += 4 * static_cast<int>(blockDim.x)) {
     const int head = i / kHeadDim;
     const float* sums = params.sums + split_index(params, heads, head, 0) * kHeadDim + i % kHeadDim;
-    store_4<T>(out + i, merge_split_sums<kHeadDim>(sums, splits, weights[head]));
+    token.store_4(params.attention, shared.work.first_row, heads, i,
+                  merge_split_sums<kHeadDim>(sums, splits, weights[head]));
   }
 }
 
-/// Before wait_for_earlier_kernels() a block reads the sequence's state, the block table and the
-/// cache except the new token's slot. All of these were written before this step: by the host's
-/// copies, and by attention and advance of earlier steps. advance() ends a step, waits for all
-/// kernels before it and never triggers the dependent launch early, so nothing of an earlier step
-/// is still running.
-template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
-__global__ void __launch_bounds__(32 * kMaxWarps, warps_per_multiprocessor(kHeadDim) / kMaxWarps)
-    attention_decode_kernel(const __grid_constant__ DecodePlan plan) {
-  if (plan.lets_next_start) let_next_kernel_start();
+/// A work item of attention: a split of a row, by the block. Before token.wait() it reads the
+/// sequence's state, the block table and the cache except the new token's slot. All of these were
+/// written before this step: by the host's copies, and by attention and advance of earlier steps.
+/// advance() ends a step, waits for all kernels before it and never triggers the dependent launch
+/// early, so nothing of an earlier step is still running.
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage, typename Token>
+__device__ void attend_to_item(const DecodePlan& plan, int item, const Token& token,
+                               DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>& shared) {
   const AttentionDecodeParams& params = plan.params;
   const AttentionParams& p = params.attention;
-  extern __shared__ __align__(16) unsigned char shared_bytes[];
-  auto& shared = *reinterpret_cast<DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>*>(shared_bytes);
-  const HeadGroup heads = head_group(plan);
-  if (heads.seq >= p.num_decode_seqs) {
-    wait_for_earlier_kernels();
-    return;
-  }
-  const AttentionSequence s = decode_sequence_of(p, heads.seq);
+  const HeadGroup heads = head_group(plan, item);
+  if (heads.seq >= p.num_decode_seqs) return token.wait(p, heads);
+  const AttentionSequence s = token.sequence(p, heads.seq);
   if (!s.running) {
-    wait_for_earlier_kernels();
-    T* out = head_out<T, kHeadDim>(p, s.first_row, heads.first_head);
+    token.wait(p, heads);
     for (int i = threadIdx.x; heads.split == 0 && i < heads.count * kHeadDim; i += blockDim.x) {
-      out[i] = T(0.0f);
+      token.store(p, s.first_row, heads, i, 0.0f);
     }
     return;
   }
@@ -118,7 +104,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, warps_per_multiprocessor(kHead
   const int first_of_all = first_visible(p, own_slot);
   const Splits splits = split(s.kv_len - first_of_all, plan.splits);
   if (heads.split >= splits.count) {
-    if (plan.lets_next_start) wait_for_earlier_kernels();  // other blocks wait in any case
+    if (plan.lets_next_start) token.wait(p, heads);  // other blocks wait in any case
     return;
   }
   const int begin = first_of_all + heads.split * splits.slots;
@@ -131,21 +117,30 @@ __global__ void __launch_bounds__(32 * kMaxWarps, warps_per_multiprocessor(kHead
   DecodeWarp<T, kHeadDim, kStorage> warp(p);
   const int row = warp.find_row(kv_head, first_slot(begin));
   if constexpr (kLoadsEarly) warp.load(row);
-  const int position = p.state_position[s.state_row];
+  const int position = token.position(p, s);
   prepare_token(p, s, position, heads.count, shared);
   __syncthreads();
-  wait_for_earlier_kernels();
-  load_token(p, s.first_row, heads, position, shared);
+  token.wait(p, heads);
+  load_token(p, s.first_row, heads, position, token, shared);
   if constexpr (!kLoadsEarly) warp.load(row);
   __syncthreads();
   const DecodeWork& work = shared.work;
   if (work.heads.split == work.splits.count - 1 && threadIdx.x / 32 == num_warps<kMaxWarps>() - 1) {
     append_token(p, work.kv_head, shared.token);
   }
-  attend_to_split(params, warp, shared);
+  attend_to_split(params, token, warp, shared);
   if constexpr (kSplitsKv<kMaxWarps>) {
-    if (work.splits.count > 1) merge_splits(plan, shared);
+    if (work.splits.count > 1) merge_splits(plan, item, token, shared);
   }
+}
+
+template <typename T, int kHeadDim, int kMaxWarps, KvStorage kStorage>
+__global__ void __launch_bounds__(32 * kMaxWarps, warps_per_multiprocessor(kHeadDim) / kMaxWarps)
+    attention_decode_kernel(const __grid_constant__ DecodePlan plan) {
+  if (plan.lets_next_start) let_next_kernel_start();
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  auto& shared = *reinterpret_cast<DecodeMemory<T, kHeadDim, kMaxWarps, kStorage>*>(shared_bytes);
+  attend_to_item(plan, static_cast<int>(blockIdx.x), TokenArrays<T, kHeadDim>(), shared);
 }
 
 template <KvStorage kStorage>

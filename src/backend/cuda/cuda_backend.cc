@@ -13,7 +13,9 @@
 #include "backend/cuda/ops/projection_kernels.h"
 #include "backend/cuda/ops/rope_tables.h"
 #include "backend/cuda/ops/rounded_projection.h"
+#include "backend/cuda/recording/persistent_claim.h"
 #include "backend/cuda/recording/recording.h"
+#include "backend/cuda/recording/step_launches.h"
 #include "backend/cuda/stream/check_cuda.h"
 #include "backend/cuda/stream/measure.h"
 #include "backend/cuda/stream/memory.h"
@@ -79,6 +81,8 @@ class CudaBackend final : public Backend {
     context_.cublaslt = cublaslt_.get();
     context_.rope_tables = rope_tables_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
+    // Where kernels overlap (PDL) they are faster for most models: docs/adr/0025.
+    context_.persistent_steps = !context_.use_pdl && persistent_claim_.is_held();
     launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
     launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
     launch([&] { context_.sm90_int8_gemm = kernels::has_int8_gemm_sm90(); });
@@ -345,9 +349,21 @@ class CudaBackend final : public Backend {
     cuda::OpContext context = context_;
     context.stream = recording_stream_.get();
     const auto launch_all = [&] {
-      for_each_node(nodes, [&](const Node& node) {
-        std::visit([&](const auto& op) { run_op(op, step, context); }, node.op);
-      });
+      cuda::StepLaunches launches(
+          step, context,
+          [&](std::size_t size_bytes, const char* what) {
+            return cuda::allocate_device(size_bytes, what, device_, side_stream_);
+          },
+          [&](void* device, const void* host, std::size_t size_bytes) {
+            // Not in staging_: weights may be uploaded meanwhile, by another thread.
+            cuda::check_cuda(cudaMemcpyAsync(device, host, size_bytes, cudaMemcpyHostToDevice,
+                                             side_stream_.get()),
+                             "cudaMemcpyAsync");
+            cuda::check_cuda(cudaStreamSynchronize(side_stream_.get()), "cudaStreamSynchronize");
+          });
+      for_each_node(nodes, [&](const Node& node) { launch([&] { launches.add(node.op); }); });
+      launch([&] { launches.finish(); });
+      return launches.take_memory();
     };
     return cuda::record_graph(stream_, context, launch_all, loop);
   }
@@ -388,6 +404,7 @@ class CudaBackend final : public Backend {
   cuda::Stream stream_;
   cuda::Stream side_stream_;  ///< for work that is independent of the main stream
   cuda::Stream recording_stream_;
+  cuda::PersistentClaim persistent_claim_{device_.index};
   cuda::StagingRing staging_;
   std::unique_ptr<cuda::CublasLt> cublaslt_ = std::make_unique<cuda::CublasLt>();
   Buffer counters_;

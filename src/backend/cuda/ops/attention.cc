@@ -130,6 +130,30 @@ std::int64_t slots_of_block_table(const KvCacheView& cache) {
   return std::int64_t{cache.max_blocks_per_seq} * cache.block_size;
 }
 
+AttentionScratch scratch_of(const Attention& op, const Step& step,
+                            const kernels::AttentionParams& params) {
+  Workspace workspace(step.workspace);
+  return take_attention_scratch(
+      workspace, op, params.dtype,
+      {params.num_tokens, params.num_decode_seqs, slots_of_block_table(step.kv_cache)});
+}
+
+kernels::AttentionDecodeParams decode_params(const kernels::AttentionParams& params,
+                                             const AttentionScratch& scratch, const Step& step,
+                                             const OpContext& context) {
+  kernels::AttentionDecodeParams decode;
+  decode.attention = params;
+  decode.max_splits = kernels::decode_splits(slots_of_block_table(step.kv_cache));
+  decode.max_slots = step.batch.max_kv_len;
+  decode.num_multiprocessors = context.num_multiprocessors;
+  decode.sums = scratch.sums;
+  decode.states = scratch.states;
+  decode.counters =
+      context.take_counters(std::int64_t{params.num_decode_seqs} *
+                            kernels::decode_counters(params.num_heads, params.num_kv_heads));
+  return decode;
+}
+
 }  // namespace
 
 void check_attention(const Attention& op, const Graph& graph, const Limits& limits,
@@ -152,15 +176,23 @@ void check_attention(const Attention& op, const Graph& graph, const Limits& limi
   }
 }
 
+std::optional<kernels::AttentionDecodeParams> decode_of(const Attention& op, const Step& step,
+                                                        const OpContext& context) {
+  const BatchView& batch = step.batch;
+  if (batch.num_tokens == 0 || batch.num_decode_seqs != batch.num_tokens ||
+      !kernels::attention_decode_supports(step.activation_dtype, op.head_dim)) {
+    return std::nullopt;
+  }
+  const kernels::AttentionParams params = attention_params(op, step, context);
+  return decode_params(params, scratch_of(op, step, params), step, context);
+}
+
 // Decode sequences take one launch, which also appends; prefill sequences two. Dtypes and head
 // sizes that tensor cores do not support take two for all sequences together.
 void run_attention(const Attention& op, const Step& step, const OpContext& context) {
   if (step.batch.num_tokens == 0) return;
   kernels::AttentionParams params = attention_params(op, step, context);
-  const std::int64_t max_slots = slots_of_block_table(step.kv_cache);
-  Workspace workspace(step.workspace);
-  const AttentionScratch scratch = take_attention_scratch(
-      workspace, op, params.dtype, {params.num_tokens, params.num_decode_seqs, max_slots});
+  const AttentionScratch scratch = scratch_of(op, step, params);
   params.queries = scratch.queries;
 
   if (!kernels::attention_decode_supports(params.dtype, params.head_dim)) {
@@ -169,17 +201,7 @@ void run_attention(const Attention& op, const Step& step, const OpContext& conte
     return;
   }
   if (params.num_decode_seqs > 0) {
-    kernels::AttentionDecodeParams decode;
-    decode.attention = params;
-    decode.max_splits = kernels::decode_splits(max_slots);
-    decode.max_slots = step.batch.max_kv_len;
-    decode.num_multiprocessors = context.num_multiprocessors;
-    decode.sums = scratch.sums;
-    decode.states = scratch.states;
-    decode.counters =
-        context.take_counters(std::int64_t{params.num_decode_seqs} *
-                              kernels::decode_counters(params.num_heads, params.num_kv_heads));
-    kernels::attention_decode(decode, context.stream);
+    kernels::attention_decode(decode_params(params, scratch, step, context), context.stream);
   }
   if (params.num_tokens > params.num_decode_seqs) {
     const bool on_sm90 = context.sm90_attention && kernels::attention_prefill_sm90_supports(params);

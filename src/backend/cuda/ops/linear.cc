@@ -2,8 +2,9 @@
 #include "backend/cuda/ops/projection.h"
 
 namespace quern::cuda {
+namespace {
 
-void run_linear(const Linear& op, const Step& step, const OpContext& context) {
+Projection projection_of(const Linear& op, const Step& step) {
   const Tensor& in = step.value(op.in);
   QUERN_CHECK(in.row_stride == in.cols);
   Projection projection;
@@ -14,6 +15,23 @@ void run_linear(const Linear& op, const Step& step, const OpContext& context) {
   projection.epilogue = make_epilogue(
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, Activation::none, false);
   check_shapes(projection, in.cols);
+  return projection;
+}
+
+}  // namespace
+
+std::optional<kernels::GemvParams> gemv_of(const Linear& op, const Step& step,
+                                           const OpContext& context) {
+  const Projection projection = projection_of(op, step);
+  if (projection.num_rows != 1 ||
+      projection_kernel(projection, context) != ProjectionKernel::gemv) {
+    return std::nullopt;
+  }
+  return gemv_params(projection, context);
+}
+
+void run_linear(const Linear& op, const Step& step, const OpContext& context) {
+  const Projection projection = projection_of(op, step);
   if (projection.num_rows == 0) return;
   Workspace workspace(step.workspace);
   project(projection, workspace, context);

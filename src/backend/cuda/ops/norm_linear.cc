@@ -44,15 +44,17 @@ std::byte* take_normed(Workspace& workspace, std::int64_t rows, std::int64_t col
   return workspace.take<std::byte>(rows * cols * static_cast<std::int64_t>(dtype_bytes(dtype)));
 }
 
-}  // namespace
-
-void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context) {
+kernels::NormParams norm_params(const NormLinear& op, const Step& step, const OpContext& context) {
   kernels::NormParams norm;
   norm.input = norm_input(op, step);
   norm.residual_out = residual_out_of(op, step);
   norm.use_pdl = context.use_pdl;
   norm.num_rows = step.batch.num_rows(op.out_rows);
+  return norm;
+}
 
+/// The projection, without its rows.
+Projection projection_of(const NormLinear& op, const Step& step, const kernels::NormParams& norm) {
   Projection projection;
   projection.in_dtype = norm.input.dtype;
   projection.num_rows = norm.num_rows;
@@ -60,6 +62,37 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
   projection.epilogue = make_epilogue(
       step.value(op.out), op.bias ? &step.weight(*op.bias) : nullptr, op.activation, op.gated);
   check_shapes(projection, norm.input.in_features);
+  return projection;
+}
+
+/// Whether one kernel of a single row computes the norm, too.
+bool fuses_norm(const Projection& projection) {
+  return projection.num_rows == 1 && kernels::is_fused_activation(projection.epilogue.activation) &&
+         !rounds_inputs(projection.weight->format);
+}
+
+template <typename Params>
+Params with_norm(Params params, const kernels::NormParams& norm) {
+  params.norm = norm.input;
+  params.residual_out = norm.residual_out;
+  return params;
+}
+
+}  // namespace
+
+std::optional<kernels::GemvParams> gemv_of(const NormLinear& op, const Step& step,
+                                           const OpContext& context) {
+  const kernels::NormParams norm = norm_params(op, step, context);
+  const Projection projection = projection_of(op, step, norm);
+  if (!fuses_norm(projection) || projection_kernel(projection, context) != ProjectionKernel::gemv) {
+    return std::nullopt;
+  }
+  return with_norm(gemv_params(projection, context), norm);
+}
+
+void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& context) {
+  kernels::NormParams norm = norm_params(op, step, context);
+  Projection projection = projection_of(op, step, norm);
   if (norm.num_rows == 0) return;
   Workspace workspace(step.workspace);
   const bool is_fused = kernels::is_fused_activation(projection.epilogue.activation);
@@ -85,18 +118,13 @@ void run_norm_linear(const NormLinear& op, const Step& step, const OpContext& co
       kernels::float8_norm(rounded, context.stream);
       return project_float8(kernel, projection, rounded.out, context);
     }
-  } else if (is_fused && norm.num_rows == 1) {
-    const auto with_norm = [&](auto params) {
-      params.norm = norm.input;
-      params.residual_out = norm.residual_out;
-      return params;
-    };
+  } else if (fuses_norm(projection)) {
     const ProjectionKernel kernel = projection_kernel(projection, context);
     if (kernel == ProjectionKernel::gemv) {
-      return kernels::gemv(with_norm(gemv_params(projection, context)), context.stream);
+      return kernels::gemv(with_norm(gemv_params(projection, context), norm), context.stream);
     }
     if (kernel == ProjectionKernel::quantized_gemv && !projection.weight->format.permuted_inputs) {
-      return kernels::quantized_gemv(with_norm(quantized_gemv_params(projection, context)),
+      return kernels::quantized_gemv(with_norm(quantized_gemv_params(projection, context), norm),
                                      context.stream);
     }
   }

@@ -14,6 +14,8 @@
 #include "graph/graph.h"
 #include "graph/limits.h"
 #include "graph/step.h"
+#include "kernels/attention/decode/attention_decode.h"
+#include "kernels/gemv/gemv.h"
 
 namespace quern::cuda {
 
@@ -32,6 +34,8 @@ struct OpContext {
   GemmCrossover gemm_crossover;
   /// Launches use PDL; see kernels::LaunchShape.
   bool use_pdl = false;
+  /// Recorded steps of one sequence may be persistent, see kernels::persistent_step().
+  bool persistent_steps = false;
   /// Prefill attention may use sm_90a instructions, see has_attention_prefill_sm90().
   bool sm90_attention = false;
   /// Projections of many rows may use them too, see has_gemm_sm90().
@@ -93,6 +97,14 @@ inline void run_op(const Sample& op, const Step& step, const OpContext& context)
 inline void run_op(const Advance& op, const Step& step, const OpContext& context) {
   run_advance(op, step, context);
 }
+
+// What an op launches if that is a single kernel of this kind, and nothing if it is not.
+std::optional<kernels::GemvParams> gemv_of(const NormLinear& op, const Step& step,
+                                           const OpContext& context);
+std::optional<kernels::GemvParams> gemv_of(const Linear& op, const Step& step,
+                                           const OpContext& context);
+std::optional<kernels::AttentionDecodeParams> decode_of(const Attention& op, const Step& step,
+                                                        const OpContext& context);
 
 // Checks for ops with sizes that a model or GPU can exceed; see Backend::check. The functions above
 // repeat the checks that protect their arrays.

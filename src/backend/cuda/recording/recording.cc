@@ -126,8 +126,8 @@ class GraphRecording final : public Recording {
   /// Also uploads the graph through `upload_stream` and waits for it, so that the first replay does
   /// not.
   GraphRecording(const Stream& stream, cudaStream_t upload_stream, cudaGraph_t graph,
-                 LaunchCounts counts)
-      : stream_(stream), counts_(counts) {
+                 LaunchCounts counts, std::vector<Buffer> memory)
+      : stream_(stream), counts_(counts), memory_(std::move(memory)) {
     cudaGraphExec_t executable = nullptr;
     check_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
     executable_.reset(executable);
@@ -144,8 +144,9 @@ class GraphRecording final : public Recording {
 
  private:
   const Stream& stream_;
-  GraphExecOwner executable_;
   LaunchCounts counts_;
+  std::vector<Buffer> memory_;  ///< that the kernels read
+  GraphExecOwner executable_;
 };
 
 /// Captures `step` as the body of a WHILE node in a new graph; `body` is the body's graph.
@@ -174,17 +175,21 @@ GraphOwner capture_once(cudaStream_t stream, const std::function<void()>& step) 
 }  // namespace
 
 std::unique_ptr<Recording> record_graph(const Stream& stream, OpContext& context,
-                                        const std::function<void()>& step, RecordedLoop loop) {
+                                        const std::function<std::vector<Buffer>()>& step,
+                                        RecordedLoop loop) {
+  std::vector<Buffer> memory;
+  const auto launch_all = [&] { memory = step(); };
   const std::uint64_t calls_before = context.cublaslt->num_calls();
   cudaGraph_t body = nullptr;
-  const GraphOwner graph = loop == RecordedLoop::device ? capture_loop(context, step, body)
-                                                        : capture_once(context.stream, step);
+  const GraphOwner graph = loop == RecordedLoop::device ? capture_loop(context, launch_all, body)
+                                                        : capture_once(context.stream, launch_all);
   LaunchCounts counts;
   cudaGraph_t recorded = body != nullptr ? body : graph.get();
   counts.launches = count_kernels(recorded);
   counts.dependent_launches = count_dependent_launches(recorded);
   counts.library_calls = context.cublaslt->num_calls() - calls_before;
-  return std::make_unique<GraphRecording>(stream, context.stream, graph.get(), counts);
+  return std::make_unique<GraphRecording>(stream, context.stream, graph.get(), counts,
+                                          std::move(memory));
 }
 
 std::size_t recording_bytes(std::size_t num_nodes, RecordedLoop loop) {
@@ -192,9 +197,11 @@ std::size_t recording_bytes(std::size_t num_nodes, RecordedLoop loop) {
   // parameters on the device; a graph, and the body of a WHILE node, take memory in blocks.
   constexpr std::size_t kLaunchesPerNode = 2;  // batched: norm and GEMM
   constexpr std::size_t kBytesPerLaunch = std::size_t{4} << 10;
+  constexpr std::size_t kBytesPerPersistentOp = std::size_t{32} << 10;  // its output, LLaMA-7B's
   constexpr std::size_t kBytesPerGraph = std::size_t{512} << 10;
   const std::size_t num_graphs = loop == RecordedLoop::device ? 2 : 1;
-  return num_graphs * kBytesPerGraph + num_nodes * kLaunchesPerNode * kBytesPerLaunch;
+  return num_graphs * kBytesPerGraph +
+         num_nodes * (kLaunchesPerNode * kBytesPerLaunch + kBytesPerPersistentOp);
 }
 
 std::string device_loop_obstacle() {

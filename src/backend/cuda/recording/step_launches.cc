@@ -1,0 +1,71 @@
+#include "backend/cuda/recording/step_launches.h"
+
+#include <optional>
+#include <variant>
+
+namespace quern::cuda {
+namespace {
+
+/// A step of fewer ops gains nothing.
+constexpr std::size_t kFewestOps = 4;
+
+template <typename Params>
+std::optional<kernels::PersistentOp> make_op(const std::optional<Params>& params) {
+  if (!params) return std::nullopt;
+  return kernels::PersistentOp(*params);
+}
+
+std::optional<kernels::PersistentOp> persistent_op(const Op& op, const Step& step,
+                                                   const OpContext& context) {
+  if (!context.persistent_steps || step.batch.num_tokens != 1) return std::nullopt;
+  if (const auto* norm_linear = std::get_if<NormLinear>(&op)) {
+    return make_op(gemv_of(*norm_linear, step, context));
+  }
+  if (const auto* linear = std::get_if<Linear>(&op)) {
+    return make_op(gemv_of(*linear, step, context));
+  }
+  if (const auto* attention = std::get_if<Attention>(&op)) {
+    return make_op(decode_of(*attention, step, context));
+  }
+  return std::nullopt;
+}
+
+void launch_alone(const kernels::PersistentOp& op, cudaStream_t stream) {
+  if (op.kind == kernels::PersistentOp::Kind::gemv) return kernels::gemv(op.gemv, stream);
+  kernels::attention_decode(op.attention.params, stream);
+}
+
+}  // namespace
+
+void StepLaunches::add(const Op& op) {
+  if (const auto persistent = persistent_op(op, step_, context_)) {
+    waiting_.push_back(*persistent);
+    return;
+  }
+  finish();
+  std::visit([&](const auto& any) { run_op(any, step_, context_); }, op);
+}
+
+void StepLaunches::finish() {
+  std::vector<kernels::PersistentOp> ops = std::move(waiting_);
+  waiting_.clear();
+  if (ops.size() < kFewestOps || !kernels::persistent_step_supports(ops)) {
+    for (const kernels::PersistentOp& op : ops) launch_alone(op, context_.stream);
+    return;
+  }
+  const std::size_t op_bytes = std::as_bytes(std::span(ops)).size();
+  const Buffer& memory = memory_.emplace_back(
+      allocate_(op_bytes + kernels::persistent_step_bytes(ops), "a persistent step"));
+  std::byte* const after_ops = memory.data() + op_bytes;
+  kernels::link_ops(ops, after_ops);
+  copy_(memory.data(), ops.data(), op_bytes);
+  kernels::PersistentStepParams params;
+  params.ops = ops;
+  params.device_ops = reinterpret_cast<const kernels::PersistentOp*>(memory.data());
+  params.memory = after_ops;
+  params.num_multiprocessors = context_.num_multiprocessors;
+  params.use_pdl = context_.use_pdl;
+  kernels::persistent_step(params, context_.stream);
+}
+
+}  // namespace quern::cuda
