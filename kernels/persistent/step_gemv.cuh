@@ -80,8 +80,8 @@ __device__ void prepare_row(const PersistentOp& op, std::uint32_t step,
     row[in_features + threadIdx.x] = T(0.0f);
 }
 
-/// Applies the epilogue to the sums of tiles [begin, end), which start at feature `first`, and
-/// stores the results; a thread has one feature.
+/// Applies the epilogue to the sums of tiles [begin, end) and stores the results. A thread has one
+/// feature, of which `epilogue` is.
 template <typename T, int kWarps>
 __device__ void finish_tiles(const PersistentOp& op, const TiledWeight& weight, int begin, int end,
                              std::uint32_t step, const FeatureEpilogue& epilogue,
