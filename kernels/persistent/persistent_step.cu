@@ -186,12 +186,12 @@ Sizes sizes_of(std::span<const PersistentOp> ops) {
 constexpr std::size_t kStageBytes = std::size_t{kWarps} * PaddedKBlock::kBytes;
 
 /// Stages of each warp's ring, 0 if too few fit into shared memory.
-int num_stages(const Sizes& sizes) {
+int num_stages(const Sizes& sizes, std::size_t shared_bytes) {
   constexpr std::size_t kStaticBytes =
       kOpsHeld * sizeof(PersistentOp) + sizeof(TileSums<kWarps>[2]) + 2048;
   const std::size_t used =
       kStaticBytes + sizes.work_bytes() + sizes.residual_bytes + sizes.weight_bytes();
-  const std::size_t most = max_shared_bytes();
+  const std::size_t most = shared_bytes > 0 ? shared_bytes : max_shared_bytes();
   if (used > most) return 0;
   const auto stages = static_cast<int>((most - used) / kStageBytes);
   for (const int known : Stream::kStages) {
@@ -261,7 +261,7 @@ PersistentOp::PersistentOp(const AttentionDecodeParams& params) : kind(Kind::att
   num_items = attention.splits * rows;
 }
 
-bool persistent_step_supports(std::span<const PersistentOp> ops) {
+bool persistent_step_supports(std::span<const PersistentOp> ops, std::size_t shared_bytes) {
   const Sizes sizes = sizes_of(ops);
   const auto fits = [&](const PersistentOp& op) {
     if (op.kind == PersistentOp::Kind::gemv) {
@@ -273,7 +273,7 @@ bool persistent_step_supports(std::span<const PersistentOp> ops) {
            contains(HeadDims{}, p.head_dim);
   };
   return sizes.dtype != DType::float32 && std::all_of(ops.begin(), ops.end(), fits) &&
-         is_chain(ops) && num_stages(sizes) > 0;
+         is_chain(ops) && num_stages(sizes, shared_bytes) > 0;
 }
 
 std::size_t persistent_step_bytes(std::span<const PersistentOp> ops) {
@@ -308,7 +308,7 @@ void persistent_step(const PersistentStepParams& params, cudaStream_t stream) {
     plan.attention = params.device_ops + (attention - params.ops.begin());
   }
   plan.num_weights = sizes.num_weights;
-  plan.num_stages = num_stages(sizes);
+  plan.num_stages = num_stages(sizes, params.shared_bytes);
   plan.work_vectors = static_cast<int>(sizes.work_bytes() / 16);
   plan.residual_vectors = static_cast<int>(sizes.residual_bytes / 16);
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),

@@ -38,8 +38,8 @@ std::size_t persistent_step_bytes(std::span<const PersistentOp> ops);
 
 /// Whether persistent_step() supports these ops on the current device. They must be a chain: each
 /// reads what the one before it writes, which nothing else reads, and norms the residual stream of
-/// the norm before it. Errors: LaunchError.
-bool persistent_step_supports(std::span<const PersistentOp> ops);
+/// the norm before it. `shared_bytes`: see PersistentStepParams. Errors: LaunchError.
+bool persistent_step_supports(std::span<const PersistentOp> ops, std::size_t shared_bytes = 0);
 
 /// Links the ops of a step. `memory`: persistent_step_bytes(), aligned to 16 bytes, on the device.
 void link_ops(std::span<PersistentOp> ops, std::byte* memory);
@@ -49,6 +49,8 @@ struct PersistentStepParams {
   const PersistentOp* device_ops = nullptr;  ///< the same on the device
   std::byte* memory = nullptr;               ///< that they are linked in
   int num_multiprocessors = 0;
+  /// Shared memory of a block, at most; 0: what the device has.
+  std::size_t shared_bytes = 0;
   bool use_pdl = false;  ///< see LaunchShape
 };
 

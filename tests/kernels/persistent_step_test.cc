@@ -8,6 +8,8 @@
 
 #include "backend/cuda/stream/check_cuda.h"
 #include "base/half.h"
+#include "graph/step.h"
+#include "kernels/common/launch.h"
 #include "tests/backend/conformance/backends.h"
 
 namespace quern::testing {
@@ -23,11 +25,14 @@ struct Shape {
   int intermediate = 520;  ///< likewise
   int vocab = 1003;        ///< not a multiple of a tile
   int past = 0;            ///< tokens in the cache before the first step
+  SequenceStatus status = SequenceStatus::running;
 };
 
 constexpr int kLayers = 2;
 constexpr int kBlockSize = 16;
 constexpr int kMaxSlots = 1024;
+/// All of this device's, and that of the GPUs with the least (sm_86), which leaves fewer stages.
+constexpr std::size_t kSharedBytes[] = {0, kernels::kMaxSharedBytes};
 
 class PersistentStepTest : public TypedBackendTest {
  protected:
@@ -135,6 +140,7 @@ class PersistentStepTest : public TypedBackendTest {
     }
     const auto* block_table = upload(blocks);
     const auto* zero = upload(std::vector<std::int32_t>{0});
+    const auto* finished = upload(std::vector<std::int32_t>{static_cast<int>(shape.status)});
     const auto* one = upload(std::vector<float>{1.0f});
     const auto* inv_freq = random_floats(shape.head_dim / 2, 0.5f, 0.5f);
     kv_len_ = upload(std::vector<std::int32_t>{shape.past});
@@ -170,7 +176,7 @@ class PersistentStepTest : public TypedBackendTest {
       p.values = random_elements(slots, 1.0f);
       p.block_table = block_table;
       p.state_index = zero;
-      p.finished = zero;
+      p.finished = finished;
       p.state_kv_len = p.state_position = kv_len_;
       p.rope_alpha = one;
       p.rope.inv_freq = inv_freq;
@@ -201,10 +207,22 @@ class PersistentStepTest : public TypedBackendTest {
     }
   }
 
+  void expect_close(const std::vector<float>& got, const std::vector<float>& expected) const {
+    double error = 0.0;
+    double square = 0.0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      error += std::pow(double{got[i]} - expected[i], 2.0);
+      square += std::pow(double{expected[i]}, 2.0);
+    }
+    // Sums of another order differ in the last bit of float32, which a value rounded to the dtype
+    // between ops turns into a unit of the dtype now and then: far fewer than one of each op.
+    const double unit = dtype() == DType::float16 ? 0x1p-11 : 0x1p-8;
+    EXPECT_LT(error, 4 * unit * unit * square);
+  }
+
   /// Three steps of both, each with the logits of the one after the other as reference.
   void check(const Shape& shape, kernels::NormKind kind, bool gated) {
     std::vector<kernels::PersistentOp> ops = make_ops(shape, kind, gated);
-    ASSERT_TRUE(kernels::persistent_step_supports(ops));
     const std::size_t op_bytes = std::as_bytes(std::span(ops)).size();
     auto* memory =
         static_cast<std::byte*>(allocate(op_bytes + kernels::persistent_step_bytes(ops)));
@@ -218,24 +236,19 @@ class PersistentStepTest : public TypedBackendTest {
       launch_alone(ops);
       cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
       const std::vector<float> expected = floats_of(logits_, shape.vocab);
-      kernels::persistent_step({.ops = ops,
-                                .device_ops = reinterpret_cast<kernels::PersistentOp*>(memory),
-                                .memory = memory + op_bytes,
-                                .num_multiprocessors = ops[0].gemv.num_multiprocessors},
-                               nullptr);
-      cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-      const std::vector<float> got = floats_of(logits_, shape.vocab);
-      double error = 0.0;
-      double square = 0.0;
-      for (std::size_t i = 0; i < got.size(); ++i) {
-        error += std::pow(double{got[i]} - expected[i], 2.0);
-        square += std::pow(double{expected[i]}, 2.0);
+      for (const std::size_t shared_bytes : kSharedBytes) {
+        ASSERT_TRUE(kernels::persistent_step_supports(ops, shared_bytes));
+        kernels::persistent_step({.ops = ops,
+                                  .device_ops = reinterpret_cast<kernels::PersistentOp*>(memory),
+                                  .memory = memory + op_bytes,
+                                  .num_multiprocessors = ops[0].gemv.num_multiprocessors,
+                                  .shared_bytes = shared_bytes},
+                                 nullptr);
+        cuda::check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+        SCOPED_TRACE(::testing::Message() << "step " << step << ", " << shape.past << " past, "
+                                          << shared_bytes << " bytes of shared memory");
+        expect_close(floats_of(logits_, shape.vocab), expected);
       }
-      // Sums of another order differ in the last bit of float32, which a value rounded to the dtype
-      // between ops turns into a unit of the dtype now and then: far fewer than one of each op.
-      const double unit = dtype() == DType::float16 ? 0x1p-11 : 0x1p-8;
-      EXPECT_LT(error, 4 * unit * unit * square)
-          << "step " << step << ", " << shape.past << " past";
     }
   }
 
@@ -259,34 +272,141 @@ TEST_P(PersistentStepTest, AgreesWithKernelsOfTheirOwn) {
            .vocab = 9,
            .past = past},
           kernels::NormKind::rms, false);
+    check({.past = past, .status = SequenceStatus::stop}, kernels::NormKind::rms, true);
     check({.num_heads = 10, .num_kv_heads = 1, .hidden = 4360, .intermediate = 11016, .past = past},
           kernels::NormKind::rms, true);
   }
-}
-
-TEST_P(PersistentStepTest, RefusesWhatIsNoChain) {
-  const std::vector<kernels::PersistentOp> ops = make_ops({}, kernels::NormKind::rms, true);
-  ASSERT_TRUE(kernels::persistent_step_supports(ops));
-  using Ops = std::vector<kernels::PersistentOp>;
-  const auto changed = [&](auto change) {
-    Ops other = ops;
-    change(other);
-    return kernels::persistent_step_supports(other);
-  };
-  EXPECT_FALSE(changed([](Ops& other) { other.erase(other.begin()); }));
-  EXPECT_FALSE(changed([](Ops& other) { other.erase(other.begin() + 2); }));
-  EXPECT_FALSE(changed([](Ops& other) { other[3].gemv.norm.residual = nullptr; }));
-  EXPECT_FALSE(changed([](Ops& other) { other[3].gemv.norm.delta = nullptr; }));
-  EXPECT_FALSE(changed([](Ops& other) { other[0].gemv.num_rows = 2; }));
-  EXPECT_FALSE(changed([](Ops& other) { other[2].gemv.dtype = DType::float32; }));
-  EXPECT_FALSE(changed([](Ops& other) { other[1].attention.params.attention.head_dim = 96; }));
-  EXPECT_FALSE(changed([](Ops& other) { other[1].attention.params.attention.num_seqs = 2; }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Gpu, PersistentStepTest,
                          ::testing::Combine(::testing::ValuesIn(backends_under_test()),
                                             ::testing::Values(DType::float16, DType::bfloat16)),
                          typed_test_name);
+
+// How ops are linked needs no GPU: their arrays are only addresses.
+
+using Ops = std::vector<kernels::PersistentOp>;
+
+template <typename Value = void>
+Value* array(int number) {
+  return reinterpret_cast<Value*>(std::uintptr_t{0x1000} * static_cast<unsigned>(number));
+}
+
+constexpr int kHidden = 192;
+constexpr int kQkv = 320;  // three heads of 64, and one key and value
+
+kernels::GemvParams linear(int in, int in_features, int out, int out_features) {
+  kernels::GemvParams p;
+  p.dtype = DType::float16;
+  p.num_rows = 1;
+  p.in_features = in_features;
+  p.in = array(in);
+  p.epilogue.out = array(out);
+  p.epilogue.out_features = out_features;
+  p.epilogue.out_dtype = DType::float16;
+  p.num_multiprocessors = 72;
+  return p;
+}
+
+kernels::GemvParams norm_linear(int residual, int delta, int residual_out, int out,
+                                int out_features) {
+  kernels::GemvParams p = linear(0, kHidden, out, out_features);
+  p.norm.in_features = kHidden;
+  p.norm.residual = array<float>(residual);
+  p.norm.delta = array(delta);
+  p.residual_out = array<float>(residual_out);
+  return p;
+}
+
+/// qkv, attention, attention_out, gate_up, down, lm_head.
+Ops layer() {
+  kernels::AttentionDecodeParams attention;
+  attention.attention.dtype = DType::float16;
+  attention.attention.qkv = array(2);
+  attention.attention.out = array(3);
+  attention.attention.num_heads = 3;
+  attention.attention.num_kv_heads = 1;
+  attention.attention.head_dim = 64;
+  attention.attention.num_seqs = attention.attention.num_decode_seqs = 1;
+  attention.max_slots = 1024;
+  attention.num_multiprocessors = 72;
+  Ops ops;
+  ops.emplace_back(norm_linear(1, 0, 0, 2, kQkv));
+  ops.emplace_back(attention);
+  ops.emplace_back(linear(3, kHidden, 4, kHidden));
+  ops.emplace_back(norm_linear(1, 4, 5, 6, 512));
+  ops.emplace_back(linear(6, 512, 7, kHidden));
+  ops.emplace_back(norm_linear(5, 7, 0, 8, 2048));
+  return ops;
+}
+
+bool are_supported(const Ops& ops) {
+  return kernels::persistent_step_supports(ops, kernels::kMaxSharedBytes);
+}
+
+TEST(PersistentOps, MustBeAChain) {
+  ASSERT_TRUE(are_supported(layer()));
+  const auto are_with = [](const auto& change) {
+    Ops ops = layer();
+    change(ops);
+    return are_supported(ops);
+  };
+  EXPECT_TRUE(are_with([](Ops& ops) { ops.pop_back(); }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops.erase(ops.begin()); })) << "begins with attention";
+  EXPECT_FALSE(are_with([](Ops& ops) { ops.erase(ops.begin() + 2); }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[3].gemv.norm.residual = array<float>(9); }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[3].gemv.norm.delta = nullptr; }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[3].gemv.residual_out = nullptr; }))
+      << "the last norm reads a residual stream that nothing wrote";
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[4].gemv.in = array(9); }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops.clear(); }));
+}
+
+TEST(PersistentOps, MustBeWhatTheKernelIsMadeFor) {
+  const auto are_with = [](const auto& change) {
+    Ops ops = layer();
+    change(ops);
+    return are_supported(ops);
+  };
+  const auto attention_with = [&](const auto& change) {
+    return are_with([&](Ops& ops) { change(ops[1].attention.params.attention); });
+  };
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[0].gemv.num_rows = 2; }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[2].gemv.dtype = DType::float32; }));
+  EXPECT_FALSE(are_with([](Ops& ops) { ops[2].gemv.dtype = DType::bfloat16; })) << "of one dtype";
+  EXPECT_FALSE(attention_with([](auto& attention) { attention.head_dim = 96; }));
+  EXPECT_FALSE(attention_with([](auto& attention) { attention.num_seqs = 2; }));
+  EXPECT_FALSE(attention_with([](auto& attention) { attention.value_scales = array<float>(9); }))
+      << "a cache of 8 bits";
+  EXPECT_FALSE(are_with([](Ops& ops) {
+    ops[4].gemv.in_features = ops[3].gemv.epilogue.out_features = 65536;
+  })) << "rows that do not fit into shared memory";
+}
+
+TEST(PersistentOps, AreLinkedByTheirOutputs) {
+  Ops ops = layer();
+  auto* memory = array<std::byte>(16);
+  kernels::link_ops(ops, memory);
+  EXPECT_EQ(ops.front().in, nullptr);
+  EXPECT_EQ(ops.back().out, nullptr);
+  // Two elements and a step number take eight bytes.
+  const std::vector<int> elements = {kQkv, kHidden, kHidden, 512, kHidden};
+  std::size_t total = 0;
+  for (std::size_t i = 0; i + 1 < ops.size(); ++i) {
+    SCOPED_TRACE(i);
+    EXPECT_EQ(ops[i + 1].in, ops[i].out);
+    const auto* begin = reinterpret_cast<const std::byte*>(ops[i].out);
+    EXPECT_GE(begin, memory + total);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(begin) % 16, 0u);
+    total = static_cast<std::size_t>(begin - memory) + 4 * static_cast<std::size_t>(elements[i]);
+  }
+  EXPECT_LE(total, kernels::persistent_step_bytes(ops));
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    EXPECT_EQ(ops[i].stores_residual, i == 3) << "only the last one, for kernels after the step";
+    if (i == 1) continue;  // attention
+    EXPECT_EQ(ops[i].gemv_index, i == 0 ? 0 : static_cast<int>(i) - 1) << i;
+  }
+}
 
 }  // namespace
 }  // namespace quern::testing
