@@ -349,18 +349,8 @@ class CudaBackend final : public Backend {
     cuda::OpContext context = context_;
     context.stream = recording_stream_.get();
     const auto launch_all = [&] {
-      cuda::StepLaunches launches(
-          step, context,
-          [&](std::size_t size_bytes, const char* what) {
-            return cuda::allocate_device(size_bytes, what, device_, side_stream_);
-          },
-          [&](void* device, const void* host, std::size_t size_bytes) {
-            // Not in staging_: weights may be uploaded meanwhile, by another thread.
-            cuda::check_cuda(cudaMemcpyAsync(device, host, size_bytes, cudaMemcpyHostToDevice,
-                                             side_stream_.get()),
-                             "cudaMemcpyAsync");
-            cuda::check_cuda(cudaStreamSynchronize(side_stream_.get()), "cudaStreamSynchronize");
-          });
+      // Not through staging_: weights may be uploaded meanwhile, by another thread.
+      cuda::StepLaunches launches(step, context, device_, side_stream_);
       for_each_node(nodes, [&](const Node& node) { launch([&] { launches.add(node.op); }); });
       launch([&] { launches.finish(); });
       return launches.take_memory();

@@ -3,6 +3,9 @@
 #include <optional>
 #include <variant>
 
+#include "backend/cuda/stream/check_cuda.h"
+#include "backend/cuda/stream/memory.h"
+
 namespace quern::cuda {
 namespace {
 
@@ -54,11 +57,15 @@ void StepLaunches::finish() {
     return;
   }
   const std::size_t op_bytes = std::as_bytes(std::span(ops)).size();
-  const Buffer& memory = memory_.emplace_back(
-      allocate_(op_bytes + kernels::persistent_step_bytes(ops), "a persistent step"));
+  const Buffer& memory =
+      memory_.emplace_back(allocate_device(op_bytes + kernels::persistent_step_bytes(ops),
+                                           "a persistent step", device_, upload_stream_));
   std::byte* const after_ops = memory.data() + op_bytes;
   kernels::link_ops(ops, after_ops);
-  copy_(memory.data(), ops.data(), op_bytes);
+  check_cuda(cudaMemcpyAsync(memory.data(), ops.data(), op_bytes, cudaMemcpyHostToDevice,
+                             upload_stream_.get()),
+             "cudaMemcpyAsync");
+  check_cuda(cudaStreamSynchronize(upload_stream_.get()), "cudaStreamSynchronize");
   kernels::PersistentStepParams params;
   params.ops = ops;
   params.device_ops = reinterpret_cast<const kernels::PersistentOp*>(memory.data());

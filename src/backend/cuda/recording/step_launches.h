@@ -1,9 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/stream/stream.h"
 #include "base/memory/buffer.h"
 #include "kernels/persistent/persistent_step.h"
 
@@ -13,12 +13,10 @@ namespace quern::cuda {
 /// step where context.persistent_steps allows it.
 class StepLaunches {
  public:
-  /// As Backend's, for memory that the launches read.
-  using Allocate = std::function<Buffer(std::size_t size_bytes, const char* what)>;
-  using Copy = std::function<void(void* device, const void* host, std::size_t size_bytes)>;
-
-  StepLaunches(const Step& step, const OpContext& context, Allocate allocate, Copy copy)
-      : step_(step), context_(context), allocate_(std::move(allocate)), copy_(std::move(copy)) {}
+  /// `upload_stream`: for what the launches read; not one that another thread uploads through.
+  StepLaunches(const Step& step, const OpContext& context, Device device,
+               const Stream& upload_stream)
+      : step_(step), context_(context), device_(device), upload_stream_(upload_stream) {}
 
   /// The next op; it may be launched later, with those after it. Errors: as run_op().
   void add(const Op& op);
@@ -30,8 +28,8 @@ class StepLaunches {
  private:
   const Step& step_;
   const OpContext& context_;
-  Allocate allocate_;
-  Copy copy_;
+  Device device_;
+  const Stream& upload_stream_;
   std::vector<kernels::PersistentOp> waiting_;
   std::vector<Buffer> memory_;
 };
