@@ -51,6 +51,7 @@ double KernelTimer::time_us(int count, const std::function<void(int)>& launch) c
   constexpr int kReplays = 5;
   const auto all = [&] {
     for (int i = 0; i < count; ++i) launch(i);
+    return std::vector<Buffer>{};
   };
   cuda::CublasLt uncounted;
   cuda::OpContext context;
