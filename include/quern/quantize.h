@@ -40,8 +40,8 @@ struct QuantizeOptions {
   /// k and v; gate and up) go together.
   std::vector<std::string> ignore = {};
   /// Token ids of texts like those that the model is for, at most its context each. With them
-  /// scales are searched and roundings fed back so that the error of each matrix's outputs is
-  /// small; see docs/quantization.md. Empty: numbers are rounded to nearest.
+  /// scales are searched and roundings fed back so that each matrix's outputs come near those of
+  /// the original model; see docs/quantization.md. Empty: numbers are rounded to nearest.
   std::vector<std::vector<std::int32_t>> calibration = {};
   /// SmoothQuant's migration strength, of w8a8 with calibration: 0.5 shares the difficulty between
   /// inputs and weights. In (0, 1). Unset: no smoothing.
@@ -70,8 +70,9 @@ inline constexpr std::size_t kMinCalibrationTokens = 512;
 /// source's, and copies of the other files. `folder` must be new or empty; it is written whole or
 /// not at all. The bytes depend on model, options and instruction set alone, not on the number of
 /// threads.
-/// Cost: without calibration a matrix in memory at a time; with it the model, one matrix with its
-/// squared inputs, and the activations of the calibration tokens between two nodes.
+/// Cost: without calibration a matrix in memory at a time; with it the model, one matrix twice in
+/// float32 with its squared inputs, and the activations of the calibration tokens between two
+/// nodes, of the original and of the quantized model.
 /// Errors: those of opening a model; unsupported for one that is quantized already and for numbers
 /// that are not finite; invalid_argument naming the option for a group size that does not divide a
 /// matrix's inputs, too few or impossible calibration tokens and options that do not go together,

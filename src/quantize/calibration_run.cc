@@ -23,9 +23,11 @@ CalibrationRun::CalibrationRun(const OpenedModel& model,
       backend_(make_backend(resolved)),
       plan_(plan_engine(model, *backend_, resolved)),
       runner_(model, plan_, *backend_),
-      values_(model.graph.values.size(), std::vector<std::vector<float>>(texts.size())),
       last_reader_(model.graph.values.size()) {
   QUERN_CHECK(model.graph.activation_dtype == DType::float32);
+  for (auto& values : values_) {
+    values.assign(model.graph.values.size(), std::vector<Floats>(texts.size()));
+  }
   for (const std::vector<std::int32_t>& ids : texts) {
     Request request;
     request.prompt_ids = ids;
@@ -53,8 +55,8 @@ void CalibrationRun::begin(const Sequence& text) {
   runner_.step().batch = arrays.write_batch(step);
 }
 
-CalibrationRun::Floats& CalibrationRun::value(ValueId id, std::size_t text) {
-  return values_[static_cast<std::size_t>(id)][text];
+CalibrationRun::Floats& CalibrationRun::value(ValueId id, Stream stream, std::size_t text) {
+  return values_[static_cast<std::size_t>(stream)][static_cast<std::size_t>(id)][text];
 }
 
 void CalibrationRun::write_value(ValueId id, std::span<const float> rows) {
@@ -74,17 +76,19 @@ CalibrationRun::Floats CalibrationRun::read_value(ValueId id, std::int64_t num_r
 void CalibrationRun::read_inputs(const Node& node, const InputRows& sink) {
   for (std::size_t text = 0; text < texts_.size(); ++text) {
     if (const auto* linear = std::get_if<Linear>(&node.op)) {
-      sink(value(linear->in, text));
+      sink(value(linear->in, Stream::quantized, text), value(linear->in, Stream::original, text));
     } else {
-      sink(normed_rows(std::get<NormLinear>(node.op), text));
+      const auto& op = std::get<NormLinear>(node.op);
+      sink(normed_rows(op, Stream::quantized, text), normed_rows(op, Stream::original, text));
     }
   }
 }
 
-std::vector<float> CalibrationRun::normed_rows(const NormLinear& op, std::size_t text) {
-  Floats rows = value(op.residual, text);
+CalibrationRun::Floats CalibrationRun::normed_rows(const NormLinear& op, Stream stream,
+                                                   std::size_t text) {
+  Floats rows = value(op.residual, stream, text);
   if (op.delta) {
-    const Floats& delta = value(*op.delta, text);
+    const Floats& delta = value(*op.delta, stream, text);
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i] += delta[i];
   }
   const std::vector<float> gain = read_weight(op.gain);
@@ -100,29 +104,29 @@ std::vector<float> CalibrationRun::normed_rows(const NormLinear& op, std::size_t
   return rows;
 }
 
-void CalibrationRun::run(const Node& node) {
+void CalibrationRun::run(const Node& node, Stream stream) {
   const std::vector<ValueId> outputs = op_outputs(node.op);
   for (std::size_t text = 0; text < texts_.size(); ++text) {
     begin(*texts_[text]);
-    for (const ValueId id : op_inputs(node.op)) write_value(id, value(id, text));
+    for (const ValueId id : op_inputs(node.op)) write_value(id, value(id, stream, text));
     if (graph().value(outputs.front()).rows == Rows::logit_rows) {
-      run_logit_rows(node, text);
+      run_logit_rows(node, stream, text);
       continue;
     }
     execute(*backend_, {&node, 1}, runner_.step());
     for (const ValueId id : outputs) {
-      value(id, text) = read_value(id, texts_[text]->prompt_len());
+      value(id, stream, text) = read_value(id, texts_[text]->prompt_len());
     }
   }
-  drop_values(node);
+  drop_values(node, stream);
 }
 
 /// The nodes after the last attention compute a few rows at a time.
-void CalibrationRun::run_logit_rows(const Node& node, std::size_t text) {
+void CalibrationRun::run_logit_rows(const Node& node, Stream stream, std::size_t text) {
   QUERN_CHECK(std::holds_alternative<NormLinear>(node.op), "{}", node.name);
   const int num_rows = texts_[text]->prompt_len();
   const ValueId out = std::get<NormLinear>(node.op).out;
-  Floats& all = value(out, text);
+  Floats& all = value(out, stream, text);
   for (int done = 0; done < num_rows; done += plan_.limits.max_logit_rows) {
     const int count = std::min(plan_.limits.max_logit_rows, num_rows - done);
     runner_.arrays().write_logit_rows(runner_.step().batch, done, count);
@@ -132,12 +136,13 @@ void CalibrationRun::run_logit_rows(const Node& node, std::size_t text) {
   }
 }
 
-void CalibrationRun::drop_values(const Node& node) {
+void CalibrationRun::drop_values(const Node& node, Stream stream) {
   const auto index = static_cast<std::size_t>(&node - graph().nodes.data());
   QUERN_CHECK(index < graph().nodes.size(), "{}", node.name);
-  for (std::size_t id = 0; id < values_.size(); ++id) {
+  auto& values = values_[static_cast<std::size_t>(stream)];
+  for (std::size_t id = 0; id < values.size(); ++id) {
     if (last_reader_[id] > index) continue;
-    for (Floats& rows : values_[id]) Floats().swap(rows);
+    for (Floats& rows : values[id]) Floats().swap(rows);
   }
 }
 

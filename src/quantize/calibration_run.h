@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,12 +15,17 @@
 
 namespace quern {
 
-/// Receives inputs of a GEMM, [any number of rows, in_features].
-using InputRows = std::function<void(std::span<const float> rows)>;
+/// Receives inputs of a GEMM, [any number of rows, in_features], and those of the original model.
+using InputRows =
+    std::function<void(std::span<const float> rows, std::span<const float> original_rows)>;
 
-/// A model on the CPU that runs texts node by node, all texts through a node before the next: after
-/// a matrix was replaced, what follows sees its new outputs. Between nodes the values of all texts
-/// that a later node reads are in memory.
+/// Two models run side by side: as it was, and with the matrices that were replaced.
+enum class CalibrationStream : std::uint8_t { original, quantized };
+
+/// A model on the CPU that runs texts node by node, all texts of both streams through a node before
+/// the next. There is one copy of its weights: the original stream goes through a node first, and
+/// then its matrix may be replaced. Between nodes the values of all texts that a later node reads
+/// are in memory.
 class CalibrationRun {
  public:
   /// Loads the model in float32. Errors: those of Engine::load; invalid_argument for a text that is
@@ -32,8 +38,8 @@ class CalibrationRun {
   /// Passes what the node's matrix is multiplied with: of a NormLinear the normed rows. Nodes
   /// before it must have run.
   void read_inputs(const Node& node, const InputRows& sink);
-  /// Runs the next node, and drops values that none reads after it.
-  void run(const Node& node);
+  /// Runs the next node of a stream, and drops values that none reads after it.
+  void run(const Node& node, CalibrationStream stream);
 
   /// Numbers of a matrix or vector, [out_features, in_features].
   std::vector<float> read_weight(WeightId id);
@@ -42,22 +48,24 @@ class CalibrationRun {
 
  private:
   using Floats = std::vector<float>;
+  using Stream = CalibrationStream;
 
   void begin(const Sequence& text);
-  std::vector<float> normed_rows(const NormLinear& op, std::size_t text);
-  Floats& value(ValueId id, std::size_t text);
+  Floats normed_rows(const NormLinear& op, Stream stream, std::size_t text);
+  Floats& value(ValueId id, Stream stream, std::size_t text);
   void write_value(ValueId id, std::span<const float> rows);
   Floats read_value(ValueId id, std::int64_t num_rows);
-  void run_logit_rows(const Node& node, std::size_t text);
-  void drop_values(const Node& node);
+  void run_logit_rows(const Node& node, Stream stream, std::size_t text);
+  void drop_values(const Node& node, Stream stream);
 
   const OpenedModel& model_;
   std::unique_ptr<Backend> backend_;
   EnginePlan plan_;
   ModelRunner runner_;
   std::vector<std::unique_ptr<Sequence>> texts_;
-  std::vector<std::vector<Floats>> values_;  ///< by ValueId and text; empty: not there
-  std::vector<std::size_t> last_reader_;     ///< by ValueId: index of the node
+  /// By stream, ValueId and text; empty: not there.
+  std::array<std::vector<std::vector<Floats>>, 2> values_;
+  std::vector<std::size_t> last_reader_;  ///< by ValueId: index of the node
 };
 
 }  // namespace quern

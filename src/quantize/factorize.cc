@@ -6,16 +6,13 @@
 
 #include "backend/cpu/gemm/gemm.h"
 #include "base/memory/shape.h"
+#include "quantize/row_block.h"
 
 namespace quern {
 namespace {
 
 constexpr std::int64_t kBlock = 64;    ///< columns that are finished at a time
 constexpr std::int64_t kRowTile = 64;  ///< rows of a thread's share
-
-Tensor block_view(float* data, std::int64_t rows, std::int64_t cols, std::int64_t stride) {
-  return {reinterpret_cast<std::byte*>(data), rows, cols, stride, DType::float32, Device{}};
-}
 
 /// A block of columns [begin, end), with those to its right finished.
 class ColumnBlock {
@@ -29,9 +26,9 @@ class ColumnBlock {
     const std::int64_t width = end_ - begin_;
     if (depth == 0) return;
     std::vector<float> products(static_cast<std::size_t>(count * width));
-    cpu::multiply_transposed(block_view(at(first, end_), count, depth, size_),
-                             block_view(at(begin_, end_), width, depth, size_),
-                             block_view(products.data(), count, width, width));
+    cpu::multiply_transposed(float_view(at(first, end_), count, depth, size_),
+                             float_view(at(begin_, end_), width, depth, size_),
+                             float_view(products.data(), count, width, width));
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t diagonal = std::max(first + i - begin_, std::int64_t{0});
       for (std::int64_t j = diagonal; j < width; ++j) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/threads/thread_pool.h"
+#include "quantize/row_block.h"
 
 namespace quern {
 
@@ -35,13 +36,11 @@ class InputSquares {
   void scale(std::span<const float> factors);
 
  private:
-  void add_block();
-
   std::int64_t inputs_;
   ThreadPool& pool_;
   std::int64_t num_rows_ = 0;
   std::int64_t num_waiting_ = 0;
-  std::vector<float> waiting_;  ///< transposed: [inputs, rows of a block]
+  RowBlock waiting_;
   std::vector<float> values_;
   std::vector<float> largest_;
 };

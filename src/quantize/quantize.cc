@@ -11,6 +11,7 @@
 #include "quantize/calibration_run.h"
 #include "quantize/input_squares.h"
 #include "quantize/model_writer.h"
+#include "quantize/output_drift.h"
 #include "quantize/plan.h"
 #include "quantize/round_matrix.h"
 #include "quantize/smoothing.h"
@@ -98,8 +99,10 @@ class Quantizer {
         quantize_node(run, node, *weight);
         report(++num_done);
         if (num_done == plan_.matrices.size()) return;
+      } else {
+        run.run(node, CalibrationStream::original);
       }
-      run.run(node);
+      run.run(node, CalibrationStream::quantized);
     }
   }
 
@@ -117,19 +120,27 @@ class Quantizer {
     const WeightSpec& spec = model_.graph.weight(id);
     std::vector<float> values = read_matrix(model_.checkpoint, spec);
     InputSquares squares(spec.in_features, pool_);
-    run.read_inputs(node, [&](std::span<const float> rows) { squares.add(rows); });
+    OutputDrift drift(values, spec.in_features, pool_);
+    run.read_inputs(node, [&](std::span<const float> rows, std::span<const float> original_rows) {
+      squares.add(rows);
+      drift.add(rows, original_rows);
+    });
     squares.finish();
+    drift.finish();
+    if (id != plan_.matrices.back()) run.run(node, CalibrationStream::original);
     const auto* norm_linear = std::get_if<NormLinear>(&node.op);
-    if (options_.smooth && norm_linear != nullptr) smooth(run, *norm_linear, values, squares);
+    if (options_.smooth && norm_linear != nullptr) {
+      smooth(run, *norm_linear, values, squares, drift);
+    }
     const QuantizedRows rounded =
-        round_with_feedback(to_round(spec, values), squares.values(), pool_);
+        round_with_feedback(to_round(spec, values), squares.values(), drift.values(), pool_);
     writer_.write_matrix(spec, rounded);
     dequantize(rounded, plan_.grid, values);
     run.write_weight(id, values);
   }
 
   void smooth(CalibrationRun& run, const NormLinear& op, std::vector<float>& values,
-              InputSquares& squares) {
+              InputSquares& squares, OutputDrift& drift) {
     std::vector<float> gain = run.read_weight(op.gain);
     std::vector<float> bias = op.norm_bias ? run.read_weight(*op.norm_bias) : std::vector<float>();
     const auto dtype_of = [&](WeightId id) {
@@ -142,6 +153,7 @@ class Quantizer {
     std::vector<float> inverse(factors.size());
     std::ranges::transform(factors, inverse.begin(), [](float factor) { return 1.0f / factor; });
     squares.scale(inverse);
+    drift.scale(inverse);
     run.write_weight(op.gain, gain);
     writer_.write_vector(model_.graph.weight(op.gain), gain);
     if (!op.norm_bias) return;

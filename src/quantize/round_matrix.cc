@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/memory/shape.h"
 #include "quantize/factorize.h"
+#include "quantize/row_block.h"
 
 namespace quern {
 namespace {
@@ -19,10 +20,6 @@ constexpr std::int64_t kBlockInputs = 128;  ///< inputs between two products of 
 /// Added to the diagonal of the squares, relative to its mean: inputs that depend on each other
 /// would make rounding errors of the factors large. GPTQ's value.
 constexpr float kDamping = 0.01f;
-
-Tensor float_rows(float* data, std::int64_t rows, std::int64_t cols, std::int64_t stride) {
-  return {reinterpret_cast<std::byte*>(data), rows, cols, stride, DType::float32, Device{}};
-}
 
 QuantizedRows empty_rows(const MatrixToRound& matrix) {
   QUERN_CHECK(matrix.group_size > 0 && matrix.inputs % matrix.group_size == 0);
@@ -57,25 +54,29 @@ void choose_scales(const MatrixToRound& matrix, QuantizedRows& result, ThreadPoo
 }
 
 /// The rounding of round_with_feedback() for some rows, with inputs in the order of `order` and
-/// factors M of their squares.
+/// factors M of their squares, M · Mᵀ. The sum that is to be small is then ‖(T - Q) · M‖² and what
+/// no Q changes, for the best matrix without rounding T = W + drift · (M · Mᵀ)⁻¹.
 class FeedbackRows {
  public:
-  FeedbackRows(const MatrixToRound& matrix, std::span<float> factors,
+  FeedbackRows(const MatrixToRound& matrix, std::span<float> factors, std::span<const float> drift,
                std::span<const std::int64_t> order, QuantizedRows& result)
-      : matrix_(matrix), factors_(factors), order_(order), result_(result) {}
+      : matrix_(matrix), factors_(factors), drift_(drift), order_(order), result_(result) {}
 
   void round(std::int64_t first, std::int64_t count) const {
     const std::int64_t inputs = matrix_.inputs;
     std::vector<float> errors(static_cast<std::size_t>(count * inputs));
+    const std::vector<float> shifts = drift_.empty() ? errors : shifts_of(first, count);
     std::array<float, kRowsAtATime * kBlockInputs> sums;
     for (std::int64_t begin = 0; begin < inputs; begin += kBlockInputs) {
       const std::int64_t width = std::min(kBlockInputs, inputs - begin);
-      // Column k of the sums: Σ over earlier inputs i of error_i · M[i, k].
-      sums.fill(0.0f);
+      // Column k of the sums: (T - W) · M, and Σ over earlier inputs i of error_i · M[i, k].
+      for (std::int64_t row = 0; row < count; ++row) {
+        std::copy_n(shifts.data() + row * inputs + begin, width, sums.data() + row * kBlockInputs);
+      }
       if (begin > 0) {
-        cpu::multiply_accumulate(float_rows(errors.data(), count, begin, inputs),
-                                 float_rows(factors_.data() + begin, begin, width, inputs),
-                                 float_rows(sums.data(), count, width, kBlockInputs));
+        cpu::multiply_accumulate(float_view(errors.data(), count, begin, inputs),
+                                 float_view(factors_.data() + begin, begin, width, inputs),
+                                 float_view(sums.data(), count, width, kBlockInputs));
       }
       for (std::int64_t row = 0; row < count; ++row) {
         round_block(first + row, begin, width, errors.data() + row * inputs,
@@ -85,6 +86,38 @@ class FeedbackRows {
   }
 
  private:
+  /// (T - W) · M for some rows: Z with Z · Mᵀ = drift, from the last input to the first.
+  std::vector<float> shifts_of(std::int64_t first, std::int64_t count) const {
+    const std::int64_t inputs = matrix_.inputs;
+    std::vector<float> shifts(static_cast<std::size_t>(count * inputs));
+    std::array<float, kRowsAtATime * kBlockInputs> sums;
+    for (std::int64_t end = inputs; end > 0;) {
+      const std::int64_t begin = (end - 1) / kBlockInputs * kBlockInputs;
+      const std::int64_t width = end - begin;
+      // Column k of the sums: Σ over inputs j of later blocks of Z_j · M[k, j].
+      sums.fill(0.0f);
+      if (end < inputs) {
+        cpu::multiply_transposed(
+            float_view(shifts.data() + end, count, inputs - end, inputs),
+            float_view(factors_.data() + begin * inputs + end, width, inputs - end, inputs),
+            float_view(sums.data(), count, width, kBlockInputs));
+      }
+      for (std::int64_t row = 0; row < count; ++row) {
+        const float* drift = drift_.data() + (first + row) * inputs;
+        float* shift = shifts.data() + row * inputs;
+        for (std::int64_t k = end - 1; k >= begin; --k) {
+          const float* factor_row = factors_.data() + k * inputs;
+          float rest =
+              drift[order_[static_cast<std::size_t>(k)]] - sums[row * kBlockInputs + k - begin];
+          for (std::int64_t j = k + 1; j < end; ++j) rest -= shift[j] * factor_row[j];
+          shift[k] = rest / factor_row[k];
+        }
+      }
+      end = begin;
+    }
+    return shifts;
+  }
+
   /// Rounds inputs [begin, begin + width) of the order, of one row.
   void round_block(std::int64_t row, std::int64_t begin, std::int64_t width, float* errors,
                    float* sums) const {
@@ -107,6 +140,7 @@ class FeedbackRows {
 
   const MatrixToRound& matrix_;
   std::span<float> factors_;
+  std::span<const float> drift_;
   std::span<const std::int64_t> order_;
   QuantizedRows& result_;
 };
@@ -184,7 +218,8 @@ QuantizedRows round_to_nearest(const MatrixToRound& matrix, ThreadPool& pool) {
 }
 
 QuantizedRows round_with_feedback(const MatrixToRound& matrix, std::span<float> squares,
-                                  ThreadPool& pool) {
+                                  std::span<const float> drift, ThreadPool& pool) {
+  QUERN_CHECK(drift.empty() || drift.size() == matrix.values.size());
   QuantizedRows result = empty_rows(matrix);
   const std::int64_t inputs = matrix.inputs;
   std::vector<float> importance(static_cast<std::size_t>(inputs));
@@ -200,7 +235,7 @@ QuantizedRows round_with_feedback(const MatrixToRound& matrix, std::span<float> 
                            [&](std::int64_t i) { return importance[static_cast<std::size_t>(i)]; });
   permute(squares, order);
   factorize(squares, inputs, pool);
-  const FeedbackRows rows(matrix, squares, order, result);
+  const FeedbackRows rows(matrix, squares, drift, order, result);
   for_row_tiles(result.rows, pool,
                 [&](std::int64_t first, std::int64_t count) { rows.round(first, count); });
   return result;

@@ -4,47 +4,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
-#include <random>
 #include <vector>
 
 #include "base/half.h"
-#include "quantize/factorize.h"
 #include "quantize/input_squares.h"
+#include "quantize/output_drift.h"
+#include "tests/quantize/calibration_data.h"
 
 namespace quern {
 namespace {
 
-std::vector<float> random_floats(std::size_t count, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  std::ranges::generate(values, [&] { return normal(engine); });
-  return values;
-}
-
-/// Inputs that depend on each other, some of them much larger than others.
-std::vector<float> related_inputs(std::size_t rows, std::size_t inputs) {
-  std::vector<float> values = random_floats(rows * inputs, 1);
-  for (std::size_t row = 0; row < rows; ++row) {
-    float* x = values.data() + row * inputs;
-    for (std::size_t i = 1; i < inputs; ++i) x[i] += 0.7f * x[i - 1];
-    for (std::size_t i = 0; i < inputs; i += 7) x[i] *= 4.0f;
-  }
-  return values;
-}
-
-std::vector<double> squares_of(std::span<const float> rows, std::size_t inputs) {
-  std::vector<double> sums(inputs * inputs);
-  for (std::size_t first = 0; first < rows.size(); first += inputs) {
-    for (std::size_t i = 0; i < inputs; ++i) {
-      for (std::size_t j = 0; j < inputs; ++j) {
-        sums[i * inputs + j] += double{rows[first + i]} * double{rows[first + j]};
-      }
-    }
-  }
-  return sums;
-}
+using testing::drifted;
+using testing::product;
+using testing::products_of;
+using testing::random_floats;
+using testing::related_inputs;
+using testing::squares_of;
 
 /// Σ over rows of e · squares · e, e = weights - quantized.
 double output_error(const MatrixToRound& matrix, const QuantizedRows& rounded,
@@ -65,45 +42,60 @@ double output_error(const MatrixToRound& matrix, const QuantizedRows& rounded,
   return sum;
 }
 
+/// The damping of GPTQ's paper.
+std::vector<double> damped(std::span<const double> squares, std::size_t inputs) {
+  std::vector<double> result(squares.begin(), squares.end());
+  double mean = 0.0;
+  for (std::size_t i = 0; i < inputs; ++i) {
+    mean += squares[i * inputs + i] / static_cast<double>(inputs);
+  }
+  for (std::size_t i = 0; i < inputs; ++i) result[i * inputs + i] += 0.01 * mean;
+  return result;
+}
+
+/// By Gauss-Jordan.
+std::vector<double> inverse_of(std::vector<double> matrix, std::size_t size) {
+  std::vector<double> inverse(size * size);
+  for (std::size_t i = 0; i < size; ++i) inverse[i * size + i] = 1.0;
+  for (std::size_t k = 0; k < size; ++k) {
+    const double pivot = matrix[k * size + k];
+    for (std::size_t j = 0; j < size; ++j) {
+      matrix[k * size + j] /= pivot;
+      inverse[k * size + j] /= pivot;
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      if (i == k) continue;
+      const double factor = matrix[i * size + k];
+      for (std::size_t j = 0; j < size; ++j) {
+        matrix[i * size + j] -= factor * matrix[k * size + j];
+        inverse[i * size + j] -= factor * inverse[k * size + j];
+      }
+    }
+  }
+  return inverse;
+}
+
 /// The bytes of GPTQ as its paper has it, in double precision: the Cholesky factor of the inverse,
-/// inputs in the order of their squares, each error spread over the inputs to come.
-std::vector<std::uint8_t> plain_gptq(const MatrixToRound& matrix, const QuantizedRows& with_scales,
+/// inputs in the order of their squares, each error spread over the inputs to come. `weights` are
+/// what is rounded, with the scales of `with_scales`.
+std::vector<std::uint8_t> plain_gptq(const MatrixToRound& matrix, std::vector<double> weights,
+                                     const QuantizedRows& with_scales,
                                      std::span<const double> squares) {
   const auto inputs = static_cast<std::size_t>(matrix.inputs);
   const auto square = [&](std::size_t i) { return squares[i * inputs + i]; };
   std::vector<std::size_t> order(inputs);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::ranges::greater(), square);
-  double mean = 0.0;
-  for (std::size_t i = 0; i < inputs; ++i) mean += square(i) / static_cast<double>(inputs);
-  std::vector<double> h(inputs * inputs);
+  const std::vector<double> h = damped(squares, inputs);
+  std::vector<double> ordered(inputs * inputs);
   for (std::size_t i = 0; i < inputs; ++i) {
-    for (std::size_t j = 0; j < inputs; ++j)
-      h[i * inputs + j] = squares[order[i] * inputs + order[j]];
-    h[i * inputs + i] += 0.01 * mean;
-  }
-  // The inverse by Gauss-Jordan.
-  std::vector<double> inverse(inputs * inputs);
-  for (std::size_t i = 0; i < inputs; ++i) inverse[i * inputs + i] = 1.0;
-  for (std::size_t k = 0; k < inputs; ++k) {
-    const double pivot = h[k * inputs + k];
     for (std::size_t j = 0; j < inputs; ++j) {
-      h[k * inputs + j] /= pivot;
-      inverse[k * inputs + j] /= pivot;
-    }
-    for (std::size_t i = 0; i < inputs; ++i) {
-      if (i == k) continue;
-      const double factor = h[i * inputs + k];
-      for (std::size_t j = 0; j < inputs; ++j) {
-        h[i * inputs + j] -= factor * h[k * inputs + j];
-        inverse[i * inputs + j] -= factor * inverse[k * inputs + j];
-      }
+      ordered[i * inputs + j] = h[order[i] * inputs + order[j]];
     }
   }
   // Row by row the inverse loses its first input: U's rows up to a factor (paper, equation 3).
   std::vector<std::uint8_t> bytes(matrix.values.size());
-  std::vector<double> left = {inverse.begin(), inverse.end()};
-  std::vector<double> weights(matrix.values.begin(), matrix.values.end());
+  std::vector<double> left = inverse_of(ordered, inputs);
   for (std::size_t k = 0; k < inputs; ++k) {
     for (std::int64_t row = 0; row < matrix.rows(); ++row) {
       double* w = weights.data() + static_cast<std::size_t>(row) * inputs;
@@ -138,6 +130,7 @@ class RoundMatrixTest : public ::testing::TestWithParam<Case> {
   const std::vector<float> values_ = random_floats(kRows * kInputs, 3);
   const std::vector<float> inputs_ = related_inputs(600, kInputs);
   const std::vector<double> squares_ = squares_of(inputs_, kInputs);
+  const std::vector<float> originals_ = drifted(inputs_, kInputs);
   const MatrixToRound matrix_{values_, kInputs, GetParam().grid, DType::float16,
                               GetParam().group_size};
   ThreadPool pool_{2};
@@ -146,7 +139,26 @@ class RoundMatrixTest : public ::testing::TestWithParam<Case> {
     InputSquares sums(kInputs, pool);
     sums.add(inputs_);
     sums.finish();
-    return round_with_feedback(matrix_, sums.values(), pool);
+    return round_with_feedback(matrix_, sums.values(), {}, pool);
+  }
+  QuantizedRows with_drift(ThreadPool& pool) const {
+    InputSquares sums(kInputs, pool);
+    OutputDrift drift(values_, kInputs, pool);
+    sums.add(inputs_);
+    drift.add(inputs_, originals_);
+    sums.finish();
+    drift.finish();
+    return round_with_feedback(matrix_, sums.values(), drift.values(), pool);
+  }
+  /// Few rows of bytes are not the expected ones: a number near the middle between two may fall
+  /// either way in float32, and its row then differs further on.
+  static void expect_rows(const QuantizedRows& rounded, std::span<const std::uint8_t> expected) {
+    std::size_t num_rows_differ = 0;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      const auto own = std::span(rounded.bytes).subspan(row * kInputs, kInputs);
+      if (!std::ranges::equal(own, expected.subspan(row * kInputs, kInputs))) ++num_rows_differ;
+    }
+    EXPECT_LE(num_rows_differ, kRows / 10);
   }
 };
 
@@ -171,18 +183,48 @@ TEST_P(RoundMatrixTest, NearestIsWithinHalfAStep) {
 
 TEST_P(RoundMatrixTest, FeedbackGivesThePapersNumbers) {
   const QuantizedRows rounded = with_feedback(pool_);
-  const std::vector<std::uint8_t> expected = plain_gptq(matrix_, rounded, squares_);
-  // A number near the middle between two may fall either way in float32, and its row then differs
-  // further on: few rows may.
-  std::size_t num_rows_differ = 0;
-  for (std::size_t row = 0; row < kRows; ++row) {
-    const auto first = static_cast<std::ptrdiff_t>(row * kInputs);
-    num_rows_differ += std::equal(rounded.bytes.begin() + first,
-                                  rounded.bytes.begin() + first + kInputs, expected.begin() + first)
-                           ? 0
-                           : 1;
+  expect_rows(rounded, plain_gptq(matrix_, {values_.begin(), values_.end()}, rounded, squares_));
+}
+
+TEST_P(RoundMatrixTest, WithDriftTheBestMatrixForTheInputsIsRounded) {
+  // T = W · Σ x₀ xᵀ · (Σ x xᵀ)⁻¹, by least squares, damped towards W.
+  const std::vector<float> differences = [&] {
+    std::vector<float> result(inputs_.size());
+    std::ranges::transform(originals_, inputs_, result.begin(), std::minus());
+    return result;
+  }();
+  const std::vector<double> drift =
+      product(values_, products_of(differences, inputs_, kInputs), kInputs);
+  const std::vector<double> inverse = inverse_of(damped(squares_, kInputs), kInputs);
+  std::vector<double> best(values_.begin(), values_.end());
+  for (std::size_t at = 0; at < best.size(); ++at) {
+    for (std::size_t i = 0; i < kInputs; ++i) {
+      best[at] += drift[at / kInputs * kInputs + i] * inverse[i * kInputs + at % kInputs];
+    }
   }
-  EXPECT_LE(num_rows_differ, kRows / 10);
+  const QuantizedRows rounded = with_drift(pool_);
+  expect_rows(rounded, plain_gptq(matrix_, best, rounded, squares_));
+}
+
+TEST_P(RoundMatrixTest, DriftBringsOutputsBackToTheOriginals) {
+  // ‖W x₀ - Q x‖² over all inputs.
+  const auto error_of = [&](const QuantizedRows& rounded) {
+    std::vector<float> numbers(values_.size());
+    dequantize(rounded, matrix_.grid, numbers);
+    double sum = 0.0;
+    for (std::size_t row = 0; row < inputs_.size(); row += kInputs) {
+      for (std::size_t first = 0; first < numbers.size(); first += kInputs) {
+        double difference = 0.0;
+        for (std::size_t i = 0; i < kInputs; ++i) {
+          difference += double{values_[first + i]} * double{originals_[row + i]} -
+                        double{numbers[first + i]} * double{inputs_[row + i]};
+        }
+        sum += difference * difference;
+      }
+    }
+    return sum;
+  };
+  EXPECT_LT(error_of(with_drift(pool_)), 0.6 * error_of(with_feedback(pool_)));
 }
 
 TEST_P(RoundMatrixTest, FeedbackLowersTheOutputsError) {
@@ -194,8 +236,8 @@ TEST_P(RoundMatrixTest, FeedbackLowersTheOutputsError) {
 TEST_P(RoundMatrixTest, BytesDoNotDependOnThreads) {
   ThreadPool one(1);
   ThreadPool three(3);
-  const QuantizedRows a = with_feedback(one);
-  const QuantizedRows b = with_feedback(three);
+  const QuantizedRows a = with_drift(one);
+  const QuantizedRows b = with_drift(three);
   EXPECT_EQ(a.bytes, b.bytes);
   EXPECT_EQ(a.scales, b.scales);
 }
@@ -239,59 +281,6 @@ TEST(GridTest, BestScaleCutsOffAnUnimportantOutlier) {
   EXPECT_LT(best_scale(grid, DType::float32, group, importance), 0.6f * whole);
 }
 
-TEST(FactorizeTest, FactorsGiveTheMatrixBack) {
-  constexpr std::size_t kSize = 150;  // no multiple of a block
-  const std::vector<float> rows = related_inputs(400, kSize);
-  const std::vector<double> squares = squares_of(rows, kSize);
-  std::vector<float> factors(squares.begin(), squares.end());
-  ThreadPool pool(2);
-  ASSERT_TRUE(factorize_upper(factors, kSize, pool));
-  for (std::size_t i = 0; i < kSize; ++i) {
-    for (std::size_t j = i; j < kSize; ++j) {
-      double sum = 0.0;
-      for (std::size_t k = j; k < kSize; ++k) {
-        sum += double{factors[i * kSize + k]} * double{factors[j * kSize + k]};
-      }
-      const double size = std::sqrt(squares[i * kSize + i] * squares[j * kSize + j]);
-      EXPECT_NEAR(sum, squares[i * kSize + j], 1e-5 * size) << i << ' ' << j;
-      if (i != j) {
-        EXPECT_EQ(factors[j * kSize + i], static_cast<float>(squares[j * kSize + i]));
-      }
-    }
-  }
-}
-
-TEST(FactorizeTest, RefusesWhatIsNotPositiveDefinite) {
-  std::vector<float> matrix = {1.0f, 2.0f, 2.0f, 1.0f};
-  ThreadPool pool(1);
-  EXPECT_FALSE(factorize_upper(matrix, 2, pool));
-}
-
-TEST(InputSquaresTest, AreTheSumsOfAllRows) {
-  constexpr std::size_t kInputs = 70;
-  const std::vector<float> rows = related_inputs(300, kInputs);
-  ThreadPool pool(2);
-  InputSquares sums(kInputs, pool);
-  const std::span<const float> all = rows;
-  sums.add(all.first(100 * kInputs));
-  sums.add(all.subspan(100 * kInputs));
-  sums.finish();
-  const std::vector<double> expected = squares_of(rows, kInputs);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double size =
-        std::sqrt(expected[i / kInputs * (kInputs + 1)] * expected[i % kInputs * (kInputs + 1)]);
-    EXPECT_NEAR(sums.values()[i], expected[i], 1e-5 * size);
-  }
-  EXPECT_EQ(sums.num_rows(), 300);
-  EXPECT_EQ(sums.largest()[3], [&] {
-    float largest = 0.0f;
-    for (std::size_t at = 3; at < rows.size(); at += kInputs) {
-      largest = std::max(largest, std::fabs(rows[at]));
-    }
-    return largest;
-  }());
-}
-
 TEST(RoundWithFeedbackTest, InputsThatAreAlwaysZeroAreNoError) {
   constexpr std::size_t kInputs = 64;
   std::vector<float> rows = random_floats(100 * kInputs, 8);
@@ -304,7 +293,7 @@ TEST(RoundWithFeedbackTest, InputsThatAreAlwaysZeroAreNoError) {
     sums.add(rows);
     sums.finish();
     const MatrixToRound matrix{values, kInputs, {4, false}, DType::float16, 32};
-    const QuantizedRows rounded = round_with_feedback(matrix, sums.values(), pool);
+    const QuantizedRows rounded = round_with_feedback(matrix, sums.values(), {}, pool);
     std::vector<float> numbers(values.size());
     dequantize(rounded, matrix.grid, numbers);
     for (const float number : numbers) EXPECT_TRUE(std::isfinite(number));
