@@ -22,7 +22,7 @@ set(quern_unity_default OFF)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT CMAKE_CXX_COMPILER_LAUNCHER AND NOT QUERN_SANITIZE)
   set(quern_unity_default ON)
 endif()
-option(QUERN_UNITY "Compile the sources of the library and the program in batches" ${quern_unity_default})
+option(QUERN_UNITY "Compile the sources of the library, the program and the tests in batches" ${quern_unity_default})
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)

@@ -15,7 +15,7 @@ namespace {
 // Prefill attention has two kernels, of which the backend uses one: the same cases run with both,
 // chosen for tiles of 128 rows and of 64 and 128 slots.
 
-constexpr int kMultiprocessors = 3;  // so that a persistent block has several items
+constexpr int kFewMultiprocessors = 3;  // so that a persistent block has several items
 constexpr std::size_t kNumCounters = 4096;
 
 class AttentionPrefill : public AttentionChecks {
@@ -25,7 +25,7 @@ class AttentionPrefill : public AttentionChecks {
     const Buffer counters = backend_->allocate(zeros.size() * sizeof(zeros[0]), "test");
     backend_->copy_in(counters.data(), zeros.data(), counters.size_bytes());
     cuda::OpContext context;
-    context.num_multiprocessors = kMultiprocessors;
+    context.num_multiprocessors = kFewMultiprocessors;
     cuda::RopeTables rope_tables(backend_->device());
     context.rope_tables = &rope_tables;
     context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
@@ -136,27 +136,27 @@ TEST_P(AttentionPrefill, LongContext) {
 
 TEST_P(AttentionPrefill, WhatIsNoNumberStaysInvisibleToEarlierTokens) {
   constexpr int kTokens = 200;
-  constexpr int kHeadDim = 128;
+  constexpr int kDim = 128;
   constexpr int kAt = 77;  // its value is infinite, and it is no number 60 tokens later
-  auto qkv = rounded(dtype(), random_floats(std::int64_t{kTokens} * 3 * kHeadDim, 1));
-  qkv[(kAt * 3 + 2) * kHeadDim] = std::numeric_limits<float>::infinity();
-  qkv[((kAt + 60) * 3 + 2) * kHeadDim + 1] = std::numeric_limits<float>::quiet_NaN();
+  auto qkv = rounded(dtype(), random_floats(std::int64_t{kTokens} * 3 * kDim, 1));
+  qkv[(kAt * 3 + 2) * kDim] = std::numeric_limits<float>::infinity();
+  qkv[((kAt + 60) * 3 + 2) * kDim + 1] = std::numeric_limits<float>::quiet_NaN();
   for (const bool on_sm90 : {false, true}) {
     if (on_sm90 && !kernels::has_attention_prefill_sm90()) continue;
     SCOPED_TRACE(on_sm90 ? "attention_prefill_sm90" : "attention_prefill");
     on_sm90_ = on_sm90;
     StepHarness harness(*backend_, dtype(), {{.q_len = kTokens}}, 32);
-    harness.add_kv_cache(1, 1, kHeadDim);
+    harness.add_kv_cache(1, 1, kDim);
     Attention op{};
-    op.qkv = harness.add_value(dtype(), std::int64_t{3} * kHeadDim, qkv);
-    op.out = harness.add_value(dtype(), kHeadDim);
+    op.qkv = harness.add_value(dtype(), std::int64_t{3} * kDim, qkv);
+    op.out = harness.add_value(dtype(), kDim);
     op.num_heads = op.num_kv_heads = 1;
-    op.head_dim = kHeadDim;
+    op.head_dim = kDim;
     op.scale = 0.1f;
     run(harness, op);
     const auto out = harness.read(op.out);
     for (std::size_t row = 0; row < kTokens; ++row) {
-      const float* head = &out[row * kHeadDim];
+      const float* head = &out[row * kDim];
       EXPECT_EQ(std::isfinite(head[0]), row < kAt) << "token " << row;
       EXPECT_EQ(std::isnan(head[1]), row >= kAt + 60) << "token " << row;
       EXPECT_TRUE(std::isfinite(head[2])) << "token " << row;

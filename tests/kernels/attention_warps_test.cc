@@ -11,20 +11,20 @@ namespace {
 // Decode attention uses fewer warps per row the more rows a multiprocessor has. With the number of
 // multiprocessors set to one, it does so for the few rows of a test.
 
-constexpr int kMultiprocessors = 1;
-constexpr std::size_t kNumCounters = 1024;
+constexpr int kOneMultiprocessor = 1;
+constexpr std::size_t kNumWarpCounters = 1024;
 
 class AttentionWarps : public AttentionChecks {
  protected:
   void run(StepHarness& harness, const Attention& op) override {
-    const std::vector<std::uint32_t> zeros(kNumCounters);
+    const std::vector<std::uint32_t> zeros(kNumWarpCounters);
     const Buffer counters = backend_->allocate(zeros.size() * sizeof(zeros[0]), "test");
     backend_->copy_in(counters.data(), zeros.data(), counters.size_bytes());
     cuda::OpContext context;
-    context.num_multiprocessors = kMultiprocessors;
+    context.num_multiprocessors = kOneMultiprocessor;
     cuda::RopeTables rope_tables(backend_->device());
     context.rope_tables = &rope_tables;
-    context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumCounters};
+    context.counters = {reinterpret_cast<std::uint32_t*>(counters.data()), kNumWarpCounters};
     harness.run(op, [&](const Step& step) {
       backend_->wait();  // copies in are asynchronous
       cuda::run_attention(op, step, context);

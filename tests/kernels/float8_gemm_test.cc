@@ -19,6 +19,7 @@
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"
 #include "tests/kernels/float8_rows.h"
+#include "tests/kernels/gemm_sizes.h"
 
 namespace quern::testing {
 namespace {
@@ -27,7 +28,6 @@ namespace {
 // to the bit where the tensor cores' sums are exact, within the bounds of ADR 0024 elsewhere. The
 // launcher is told of few multiprocessors, so that a block has several tiles.
 
-constexpr int kMultiprocessors = 8;
 /// Numbers of E4M3, [rows, cols].
 struct Numbers {
   std::int64_t rows;
@@ -133,7 +133,7 @@ class Float8GemmTest : public TypedBackendTest {
     params.weight.num_groups = 1;
     params.epilogue = epilogue;
     params.epilogue.out_dtype = dtype();
-    params.num_multiprocessors = kMultiprocessors;
+    params.num_multiprocessors = kGemmMultiprocessors;
     const std::vector<Float8Gemm> gemms = gemms_of(params);
     ASSERT_FALSE(gemms.empty());
     for (const Float8Gemm& gemm : gemms) {

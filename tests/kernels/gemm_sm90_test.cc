@@ -8,6 +8,7 @@
 #include "kernels/gemm/reference_gemm.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"
+#include "tests/kernels/gemm_sizes.h"
 
 namespace quern::testing {
 namespace {
@@ -15,16 +16,9 @@ namespace {
 // Every layout of the sm_90 GEMM, of which the launcher takes one. It is told of few
 // multiprocessors, so that a block has several tiles. Small integers make sums exact.
 
-constexpr int kMultiprocessors = 8;
 constexpr std::int64_t kMostRows = 400;
 constexpr std::int64_t kMostInFeatures = 840;
 constexpr std::int64_t kMostWeightRows = 1200;
-
-struct Sizes {
-  std::int64_t num_rows;
-  std::int64_t in_features;
-  std::int64_t out_features;
-};
 
 class GemmSm90Test : public TypedBackendTest {
  protected:
@@ -36,7 +30,7 @@ class GemmSm90Test : public TypedBackendTest {
     weight_ = integers(kMostWeightRows * kMostInFeatures, 7);
   }
 
-  void check(const Sizes& sizes, bool gated, bool with_bias) {
+  void check(const GemmSizes& sizes, bool gated, bool with_bias) {
     const std::vector<float> ones(static_cast<std::size_t>(2 * sizes.out_features), 1.0f);
     const Buffer bias = backend_->allocate(ones.size() * sizeof(float), "test");
     backend_->copy_in(bias.data(), ones.data(), bias.size_bytes());
@@ -71,7 +65,7 @@ class GemmSm90Test : public TypedBackendTest {
     params.in_features = sizes.in_features;
     params.weight = weight_.data();
     params.in = in_.data();
-    params.num_multiprocessors = kMultiprocessors;
+    params.num_multiprocessors = kGemmMultiprocessors;
     for (const kernels::GemmSm90Layout& layout : kernels::gemm_sm90_layouts()) {
       SCOPED_TRACE(::testing::Message()
                    << sizes.num_rows << " rows, " << sizes.in_features << " -> "

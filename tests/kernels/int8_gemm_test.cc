@@ -12,6 +12,7 @@
 #include "kernels/quant/rounded/rounded_rows.h"
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/guarded_buffer.h"
+#include "tests/kernels/gemm_sizes.h"
 
 namespace quern::testing {
 namespace {
@@ -19,14 +20,6 @@ namespace {
 // Every layout of the int8 GEMM by wgmma, of which the launcher takes one, and the GEMM by mma: the
 // same integers, and so the same bits, as a loop on the host gives. The launcher is told of few
 // multiprocessors, so that a block has several tiles.
-
-constexpr int kMultiprocessors = 8;
-
-struct Sizes {
-  std::int64_t num_rows;
-  std::int64_t in_features;
-  std::int64_t out_features;
-};
 
 class Int8GemmTest : public TypedBackendTest {
  protected:
@@ -37,7 +30,7 @@ class Int8GemmTest : public TypedBackendTest {
     return buffer;
   }
 
-  void check(const Sizes& sizes, bool gated, bool with_zero_points) {
+  void check(const GemmSizes& sizes, bool gated, bool with_zero_points) {
     std::mt19937 engine(7);
     const std::int64_t weight_rows = gated ? 2 * sizes.out_features : sizes.out_features;
     const auto count = [](std::int64_t rows, std::int64_t cols) {
@@ -117,7 +110,7 @@ class Int8GemmTest : public TypedBackendTest {
     params.epilogue.activation = kernels::Activation::relu;
     params.epilogue.out_features = sizes.out_features;
     params.epilogue.out_dtype = dtype();
-    params.num_multiprocessors = kMultiprocessors;
+    params.num_multiprocessors = kGemmMultiprocessors;
     const auto run = [&](const char* what, const auto& kernel) {
       SCOPED_TRACE(::testing::Message()
                    << what << ", " << sizes.num_rows << " rows, " << sizes.in_features << " -> "

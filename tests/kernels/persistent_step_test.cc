@@ -17,7 +17,7 @@ namespace {
 
 // Steps of a small model in one launch, and by gemv() and attention_decode() one after the other.
 
-struct Shape {
+struct StepShape {
   int head_dim = 64;
   int num_heads = 6;
   int num_kv_heads = 2;
@@ -99,7 +99,7 @@ class PersistentStepTest : public TypedBackendTest {
   }
 
   /// One sequence's arrays; its state is on the device.
-  kernels::AttentionDecodeParams attention(const Shape& shape, const void* qkv, void* out) {
+  kernels::AttentionDecodeParams attention(const StepShape& shape, const void* qkv, void* out) {
     kernels::AttentionDecodeParams decode;
     kernels::AttentionParams& p = decode.attention;
     p.dtype = dtype();
@@ -129,7 +129,7 @@ class PersistentStepTest : public TypedBackendTest {
   }
 
   /// The ops of a model; each layer's attention has a cache.
-  std::vector<kernels::PersistentOp> make_ops(const Shape& shape, kernels::NormKind kind,
+  std::vector<kernels::PersistentOp> make_ops(const StepShape& shape, kernels::NormKind kind,
                                               bool gated) {
     const bool has_bias = kind == kernels::NormKind::layer;
     const std::int64_t heads = shape.num_heads + 2 * shape.num_kv_heads;
@@ -221,7 +221,7 @@ class PersistentStepTest : public TypedBackendTest {
   }
 
   /// Three steps of both, each with the logits of the one after the other as reference.
-  void check(const Shape& shape, kernels::NormKind kind, bool gated) {
+  void check(const StepShape& shape, kernels::NormKind kind, bool gated) {
     std::vector<kernels::PersistentOp> ops = make_ops(shape, kind, gated);
     const std::size_t op_bytes = std::as_bytes(std::span(ops)).size();
     auto* memory =

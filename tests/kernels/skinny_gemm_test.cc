@@ -15,22 +15,23 @@ namespace {
 // Every layout of the skinny GEMM on any GPU: with the number of multiprocessors set low, blocks
 // have from one tile to several passes. Small integers make sums exact.
 
-constexpr int kMultiprocessors = 3;
+constexpr int kSkinnyMultiprocessors = 3;
 constexpr int kTileRows = 8;
 constexpr int kMostTiles = 61;
-constexpr int kMostRows = 70;
+constexpr int kMostSkinnyRows = 70;
 /// Not multiples of the tile sizes; one is smaller than a tile.
-constexpr std::int64_t kMostInFeatures = 600;
+constexpr std::int64_t kMostSkinnyInputs = 600;
 constexpr std::int64_t kFewInFeatures = 72;
-constexpr std::int64_t kMostFeatures = std::int64_t{kMultiprocessors} * kTileRows * kMostTiles;
+constexpr std::int64_t kMostFeatures =
+    std::int64_t{kSkinnyMultiprocessors} * kTileRows * kMostTiles;
 
 class SkinnyGemmTest : public TypedBackendTest {
  protected:
   void SetUp() override {
     TypedBackendTest::SetUp();
     if (IsSkipped()) return;
-    in_ = integers(kMostRows * kMostInFeatures, 5);
-    weight_ = integers(kMostFeatures * kMostInFeatures, 7);
+    in_ = integers(kMostSkinnyRows * kMostSkinnyInputs, 5);
+    weight_ = integers(kMostFeatures * kMostSkinnyInputs, 7);
   }
 
   kernels::Epilogue epilogue(std::int64_t out_features, bool gated, const Buffer& bias,
@@ -49,9 +50,9 @@ class SkinnyGemmTest : public TypedBackendTest {
     const Buffer bias = backend_->allocate(ones.size() * sizeof(float), "test");
     backend_->copy_in(bias.data(), ones.data(), bias.size_bytes());
     const auto row_bytes = static_cast<std::size_t>(out_features) * sizeof(float);
-    const GuardedBuffer expected(*backend_, kMostRows * row_bytes);
+    const GuardedBuffer expected(*backend_, kMostSkinnyRows * row_bytes);
     kernels::ReferenceGemmParams plain;
-    plain.num_rows = kMostRows;
+    plain.num_rows = kMostSkinnyRows;
     plain.in_features = in_features;
     plain.weight = weight_.data();
     plain.weight_dtype = dtype();
@@ -67,8 +68,8 @@ class SkinnyGemmTest : public TypedBackendTest {
     params.in_features = in_features;
     params.weight = weight_.data();
     params.in = in_.data();
-    params.num_multiprocessors = kMultiprocessors;
-    for (const int rows : {3, 16, 17, 32, 33, kMostRows}) {
+    params.num_multiprocessors = kSkinnyMultiprocessors;
+    for (const int rows : {3, 16, 17, 32, 33, kMostSkinnyRows}) {
       for (const std::size_t shared : {kernels::kMaxSharedBytes, params.most_shared_bytes}) {
         SCOPED_TRACE(::testing::Message()
                      << rows << " rows, " << in_features << " -> " << out_features << ", "
@@ -88,9 +89,9 @@ class SkinnyGemmTest : public TypedBackendTest {
 
   void check_tiles(std::initializer_list<int> counts) {
     for (const int tiles : counts) {
-      const std::int64_t weight_rows = std::int64_t{kMultiprocessors} * kTileRows * tiles;
-      check(kMostInFeatures, weight_rows - 5, false);
-      check(kMostInFeatures, weight_rows / 2 - 1, true);
+      const std::int64_t weight_rows = std::int64_t{kSkinnyMultiprocessors} * kTileRows * tiles;
+      check(kMostSkinnyInputs, weight_rows - 5, false);
+      check(kMostSkinnyInputs, weight_rows / 2 - 1, true);
       check(kFewInFeatures, weight_rows - 5, false);
       if (HasFailure()) return;
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,13 @@ namespace quern {
 inline Engine load(EngineOptions options = {}, const std::string& model = "tale-llama") {
   if (options.device == DeviceChoice::automatic) options.device = DeviceChoice::cpu;
   return Engine::load(testing::demo_model(model).string(), options);
+}
+
+/// Token ids of no meaning; those of another `salt` differ from the first on.
+inline std::vector<std::int32_t> made_up_ids(int count, int salt = 0) {
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < count; ++i) ids.push_back(3 + (i * 37 + salt * 101) % 2000);
+  return ids;
 }
 
 /// Sixteen prompts of very different lengths; `sampled` ones have seeds of their own.

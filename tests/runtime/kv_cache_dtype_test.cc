@@ -72,12 +72,6 @@ std::vector<Ids> outputs(const std::vector<Result>& results) {
   return ids;
 }
 
-Ids made_up_ids(int count, int salt) {
-  Ids ids;
-  for (int i = 0; i < count; ++i) ids.push_back(3 + (i * 37 + salt * 101) % 2000);
-  return ids;
-}
-
 Request request_of(Ids ids, int max_new_tokens) {
   Request request = greedy("", max_new_tokens);
   request.prompt_ids = std::move(ids);

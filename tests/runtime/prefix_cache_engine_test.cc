@@ -13,13 +13,7 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-constexpr int kBlock = 32;
-
-Ids made_up_ids(int count, int salt) {
-  Ids ids;
-  for (int i = 0; i < count; ++i) ids.push_back(3 + (i * 37 + salt * 101) % 2000);
-  return ids;
-}
+constexpr int kBlockTokens = 32;
 
 /// A prompt of `shared` ids that depend on `salt` alone, then `own` others.
 Request request_for(int shared, int own, int salt, int own_salt, int max_new_tokens = 20) {
@@ -60,10 +54,10 @@ TEST_P(PrefixCacheOfEngine, SharedBlocksGiveTheSameBits) {
   const Request second = request_for(100, 27, 1, 3);
   EXPECT_EQ(cached.generate(first).cached_prompt_tokens, 0);
   const Result result = cached.generate(second);
-  EXPECT_EQ(result.cached_prompt_tokens, 3 * kBlock) << "full blocks only";
+  EXPECT_EQ(result.cached_prompt_tokens, 3 * kBlockTokens) << "full blocks only";
   expect_equal(result, plain.generate(second));
-  EXPECT_EQ(cached.timing().cached_prompt_tokens, 3u * kBlock);
-  EXPECT_EQ(cached.timing().prefill_tokens, 140u + 127u - 3 * kBlock);
+  EXPECT_EQ(cached.timing().cached_prompt_tokens, 3u * kBlockTokens);
+  EXPECT_EQ(cached.timing().prefill_tokens, 140u + 127u - 3 * kBlockTokens);
   EXPECT_EQ(plain.timing().cached_prompt_tokens, 0u);
 }
 
@@ -86,10 +80,10 @@ INSTANTIATE_TEST_SUITE_P(Models, PrefixCacheOfEngine,
 
 TEST(PrefixCacheEngine, TheLastPromptTokenIsComputed) {
   Engine engine = load();
-  const Request whole_blocks = request_for(2 * kBlock, 0, 1, 0);
+  const Request whole_blocks = request_for(2 * kBlockTokens, 0, 1, 0);
   const Result first = engine.generate(whole_blocks);
   const Result again = engine.generate(whole_blocks);
-  EXPECT_EQ(again.cached_prompt_tokens, kBlock);
+  EXPECT_EQ(again.cached_prompt_tokens, kBlockTokens);
   expect_equal(again, first);
 }
 
@@ -100,7 +94,7 @@ TEST(PrefixCacheEngine, ARunningRequestSharesWhatItHasWritten) {
   }
   const Request second = request_for(100, 9, 1, 4);
   const Result result = engine.generate(second);
-  EXPECT_EQ(result.cached_prompt_tokens, 3 * kBlock);
+  EXPECT_EQ(result.cached_prompt_tokens, 3 * kBlockTokens);
   expect_equal(result, load(without_cache()).generate(second));
   expect_equal(engine.take_result(first).value(),
                load(without_cache()).generate(request_for(100, 0, 1, 0, 100)));
@@ -145,7 +139,8 @@ TEST(PrefixCacheEngine, LogitsComputeEveryRow) {
   engine.generate(request);
   const auto logits = engine.logits(request.prompt_ids);
   EXPECT_TRUE(logits == load(without_cache()).logits(request.prompt_ids));
-  EXPECT_EQ(engine.generate(request).cached_prompt_tokens, 3 * kBlock) << "still there, and right";
+  EXPECT_EQ(engine.generate(request).cached_prompt_tokens, 3 * kBlockTokens)
+      << "still there, and right";
 }
 
 TEST(PrefixCacheEngine, ASmallCacheEvictsAndForgetsNoAnswer) {

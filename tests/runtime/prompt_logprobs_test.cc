@@ -14,12 +14,6 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-Ids made_up_ids(int count) {
-  Ids ids;
-  for (int i = 0; i < count; ++i) ids.push_back(3 + (i * 37) % 2000);
-  return ids;
-}
-
 Request judged(const Ids& ids, int num_top, int max_new_tokens = 4) {
   Request request = greedy("", max_new_tokens);
   request.prompt_ids = ids;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int32_t kPrompt[] = {11, 500, 3, 40000, 7, 7, 21};
 
-Engine load(RandomModel model, std::optional<DType> dtype = std::nullopt) {
+Engine load_random(RandomModel model, std::optional<DType> dtype = std::nullopt) {
   EngineOptions options;
   options.device = DeviceChoice::cpu;
   options.dtype = dtype;
@@ -27,7 +27,7 @@ double root_mean_square(const std::vector<float>& values) {
 }
 
 TEST(RandomModel, SaysWhatItIs) {
-  Engine engine = load({.shape = "gpt_350m", .num_layers = 2});
+  Engine engine = load_random({.shape = "gpt_350m", .num_layers = 2});
   EXPECT_TRUE(engine.info().random_weights);
   EXPECT_EQ(engine.info().name, "gpt_350m");
   EXPECT_EQ(engine.info().num_hidden_layers, 2);
@@ -51,12 +51,12 @@ TEST(RandomModel, LogitsAreSaneInEveryDtype) {
        {RandomModel{.shape = "gpt_350m", .num_layers = 3},
         RandomModel{.shape = "qwen2.5_0.5b", .num_layers = 2, .outliers = true}}) {
     SCOPED_TRACE(model.shape);
-    const auto logits = load(model).logits(kPrompt);
+    const auto logits = load_random(model).logits(kPrompt);
     const double size = root_mean_square(logits);
     EXPECT_GT(size, 0.1);
     EXPECT_LT(size, 10.0);
 
-    auto error = load(model, DType::float16).logits(kPrompt);
+    auto error = load_random(model, DType::float16).logits(kPrompt);
     for (std::size_t i = 0; i < error.size(); ++i) error[i] -= logits[i];
     EXPECT_LT(root_mean_square(error), 0.01 * size);
   }
@@ -64,17 +64,17 @@ TEST(RandomModel, LogitsAreSaneInEveryDtype) {
 
 TEST(RandomModel, TheSeedDecides) {
   RandomModel model{.shape = "gpt_350m", .num_layers = 1};
-  const auto logits = load(model).logits(kPrompt);
-  EXPECT_EQ(load(model).logits(kPrompt), logits);
+  const auto logits = load_random(model).logits(kPrompt);
+  EXPECT_EQ(load_random(model).logits(kPrompt), logits);
   model.weights_seed = 1;
-  EXPECT_NE(load(model).logits(kPrompt), logits);
+  EXPECT_NE(load_random(model).logits(kPrompt), logits);
 }
 
 TEST(RandomModel, UnknownShapesAreErrors) {
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"'gpt_9'", "gpt_350m"}),
-                     load({.shape = "gpt_9"}));
+                     load_random({.shape = "gpt_9"}));
   EXPECT_QUERN_ERROR(ErrorCode::invalid_argument, ({"layers 99", "1 to 24"}),
-                     load({.shape = "gpt_350m", .num_layers = 99}));
+                     load_random({.shape = "gpt_350m", .num_layers = 99}));
   EXPECT_EQ(known_shapes().size(), 9U);
 }
 

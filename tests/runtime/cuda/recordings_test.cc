@@ -9,14 +9,14 @@ namespace {
 constexpr int kMaxSeqs = 9;
 constexpr int kMostRecordings = 32;
 
-struct LoopMode {
+struct RecordedLoopMode {
   std::string name;
   DeviceLoopChoice device_loop;
   int check_interval;
   bool recorded;
 };
 
-std::vector<LoopMode> loop_modes() {
+std::vector<RecordedLoopMode> recorded_loop_modes() {
   using enum DeviceLoopChoice;
   return {{"node_by_node", off, 1, false},
           {"every_step", off, 1, true},
@@ -26,7 +26,7 @@ std::vector<LoopMode> loop_modes() {
 
 class RecordingsTest : public GpuEngineTest {
  protected:
-  static EngineOptions options_of(const LoopMode& mode) {
+  static EngineOptions options_of(const RecordedLoopMode& mode) {
     EngineOptions options;
     options.dtype = DType::float32;
     options.max_seqs = kMaxSeqs;
@@ -59,7 +59,7 @@ class RecordingsTest : public GpuEngineTest {
 TEST_F(RecordingsTest, EveryBatchSizeGivesTheSameTokensInEveryMode) {
   for (const std::string model : {"tale-gpt2", "tale-llama", "tale-qwen", "tale-qwen2"}) {
     std::vector<Result> alone;
-    for (const LoopMode& mode : loop_modes()) {
+    for (const RecordedLoopMode& mode : recorded_loop_modes()) {
       SCOPED_TRACE(model + " " + mode.name);
       Engine engine = load(options_of(mode), model);
       if (alone.empty()) {
@@ -81,7 +81,7 @@ TEST_F(RecordingsTest, EveryBatchSizeGivesTheSameTokensInEveryMode) {
 }
 
 TEST_F(RecordingsTest, AreFewAndWithinThePlan) {
-  for (const LoopMode& mode : loop_modes()) {
+  for (const RecordedLoopMode& mode : recorded_loop_modes()) {
     SCOPED_TRACE(mode.name);
     const EngineOptions options = options_of(mode);
     load(options);  // loads lazily loaded kernels
@@ -107,7 +107,7 @@ TEST_F(RecordingsTest, AreFewAndWithinThePlan) {
 
 TEST_F(RecordingsTest, NothingIsAllocatedInAStep) {
   const auto probe = make_cuda_backend();
-  for (const LoopMode& mode : loop_modes()) {
+  for (const RecordedLoopMode& mode : recorded_loop_modes()) {
     SCOPED_TRACE(mode.name);
     const auto use = [](Engine& engine) {
       for (int count = kMaxSeqs; count >= 1; --count) engine.generate(requests(count));

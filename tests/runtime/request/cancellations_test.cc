@@ -10,7 +10,7 @@
 namespace quern {
 namespace {
 
-using Ids = std::unordered_set<RequestId>;
+using RequestIds = std::unordered_set<RequestId>;
 
 TEST(Cancellations, OnlyLiveRequestsAreCancelled) {
   Cancellations cancellations;
@@ -19,17 +19,17 @@ TEST(Cancellations, OnlyLiveRequestsAreCancelled) {
   for (const RequestId id : {RequestId{3}, RequestId{3}, RequestId{5}, RequestId{0}}) {
     cancellations.cancel(id);
   }
-  EXPECT_EQ(cancellations.take(), Ids{3});
-  EXPECT_EQ(cancellations.take(), Ids{});
+  EXPECT_EQ(cancellations.take(), RequestIds{3});
+  EXPECT_EQ(cancellations.take(), RequestIds{});
   cancellations.cancel(4);
   cancellations.erase(4);
-  EXPECT_EQ(cancellations.take(), Ids{}) << "it ended by itself before anyone looked";
+  EXPECT_EQ(cancellations.take(), RequestIds{}) << "it ended by itself before anyone looked";
   cancellations.cancel(4);
-  EXPECT_EQ(cancellations.take(), Ids{});
+  EXPECT_EQ(cancellations.take(), RequestIds{});
   cancellations.cancel(3);
   cancellations.clear();
   cancellations.cancel(3);
-  EXPECT_EQ(cancellations.take(), Ids{});
+  EXPECT_EQ(cancellations.take(), RequestIds{});
 }
 
 TEST(Cancellations, AnyThreadMayCancel) {

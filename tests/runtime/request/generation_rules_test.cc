@@ -32,10 +32,10 @@ std::map<std::int32_t, std::int32_t> bans(const SamplingRow& row) {
 }
 
 using Bans = std::map<std::int32_t, std::int32_t>;
-constexpr std::int32_t kEos[] = {2, 3};
+constexpr std::int32_t kEosIds[] = {2, 3};
 
 TEST(GenerationRules, NoneByDefault) {
-  const SamplingRow row = rules_of({}, kEos);
+  const SamplingRow row = rules_of({}, kEosIds);
   EXPECT_EQ(row.num_logit_bias, 0);
   EXPECT_EQ(row.num_banned_phrases, 0);
 }
@@ -50,19 +50,19 @@ TEST(GenerationRules, SuppressedTokens) {
 TEST(GenerationRules, EosTokensBeforeTheLeastLength) {
   GenerationConfig generation;
   generation.min_length = 14;
-  EXPECT_EQ(bans(rules_of(generation, kEos)), (Bans{{2, 4}, {3, 4}}));
+  EXPECT_EQ(bans(rules_of(generation, kEosIds)), (Bans{{2, 4}, {3, 4}}));
   generation.min_new_tokens = 7;
-  EXPECT_EQ(bans(rules_of(generation, kEos)), (Bans{{2, 7}, {3, 7}}));
+  EXPECT_EQ(bans(rules_of(generation, kEosIds)), (Bans{{2, 7}, {3, 7}}));
   EXPECT_EQ(bans(rules_of(generation)), Bans{});
   generation = {};
   generation.min_length = kPromptLen;
-  EXPECT_EQ(bans(rules_of(generation, kEos)), Bans{});
+  EXPECT_EQ(bans(rules_of(generation, kEosIds)), Bans{});
 }
 
 TEST(GenerationRules, BadWords) {
   GenerationConfig generation;
   generation.bad_words_ids = {{7}, {2}, {8, 9}, {4, kVocabSize}, {1, 2, 3}};
-  const SamplingRow row = rules_of(generation, kEos);
+  const SamplingRow row = rules_of(generation, kEosIds);
   EXPECT_EQ(bans(row), (Bans{{7, 0}}));  // not the EOS token
   ASSERT_EQ(row.num_banned_phrases, 2);
   EXPECT_EQ(row.banned_phrase_ends[0], 2);

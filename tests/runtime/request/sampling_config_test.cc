@@ -10,14 +10,14 @@
 namespace quern {
 namespace {
 
-constexpr int kVocabSize = 100;
+constexpr int kConfigVocab = 100;
 
 SamplingRow resolve(const SamplingParams& params, const GenerationConfig& generation = {}) {
   Request request;
   request.sampling = params;
   request.sampling.seed = 5;
   const std::int32_t eos_token_ids[] = {2};
-  return resolve_sampling(request, generation, eos_token_ids, kVocabSize);
+  return resolve_sampling(request, generation, eos_token_ids, kConfigVocab);
 }
 
 GenerationConfig sampled_config() {
@@ -245,7 +245,7 @@ TEST(ResolveSampling, RefusesContradictionsAndBadValues) {
   refuse("presence_penalty", [&](auto& params) { params.presence_penalty = kNan; });
   refuse("frequency_penalty", [&](auto& params) { params.frequency_penalty = kInfinity; });
   refuse("no_repeat_ngram_size", [](auto& params) { params.no_repeat_ngram_size = -2; });
-  refuse("100", [](auto& params) { params.logit_bias = {{kVocabSize, 1.0f}}; });
+  refuse("100", [](auto& params) { params.logit_bias = {{kConfigVocab, 1.0f}}; });
   refuse("-1", [](auto& params) { params.logit_bias = {{-1, 1.0f}}; });
   refuse("twice", [](auto& params) { params.logit_bias = {{3, 1.0f}, {3, 2.0f}}; });
   refuse("at most 256", [](auto& params) { params.logit_bias.resize(257); });

@@ -17,6 +17,7 @@ using testing::DeferredBackend;
 using testing::Lag;
 using testing::Requests;
 using testing::Traffic;
+using testing::traffic_model;
 using Impl = EngineAccess::Impl;
 
 EngineOptions small_cache() {
@@ -31,11 +32,9 @@ EngineOptions small_cache() {
   return resolve_options(options);
 }
 
-std::string model_path() { return testing::demo_model("tale-gpt2").string(); }
-
 /// The options with a cache of that many blocks.
 EngineOptions with_blocks(EngineOptions options, std::uint64_t num_blocks) {
-  const MemoryPlan plan = inspect(model_path(), options).memory_plan;
+  const MemoryPlan plan = inspect(traffic_model(), options).memory_plan;
   options.kv_cache_memory_bytes =
       plan.kv_cache_bytes / static_cast<std::uint64_t>(plan.num_kv_blocks) * num_blocks;
   return options;
@@ -78,7 +77,7 @@ const Requests& many_requests() {
     EngineOptions options = small_cache();
     options.prefix_cache = false;
     options.kv_reservation = KvReservation::full;
-    Engine alone = Engine::load(model_path(), options);
+    Engine alone = Engine::load(traffic_model(), options);
     for (int i = 0; i < 24; ++i) {
       made.requests.push_back(random_request(random));
       made.expected.push_back(alone.generate(made.requests.back()));
@@ -97,7 +96,7 @@ TEST_P(PreemptionTest, RandomTrafficGivesWhatEachRequestGivesAlone) {
     SCOPED_TRACE(seed);
     EngineOptions options = with_blocks(small_cache(), 7);
     options.prefix_cache = prefix_cache;
-    Impl impl(model_path(), options, std::make_unique<DeferredBackend>(lag, device_loops, seed));
+    Impl impl(traffic_model(), options, std::make_unique<DeferredBackend>(lag, device_loops, seed));
     ASSERT_EQ(impl.use().num_blocks, 7);
     Traffic(impl, many_requests(), seed).run();
     if (HasFatalFailure()) return;
@@ -135,7 +134,7 @@ TEST(Preemption, GivesTheSameTokensWhateverTheStopChecks) {
     SCOPED_TRACE(check_interval);
     EngineOptions options = with_blocks(small_cache(), 8);
     options.check_interval = check_interval;
-    Engine engine = Engine::load(model_path(), options);
+    Engine engine = Engine::load(traffic_model(), options);
     const std::vector<Result> results = engine.generate(requests);
     for (std::size_t i = 0; i < requests.size(); ++i) {
       EXPECT_EQ(results[i].output_ids, expected[i].output_ids) << i;

@@ -15,6 +15,7 @@ using testing::DeferredBackend;
 using testing::Lag;
 using testing::Requests;
 using testing::Traffic;
+using testing::traffic_model;
 using Impl = EngineAccess::Impl;
 
 EngineOptions ahead_options() {
@@ -28,9 +29,7 @@ EngineOptions ahead_options() {
   return resolve_options(options);
 }
 
-std::string model_path() { return testing::demo_model("tale-gpt2").string(); }
-
-Request random_request(std::mt19937& random) {
+Request short_request(std::mt19937& random) {
   const auto below = [&](int bound) { return static_cast<int>(random() % unsigned(bound)); };
   Request request;
   const int prompt_len = 1 + (below(3) == 0 ? below(40) : below(12));
@@ -58,15 +57,15 @@ Request random_request(std::mt19937& random) {
   return request;
 }
 
-const Requests& many_requests() {
+const Requests& short_requests() {
   static const Requests all = [] {
     Requests made;
     std::mt19937 random(7);
     EngineOptions options = ahead_options();
     options.prefix_cache = false;
-    Engine alone = Engine::load(model_path(), options);
+    Engine alone = Engine::load(traffic_model(), options);
     for (int i = 0; i < 40; ++i) {
-      made.requests.push_back(random_request(random));
+      made.requests.push_back(short_request(random));
       made.expected.push_back(alone.generate(made.requests.back()));
     }
     return made;
@@ -78,7 +77,7 @@ class RunAheadTest : public ::testing::TestWithParam<std::tuple<Lag, bool>> {
  protected:
   Impl engine(const EngineOptions& options, std::uint32_t seed = 1) {
     const auto& [lag, device_loops] = GetParam();
-    return {model_path(), options, std::make_unique<DeferredBackend>(lag, device_loops, seed)};
+    return {traffic_model(), options, std::make_unique<DeferredBackend>(lag, device_loops, seed)};
   }
 };
 
@@ -86,7 +85,7 @@ TEST_P(RunAheadTest, RandomTrafficGivesWhatEachRequestGivesAlone) {
   for (std::uint32_t seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE(seed);
     Impl impl = engine(ahead_options(), seed);
-    Traffic(impl, many_requests(), seed).run();
+    Traffic(impl, short_requests(), seed).run();
     if (HasFatalFailure()) return;
   }
 }
@@ -122,7 +121,8 @@ TEST_P(RunAheadTest, ARowAtItsLimitIsUsedByTheNextStep) {
 TEST(RunAheadTokensTest, TokensOfAMixedStepDoNotWaitForTheNext) {
   for (const bool device_loops : {false, true}) {
     const EngineOptions options = ahead_options();
-    Impl impl(model_path(), options, std::make_unique<DeferredBackend>(Lag::full, device_loops, 1));
+    Impl impl(traffic_model(), options,
+              std::make_unique<DeferredBackend>(Lag::full, device_loops, 1));
     Request request;
     request.prompt_ids = {10, 20, 30};
     request.max_new_tokens = 40;
@@ -144,7 +144,8 @@ TEST(RunAheadTokensTest, TokensOfAMixedStepDoNotWaitForTheNext) {
 
 TEST(RunAheadTokensTest, ADeviceLoopEndsWithTheStepInWhichSomebodyArrives) {
   for (const bool is_announced : {false, true}) {
-    Impl impl(model_path(), ahead_options(), std::make_unique<DeferredBackend>(Lag::full, true, 1));
+    Impl impl(traffic_model(), ahead_options(),
+              std::make_unique<DeferredBackend>(Lag::full, true, 1));
     bool arrives = false;
     if (is_announced) impl.watch_arrivals([&] { return arrives; });
     Request request;
@@ -183,7 +184,7 @@ TEST_P(RunAheadTest, AnswersOfOneTokenShareThePrefixesOfThoseBefore) {
   EXPECT_EQ(impl.timing().cached_prompt_tokens, 5u * 32u) << "the first block of all but the first";
 }
 
-std::string name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool>>& info) {
+std::string ahead_name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool>>& info) {
   const auto& [lag, device_loops] = info.param;
   const char* lag_name = lag == Lag::none ? "no_lag" : lag == Lag::full ? "full_lag" : "any_lag";
   return std::string(lag_name) + (device_loops ? "_device_loops" : "_host");
@@ -192,7 +193,7 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<Lag, bool>>& info)
 INSTANTIATE_TEST_SUITE_P(Devices, RunAheadTest,
                          ::testing::Combine(::testing::Values(Lag::none, Lag::full, Lag::random),
                                             ::testing::Bool()),
-                         name_of);
+                         ahead_name_of);
 
 }  // namespace
 }  // namespace quern

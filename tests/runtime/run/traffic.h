@@ -13,6 +13,8 @@
 
 namespace quern::testing {
 
+inline std::string traffic_model() { return demo_model("tale-gpt2").string(); }
+
 /// Requests that end in every way, and what each gives alone.
 struct Requests {
   std::vector<Request> requests;

@@ -9,7 +9,7 @@
 namespace quern {
 namespace {
 
-std::string normalize_nfc(std::string_view text) { return to_normal_form(text, NormalForm::nfc); }
+std::string to_nfc(std::string_view text) { return to_normal_form(text, NormalForm::nfc); }
 
 TEST(Unicode, KnowsWhiteSpace) {
   for (const char32_t c : {0x09, 0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x200A, 0x2029, 0x3000}) {
@@ -31,17 +31,17 @@ TEST(Unicode, KnowsWordCharacters) {
 
 // Expected forms by Python's unicodedata.
 TEST(Unicode, NormalizesToNfc) {
-  EXPECT_EQ(normalize_nfc(""), "");
-  EXPECT_EQ(normalize_nfc("plain"), "plain");
-  EXPECT_EQ(normalize_nfc("e\u0301"), "\u00e9");
-  EXPECT_EQ(normalize_nfc("\u0344"), "\u0308\u0301");
-  EXPECT_EQ(normalize_nfc("\u1112\u1161\u11ab"), "\ud55c");
-  EXPECT_EQ(normalize_nfc("a\u0307\u0323"), "\u1ea1\u0307");
-  EXPECT_EQ(normalize_nfc("\u0958"), "\u0915\u093c");
-  EXPECT_EQ(normalize_nfc("\u212b \ufb01 \u2126"), "\u00c5 \ufb01 \u03a9");
-  EXPECT_EQ(normalize_nfc("\U0001D15E"), "\U0001D157\U0001D165");
+  EXPECT_EQ(to_nfc(""), "");
+  EXPECT_EQ(to_nfc("plain"), "plain");
+  EXPECT_EQ(to_nfc("e\u0301"), "\u00e9");
+  EXPECT_EQ(to_nfc("\u0344"), "\u0308\u0301");
+  EXPECT_EQ(to_nfc("\u1112\u1161\u11ab"), "\ud55c");
+  EXPECT_EQ(to_nfc("a\u0307\u0323"), "\u1ea1\u0307");
+  EXPECT_EQ(to_nfc("\u0958"), "\u0915\u093c");
+  EXPECT_EQ(to_nfc("\u212b \ufb01 \u2126"), "\u00c5 \ufb01 \u03a9");
+  EXPECT_EQ(to_nfc("\U0001D15E"), "\U0001D157\U0001D165");
   const std::string with_zero("\0e\u0301", 4);
-  EXPECT_EQ(normalize_nfc(with_zero), std::string("\0\u00e9", 3));
+  EXPECT_EQ(to_nfc(with_zero), std::string("\0\u00e9", 3));
 }
 
 TEST(Unicode, NormalizesToTheOtherForms) {
@@ -80,7 +80,7 @@ TEST(Unicode, SortsALongRunOfMarksInTime) {
   for (int i = 0; i < 100'000; ++i) text += "\u0301\u0323";
   for (int i = 1; i < 100'000; ++i) sorted += "\u0323";
   for (int i = 0; i < 100'000; ++i) sorted += "\u0301";
-  EXPECT_EQ(normalize_nfc(text), sorted);
+  EXPECT_EQ(to_nfc(text), sorted);
 }
 
 }  // namespace

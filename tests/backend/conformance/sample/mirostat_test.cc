@@ -9,8 +9,6 @@
 namespace quern::testing {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
 class MirostatConformance : public BackendTest {
  protected:
   static float mu_of(const Sampler& sampler, int seq) {

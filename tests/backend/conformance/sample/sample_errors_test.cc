@@ -8,13 +8,12 @@
 namespace quern::testing {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr auto kNonfinite = static_cast<std::int32_t>(SampleError::nonfinite_logits);
 constexpr auto kNoToken = static_cast<std::int32_t>(SampleError::no_token);
 
 /// More than one slice on every backend: 2 · 2048 and a rest that fills no word.
-constexpr int kVocab = 4133;
+constexpr int kNumIds = 4133;
 
 /// All ways to choose: argmax, draw, each filter, with and without processors.
 std::vector<SamplingRow> all_settings() {
@@ -35,17 +34,17 @@ class SampleErrorsConformance : public BackendTest {
 };
 
 TEST_P(SampleErrorsConformance, NanAndInfinityEndARowWhereverTheyAre) {
-  const auto good = random_floats(kVocab, 3);
+  const auto good = random_floats(kNumIds, 3);
   for (const SamplingRow& row : all_settings()) {
     EXPECT_GE(sample_one(good, row), 0);
     for (const float bad : {kNan, -kNan, kInfinity}) {
-      for (const std::size_t place : {0, 31, 2047, 2048, 4097, kVocab - 1}) {
+      for (const std::size_t place : {0, 31, 2047, 2048, 4097, kNumIds - 1}) {
         auto logits = good;
         logits[place] = bad;
         EXPECT_EQ(sample_one(logits, row), kNonfinite) << bad << " at " << place;
       }
     }
-    EXPECT_EQ(sample_one(std::vector<float>(kVocab, kNan), row), kNonfinite);
+    EXPECT_EQ(sample_one(std::vector<float>(kNumIds, kNan), row), kNonfinite);
     EXPECT_EQ(sample_one({kNan}, row), kNonfinite);
     EXPECT_EQ(sample_one({-kInfinity, kInfinity}, row), kNonfinite);
     EXPECT_EQ(sample_one({kNan, -kInfinity}, row), kNonfinite);
@@ -54,7 +53,7 @@ TEST_P(SampleErrorsConformance, NanAndInfinityEndARowWhereverTheyAre) {
 
 TEST_P(SampleErrorsConformance, MinusInfinityIsLegalUnlessNothingElseIsThere) {
   for (const SamplingRow& row : all_settings()) {
-    std::vector<float> logits(kVocab, -kInfinity);
+    std::vector<float> logits(kNumIds, -kInfinity);
     EXPECT_EQ(sample_one(logits, row), kNoToken);
     EXPECT_EQ(sample_one({-kInfinity}, row), kNoToken);
     logits[4100] = -3e38f;
@@ -77,11 +76,11 @@ TEST_P(SampleErrorsConformance, ABadRowEndsAlone) {
   for (const SamplingRow& like : all_settings()) {
     std::vector<float> logits;
     for (int seq = 0; seq < kSeqs; ++seq) {
-      const auto row = random_floats(kVocab, static_cast<std::uint32_t>(20 + seq));
+      const auto row = random_floats(kNumIds, static_cast<std::uint32_t>(20 + seq));
       logits.insert(logits.end(), row.begin(), row.end());
     }
     const auto tokens = [&](const std::vector<float>& content, bool again) {
-      Sampler sampler(*backend_, prefills(kSeqs), kVocab, content);
+      Sampler sampler(*backend_, prefills(kSeqs), kNumIds, content);
       for (int seq = 0; seq < kSeqs; ++seq) {
         SamplingRow row = like;
         row.seed = static_cast<std::uint64_t>(seq);
@@ -101,7 +100,7 @@ TEST_P(SampleErrorsConformance, ABadRowEndsAlone) {
     const auto expected = tokens(logits, false);
     auto broken = logits;
     for (const int row : bad_rows) {
-      broken[static_cast<std::size_t>(row * kVocab + 997 * row % kVocab)] =
+      broken[static_cast<std::size_t>(row * kNumIds + 997 * row % kNumIds)] =
           row % 2 == 0 ? kNan : kInfinity;
     }
     auto with_errors = expected;

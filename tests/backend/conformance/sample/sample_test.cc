@@ -1,5 +1,4 @@
 #include <cmath>
-#include <limits>
 
 #include "tests/backend/conformance/backends.h"
 #include "tests/backend/conformance/sample/reference_sampling.h"
@@ -7,8 +6,6 @@
 
 namespace quern::testing {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 class SampleConformance : public BackendTest {
  protected:

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "tests/backend/conformance/step_harness.h"
 
 namespace quern::testing {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 inline std::vector<SequenceSpec> prefills(int count) {
   return std::vector<SequenceSpec>(static_cast<std::size_t>(count));

@@ -1,6 +1,5 @@
 // Step::token_bitmask: only allowed tokens are chosen, with any other setting.
 #include <cmath>
-#include <limits>
 #include <random>
 
 #include "tests/backend/conformance/backends.h"
@@ -9,8 +8,6 @@
 
 namespace quern::testing {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Rows of Step::token_bitmask.
 class Bitmask {

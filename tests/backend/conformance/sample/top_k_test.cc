@@ -1,6 +1,5 @@
 // Top-k over rows that are hard to select from: ties in every number, few tokens, odd vocabularies.
 #include <functional>
-#include <limits>
 #include <string>
 
 #include "tests/backend/conformance/backends.h"
@@ -10,14 +9,12 @@
 namespace quern::testing {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
 /// The score of each token, on a grid of 1/16 so that all scores are exact.
-using Shape = std::function<float(int id)>;
+using LogitShape = std::function<float(int id)>;
 
 struct NamedShape {
   std::string name;
-  Shape score;
+  LogitShape score;
 };
 
 float over(int number, float divisor) { return static_cast<float>(number) / divisor; }
@@ -67,7 +64,7 @@ std::vector<SamplingRow> settings() {
 class TopKConformance : public BackendTest {
  protected:
   /// Draws from a row with every setting, or every third.
-  void check(const Shape& shape, int vocab_size, std::uint64_t seed, std::size_t stride = 1) {
+  void check(const LogitShape& shape, int vocab_size, std::uint64_t seed, std::size_t stride = 1) {
     std::vector<float> logits;
     for (int id = 0; id < vocab_size; ++id) logits.push_back(shape(id));
     std::vector<SamplingRow> all;
