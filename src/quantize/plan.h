@@ -8,7 +8,7 @@
 
 #include "graph/graph.h"
 #include "io/output/safetensors_header.h"
-#include "quantize/grid.h"
+#include "quantize/rounding/grid.h"
 #include "quern/quantize.h"
 #include "runtime/load/opened_model.h"
 

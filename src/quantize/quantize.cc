@@ -9,12 +9,12 @@
 #include "base/error.h"
 #include "base/threads/thread_pool.h"
 #include "quantize/calibration_run.h"
-#include "quantize/input_squares.h"
 #include "quantize/model_writer.h"
-#include "quantize/output_drift.h"
 #include "quantize/plan.h"
-#include "quantize/round_matrix.h"
-#include "quantize/smoothing.h"
+#include "quantize/rounding/input_squares.h"
+#include "quantize/rounding/output_drift.h"
+#include "quantize/rounding/round_matrix.h"
+#include "quantize/rounding/smoothing.h"
 #include "quern/safetensors.h"
 #include "runtime/load/engine_plan.h"
 #include "weights/load.h"
@@ -127,6 +127,7 @@ class Quantizer {
     });
     squares.finish();
     drift.finish();
+    // Nothing is run after the last matrix.
     if (id != plan_.matrices.back()) run.run(node, CalibrationStream::original);
     const auto* norm_linear = std::get_if<NormLinear>(&node.op);
     if (options_.smooth && norm_linear != nullptr) {

@@ -9,9 +9,15 @@
 
 namespace quern::cpu {
 
-/// A dense float32 matrix over scratch memory.
+/// A float32 matrix over scratch memory, with `row_stride` elements from row to row.
+inline Tensor float_view(float* data, std::int64_t rows, std::int64_t cols,
+                         std::int64_t row_stride) {
+  return {reinterpret_cast<std::byte*>(data), rows, cols, row_stride, DType::float32, Device{}};
+}
+
+/// A dense one.
 inline Tensor float_view(float* data, std::int64_t rows, std::int64_t cols) {
-  return {reinterpret_cast<std::byte*>(data), rows, cols, cols, DType::float32, Device{}};
+  return float_view(data, rows, cols, cols);
 }
 
 /// The `rows` rows of a matrix that start at `first`.

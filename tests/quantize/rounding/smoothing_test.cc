@@ -1,4 +1,4 @@
-#include "quantize/smoothing.h"
+#include "quantize/rounding/smoothing.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/threads/thread_pool.h"
-#include "quantize/row_block.h"
+#include "quantize/rounding/row_block.h"
 
 namespace quern {
 

@@ -1,9 +1,10 @@
-#include "quantize/output_drift.h"
+#include "quantize/rounding/output_drift.h"
 
 #include <algorithm>
 #include <functional>
 
 #include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
 
@@ -41,12 +42,13 @@ void OutputDrift::add_block() {
   constexpr std::int64_t kTile = 64;
   const std::int64_t rows = outputs_.width();
   // Rows of an earlier block that were left meet zeros of `waiting_`.
-  const Tensor differences = float_view(differences_.data(), RowBlock::kRows, inputs_, inputs_);
+  const Tensor differences =
+      cpu::float_view(differences_.data(), RowBlock::kRows, inputs_, inputs_);
   pool_.parallel_for(ceil_div(rows, kTile), [&](std::int64_t index, int /*thread*/) {
     const std::int64_t first = index * kTile;
     const std::int64_t count = std::min(kTile, rows - first);
     auto* matrix = const_cast<float*>(matrix_.data()) + first * inputs_;  // is read
-    cpu::multiply_transposed(float_view(matrix, count, inputs_, inputs_), differences,
+    cpu::multiply_transposed(cpu::float_view(matrix, count, inputs_, inputs_), differences,
                              outputs_.columns(first, count));
   });
   add_products(outputs_, waiting_, values_, false, pool_);

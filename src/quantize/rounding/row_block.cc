@@ -1,16 +1,13 @@
-#include "quantize/row_block.h"
+#include "quantize/rounding/row_block.h"
 
 #include <algorithm>
 
 #include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/memory/shape.h"
 
 namespace quern {
-
-Tensor float_view(float* data, std::int64_t rows, std::int64_t cols, std::int64_t stride) {
-  return {reinterpret_cast<std::byte*>(data), rows, cols, stride, DType::float32, Device{}};
-}
 
 void RowBlock::set(std::int64_t index, std::span<const float> row) {
   QUERN_CHECK(std::ssize(row) == width_ && index < kRows, "{} of {}", row.size(), width_);
@@ -25,7 +22,7 @@ void RowBlock::clear_from(std::int64_t first) {
 }
 
 Tensor RowBlock::columns(std::int64_t first, std::int64_t count) {
-  return float_view(values_.data() + first * kRows, count, kRows, kRows);
+  return cpu::float_view(values_.data() + first * kRows, count, kRows, kRows);
 }
 
 void add_products(RowBlock& left, RowBlock& right, std::span<float> sums, bool upper,
@@ -41,7 +38,7 @@ void add_products(RowBlock& left, RowBlock& right, std::span<float> sums, bool u
     const std::int64_t cols = std::min(kTile, width - first_col);
     std::vector<float> products(static_cast<std::size_t>(rows * cols));
     cpu::multiply_transposed(left.columns(first, rows), right.columns(first_col, cols),
-                             float_view(products.data(), rows, cols, cols), true);
+                             cpu::float_view(products.data(), rows, cols, cols), true);
     for (std::int64_t i = 0; i < rows; ++i) {
       float* to = sums.data() + (first + i) * width + first_col;
       for (std::int64_t j = 0; j < cols; ++j) to[j] += products[i * cols + j];

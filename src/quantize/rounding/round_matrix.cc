@@ -1,4 +1,4 @@
-#include "quantize/round_matrix.h"
+#include "quantize/rounding/round_matrix.h"
 
 #include <algorithm>
 #include <array>
@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/views.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "base/memory/shape.h"
-#include "quantize/factorize.h"
-#include "quantize/row_block.h"
+#include "quantize/rounding/factorize.h"
 
 namespace quern {
 namespace {
@@ -74,9 +74,9 @@ class FeedbackRows {
         std::copy_n(shifts.data() + row * inputs + begin, width, sums.data() + row * kBlockInputs);
       }
       if (begin > 0) {
-        cpu::multiply_accumulate(float_view(errors.data(), count, begin, inputs),
-                                 float_view(factors_.data() + begin, begin, width, inputs),
-                                 float_view(sums.data(), count, width, kBlockInputs));
+        cpu::multiply_accumulate(cpu::float_view(errors.data(), count, begin, inputs),
+                                 cpu::float_view(factors_.data() + begin, begin, width, inputs),
+                                 cpu::float_view(sums.data(), count, width, kBlockInputs));
       }
       for (std::int64_t row = 0; row < count; ++row) {
         round_block(first + row, begin, width, errors.data() + row * inputs,
@@ -98,9 +98,9 @@ class FeedbackRows {
       sums.fill(0.0f);
       if (end < inputs) {
         cpu::multiply_transposed(
-            float_view(shifts.data() + end, count, inputs - end, inputs),
-            float_view(factors_.data() + begin * inputs + end, width, inputs - end, inputs),
-            float_view(sums.data(), count, width, kBlockInputs));
+            cpu::float_view(shifts.data() + end, count, inputs - end, inputs),
+            cpu::float_view(factors_.data() + begin * inputs + end, width, inputs - end, inputs),
+            cpu::float_view(sums.data(), count, width, kBlockInputs));
       }
       for (std::int64_t row = 0; row < count; ++row) {
         const float* drift = drift_.data() + (first + row) * inputs;

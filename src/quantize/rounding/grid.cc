@@ -1,4 +1,4 @@
-#include "quantize/grid.h"
+#include "quantize/rounding/grid.h"
 
 #include <algorithm>
 #include <cmath>

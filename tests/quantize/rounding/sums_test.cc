@@ -5,20 +5,13 @@
 #include <functional>
 #include <vector>
 
-#include "quantize/factorize.h"
-#include "quantize/input_squares.h"
-#include "quantize/output_drift.h"
-#include "tests/quantize/calibration_data.h"
+#include "quantize/rounding/factorize.h"
+#include "quantize/rounding/input_squares.h"
+#include "quantize/rounding/output_drift.h"
+#include "tests/quantize/rounding/calibration_data.h"
 
-namespace quern {
+namespace quern::testing {
 namespace {
-
-using testing::drifted;
-using testing::product;
-using testing::products_of;
-using testing::random_floats;
-using testing::related_inputs;
-using testing::squares_of;
 
 TEST(InputSquaresTest, AreTheSumsOfAllRows) {
   constexpr std::size_t kInputs = 70;
@@ -101,4 +94,4 @@ TEST(FactorizeTest, RefusesWhatIsNotPositiveDefinite) {
 }
 
 }  // namespace
-}  // namespace quern
+}  // namespace quern::testing

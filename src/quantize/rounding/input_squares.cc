@@ -1,4 +1,4 @@
-#include "quantize/input_squares.h"
+#include "quantize/rounding/input_squares.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,12 +1,12 @@
-#include "quantize/factorize.h"
+#include "quantize/rounding/factorize.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/views.h"
 #include "base/memory/shape.h"
-#include "quantize/row_block.h"
 
 namespace quern {
 namespace {
@@ -26,9 +26,9 @@ class ColumnBlock {
     const std::int64_t width = end_ - begin_;
     if (depth == 0) return;
     std::vector<float> products(static_cast<std::size_t>(count * width));
-    cpu::multiply_transposed(float_view(at(first, end_), count, depth, size_),
-                             float_view(at(begin_, end_), width, depth, size_),
-                             float_view(products.data(), count, width, width));
+    cpu::multiply_transposed(cpu::float_view(at(first, end_), count, depth, size_),
+                             cpu::float_view(at(begin_, end_), width, depth, size_),
+                             cpu::float_view(products.data(), count, width, width));
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t diagonal = std::max(first + i - begin_, std::int64_t{0});
       for (std::int64_t j = diagonal; j < width; ++j) {

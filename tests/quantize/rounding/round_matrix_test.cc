@@ -1,4 +1,4 @@
-#include "quantize/round_matrix.h"
+#include "quantize/rounding/round_matrix.h"
 
 #include <gtest/gtest.h>
 
@@ -9,19 +9,12 @@
 #include <vector>
 
 #include "base/half.h"
-#include "quantize/input_squares.h"
-#include "quantize/output_drift.h"
-#include "tests/quantize/calibration_data.h"
+#include "quantize/rounding/input_squares.h"
+#include "quantize/rounding/output_drift.h"
+#include "tests/quantize/rounding/calibration_data.h"
 
-namespace quern {
+namespace quern::testing {
 namespace {
-
-using testing::drifted;
-using testing::product;
-using testing::products_of;
-using testing::random_floats;
-using testing::related_inputs;
-using testing::squares_of;
 
 /// Σ over rows of e · squares · e, e = weights - quantized.
 double output_error(const MatrixToRound& matrix, const QuantizedRows& rounded,
@@ -301,4 +294,4 @@ TEST(RoundWithFeedbackTest, InputsThatAreAlwaysZeroAreNoError) {
 }
 
 }  // namespace
-}  // namespace quern
+}  // namespace quern::testing

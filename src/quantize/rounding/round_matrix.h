@@ -4,7 +4,7 @@
 #include <span>
 
 #include "base/threads/thread_pool.h"
-#include "quantize/grid.h"
+#include "quantize/rounding/grid.h"
 
 namespace quern {
 

@@ -9,9 +9,6 @@
 
 namespace quern {
 
-/// float32 on the CPU: [rows, cols], with `stride` elements from row to row.
-Tensor float_view(float* data, std::int64_t rows, std::int64_t cols, std::int64_t stride);
-
 /// Rows that wait to be summed, transposed, so that a sum over them reads memory in order.
 class RowBlock {
  public:
