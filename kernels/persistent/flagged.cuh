@@ -18,22 +18,22 @@ struct alignas(8) FlaggedPair {
 };
 
 __device__ inline void store_flagged(FlaggedPair* to, std::uint32_t elements, std::uint32_t step) {
-  asm volatile("st.volatile.global.v2.u32 [%0], {%1, %2};" ::"l"(to), "r"(elements), "r"(step)
+  asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(to), "r"(elements), "r"(step)
                : "memory");
 }
 
 /// Stores two pairs; `to` is aligned to 16 bytes.
 __device__ inline void store_flagged(FlaggedPair* to, std::uint32_t first, std::uint32_t second,
                                      std::uint32_t step) {
-  asm volatile("st.volatile.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(first), "r"(step),
-               "r"(second), "r"(step)
+  asm volatile("st.relaxed.gpu.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(first),
+               "r"(step), "r"(second), "r"(step)
                : "memory");
 }
 
 /// Two pairs, as they are; `from` is aligned to 16 bytes.
 __device__ inline uint4 load_flagged(const FlaggedPair* from) {
   uint4 words;
-  asm volatile("ld.volatile.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
                : "l"(from)
                : "memory");
@@ -56,28 +56,6 @@ __device__ inline uint2 wait_for_flags(uint4 words, const FlaggedPair* from, std
     if (now - begin > kPatience) __trap();
   }
   return {words.x, words.z};
-}
-
-/// Calls body(group, its elements) for the groups of four elements of a value, spread over the
-/// block; kAtOnce loads of a thread are in flight.
-template <int kAtOnce, typename Body>
-__device__ void for_each_flagged(const FlaggedPair* from, int num_groups, std::uint32_t step,
-                                 const Body& body) {
-  const int threads = static_cast<int>(blockDim.x);
-#pragma unroll 1
-  for (int first = static_cast<int>(threadIdx.x); first < num_groups; first += kAtOnce * threads) {
-    uint4 words[kAtOnce];
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int group = first + i * threads;
-      if (group < num_groups) words[i] = load_flagged(from + 2 * group);
-    }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int group = first + i * threads;
-      if (group < num_groups) body(group, wait_for_flags(words[i], from + 2 * group, step));
-    }
-  }
 }
 
 }  // namespace quern::kernels

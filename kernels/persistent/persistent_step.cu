@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "kernels/attention/dispatch_attention.h"
 #include "kernels/common/dependent_launch.cuh"
@@ -15,62 +17,110 @@ namespace {
 /// Head sizes of the models that decode in microseconds; each costs a kernel.
 using HeadDims = std::integer_sequence<int, 64, 128>;
 
-/// As few warps as attention takes, so that a thread has 255 registers.
-constexpr int kWarps = kDecodeHeads;
-constexpr int kThreads = kWarpSize * kWarps;
-/// Ops that are in shared memory: the current one, those after it that warps have reached, and the
-/// one that is fetched.
+constexpr int kWarps = kRoleWarps;
+/// Ops of a role that are in shared memory: the current one, those after it that warps have
+/// reached, and the one that is fetched.
 constexpr int kOpsHeld = 4;
-using Stream = StepStream<kWarps>;
 
-/// See multiply_share(): where attention leaves registers.
+/// Stages of each warp's ring: as many as hide the memory's latency, and as few as fit on sm_86.
+constexpr int kManyStages = 6;
+constexpr int kFewStages = 2;
+using StageCounts = std::integer_sequence<int, kManyStages, kFewStages>;
+/// Of a warp.
+constexpr std::size_t kStageBytes = StepStream<kWarps, kFewStages>::kStageBytes;
+
+/// Groups of four elements of a row that a thread keeps in registers: rows of up to 1024 and 4096.
 template <int kHeadDim>
-constexpr int kHeldKBlocks = kHeadDim <= 64 ? 2 : 0;
+constexpr int kHeldGroups = kHeadDim <= 64 ? 1 : 4;
 
 /// In device memory, before the outputs.
 struct alignas(16) StepCounters {
   std::uint32_t completed;  ///< steps
-  std::uint32_t finished;   ///< blocks of this one
+  std::uint32_t finished;   ///< roles of blocks, of this one
 };
 
 /// Kernel argument.
 struct Plan {
   const PersistentOp* ops;
   StepCounters* counters;
-  const PersistentOp* attention;  ///< one such op, or null
+  int first_attention;  ///< such op
   int num_ops;
   int num_weights;
-  int num_stages;  ///< of each warp's ring
-  // Vectors of shared memory:
-  int work_vectors;  ///< for a row, or for attention
-  int residual_vectors;
+  int attention_blocks;  ///< blocks that have items of attention
+  // Of shared memory, in its order:
+  int attention_bytes;
+  int row_bytes;
+  int residual_bytes;
 };
 
-/// Copies an op to shared memory; run by a warp.
-__device__ void fetch_op(const Plan& plan, int index, PersistentOp* held) {
-  static_assert(sizeof(PersistentOp) % 8 == 0);
-  constexpr int kWords = sizeof(PersistentOp) / 8;
-  const auto* from = reinterpret_cast<const std::uint64_t*>(plan.ops + index);
-  auto* to = reinterpret_cast<std::uint64_t*>(held + index % kOpsHeld);
-  for (int i = static_cast<int>(threadIdx.x) % kWarpSize; i < kWords; i += kWarpSize) {
-    to[i] = from[i];
+/// The ops of one kind, brought to shared memory ahead of their turn: a thread has one word.
+class HeldOps {
+ public:
+  /// `places`: kOpsHeld. The caller synchronizes.
+  __device__ HeldOps(const Plan& plan, PersistentOp* places, int first)
+      : plan_(plan), places_(places), index_(first) {
+    load(first);
+    store(0);
+    load(plan.ops[first].next);
+    store(1);
   }
-}
 
-/// Brings an op that is soon fetched to L2; run by a warp.
-__device__ void prefetch_op(const Plan& plan, int index) {
-  constexpr int kLineBytes = 128;
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  if (index >= plan.num_ops || lane * kLineBytes >= static_cast<int>(sizeof(PersistentOp))) return;
-  prefetch_to_l2(reinterpret_cast<const std::byte*>(plan.ops + index) + lane * kLineBytes);
-}
+  __device__ bool at_end() const { return index_ >= plan_.num_ops; }
 
-/// Lists the weights of the step's GEMVs, with the block's tiles.
+  /// The op whose turn it is. One more is loaded meanwhile.
+  __device__ const PersistentOp& use() {
+    const PersistentOp& op = place(0);
+    load(op.after_next);
+    prefetch(op.after_next + 3);
+    return op;
+  }
+
+  /// Puts the loaded op where the one before this was: in each op all warps meet at a barrier, so
+  /// that none is still there.
+  __device__ void move_on() {
+    store(turn_ + 2);
+    index_ = place(0).next;
+    ++turn_;
+  }
+
+ private:
+  using Word = unsigned long long;
+  static constexpr int kWords = sizeof(PersistentOp) / sizeof(Word);
+  static_assert(sizeof(PersistentOp) % sizeof(Word) == 0 && kWords <= kRoleThreads);
+
+  __device__ PersistentOp& place(int ahead) const { return places_[(turn_ + ahead) % kOpsHeld]; }
+
+  __device__ void load(int index) {
+    if (threadIdx.x >= kWords || index >= plan_.num_ops) return;
+    word_ = __ldg(reinterpret_cast<const Word*>(plan_.ops + index) + threadIdx.x);
+  }
+
+  __device__ void store(int turn) const {
+    if (threadIdx.x >= kWords) return;
+    reinterpret_cast<Word*>(places_ + turn % kOpsHeld)[threadIdx.x] = word_;
+  }
+
+  /// Brings an op that is soon loaded to L2.
+  __device__ void prefetch(int index) const {
+    constexpr int kLineBytes = 128;
+    const int at = static_cast<int>(threadIdx.x) * kLineBytes;
+    if (index >= plan_.num_ops || at >= static_cast<int>(sizeof(PersistentOp))) return;
+    prefetch_to_l2(reinterpret_cast<const std::byte*>(plan_.ops + index) + at);
+  }
+
+  const Plan& plan_;
+  PersistentOp* places_;
+  int index_;
+  int turn_ = 0;
+  Word word_ = 0;
+};
+
+/// Lists the block's tiles of the step's GEMVs.
 template <typename T>
 __device__ void list_weights(const Plan& plan, StepWeight* weights) {
   const int block = static_cast<int>(blockIdx.x);
-  const int blocks = static_cast<int>(gridDim.x);
-  for (int i = static_cast<int>(threadIdx.x); i < plan.num_ops; i += kThreads) {
+  const auto blocks = static_cast<int>(gridDim.x);
+  for (int i = static_cast<int>(threadIdx.x); i < plan.num_ops; i += kRoleThreads) {
     const PersistentOp& op = plan.ops[i];
     if (op.kind != PersistentOp::Kind::gemv) continue;
     const Epilogue& epilogue = op.gemv.epilogue;
@@ -80,77 +130,96 @@ __device__ void list_weights(const Plan& plan, StepWeight* weights) {
     const int per_tile = weight.features_of_tile();
     const int tiles = (weight.features + per_tile - 1) / per_tile;
     const int begin = tiles / blocks * block + min(block, tiles % blocks);
-    weights[op.gemv_index] = {weight, begin,
-                              begin + tiles / blocks + (block < tiles % blocks ? 1 : 0)};
+    const int end = begin + tiles / blocks + (block < tiles % blocks ? 1 : 0);
+    weights[op.gemv_index] = StepWeight(weight, begin, end);
   }
 }
 
-/// Counts the block; the last one completes the step. Blocks read the number of steps before they
-/// are counted.
-__device__ void finish_step(StepCounters& counters, std::uint32_t step) {
-  __syncthreads();
+/// Counts the calling role of the block; the last one completes the step. Roles read the number of
+/// steps before they are counted.
+__device__ void finish_step(const Plan& plan, std::uint32_t step) {
+  sync_role();
   if (threadIdx.x != 0) return;
-  if (atomicAdd(&counters.finished, 1u) != gridDim.x - 1) return;
-  counters.finished = 0;
-  counters.completed = step;
+  const unsigned roles = gridDim.x + static_cast<unsigned>(plan.attention_blocks);
+  if (atomicAdd(&plan.counters->finished, 1u) != roles - 1) return;
+  plan.counters->finished = 0;
+  plan.counters->completed = step;
 }
 
+/// All projections of the step.
+template <typename T, int kHeadDim, int kStages>
+__device__ void multiply_all(const Plan& plan, PersistentOp* places, std::byte* shared) {
+  __shared__ TileSums<kWarps> sums[2];
+  __shared__ Moments moments[kWarps];
+  std::byte* const residual = shared + plan.row_bytes;
+  std::byte* const listed_bytes = residual + plan.residual_bytes;
+  auto* listed = reinterpret_cast<StepWeight*>(listed_bytes);
+  auto* ring = reinterpret_cast<std::byte*>(listed + plan.num_weights);
+  list_weights<T>(plan, listed);
+  HeldOps ops(plan, places, 0);
+  sync_role();
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  StepStream<kWarps, kStages> stream({listed, plan.num_weights},
+                                     ring + warp * kStages * kStageBytes);
+  GemvMemory<kWarps> memory{{reinterpret_cast<std::uint32_t*>(shared)},
+                            reinterpret_cast<float*>(residual),
+                            sums,
+                            &moments};
+  const std::uint32_t step = plan.counters->completed + 1;
+#pragma unroll 1
+  for (; !ops.at_end(); ops.move_on()) {
+    const PersistentOp& op = ops.use();
+    multiply_share<T, kHeldGroups<kHeadDim>>(op, listed[op.gemv_index], step, stream, memory);
+  }
+  finish_step(plan, step);
+}
+
+/// All attention of the step. Keys and values of a layer are loaded while the one before it is
+/// multiplied.
 template <typename T, int kHeadDim>
-__global__ void __launch_bounds__(kThreads, 1)
+__device__ void attend_all(const Plan& plan, PersistentOp* places, uint4* shared) {
+  __shared__ StepSequence sequence;
+  HeldOps ops(plan, places, plan.first_attention);
+  const std::uint32_t step = plan.counters->completed + 1;
+  read_sequence(plan.ops[plan.first_attention].attention.params.attention, sequence);
+#pragma unroll 1
+  for (; !ops.at_end(); ops.move_on()) {
+    sync_role();
+    attend_to_items<T, kHeadDim>(ops.use(), step, sequence, plan.attention_blocks, shared);
+  }
+  finish_step(plan, step);
+}
+
+template <typename T, int kHeadDim, int kStages>
+__global__ void __launch_bounds__(kStepRoles* kRoleThreads, 1)
     persistent_step_kernel(const __grid_constant__ Plan plan) {
   extern __shared__ uint4 shared[];
-  __shared__ alignas(16) unsigned char held_bytes[kOpsHeld * sizeof(PersistentOp)];
-  __shared__ TileSums<kWarps> sums[2];
-  auto* held = reinterpret_cast<PersistentOp*>(held_bytes);
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int ring_bytes = plan.num_stages * PaddedKBlock::kBytes;
-  uint4* work = shared + kWarps * ring_bytes / 16;
-  uint4* residual = work + plan.work_vectors;
-  auto* listed = reinterpret_cast<StepWeight*>(residual + plan.residual_vectors);
-  list_weights<T>(plan, listed);
-  if (warp == kWarps - 1) {
-    fetch_op(plan, 0, held);
-    if (plan.num_ops > 1) fetch_op(plan, 1, held);
+  __shared__ alignas(16) unsigned char place_bytes[kStepRoles][kOpsHeld * sizeof(PersistentOp)];
+  auto* places = reinterpret_cast<PersistentOp*>(place_bytes[threadIdx.y]);
+  if (step_role() == StepRole::multiply) {
+    auto* bytes = reinterpret_cast<std::byte*>(shared);
+    multiply_all<T, kHeadDim, kStages>(plan, places, bytes + plan.attention_bytes);
+  } else if (static_cast<int>(blockIdx.x) < plan.attention_blocks) {
+    attend_all<T, kHeadDim>(plan, places, shared);
   }
-  __syncthreads();
-  Stream stream({listed, plan.num_weights},
-                reinterpret_cast<std::byte*>(shared) + warp * ring_bytes, plan.num_stages);
-  GemvMemory<kWarps> memory{work, reinterpret_cast<float*>(residual), sums};
-  wait_for_earlier_kernels();
-  const std::uint32_t step = plan.counters->completed + 1;
-  __shared__ StepSequence sequence;
-  if (plan.attention != nullptr)
-    read_sequence(plan.attention->attention.params.attention, sequence);
-#pragma unroll 1
-  for (int index = 0; index < plan.num_ops; ++index) {
-    const PersistentOp& op = held[index % kOpsHeld];
-    // In each op all warps meet at a barrier: none is still at the op whose place this one takes.
-    if (warp == kWarps - 1 && index + 2 < plan.num_ops) {
-      fetch_op(plan, index + 2, held);
-      prefetch_op(plan, index + 5);
-    }
-    if (op.kind == PersistentOp::Kind::gemv) {
-      multiply_share<T, kWarps, kHeldKBlocks<kHeadDim>>(op, listed[op.gemv_index], step, stream,
-                                                        memory);
-    } else {
-      __syncthreads();  // `work` is the row of the GEMV before
-      attend_to_items<T, kHeadDim>(op, step, sequence, work);
-    }
-  }
-  finish_step(*plan.counters, step);
   let_next_kernel_start();
 }
 
 struct Sizes {
   int num_weights = 0;
-  std::size_t row_bytes = 0;  ///< of the longest row
+  // See GemvMemory:
+  std::size_t row_bytes = 0;
   std::size_t residual_bytes = 0;
   std::size_t attention_bytes = 0;
+  int attention_items = 0;
   int head_dim = 64;
   DType dtype = DType::float16;
 
-  std::size_t work_bytes() const { return std::max(row_bytes, attention_bytes); }
-  std::size_t weight_bytes() const { return sizeof(StepWeight) * num_weights; }
+  /// Dynamic shared memory of a block with that many stages.
+  std::size_t shared_bytes(int num_stages) const {
+    return attention_bytes + row_bytes + residual_bytes + sizeof(StepWeight) * num_weights +
+           kWarps * kStageBytes * static_cast<std::size_t>(num_stages);
+  }
 };
 
 std::size_t round_up(std::size_t bytes, std::size_t unit) {
@@ -166,12 +235,14 @@ Sizes sizes_of(std::span<const PersistentOp> ops) {
       sizes.row_bytes = std::max(
           sizes.row_bytes, round_up(in_features * dtype_bytes(op.gemv.dtype), 16 * kKBlockVectors));
       if (op.gemv.in == nullptr) {
-        sizes.residual_bytes = std::max(sizes.residual_bytes, sizeof(float) * in_features);
+        sizes.residual_bytes =
+            std::max(sizes.residual_bytes, round_up(sizeof(float) * in_features, 16));
       }
       sizes.dtype = op.gemv.dtype;
     } else {
       const AttentionParams& p = op.attention.params.attention;
       sizes.head_dim = p.head_dim;
+      sizes.attention_items = std::max(sizes.attention_items, op.num_items);
       const int heads = std::min(kDecodeHeads, p.num_heads / p.num_kv_heads);
       // The same for both 16-bit types.
       const std::size_t bytes = p.head_dim == 64 ? step_attention_bytes<__half, 64>(heads)
@@ -179,23 +250,16 @@ Sizes sizes_of(std::span<const PersistentOp> ops) {
       sizes.attention_bytes = std::max(sizes.attention_bytes, round_up(bytes, 16));
     }
   }
-  sizes.residual_bytes = round_up(sizes.residual_bytes, 16);
   return sizes;
 }
-
-constexpr std::size_t kStageBytes = std::size_t{kWarps} * PaddedKBlock::kBytes;
 
 /// Stages of each warp's ring, 0 if too few fit into shared memory.
 int num_stages(const Sizes& sizes, std::size_t shared_bytes) {
   constexpr std::size_t kStaticBytes =
-      kOpsHeld * sizeof(PersistentOp) + sizeof(TileSums<kWarps>[2]) + 2048;
-  const std::size_t used =
-      kStaticBytes + sizes.work_bytes() + sizes.residual_bytes + sizes.weight_bytes();
+      kStepRoles * kOpsHeld * sizeof(PersistentOp) + sizeof(TileSums<kWarps>[2]) + 512;
   const std::size_t most = shared_bytes > 0 ? shared_bytes : max_shared_bytes();
-  if (used > most) return 0;
-  const auto stages = static_cast<int>((most - used) / kStageBytes);
-  for (const int known : Stream::kStages) {
-    if (stages >= known) return known;
+  for (const int stages : {kManyStages, kFewStages}) {
+    if (sizes.shared_bytes(stages) + kStaticBytes <= most) return stages;
   }
   return 0;
 }
@@ -263,17 +327,47 @@ PersistentOp::PersistentOp(const AttentionDecodeParams& params) : kind(Kind::att
 
 bool persistent_step_supports(std::span<const PersistentOp> ops, std::size_t shared_bytes) {
   const Sizes sizes = sizes_of(ops);
-  const auto fits = [&](const PersistentOp& op) {
+  const auto is_known = [&](const PersistentOp& op) {
     if (op.kind == PersistentOp::Kind::gemv) {
-      return op.gemv.num_rows == 1 && op.gemv.dtype == sizes.dtype;
+      const std::int64_t bytes = op.gemv.epilogue.out_features * op.gemv.in_features *
+                                 static_cast<std::int64_t>(dtype_bytes(sizes.dtype));
+      return op.gemv.num_rows == 1 && op.gemv.dtype == sizes.dtype &&
+             (!op.gemv.epilogue.gated || bytes <= std::numeric_limits<int>::max());
     }
     const AttentionParams& p = op.attention.params.attention;
     return p.num_decode_seqs == 1 && p.num_seqs == 1 && p.dtype == sizes.dtype &&
            storage_of(p) == KvStorage::unscaled && p.head_dim == sizes.head_dim &&
            contains(HeadDims{}, p.head_dim);
   };
-  return sizes.dtype != DType::float32 && std::all_of(ops.begin(), ops.end(), fits) &&
+  return sizes.dtype != DType::float32 && std::all_of(ops.begin(), ops.end(), is_known) &&
          is_chain(ops) && num_stages(sizes, shared_bytes) > 0;
+}
+
+bool persistent_step_gains(std::span<const PersistentOp> ops, const StepLaunchCosts& costs) {
+  constexpr std::int64_t kSmallWeight = 64 << 20;  // bytes, on average
+  constexpr double kBytesPerClock = 8.0;           // that a block multiplies, and more
+  constexpr double kEvenShare = 0.95;
+  std::int64_t bytes = 0;
+  std::int64_t bytes_of_slowest = 0;
+  std::int64_t weights = 0;
+  for (const PersistentOp& op : ops) {
+    if (is_attention(op)) continue;
+    const std::int64_t row_bytes =
+        op.gemv.in_features * static_cast<std::int64_t>(dtype_bytes(op.gemv.dtype));
+    const std::int64_t rows = op.gemv.epilogue.weight_rows();
+    const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+    const std::int64_t most_tiles =
+        (tiles + costs.num_multiprocessors - 1) / costs.num_multiprocessors;
+    bytes += rows * row_bytes;
+    bytes_of_slowest += most_tiles * kTileRows * row_bytes;
+    ++weights;
+  }
+  const double share = static_cast<double>(bytes) / static_cast<double>(bytes_of_slowest) /
+                       costs.num_multiprocessors;
+  const bool is_told = costs.memory_bytes_per_clock > 0.0;
+  const bool streams = bytes <= weights * kSmallWeight ||
+                       (is_told && costs.memory_bytes_per_clock <= kBytesPerClock);
+  return streams && (!costs.launches_overlap || share >= kEvenShare);
 }
 
 std::size_t persistent_step_bytes(std::span<const PersistentOp> ops) {
@@ -286,6 +380,15 @@ void link_ops(std::span<PersistentOp> ops, std::byte* memory) {
   auto* pairs = reinterpret_cast<FlaggedPair*>(memory + sizeof(StepCounters));
   int num_gemvs = 0;
   PersistentOp* last_sum = nullptr;
+  const auto num_ops = static_cast<int>(ops.size());
+  int next[] = {num_ops, num_ops};  // of each kind
+  int after_next[] = {num_ops, num_ops};
+  for (int i = num_ops - 1; i >= 0; --i) {
+    PersistentOp& op = ops[static_cast<std::size_t>(i)];
+    const auto kind = static_cast<int>(op.kind);
+    op.next = std::exchange(next[kind], i);
+    op.after_next = std::exchange(after_next[kind], op.next);
+  }
   for (std::size_t i = 0; i < ops.size(); ++i) {
     PersistentOp& op = ops[i];
     if (op.kind == PersistentOp::Kind::gemv) op.gemv_index = num_gemvs++;
@@ -303,23 +406,22 @@ void persistent_step(const PersistentStepParams& params, cudaStream_t stream) {
   plan.ops = params.device_ops;
   plan.counters = reinterpret_cast<StepCounters*>(params.memory);
   plan.num_ops = static_cast<int>(params.ops.size());
-  const auto attention = std::find_if(params.ops.begin(), params.ops.end(), is_attention);
-  if (attention != params.ops.end()) {
-    plan.attention = params.device_ops + (attention - params.ops.begin());
-  }
+  plan.first_attention = static_cast<int>(
+      std::find_if(params.ops.begin(), params.ops.end(), is_attention) - params.ops.begin());
   plan.num_weights = sizes.num_weights;
-  plan.num_stages = num_stages(sizes, params.shared_bytes);
-  plan.work_vectors = static_cast<int>(sizes.work_bytes() / 16);
-  plan.residual_vectors = static_cast<int>(sizes.residual_bytes / 16);
+  plan.attention_blocks = std::min(sizes.attention_items, params.num_multiprocessors);
+  plan.attention_bytes = static_cast<int>(sizes.attention_bytes);
+  plan.row_bytes = static_cast<int>(sizes.row_bytes);
+  plan.residual_bytes = static_cast<int>(sizes.residual_bytes);
+  const int stages = num_stages(sizes, params.shared_bytes);
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(params.num_multiprocessors)),
-                          .block = dim3(kThreads),
-                          .shared_bytes = static_cast<std::size_t>(plan.num_stages) * kStageBytes +
-                                          sizes.work_bytes() + sizes.residual_bytes +
-                                          sizes.weight_bytes(),
-                          .use_pdl = params.use_pdl};
+                          .block = dim3(kRoleThreads, kStepRoles),
+                          .shared_bytes = sizes.shared_bytes(stages)};
   dispatch_half(sizes.dtype, "persistent_step", [&]<typename T>() {
     dispatch_value(HeadDims{}, sizes.head_dim, "persistent_step", "head_dim", [&]<int kHeadDim>() {
-      launch(persistent_step_kernel<T, kHeadDim>, shape, stream, plan);
+      dispatch_value(StageCounts{}, stages, "persistent_step", "stages", [&]<int kStages>() {
+        launch(persistent_step_kernel<T, kHeadDim, kStages>, shape, stream, plan);
+      });
     });
   });
 }

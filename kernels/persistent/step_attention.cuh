@@ -3,6 +3,7 @@
 #include "kernels/attention/decode/decode_kernel.cuh"
 #include "kernels/persistent/flagged.cuh"
 #include "kernels/persistent/persistent_step.h"
+#include "kernels/persistent/step_role.cuh"
 
 namespace quern::kernels {
 
@@ -46,8 +47,10 @@ struct FlaggedToken {
       const FlaggedPair* from = op.in + (head * kHeadDim + i % kGroups * 4) / 2;
       reinterpret_cast<uint2*>(vectors)[i] = wait_for_flags(load_flagged(from), from, step);
     }
-    __syncthreads();
+    sync();
   }
+
+  __device__ void sync() const { sync_role(); }
 
   __device__ const T* vector(const AttentionParams&, int, const HeadGroup&, int index) const {
     return vectors + index * kHeadDim;
@@ -86,18 +89,18 @@ constexpr std::size_t step_attention_bytes(int heads) {
          StepAttentionMemory<T, kHeadDim>::bytes(kDecodeHeads, heads);
 }
 
-/// The block's items of attention, by kDecodeHeads warps. `shared`: step_attention_bytes().
+/// The block's items of attention; `blocks` have some. `shared`:
+/// step_attention_bytes().
 template <typename T, int kHeadDim>
 __device__ void attend_to_items(const PersistentOp& op, std::uint32_t step,
-                                const StepSequence& sequence, uint4* shared) {
+                                const StepSequence& sequence, int blocks, uint4* shared) {
   auto* vectors = reinterpret_cast<TokenVectors<T, kHeadDim>*>(shared);
   auto& memory = *reinterpret_cast<StepAttentionMemory<T, kHeadDim>*>(vectors + 1);
   const FlaggedToken<T, kHeadDim> token{op, step, sequence, vectors->elements};
 #pragma unroll 1
-  for (int item = static_cast<int>(blockIdx.x); item < op.num_items;
-       item += static_cast<int>(gridDim.x)) {
+  for (int item = static_cast<int>(blockIdx.x); item < op.num_items; item += blocks) {
     attend_to_item(op.attention, item, token, memory);
-    __syncthreads();  // the memory is used again
+    token.sync();  // the memory is used again
   }
 }
 

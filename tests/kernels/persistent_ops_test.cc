@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/common/launch.h"
@@ -108,6 +109,28 @@ TEST(PersistentOps, MustBeWhatTheKernelIsMadeFor) {
   })) << "rows that do not fit into shared memory";
 }
 
+/// The projections of a layer on a GPU of 132 multiprocessors.
+bool gain(int hidden, int qkv, int intermediate, bool gated, bool launches_overlap,
+          double memory_bytes_per_clock = 19.0) {
+  Ops ops;
+  ops.emplace_back(linear(1, hidden, 2, qkv));
+  ops.emplace_back(linear(2, hidden, 3, hidden));
+  ops.emplace_back(linear(3, hidden, 4, intermediate));
+  ops.back().gemv.epilogue.gated = gated;
+  ops.emplace_back(linear(4, intermediate, 5, hidden));
+  return kernels::persistent_step_gains(ops, {132, launches_overlap, memory_bytes_per_clock});
+}
+
+TEST(PersistentOps, GainWhereWeightsAreSmallAndSpreadEvenly) {
+  EXPECT_TRUE(gain(1024, 3072, 4096, false, false)) << "gpt_350m";
+  EXPECT_TRUE(gain(1024, 3072, 4096, false, true));
+  EXPECT_TRUE(gain(896, 1152, 4864, true, false)) << "Qwen2.5-0.5B";
+  EXPECT_FALSE(gain(896, 1152, 4864, true, true)) << "144 tiles, 112 tiles";
+  EXPECT_FALSE(gain(4096, 12288, 11008, true, false)) << "LLaMA-7B";
+  EXPECT_TRUE(gain(4096, 12288, 11008, true, false, 4.9)) << "by an A10's memory";
+  EXPECT_FALSE(gain(4096, 12288, 11008, true, false, 0.0)) << "not known";
+}
+
 TEST(PersistentOps, AreLinkedByTheirOutputs) {
   Ops ops = layer();
   auto* memory = array<std::byte>(16);
@@ -130,6 +153,8 @@ TEST(PersistentOps, AreLinkedByTheirOutputs) {
     EXPECT_EQ(ops[i].stores_residual, i == 3) << "only the last one, for kernels after the step";
     if (i == 1) continue;  // attention
     EXPECT_EQ(ops[i].gemv_index, i == 0 ? 0 : static_cast<int>(i) - 1) << i;
+    EXPECT_EQ(ops[i].next, i == 0 ? 2 : static_cast<int>(i) + 1) << i;
+    EXPECT_EQ(ops[i].after_next, std::min(ops[i].next + 1, static_cast<int>(ops.size()))) << i;
   }
 }
 

@@ -129,6 +129,8 @@ struct TokenArrays {
   __device__ void wait(const AttentionParams&, const HeadGroup&) const {
     wait_for_earlier_kernels();
   }
+  /// A barrier of the threads that attend.
+  __device__ void sync() const { __syncthreads(); }
   /// The query of a head of the item; then its key and its value.
   __device__ const T* vector(const AttentionParams& p, int row, const HeadGroup& heads,
                              int index) const {

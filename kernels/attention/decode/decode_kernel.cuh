@@ -39,7 +39,7 @@ __device__ void attend_to_split(const AttentionDecodeParams& params, const Token
   const int warp_index = thread_index_anew() / 32;
   warp.store(heads.count, shared.kSumsStride, shared.sums(warp_index, heads.count),
              shared.states[warp_index]);
-  __syncthreads();
+  token.sync();
   for (int i = threadIdx.x; i < heads.count * kHeadDim; i += 32 * warps) {
     const int head = i / kHeadDim;
     const int element = i % kHeadDim;
@@ -64,13 +64,13 @@ __device__ void merge_splits(const DecodePlan& plan, int item, const Token& toke
   const HeadGroup& heads = shared.work.heads;
   const int splits = shared.work.splits.count;
   std::uint32_t* counter = params.counters + item / plan.splits;
-  if (!is_last_block(counter, splits)) return;
+  if (!is_last_block(counter, splits, [&] { token.sync(); })) return;
   auto* weights = reinterpret_cast<SplitWeights*>(shared.sums());  // free: warps are merged
   const int warp = threadIdx.x / 32;
   if (warp < heads.count) {
     weigh_splits(params.states + split_index(params, heads, warp, 0), splits, weights[warp]);
   }
-  __syncthreads();
+  token.sync();
   for (int i = 4 * static_cast<int>(threadIdx.x); i < heads.count * kHeadDim;
        i += 4 * static_cast<int>(blockDim.x)) {
     const int head = i / kHeadDim;
@@ -116,14 +116,18 @@ __device__ void attend_to_item(const DecodePlan& plan, int item, const Token& to
   constexpr bool kLoadsEarly = kMaxWarps == kDecodeHeads;
   DecodeWarp<T, kHeadDim, kStorage> warp(p);
   const int row = warp.find_row(kv_head, first_slot(begin));
-  if constexpr (kLoadsEarly) warp.load(row);
+  if constexpr (kLoadsEarly) {
+    const int next = warp.find_row(kv_head, first_slot(begin) + kMaxWarps * kDecodeSlots);
+    warp.load(row);
+    warp.prefetch(next);
+  }
   const int position = token.position(p, s);
   prepare_token(p, s, position, heads.count, shared);
-  __syncthreads();
+  token.sync();
   token.wait(p, heads);
   load_token(p, s.first_row, heads, position, token, shared);
   if constexpr (!kLoadsEarly) warp.load(row);
-  __syncthreads();
+  token.sync();
   const DecodeWork& work = shared.work;
   if (work.heads.split == work.splits.count - 1 && threadIdx.x / 32 == num_warps<kMaxWarps>() - 1) {
     append_token(p, work.kv_head, shared.token);

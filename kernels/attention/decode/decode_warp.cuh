@@ -5,6 +5,7 @@
 #include "kernels/attention/decode/byte_fragment.cuh"
 #include "kernels/attention/decode/row_fragment.cuh"
 #include "kernels/attention/scaled_vector.cuh"
+#include "kernels/common/load.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/softmax_state.cuh"
 
@@ -75,6 +76,17 @@ class DecodeWarp {
   __device__ void load(int row) {
     load_keys(row);
     load_values(row);
+  }
+
+  /// Brings the slots after the first ones of attend() to L2.
+  __device__ void prefetch(int row) const {
+    constexpr int kLineBytes = 128;
+    const bool of_key = threadIdx.x % 32 < kDecodeSlots;
+    const auto* cache = static_cast<const std::byte*>(of_key ? p_.keys : p_.values);
+    const auto bytes = static_cast<int>(kHeadDim * (of_key ? sizeof(Key) : sizeof(Value)));
+    for (int at = 0; row >= 0 && at < bytes; at += kLineBytes) {
+      prefetch_to_l2(cache + std::int64_t{row} * bytes + at);
+    }
   }
 
   /// Attention over the slots from `first` on, `stride` apart. `head` is read from shared memory:

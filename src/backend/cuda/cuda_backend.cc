@@ -75,14 +75,14 @@ class CudaBackend final : public Backend {
         counters_(allocate((kNumCounters + 1) * sizeof(std::uint32_t), "counters")) {
     context_.stream = stream_.get();
     context_.num_multiprocessors = num_multiprocessors(device_index);
-    context_.gemm_crossover = cuda::gemm_crossover(cuda::memory_bytes_per_clock(device_index));
+    context_.memory_bytes_per_clock = cuda::memory_bytes_per_clock(device_index);
+    context_.gemm_crossover = cuda::gemm_crossover(context_.memory_bytes_per_clock);
     context_.counters = {reinterpret_cast<std::uint32_t*>(counters_.data()), kNumCounters};
     context_.sample_tickets = context_.counters.data() + kNumCounters;
     context_.cublaslt = cublaslt_.get();
     context_.rope_tables = rope_tables_.get();
     launch([&] { context_.use_pdl = kernels::supports_pdl(); });
-    // Where kernels overlap (PDL) they are faster for most models: docs/adr/0025.
-    context_.persistent_steps = !context_.use_pdl && persistent_claim_.is_held();
+    context_.persistent_steps = persistent_claim_.is_held();
     launch([&] { context_.sm90_attention = kernels::has_attention_prefill_sm90(); });
     launch([&] { context_.sm90_gemm = kernels::has_gemm_sm90(); });
     launch([&] { context_.sm90_int8_gemm = kernels::has_int8_gemm_sm90(); });

@@ -37,7 +37,10 @@ DecodeRecordings record_decode_steps(Backend& backend, std::span<const Node> nod
   try {
     recordings = record(plan.device_loop ? RecordedLoop::device : RecordedLoop::host);
   } catch (const Error& error) {
-    if (!plan.device_loop || plan.options.device_loop == DeviceLoopChoice::require) throw;
+    if (!plan.device_loop || plan.options.device_loop == DeviceLoopChoice::require ||
+        error.code() == ErrorCode::out_of_memory) {
+      throw;
+    }
     log(LogLevel::warning, "the host takes over the decode loop: {}", error.what());
     recordings = record(RecordedLoop::host);
   }

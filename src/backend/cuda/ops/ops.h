@@ -26,6 +26,7 @@ class RopeTables;
 struct OpContext {
   cudaStream_t stream = nullptr;
   int num_multiprocessors = 0;
+  double memory_bytes_per_clock = 0.0;  ///< of a multiprocessor; 0: not known
   /// Device words that are zero before and after each op.
   std::span<std::uint32_t> counters;
   std::uint32_t* sample_tickets = nullptr;  ///< likewise, used by Sample only

@@ -52,7 +52,9 @@ void StepLaunches::add(const Op& op) {
 void StepLaunches::finish() {
   std::vector<kernels::PersistentOp> ops = std::move(waiting_);
   waiting_.clear();
-  if (ops.size() < kFewestOps || !kernels::persistent_step_supports(ops)) {
+  if (ops.size() < kFewestOps || !kernels::persistent_step_supports(ops) ||
+      !kernels::persistent_step_gains(
+          ops, {context_.num_multiprocessors, context_.use_pdl, context_.memory_bytes_per_clock})) {
     for (const kernels::PersistentOp& op : ops) launch_alone(op, context_.stream);
     return;
   }
@@ -71,7 +73,6 @@ void StepLaunches::finish() {
   params.device_ops = reinterpret_cast<const kernels::PersistentOp*>(memory.data());
   params.memory = after_ops;
   params.num_multiprocessors = context_.num_multiprocessors;
-  params.use_pdl = context_.use_pdl;
   kernels::persistent_step(params, context_.stream);
 }
 
