@@ -10,6 +10,7 @@
 #include "kernels/persistent/persistent_step.h"
 #include "kernels/persistent/step_attention.cuh"
 #include "kernels/persistent/step_gemv.cuh"
+#include "kernels/persistent/step_plan.cuh"
 
 namespace quern::kernels {
 namespace {
@@ -18,10 +19,6 @@ namespace {
 using HeadDims = std::integer_sequence<int, 64, 128>;
 
 constexpr int kWarps = kRoleWarps;
-/// Ops of a role that are in shared memory: the current one, those after it that warps have
-/// reached, and the one that is fetched.
-constexpr int kOpsHeld = 4;
-
 /// Stages of each warp's ring: as many as hide the memory's latency, and as few as fit on sm_86.
 constexpr int kManyStages = 6;
 constexpr int kFewStages = 2;
@@ -33,91 +30,9 @@ constexpr std::size_t kStageBytes = StepStream<kWarps, kFewStages>::kStageBytes;
 template <int kHeadDim>
 constexpr int kHeldGroups = kHeadDim <= 64 ? 1 : 4;
 
-/// In device memory, before the outputs.
-struct alignas(16) StepCounters {
-  std::uint32_t completed;  ///< steps
-  std::uint32_t finished;   ///< roles of blocks, of this one
-};
-
-/// Kernel argument.
-struct Plan {
-  const PersistentOp* ops;
-  StepCounters* counters;
-  int first_attention;  ///< such op
-  int num_ops;
-  int num_weights;
-  int attention_blocks;  ///< blocks that have items of attention
-  // Of shared memory, in its order:
-  int attention_bytes;
-  int row_bytes;
-  int residual_bytes;
-};
-
-/// The ops of one kind, brought to shared memory ahead of their turn: a thread has one word.
-class HeldOps {
- public:
-  /// `places`: kOpsHeld. The caller synchronizes.
-  __device__ HeldOps(const Plan& plan, PersistentOp* places, int first)
-      : plan_(plan), places_(places), index_(first) {
-    load(first);
-    store(0);
-    load(plan.ops[first].next);
-    store(1);
-  }
-
-  __device__ bool at_end() const { return index_ >= plan_.num_ops; }
-
-  /// The op whose turn it is. One more is loaded meanwhile.
-  __device__ const PersistentOp& use() {
-    const PersistentOp& op = place(0);
-    load(op.after_next);
-    prefetch(op.after_next + 3);
-    return op;
-  }
-
-  /// Puts the loaded op where the one before this was: in each op all warps meet at a barrier, so
-  /// that none is still there.
-  __device__ void move_on() {
-    store(turn_ + 2);
-    index_ = place(0).next;
-    ++turn_;
-  }
-
- private:
-  using Word = unsigned long long;
-  static constexpr int kWords = sizeof(PersistentOp) / sizeof(Word);
-  static_assert(sizeof(PersistentOp) % sizeof(Word) == 0 && kWords <= kRoleThreads);
-
-  __device__ PersistentOp& place(int ahead) const { return places_[(turn_ + ahead) % kOpsHeld]; }
-
-  __device__ void load(int index) {
-    if (threadIdx.x >= kWords || index >= plan_.num_ops) return;
-    word_ = __ldg(reinterpret_cast<const Word*>(plan_.ops + index) + threadIdx.x);
-  }
-
-  __device__ void store(int turn) const {
-    if (threadIdx.x >= kWords) return;
-    reinterpret_cast<Word*>(places_ + turn % kOpsHeld)[threadIdx.x] = word_;
-  }
-
-  /// Brings an op that is soon loaded to L2.
-  __device__ void prefetch(int index) const {
-    constexpr int kLineBytes = 128;
-    const int at = static_cast<int>(threadIdx.x) * kLineBytes;
-    if (index >= plan_.num_ops || at >= static_cast<int>(sizeof(PersistentOp))) return;
-    prefetch_to_l2(reinterpret_cast<const std::byte*>(plan_.ops + index) + at);
-  }
-
-  const Plan& plan_;
-  PersistentOp* places_;
-  int index_;
-  int turn_ = 0;
-  Word word_ = 0;
-};
-
 /// Lists the block's tiles of the step's GEMVs.
 template <typename T>
-__device__ void list_weights(const Plan& plan, StepWeight* weights) {
+__device__ void list_weights(const StepPlan& plan, StepWeight* weights) {
   const int block = static_cast<int>(blockIdx.x);
   const auto blocks = static_cast<int>(gridDim.x);
   for (int i = static_cast<int>(threadIdx.x); i < plan.num_ops; i += kRoleThreads) {
@@ -137,7 +52,7 @@ __device__ void list_weights(const Plan& plan, StepWeight* weights) {
 
 /// Counts the calling role of the block; the last one completes the step. Roles read the number of
 /// steps before they are counted.
-__device__ void finish_step(const Plan& plan, std::uint32_t step) {
+__device__ void finish_step(const StepPlan& plan, std::uint32_t step) {
   sync_role();
   if (threadIdx.x != 0) return;
   const unsigned roles = gridDim.x + static_cast<unsigned>(plan.attention_blocks);
@@ -148,7 +63,7 @@ __device__ void finish_step(const Plan& plan, std::uint32_t step) {
 
 /// All projections of the step.
 template <typename T, int kHeadDim, int kStages>
-__device__ void multiply_all(const Plan& plan, PersistentOp* places, std::byte* shared) {
+__device__ void multiply_all(const StepPlan& plan, PersistentOp* places, std::byte* shared) {
   __shared__ TileSums<kWarps> sums[2];
   __shared__ Moments moments[kWarps];
   std::byte* const residual = shared + plan.row_bytes;
@@ -177,7 +92,7 @@ __device__ void multiply_all(const Plan& plan, PersistentOp* places, std::byte* 
 /// All attention of the step. Keys and values of a layer are loaded while the one before it is
 /// multiplied.
 template <typename T, int kHeadDim>
-__device__ void attend_all(const Plan& plan, PersistentOp* places, uint4* shared) {
+__device__ void attend_all(const StepPlan& plan, PersistentOp* places, uint4* shared) {
   __shared__ StepSequence sequence;
   HeldOps ops(plan, places, plan.first_attention);
   const std::uint32_t step = plan.counters->completed + 1;
@@ -192,7 +107,7 @@ __device__ void attend_all(const Plan& plan, PersistentOp* places, uint4* shared
 
 template <typename T, int kHeadDim, int kStages>
 __global__ void __launch_bounds__(kStepRoles* kRoleThreads, 1)
-    persistent_step_kernel(const __grid_constant__ Plan plan) {
+    persistent_step_kernel(const __grid_constant__ StepPlan plan) {
   extern __shared__ uint4 shared[];
   __shared__ alignas(16) unsigned char place_bytes[kStepRoles][kOpsHeld * sizeof(PersistentOp)];
   auto* places = reinterpret_cast<PersistentOp*>(place_bytes[threadIdx.y]);
@@ -402,7 +317,7 @@ void link_ops(std::span<PersistentOp> ops, std::byte* memory) {
 
 void persistent_step(const PersistentStepParams& params, cudaStream_t stream) {
   const Sizes sizes = sizes_of(params.ops);
-  Plan plan{};
+  StepPlan plan{};
   plan.ops = params.device_ops;
   plan.counters = reinterpret_cast<StepCounters*>(params.memory);
   plan.num_ops = static_cast<int>(params.ops.size());
